@@ -1,0 +1,329 @@
+"""``/config?service=NAME``: the one endpoint. Its contract is frozen; see docs/config.md."""
+
+from typing import Any
+
+from flask import Blueprint, request
+
+from distributed_config import formats, wire
+from distributed_config.api import schemas
+from distributed_config.edge import auth
+from distributed_config.edge import requests as asked
+from distributed_config.edge.database import reading
+from distributed_config.edge.doors import door
+from distributed_config.edge.publishing import publish
+from distributed_config.edge.responses import Answer, http_date, json_answer
+from distributed_config.errors import (
+    Invalid,
+    InvalidDocument,
+    NoCurrentVersion,
+    Problem,
+    RevisionNotReached,
+)
+from distributed_config.formats import Format
+from distributed_config.live.exchange import Basis, Hold
+from distributed_config.live.watermarks import HEAD, word_of
+from distributed_config.services import journal as log
+from distributed_config.services import versions
+from distributed_config.services.journal import Head, Journal
+from distributed_config.services.versions import Version, Written
+from distributed_config.wire import Document
+
+blueprint = Blueprint("config", __name__)
+
+_MIN_REVISION_SECONDS = 5.0
+_READ = {"permission": "config:read"}
+_WRITE = {"permission": "config:write"}
+_DOCUMENT_TYPES = ("application/json", "application/yaml", "application/toml")
+
+
+@door(
+    blueprint,
+    "GET",
+    "/config",
+    **_READ,
+    query=schemas.ConfigReadQuery,
+    answers={200: "document", 304: ""},
+    refusals=(404, 406, 410, 422, 503),
+    headers=("If-None-Match", "Prefer"),
+)
+def read(query: dict[str, Any]) -> Answer:
+    """Read a configuration.
+
+    With one version: the document itself. With several: an object of all that still exist, each
+    as a JSON string under its number. With `version=current`, a number, or `as_of=`: exactly
+    that document, whatever the number of versions; what programs should use.
+    """
+    session = reading()
+    head = log.head(session)
+    name = query["service"]
+    basis = Basis(word_of(auth.actor().organisation, name), head.revision)
+    _require_revision(query["min_revision"], head)
+    answer = _selected(query, head, asked.wanted_format(query["format"]))
+    answer.headers |= {
+        "Config-Revision": str(head.revision),
+        "Cache-Control": "private, no-cache",
+        "Vary": "Accept",
+    }
+    if query["min_revision"] is None:
+        asked.told().replay = basis
+    return _unless_known(answer, basis)
+
+
+@door(
+    blueprint,
+    "POST",
+    "/config",
+    **_WRITE,
+    query=schemas.WriteQuery,
+    body_types=_DOCUMENT_TYPES,
+    answers={200: schemas.CreatedAnswer},
+    refusals=(408, 412, 413, 415, 422, 503, 507),
+    headers=("Idempotency-Key", "Config-Note"),
+)
+def create(query: dict[str, Any]) -> Answer:
+    """Create a service, with the body as its version 0."""
+    name = query["service"]
+    document = _document(name)
+
+    def unit(journal: Journal) -> Answer:
+        written = versions.create(journal, name, document)
+        total = versions.count_services(journal.session, journal.organisation)
+        return _answer(
+            journal,
+            written,
+            {
+                "ID": written.service_id,
+                "enabled": True,
+                "service": name,
+                "serviceJSONconf": document.text,
+                "success": True,
+                "total_configs": total,
+            },
+        )
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+@door(
+    blueprint,
+    "PUT",
+    "/config",
+    **_WRITE,
+    query=schemas.WriteQuery,
+    body_types=_DOCUMENT_TYPES,
+    answers={200: schemas.WrittenAnswer},
+    refusals=(408, 412, 413, 415, 422, 503, 507),
+    headers=("If-Match", "If-None-Match", "Idempotency-Key", "Config-Note"),
+)
+def put(query: dict[str, Any]) -> Answer:
+    """Create a service, or add a version; what is current already makes none."""
+    name = query["service"]
+    document = _document(name)
+    expect = asked.expectation()
+
+    def unit(journal: Journal) -> Answer:
+        return _written(journal, versions.put(journal, name, document, expect))
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+@door(
+    blueprint,
+    "PATCH",
+    "/config",
+    **_WRITE,
+    query=schemas.PatchQuery,
+    body_types=(*_DOCUMENT_TYPES, asked.MERGE_PATCH, asked.JSON_PATCH),
+    answers={200: schemas.WrittenAnswer},
+    refusals=(404, 408, 410, 412, 413, 415, 422, 503, 507),
+    headers=("If-Match", "Idempotency-Key", "Config-Note"),
+)
+def patch(query: dict[str, Any]) -> Answer:
+    """Add a version, patch the current one, or turn a version off or on.
+
+    The body as `application/json` (or YAML, or TOML) is the next version. As
+    `application/merge-patch+json` (RFC 7396) or `application/json-patch+json` (RFC 6902) it
+    changes a copy of the current one. With `version=` and `enabled=` there is no body.
+    """
+    name = query["service"]
+    expect = asked.expectation()
+    limits = asked.limits()
+
+    if query["version"] is not None:
+        asked.refuse_body()
+
+        def unit(journal: Journal) -> Answer:
+            number, enabled = query["version"], query["enabled"]
+            written = versions.set_enabled(journal, name, number, enabled, expect)
+            return _written(journal, written, enabled=enabled)
+
+    elif asked.media_type() == asked.MERGE_PATCH:
+        changes = _object_of_merge_patch()
+
+        def unit(journal: Journal) -> Answer:
+            return _written(journal, versions.merge(journal, name, changes, limits, expect))
+
+    elif asked.media_type() == asked.JSON_PATCH:
+        operations = _operations()
+
+        def unit(journal: Journal) -> Answer:
+            return _written(journal, versions.patch(journal, name, operations, limits, expect))
+
+    else:
+        document = _document(name)
+
+        def unit(journal: Journal) -> Answer:
+            return _written(journal, versions.append(journal, name, document, expect))
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+@door(
+    blueprint,
+    "DELETE",
+    "/config",
+    **_WRITE,
+    query=schemas.DeleteQuery,
+    answers={200: schemas.WrittenAnswer},
+    refusals=(404, 409, 410, 412, 422, 503, 507),
+    headers=("If-Match", "Idempotency-Key", "Config-Note"),
+)
+def delete(query: dict[str, Any]) -> Answer:
+    """Delete a service of which every version is disabled, or one disabled version's document."""
+    asked.refuse_body()
+    name = query["service"]
+    expect = asked.expectation()
+
+    def unit(journal: Journal) -> Answer:
+        if query["version"] is not None:
+            number = query["version"]
+            return _written(journal, versions.delete_version(journal, name, number, expect))
+        versions.delete_service(journal, name, expect)
+        return json_answer({"success": True})
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+# --- reading
+
+
+def _require_revision(asked_for: int | None, head: Head) -> None:
+    if asked_for is None or head.revision >= asked_for:
+        return
+    asked.told().hold = Hold(Basis(HEAD, asked_for - 1), _MIN_REVISION_SECONDS)
+    raise RevisionNotReached(asked_for, head.revision)
+
+
+def _selected(query: dict[str, Any], head: Head, format_: Format) -> Answer:
+    session, organisation, name = reading(), auth.actor().organisation, query["service"]
+    which = query["version"]
+    if query["as_of"] is not None:
+        return _one(_as_of(name, query["as_of"]), head, format_)
+    if which == "current":
+        return _one(versions.current(session, organisation, name), head, format_)
+    if which is not None:
+        return _one(versions.numbered(session, organisation, name, int(which)), head, format_)
+    found = versions.existing(session, organisation, name)
+    if len(found) > 1:
+        return _all(found, head, format_)
+    if not found or not found[0].enabled:
+        raise NoCurrentVersion(name)
+    return _one(found[0], head, format_)
+
+
+def _as_of(name: str, moment: str) -> Version:
+    session, organisation = reading(), auth.actor().organisation
+    if moment.isascii() and moment.isdigit() and len(moment) < 19:
+        return versions.as_of_revision(session, organisation, name, int(moment))
+    try:
+        time = wire.parse_time(moment)
+    except ValueError:
+        message = "It is neither a revision nor a time as in 2026-11-21T09:30:00Z."
+        raise Invalid.of([Problem("", message, "time", "as_of")]) from None
+    return versions.as_of_time(session, organisation, name, time)
+
+
+def _one(version: Version, head: Head, format_: Format) -> Answer:
+    assert version.text is not None  # what is served has its document
+    text = version.text
+    if format_.name != "json":
+        text = format_.write(wire.parse_stored(text))
+    headers = {
+        "ETag": wire.version_etag(head.epoch, version.number, version.digest, format_.name),
+        "Config-Version": str(version.number),
+        "Last-Modified": http_date(version.created_at),
+    }
+    return Answer(text.encode(), 200, format_.media_type, headers)
+
+
+def _all(found: list[Version], head: Head, format_: Format) -> Answer:
+    """Every version that still exists, and which of them is current, told by the tag as well."""
+    body = format_.write({str(each.number): each.text for each in found}).encode()
+    enabled = [each for each in found if each.enabled]
+    disabled = ",".join(str(each.number) for each in found if not each.enabled)
+    headers = {}
+    digest = wire.digest_of(body.decode() + disabled)
+    if enabled:
+        variant = f"all-{format_.name}.{digest[:16]}"
+        newest = enabled[-1]
+        headers["ETag"] = wire.version_etag(head.epoch, newest.number, newest.digest, variant)
+        headers["Config-Version"] = str(newest.number)
+    else:
+        headers["ETag"] = f'"none.{digest[:24]}.{head.epoch}.all-{format_.name}"'
+    if disabled:
+        headers["Config-Disabled"] = disabled
+    headers["Last-Modified"] = http_date(found[-1].created_at)
+    return Answer(body, 200, format_.media_type, headers)
+
+
+def _unless_known(answer: Answer, basis: Basis) -> Answer:
+    """304 if the asker has this very answer; held for as long as it likes to wait for another."""
+    known = request.headers.get("If-None-Match")
+    if known is None:
+        return answer
+    tags = [tag.removeprefix("W/") for tag in wire.parse_etags(known)]
+    if "*" not in tags and answer.headers["ETag"] not in tags:
+        return answer
+    wait = asked.wait_seconds()
+    if wait > 0:
+        asked.told().hold = Hold(basis, wait)
+    return Answer(b"", 304, headers=answer.headers)
+
+
+# --- writing
+
+
+def _document(name: str) -> Document:
+    return wire.document_of(asked.body_value(), asked.limits(), name)
+
+
+def _object_of_merge_patch() -> dict[str, Any]:
+    value = formats.read(formats.FORMATS["json"], asked.body_bytes())
+    wire.refuse_ambiguous(value)
+    changes: dict[str, Any] = value
+    return changes
+
+
+def _operations() -> list[Any]:
+    value = formats.read(formats.FORMATS["json"], asked.body_bytes())
+    if not isinstance(value, list):
+        raise InvalidDocument.of([Problem("", "A JSON Patch is an array of operations.", "type")])
+    wire.refuse_ambiguous({"operations": value})
+    return value
+
+
+def _written(journal: Journal, written: Written, enabled: bool | None = None) -> Answer:
+    body: dict[str, Any] = {"success": True, "version": written.number}
+    if enabled is not None:
+        body["enabled"] = enabled
+    body |= {"current": written.current, "changed": written.changed}
+    return _answer(journal, written, body)
+
+
+def _answer(journal: Journal, written: Written, body: dict[str, Any]) -> Answer:
+    headers = {"Config_Version": str(written.number)}
+    if written.current == written.number:
+        headers["ETag"] = wire.version_etag(journal.epoch, written.number, written.digest)
+    return json_answer(body, **headers)
+
+

@@ -1,0 +1,51 @@
+"""Probes: alive, ready, and what is measured."""
+
+
+from flask import Blueprint
+from sqlalchemy import update
+
+from distributed_config.edge import auth, database
+from distributed_config.edge.doors import door
+from distributed_config.edge.responses import Answer, json_answer
+from distributed_config.errors import StorageFailed
+from distributed_config.live import metrics
+from distributed_config.models import HeadRow
+from distributed_config.services import journal as log
+from distributed_config.services.journal import Journal
+
+blueprint = Blueprint("health", __name__)
+
+
+@door(blueprint, "GET", "/healthz", permission=auth.ANYBODY, answers={200: "application/json"})
+def alive() -> Answer:
+    """Whether the process answers."""
+    return json_answer({"status": "alive"}, Cache_Control="no-store")
+
+
+@door(
+    blueprint,
+    "GET",
+    "/readyz",
+    permission=auth.ANYBODY,
+    answers={200: "application/json"},
+    refusals=(503, 507),
+)
+def ready() -> Answer:
+    """Whether this server can do all its work: a small write goes all the way to the disk."""
+    if database.of().writer.failed:
+        raise StorageFailed()
+    revision = database.write(auth.actor(), _touch)
+    metrics.REVISION.set(revision)
+    return json_answer({"status": "ready", "revision": revision}, Cache_Control="no-store")
+
+
+def _touch(journal: Journal) -> int:
+    journal.session.execute(update(HeadRow).values(changed_at=HeadRow.changed_at))
+    return journal.head.revision
+
+
+@door(blueprint, "GET", "/metrics", permission="server:read", answers={200: "text/plain"})
+def measured() -> Answer:
+    """What is counted and measured, for Prometheus."""
+    metrics.REVISION.set(log.head(database.reading()).revision)
+    return Answer(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,124 @@
+"""The OpenAPI 3.1 document, read off the doors."""
+
+import re
+from typing import Any
+
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from flask import Flask
+
+from distributed_config import __version__
+from distributed_config.api import schemas
+from distributed_config.edge import requests as asked
+from distributed_config.edge.doors import Door
+
+_DOCUMENT = {
+    "type": "object",
+    "description": "A configuration: any JSON object.",
+    "additionalProperties": True,
+}
+_OPERATIONS = {"type": "array", "items": {"type": "object"}, "description": "RFC 6902."}
+_MEDIA_TYPES = ("application/json", "application/yaml", "application/toml")
+
+_HEADERS: dict[str, dict[str, Any]] = {
+    "If-Match": {"description": "Go on only if this entity tag is still current."},
+    "If-None-Match": {"description": "The entity tag that is known already."},
+    "Prefer": {"description": "`wait=30`: with If-None-Match, wait so long for news."},
+    "Idempotency-Key": {
+        "description": "The same key and request within 24 h is answered again, not done again.",
+        "maxLength": 255,
+    },
+    "Config-Note": {"description": "Why, where note= is not given."},
+}
+
+
+def document(app: Flask) -> dict[str, Any]:
+    """The description of every door of ``app``."""
+    spec = APISpec(
+        title="Distributed Config",
+        version=__version__,
+        openapi_version="3.1.0",
+        info={
+            "description": "Numbered JSON versions of services' configurations.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        plugins=[MarshmallowPlugin(schema_name_resolver=_name_of)],
+    )
+    spec.components.schema("Problem", schema=schemas.Problem)
+    for rule in app.url_map.iter_rules():
+        found: Door | None = getattr(app.view_functions[rule.endpoint], "door", None)
+        if found is not None:
+            path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+            spec.path(path, operations={found.method.lower(): _operation(rule.endpoint, found)})
+    made: dict[str, Any] = spec.to_dict()
+    return made
+
+
+def _operation(endpoint: str, described: Door) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": endpoint.replace(".", "_"),
+        "summary": described.summary,
+        "x-permission": described.permission,
+        "parameters": _parameters(described),
+        "responses": {str(status): _answer(kind) for status, kind in described.answers.items()},
+    }
+    if described.description:
+        operation["description"] = described.description
+    # Any request can be refused for where it came from, and when too many wait.
+    for status in sorted({*described.refusals, 403, 503}):
+        operation["responses"][str(status)] = {
+            "description": "See `code` and `detail`.",
+            "content": {
+                "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+            },
+        }
+    body = _body(described)
+    if body:
+        operation["requestBody"] = {"required": described.method != "PATCH", "content": body}
+    return operation
+
+
+def _parameters(described: Door) -> list[dict[str, Any]]:
+    parameters: list[dict[str, Any]] = []
+    if described.query is not None:
+        parameters.append({"in": "query", "schema": described.query})
+    for name in described.headers:
+        about = dict(_HEADERS[name])
+        parameters.append(
+            {
+                "in": "header",
+                "name": name,
+                "required": False,
+                "description": about.pop("description"),
+                "schema": {"type": "string", **about},
+            }
+        )
+    return parameters
+
+
+def _body(described: Door) -> dict[str, Any]:
+    if described.body is not None:
+        return {"application/json": {"schema": described.body}}
+    kinds = {asked.JSON_PATCH: _OPERATIONS}
+    return {kind: {"schema": kinds.get(kind, _DOCUMENT)} for kind in described.body_types}
+
+
+def _answer(kind: Any) -> dict[str, Any]:
+    if kind == "":
+        return {"description": "Nothing new."}
+    if kind == "document":
+        text = {media_type: {"schema": {"type": "string"}} for media_type in _MEDIA_TYPES[1:]}
+        content: dict[str, Any] = {"application/json": {"schema": _DOCUMENT}, **text}
+        for other in ("text/x-env", "text/x-java-properties"):
+            content[other] = {"schema": {"type": "string"}}
+        return {"description": "The configuration.", "content": content}
+    if isinstance(kind, str):
+        json = kind == "application/json"
+        schema = {"type": "object"} if json else {"type": "string"}
+        return {"description": "The answer.", "content": {kind: {"schema": schema}}}
+    return {"description": "The answer.", "content": {"application/json": {"schema": kind}}}
+
+
+def _name_of(schema: Any) -> str:
+    cls = schema if isinstance(schema, type) else type(schema)
+    return str(cls.__name__)

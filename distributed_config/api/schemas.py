@@ -1,0 +1,337 @@
+"""What comes in at the doors of the API and what goes out, as marshmallow schemas."""
+
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from distributed_config import wire
+from distributed_config.errors import Invalid
+from distributed_config.formats import FORMATS
+from distributed_config.services.journal import KINDS
+
+MOST_REVISION = 2**63 - 1
+TAG = validate.Regexp(r"[\w][\w.:\-]{0,62}\Z", error="A tag is a word of at most 63 characters.")
+
+
+class WholeNumber(fields.Integer):
+    """Decimal digits and nothing else; ``int()`` would also take ``" 1_0"``."""
+
+    def __init__(self, least: int = 0, most: int = MOST_REVISION, **rest: Any) -> None:
+        span = validate.Range(least, most, error=f"It is a whole number from {least} to {most}.")
+        super().__init__(validate=span, **rest)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> int:
+        if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+            raise ValidationError("It is not a whole number.")
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise ValidationError("It is not a whole number.")
+        return super()._deserialize(value, attr, data, **rest)
+
+
+class Switch(fields.Boolean):
+    """``true`` or ``false``, in these words."""
+
+    truthy = {"true", "1", True}
+    falsy = {"false", "0", False}
+
+
+class ServiceName(fields.String):
+    """A name that follows the rules of ``wire.check_name``."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> str:
+        name = super()._deserialize(value, attr, data, **rest)
+        try:
+            return wire.check_name(name)
+        except Invalid as error:
+            raise ValidationError(error.problems[0].message) from None
+
+
+def service_name(**rest: Any) -> ServiceName:
+    """A name that must be given."""
+    missing = {"required": "A name is needed, as in ?service=web."}
+    return ServiceName(required=True, error_messages=missing, metadata={"example": "web"}, **rest)
+
+
+def dry_run() -> Switch:
+    return Switch(load_default=False, metadata={"description": "Only answer what would happen."})
+
+
+def note() -> fields.String:
+    return fields.String(
+        load_default=None, metadata={"description": "Why; kept with the version and the change."}
+    )
+
+
+def repeatable(inner: fields.Field[Any], description: str) -> fields.List[Any]:
+    return fields.List(
+        inner, load_default=list, metadata={"repeatable": True, "description": description}
+    )
+
+
+# --- queries
+
+
+class ServiceQuery(Schema):
+    service = service_name()
+
+
+class ConfigReadQuery(ServiceQuery):
+    version = fields.String(
+        load_default=None,
+        validate=validate.Regexp(r"(current|\d{1,18})\Z", error="It is a number, or current."),
+        metadata={"description": "`current`, or a number."},
+    )
+    as_of = fields.String(
+        load_default=None,
+        metadata={"description": "A revision, or an RFC 3339 time: what was current then."},
+    )
+    format = fields.String(
+        load_default=None,
+        validate=validate.OneOf(list(FORMATS), error="It is one of: {choices}."),
+    )
+    min_revision = WholeNumber(
+        load_default=None,
+        metadata={"description": "Answer only from this revision on; waits up to 5 s for it."},
+    )
+
+    @validates_schema
+    def _one_of_them(self, data: dict[str, Any], **_rest: Any) -> None:
+        if data.get("version") is not None and data.get("as_of") is not None:
+            raise ValidationError("Give version= or as_of=, not both.", "as_of")
+
+
+class WriteQuery(ServiceQuery):
+    note = note()
+    dry_run = dry_run()
+
+
+class PatchQuery(WriteQuery):
+    version = WholeNumber(load_default=None)
+    enabled = Switch(load_default=None)
+
+    @validates_schema
+    def _together(self, data: dict[str, Any], **_rest: Any) -> None:
+        if (data.get("version") is None) != (data.get("enabled") is None):
+            raise ValidationError("version= and enabled= go together.", "enabled")
+
+
+class DeleteQuery(WriteQuery):
+    version = WholeNumber(load_default=None)
+
+
+class PageQuery(Schema):
+    limit = WholeNumber(least=1, most=100_000, load_default=None)
+    cursor = fields.String(
+        load_default=None, metadata={"description": "From the Link header of the page before."}
+    )
+
+
+class ServicesQuery(PageQuery):
+    search = fields.String(
+        load_default="", metadata={"description": "A part of the name, in any case."}
+    )
+    prefix = fields.String(load_default="", metadata={"description": "How the name begins."})
+    tag = repeatable(fields.String(), "A tag that the service has; several must all be there.")
+
+
+class VersionsQuery(ServiceQuery, PageQuery):
+    documents = Switch(load_default=False, metadata={"description": "Documents as well."})
+
+
+class DiffQuery(ServiceQuery):
+    old = WholeNumber(required=True, data_key="from")
+    new = WholeNumber(required=True, data_key="to")
+
+
+class RollbackQuery(WriteQuery):
+    to = WholeNumber(required=True, metadata={"description": "The version to copy."})
+
+
+class ChangesQuery(Schema):
+    after = WholeNumber(load_default=0, metadata={"description": "Changes behind this revision."})
+    limit = WholeNumber(least=1, most=100_000, load_default=None)
+    service = repeatable(fields.String(), "Only this service; one that ends in / is a prefix.")
+    kind = repeatable(
+        fields.String(validate=validate.OneOf(KINDS, error="It is one of: {choices}.")),
+        "Only this kind of change.",
+    )
+    epoch = fields.String(
+        load_default=None,
+        metadata={"description": "The epoch that `after` belongs to; another one is a 410."},
+    )
+
+
+class PublishQuery(Schema):
+    note = note()
+    dry_run = dry_run()
+
+
+class ExportQuery(Schema):
+    prefix = fields.String(load_default="", metadata={"description": "How the name begins."})
+    format = fields.String(
+        load_default=None,
+        validate=validate.OneOf(list(FORMATS), error="It is one of: {choices}."),
+    )
+
+
+class ImportQuery(PublishQuery):
+    pass
+
+
+# --- bodies
+
+
+class TagsBody(Schema):
+    tags = fields.List(fields.String(validate=TAG), required=True, validate=validate.Length(max=50))
+
+
+class ChangesetStep(Schema):
+    """What happens to one service: exactly one of the actions."""
+
+    service = ServiceName(required=True)
+    document = fields.Raw(metadata={"description": "The whole new document."})
+    merge = fields.Dict(metadata={"description": "A merge patch (RFC 7396)."})
+    patch = fields.List(fields.Raw(), metadata={"description": "A JSON Patch (RFC 6902)."})
+    rollback = WholeNumber(metadata={"description": "A version to copy."})
+    enable = WholeNumber(metadata={"description": "A version to turn on."})
+    disable = WholeNumber(metadata={"description": "A version to turn off."})
+    if_match = fields.String(metadata={"description": "The entity tag of the current version."})
+
+    ACTIONS = ("document", "merge", "patch", "rollback", "enable", "disable")
+
+    @validates_schema
+    def _one_action(self, data: dict[str, Any], **_rest: Any) -> None:
+        if sum(action in data for action in self.ACTIONS) != 1:
+            raise ValidationError(f"Exactly one is needed of: {', '.join(self.ACTIONS)}.")
+
+
+class ChangesetBody(Schema):
+    changes = fields.List(
+        fields.Nested(ChangesetStep), required=True, validate=validate.Length(min=1)
+    )
+
+
+# --- answers
+
+
+class WrittenAnswer(Schema):
+    """What a write did."""
+
+    success = fields.Boolean(required=True)
+    version = fields.Integer()
+    enabled = fields.Boolean()
+    current = fields.Integer(allow_none=True)
+    changed = fields.Boolean()
+
+
+class CreatedAnswer(Schema):
+    """What the creation of a service answers."""
+
+    ID = fields.Integer(required=True)
+    enabled = fields.Boolean(required=True)
+    service = fields.String(required=True)
+    serviceJSONconf = fields.String(required=True)  # noqa: N815  # the contract's word
+    success = fields.Boolean(required=True)
+    total_configs = fields.Integer(required=True)
+
+
+class ServiceAnswer(Schema):
+    name = fields.String(required=True)
+    tags = fields.List(fields.String(), required=True)
+    versions = fields.Integer(required=True)
+    current = fields.Integer(required=True, allow_none=True)
+    digest = fields.String(required=True, allow_none=True)
+    created_at = fields.String(required=True)
+    updated_at = fields.String(required=True)
+
+
+class ServicesAnswer(Schema):
+    services = fields.List(fields.Nested(ServiceAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class VersionAnswer(Schema):
+    number = fields.Integer(required=True)
+    enabled = fields.Boolean(required=True)
+    deleted = fields.Boolean(required=True)
+    digest = fields.String(required=True)
+    size = fields.Integer(required=True)
+    author = fields.String(required=True)
+    note = fields.String(required=True)
+    created_at = fields.String(required=True)
+    revision = fields.Integer(required=True)
+    document = fields.Raw(metadata={"description": "With documents=true; null if deleted."})
+
+
+class VersionsAnswer(Schema):
+    service = fields.String(required=True)
+    versions = fields.List(fields.Nested(VersionAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class DiffAnswer(Schema):
+    patch = fields.List(fields.Dict(), required=True)
+    text = fields.String(required=True)
+
+
+class ChangeAnswer(Schema):
+    revision = fields.Integer(required=True)
+    position = fields.Integer(required=True)
+    time = fields.String(required=True)
+    kind = fields.String(required=True)
+    service = fields.String(required=True, allow_none=True)
+    environment = fields.String(required=True, allow_none=True)
+    version = fields.Integer(required=True, allow_none=True)
+    current = fields.Integer(required=True, allow_none=True)
+    digest = fields.String(required=True, allow_none=True)
+    actor = fields.String(required=True)
+    note = fields.String(required=True)
+
+
+class ChangesAnswer(Schema):
+    changes = fields.List(fields.Nested(ChangeAnswer), required=True)
+    revision = fields.Integer(required=True)
+    epoch = fields.String(required=True)
+    more = fields.Boolean(required=True)
+
+
+class PublishedStep(Schema):
+    service = fields.String(required=True)
+    version = fields.Integer(required=True)
+    current = fields.Integer(required=True, allow_none=True)
+    changed = fields.Boolean(required=True)
+
+
+class PublishedAnswer(Schema):
+    success = fields.Boolean(required=True)
+    services = fields.List(fields.Nested(PublishedStep), required=True)
+
+
+class ImportedAnswer(Schema):
+    success = fields.Boolean(required=True)
+    created = fields.List(fields.String(), required=True)
+    updated = fields.List(fields.String(), required=True)
+    unchanged = fields.List(fields.String(), required=True)
+
+
+class ProblemEntry(Schema):
+    parameter = fields.String()
+    pointer = fields.String(required=True)
+    message = fields.String(required=True)
+    rule = fields.String(required=True)
+
+
+class Problem(Schema):
+    """Every error (RFC 9457)."""
+
+    type = fields.String(required=True)
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True)
+    code = fields.String(required=True)
+    problems = fields.List(fields.Nested(ProblemEntry), required=True)
+    request_id = fields.String(required=True)
+    success = fields.Boolean(required=True)
+    error = fields.Integer(required=True)
+    message = fields.String(required=True)
+    reason = fields.String(metadata={"description": "With a 409."})

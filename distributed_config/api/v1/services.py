@@ -1,0 +1,100 @@
+"""The list of services and their tags."""
+
+from typing import Any
+
+from flask import Blueprint
+
+from distributed_config import wire
+from distributed_config.api import schemas
+from distributed_config.edge import auth
+from distributed_config.edge import requests as asked
+from distributed_config.edge.database import reading
+from distributed_config.edge.doors import door
+from distributed_config.edge.paging import page_answer, page_size
+from distributed_config.edge.publishing import publish
+from distributed_config.edge.responses import Answer, json_answer
+from distributed_config.services import catalogue
+from distributed_config.services import journal as log
+from distributed_config.services.catalogue import Entry
+from distributed_config.services.journal import Journal
+
+blueprint = Blueprint("services", __name__)
+
+
+@door(
+    blueprint,
+    "GET",
+    "/services",
+    permission="config:read",
+    query=schemas.ServicesQuery,
+    answers={200: schemas.ServicesAnswer},
+    refusals=(410, 422),
+)
+def list_services(query: dict[str, Any]) -> Answer:
+    """List the services, by name."""
+    session = reading()
+    epoch = log.head(session).epoch
+    size = page_size(query["limit"])
+    after = wire.decode_cursor(query["cursor"], epoch, str)[0] if query["cursor"] else ""
+    found = catalogue.services(
+        session,
+        auth.actor().organisation,
+        after=after,
+        limit=size + 1,
+        search=query["search"],
+        prefix=query["prefix"],
+        tags=tuple(query["tag"]),
+    )
+    more = len(found) > size
+    cursor = wire.encode_cursor(epoch, found[size - 1].name) if more else None
+    return page_answer({"services": [_shown(entry) for entry in found[:size]]}, cursor)
+
+
+@door(
+    blueprint,
+    "GET",
+    "/services/one",
+    permission="config:read",
+    query=schemas.ServiceQuery,
+    answers={200: schemas.ServiceAnswer},
+    refusals=(404, 422),
+)
+def show_service(query: dict[str, Any]) -> Answer:
+    """Show one service."""
+    return json_answer(
+        _shown(catalogue.service(reading(), auth.actor().organisation, query["service"]))
+    )
+
+
+@door(
+    blueprint,
+    "PUT",
+    "/services/tags",
+    permission="config:write",
+    query=schemas.WriteQuery,
+    body=schemas.TagsBody,
+    answers={200: schemas.ServiceAnswer},
+    refusals=(404, 408, 413, 415, 422, 503, 507),
+    headers=("Idempotency-Key", "Config-Note"),
+)
+def tag_service(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+    """Give a service exactly these tags."""
+
+    def unit(journal: Journal) -> Answer:
+        catalogue.set_tags(journal, query["service"], tuple(body["tags"]))
+        entry = catalogue.service(journal.session, journal.organisation, query["service"])
+        return json_answer(_shown(entry))
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+def _shown(entry: Entry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "tags": list(entry.tags),
+        "versions": entry.versions,
+        "current": entry.current,
+        "digest": entry.digest,
+        "created_at": wire.rfc3339(entry.created_at),
+        "updated_at": wire.rfc3339(entry.updated_at),
+    }

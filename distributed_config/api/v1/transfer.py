@@ -1,0 +1,68 @@
+"""Everything at once, out and in."""
+
+from typing import Any
+
+from flask import Blueprint
+
+from distributed_config import wire
+from distributed_config.api import schemas
+from distributed_config.edge import auth
+from distributed_config.edge import requests as asked
+from distributed_config.edge.database import reading
+from distributed_config.edge.doors import door
+from distributed_config.edge.publishing import publish
+from distributed_config.edge.responses import Answer, json_answer
+from distributed_config.services import changesets, transfer
+from distributed_config.services import journal as log
+from distributed_config.services.journal import Journal
+
+blueprint = Blueprint("transfer", __name__)
+
+
+@door(
+    blueprint,
+    "GET",
+    "/export",
+    permission="config:read",
+    query=schemas.ExportQuery,
+    answers={200: "document"},
+    refusals=(406, 422),
+)
+def export(query: dict[str, Any]) -> Answer:
+    """Export the current documents of all services, as one object `{service: document}`."""
+    session = reading()
+    head = log.head(session)
+    format_ = asked.wanted_format(query["format"])
+    found = transfer.export(session, auth.actor().organisation, query["prefix"])
+    text = format_.write({name: wire.parse_stored(document.text) for name, document in found})
+    headers = {"Config-Revision": str(head.revision), "Cache-Control": "private, no-cache"}
+    return Answer(text.encode(), media_type=format_.media_type, headers=headers)
+
+
+@door(
+    blueprint,
+    "POST",
+    "/import",
+    permission="config:write",
+    query=schemas.ImportQuery,
+    body_types=("application/json", "application/yaml", "application/toml"),
+    answers={200: schemas.ImportedAnswer},
+    refusals=(408, 413, 415, 422, 503, 507),
+    headers=("Idempotency-Key", "Config-Note"),
+)
+def import_all(query: dict[str, Any]) -> Answer:
+    """Import an object `{service: document}`: creates or updates each, all or nothing."""
+    documents = transfer.documents_of(asked.body_value(), asked.limits())
+
+    def unit(journal: Journal) -> Answer:
+        done = changesets.import_all(journal, documents)
+        return json_answer(
+            {
+                "success": True,
+                "created": done.created,
+                "updated": done.updated,
+                "unchanged": done.unchanged,
+            }
+        )
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])

@@ -1,0 +1,122 @@
+"""The history of one service: its versions, two of them side by side, and the way back."""
+
+from typing import Any
+
+from flask import Blueprint
+
+from distributed_config import wire
+from distributed_config.api import schemas
+from distributed_config.edge import auth
+from distributed_config.edge import requests as asked
+from distributed_config.edge.database import reading
+from distributed_config.edge.doors import door
+from distributed_config.edge.paging import page_answer, page_size
+from distributed_config.edge.publishing import publish
+from distributed_config.edge.responses import Answer, json_answer
+from distributed_config.services import journal as log
+from distributed_config.services import versions
+from distributed_config.services.compare import compare
+from distributed_config.services.journal import Journal
+from distributed_config.services.versions import Version
+
+blueprint = Blueprint("versions", __name__)
+
+
+@door(
+    blueprint,
+    "GET",
+    "/versions",
+    permission="config:read",
+    query=schemas.VersionsQuery,
+    answers={200: schemas.VersionsAnswer},
+    refusals=(404, 410, 422),
+)
+def list_versions(query: dict[str, Any]) -> Answer:
+    """List the versions of a service, newest first, disabled and deleted ones among them."""
+    session, name = reading(), query["service"]
+    epoch = log.head(session).epoch
+    size = page_size(query["limit"])
+    before = wire.decode_cursor(query["cursor"], epoch, int)[0] if query["cursor"] else None
+    found = versions.history(
+        session,
+        auth.actor().organisation,
+        name,
+        before=before,
+        limit=size + 1,
+        documents=query["documents"],
+    )
+    more = len(found) > size
+    cursor = wire.encode_cursor(epoch, found[size - 1].number) if more else None
+    shown = [_shown(version, query["documents"]) for version in found[:size]]
+    return page_answer({"service": name, "versions": shown}, cursor)
+
+
+@door(
+    blueprint,
+    "GET",
+    "/diff",
+    permission="config:read",
+    query=schemas.DiffQuery,
+    answers={200: schemas.DiffAnswer},
+    refusals=(404, 410, 422),
+)
+def diff(query: dict[str, Any]) -> Answer:
+    """Compare two versions of a service.
+
+    `patch` is the JSON Patch that leads from one to the other, `text` a unified diff.
+    """
+    session, organisation, name = reading(), auth.actor().organisation, query["service"]
+    old = versions.stored(session, organisation, name, query["old"])
+    new = versions.stored(session, organisation, name, query["new"])
+    difference = compare(
+        wire.parse_stored(old.text or ""),
+        wire.parse_stored(new.text or ""),
+        f"{name} version {old.number}",
+        f"{name} version {new.number}",
+    )
+    return json_answer({"patch": difference.patch, "text": difference.text})
+
+
+@door(
+    blueprint,
+    "POST",
+    "/rollback",
+    permission="config:write",
+    query=schemas.RollbackQuery,
+    answers={200: schemas.WrittenAnswer},
+    refusals=(404, 410, 412, 422, 503, 507),
+    headers=("If-Match", "Idempotency-Key", "Config-Note"),
+)
+def roll_back(query: dict[str, Any]) -> Answer:
+    """Append a copy of an older version, disabled or not."""
+    asked.refuse_body()
+    name, number, expect = query["service"], query["to"], asked.expectation()
+
+    def unit(journal: Journal) -> Answer:
+        written = versions.roll_back(journal, name, number, expect)
+        return json_answer(
+            {"success": True, "version": written.number, "current": written.current},
+            Config_Version=str(written.number),
+            ETag=wire.version_etag(journal.epoch, written.number, written.digest),
+        )
+
+    note = asked.note(query["note"]) or f"Rolled back to version {number}."
+    return publish(unit, note, query["dry_run"])
+
+
+def _shown(version: Version, with_document: bool) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "number": version.number,
+        "enabled": version.enabled,
+        "deleted": version.deleted,
+        "digest": version.digest,
+        "size": version.size,
+        "author": version.author,
+        "note": version.note,
+        "created_at": wire.rfc3339(version.created_at),
+        "revision": version.revision,
+    }
+    if with_document:
+        text = version.text
+        shown["document"] = None if text is None else wire.parse_stored(text)
+    return shown

@@ -1,0 +1,37 @@
+"""The roof: the only module that knows every room."""
+
+from flask import Flask, request
+
+from distributed_config.api import config, docs, health, v1
+from distributed_config.edge import auth, database, errors, observe
+from distributed_config.edge.holding import Holding
+from distributed_config.live import exchange
+from distributed_config.live.exchange import Exchange
+from distributed_config.settings import Settings, load
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The whole application; the settings are the environment's unless given.
+
+    Raises CannotStart with one sentence when it should not serve.
+    """
+    settings = settings or load()
+    app = Flask("distributed_config", static_folder=None)
+    observe.init_observation(app, settings)
+    auth.guard(app, settings)
+    errors.init_errors(app)
+    connected = database.init_database(app, settings, observe.measure_commit)
+
+    @app.before_request
+    def _listen_to_the_server() -> None:
+        told: Exchange = request.environ.setdefault(exchange.KEY, Exchange())
+        if told.refused is not None:
+            raise told.refused
+
+    app.register_blueprint(config.blueprint)
+    app.register_blueprint(v1.blueprint)
+    app.register_blueprint(docs.blueprint)
+    app.register_blueprint(health.blueprint)
+    auth.refuse_unstated_routes(app)
+    app.wsgi_app = Holding(app.wsgi_app, connected.marks)  # type: ignore[method-assign]  # Flask's way
+    return app

@@ -1,0 +1,62 @@
+"""``distconf``: the command line.
+
+A command's module is loaded when the command is used, so that ``--help`` and completion are
+quick. What each does in one line stands here.
+"""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from distributed_config import __version__
+from distributed_config.errors import DistconfError
+
+_COMMANDS = {
+    "serve": "Start the server.",
+    "db": "Look after the database's schema.",
+    "check": "Check the database and the settings.",
+    "backup": "Write a consistent copy of the database.",
+    "restore": "Put a backup in place of the database.",
+    "export": "Write the current documents of all services.",
+    "import": "Create or update services from files.",
+    "settings": "Show every setting, its value and where that came from.",
+    "completion": "Print the set-up for completion in your shell.",
+}
+
+
+class _Listed(click.Group):
+    """A group that knows its commands' names and help without loading them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"distributed_config.commands.{cmd_name}_command")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Listed, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="distconf")
+def distconf() -> None:
+    """A configuration service: numbered JSON versions, served fast and never lost."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Runs the command line. Exit codes: 0 done, 1 refused or found wanting, 2 wrong usage."""
+    try:
+        return distconf.main(arguments, prog_name="distconf")
+    except DistconfError as error:
+        click.echo(f"distconf: {error.detail}", err=True)
+        for problem in error.problems:
+            if problem.message not in error.detail or problem.pointer:
+                click.echo(f"  {problem.pointer or problem.parameter}: {problem.message}", err=True)
+        sys.exit(1)

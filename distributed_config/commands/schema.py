@@ -1,0 +1,63 @@
+"""Bringing the database to this release's schema."""
+
+from pathlib import Path
+
+import flask_migrate
+from alembic.script import ScriptDirectory
+from flask import Flask
+
+from distributed_config import migrations
+from distributed_config.edge.database import db
+from distributed_config.errors import CannotStart
+from distributed_config.models import engine as engines
+from distributed_config.settings import Settings, load
+
+_FOLDER = str(Path(migrations.__path__[0]))
+
+
+def migrating_app(settings: Settings | None = None) -> Flask:
+    """An application for Flask-Migrate: nothing but the database, open for writing."""
+    settings = settings or load()
+    app = Flask("distributed_config.migrations")
+    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{settings.database_path}"
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engines.reading_engine_options(30, 1)
+    db.init_app(app)
+    flask_migrate.Migrate(app, db, directory=_FOLDER)
+    with app.app_context():
+        engines.prepare(db.engine, "BEGIN IMMEDIATE")
+    return app
+
+
+def upgrade(settings: Settings) -> bool:
+    """Brings the database up to date, makes it where there is none; whether that did anything.
+
+    Raises CannotStart on a damaged file, and on one that a newer release made.
+    """
+    engines.refuse_unfit_sqlite()
+    path = settings.database_path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engines.refuse_damaged(path)
+    before = current(path)
+    app = migrating_app(settings)
+    with app.app_context():
+        known = {script.revision for script in ScriptDirectory(_FOLDER).walk_revisions()}
+        if before is not None and before not in known:
+            raise CannotStart(
+                f"The database {path} was made by a newer release (migration {before}); "
+                "install that release, or restore a backup."
+            )
+        flask_migrate.upgrade()
+        db.engine.dispose()
+    return current(path) != before
+
+
+def current(path: Path) -> str | None:
+    """The migration that the database is at; None if there is none yet."""
+    if not path.exists():
+        return None
+    with engines.raw_connection(path) as connection:
+        try:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except engines.sqlite.OperationalError:
+            return None
+    return row[0] if row else None

@@ -1,0 +1,99 @@
+"""Who is asking, what a route needs, and where requests may come from.
+
+Every route states the permission that it needs; the application does not start otherwise. In the
+open mode there is one actor, the local operator, who may do everything, so what protects it is
+where requests may come from.
+"""
+
+import ipaddress
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from flask import Flask, request
+
+from distributed_config.errors import CannotStart, CrossSite, ForeignHost
+from distributed_config.services.journal import LOCAL_OPERATOR, Actor
+from distributed_config.settings import Settings
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+ANYBODY = "anybody"
+"""The permission of routes that reveal nothing: probes of liveness."""
+
+PERMISSIONS = frozenset(
+    {
+        ANYBODY,
+        "config:read",
+        "config:write",
+        "server:read",
+    }
+)
+
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+def allows(permission: str) -> Callable[[View], View]:
+    """States the permission that a view needs."""
+    if permission not in PERMISSIONS:
+        raise CannotStart(f"{permission!r} is not a permission.")
+
+    def mark(view: View) -> View:
+        view.permission = permission  # type: ignore[attr-defined]  # functions take attributes
+        return view
+
+    return mark
+
+
+def actor() -> Actor:
+    """Who sent the current request."""
+    return LOCAL_OPERATOR
+
+
+def refuse_unstated_routes(app: Flask) -> None:
+    """Raises CannotStart if a route does not state its permission."""
+    unstated = sorted(
+        f"{rule.rule}"
+        for rule in app.url_map.iter_rules()
+        if getattr(app.view_functions[rule.endpoint], "permission", None) is None
+    )
+    if unstated:
+        raise CannotStart(f"These routes state no permission: {', '.join(unstated)}.")
+
+
+def guard(app: Flask, settings: Settings) -> None:
+    """Refuses, before anything is parsed, what another site's page makes a browser send.
+
+    A page that resolves its own name to this machine is told by its Host header; one that sends
+    requests across sites by what the browser says of them.
+    """
+    hosts = _LOOPBACK_NAMES | {settings.address[0]} | set(settings.hosts)
+
+    @app.before_request
+    def _check_origin() -> None:
+        name = _host_name(request.host)
+        if "*" not in settings.hosts and name not in hosts:
+            # An address cannot be rebound; only a name can.
+            if settings.on_loopback or not _is_address(name):
+                raise ForeignHost(name[:100])
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != request.host:
+            raise CrossSite()
+        if request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
+            # Following a link from elsewhere is fine: the other page does not see the answer.
+            if not (request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"):
+                raise CrossSite()
+
+
+def _host_name(host: str) -> str:
+    if host.startswith("["):
+        return host.partition("]")[0].lower() + "]"
+    return host.partition(":")[0].lower()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True

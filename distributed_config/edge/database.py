@@ -1,0 +1,95 @@
+"""The database as the Flask rooms have it: a session that reads, and one way to write."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from flask import Flask, current_app
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.orm import Session
+
+from distributed_config.errors import CannotStart
+from distributed_config.live.watermarks import Watermarks
+from distributed_config.live.writer import Commit, Unit, Writer
+from distributed_config.models import MIGRATION, Base
+from distributed_config.models import engine as engines
+from distributed_config.services.journal import Actor
+from distributed_config.settings import Settings
+
+T = TypeVar("T")
+
+db = SQLAlchemy(metadata=Base.metadata, session_options={"autoflush": False})
+
+
+@dataclass(frozen=True)
+class Database:
+    """What one application has of the database. ``of`` gives the current one's."""
+
+    marks: Watermarks
+    writer: Writer
+    settings: Settings
+
+
+def init_database(
+    app: Flask, settings: Settings, on_commit: Callable[[Commit], None]
+) -> Database:
+    """Connects ``app`` to its database; nothing is opened before the first request.
+
+    ``on_commit`` is told of each batch of writes.
+
+    Raises CannotStart if there is no database of the right shape.
+    """
+    path = settings.database_path
+    engines.refuse_unfit_sqlite()
+    refuse_unmigrated(path)
+    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{path}"
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engines.reading_engine_options(
+        settings.lock_seconds, settings.threads
+    )
+    db.init_app(app)
+    with app.app_context():
+        engines.prepare(db.engine, "BEGIN")
+    marks = Watermarks(path)
+    engine = engines.writing_engine(path, settings.lock_seconds)
+    database = Database(marks, Writer(engine, marks, settings.lock_seconds, on_commit), settings)
+    app.extensions["distributed_config"] = database
+    return database
+
+
+def of() -> Database:
+    """The current application's."""
+    database: Database = current_app.extensions["distributed_config"]
+    return database
+
+
+def reading() -> Session:
+    """The request's session. One snapshot for the whole request; it cannot write."""
+    return db.session()
+
+
+def write(actor: Actor, unit: Unit[T], note: str = "") -> T:
+    """What ``unit`` returns, once it is on disk; see ``Writer.write``."""
+    return of().writer.write(actor, unit, note)
+
+
+def refuse_unmigrated(path: Path) -> None:
+    """Raises CannotStart unless the file at ``path`` has exactly this release's schema."""
+    if not path.exists():
+        raise CannotStart(f"There is no database at {path}; make it with `distconf db upgrade`.")
+    try:
+        with engines.raw_connection(path) as connection:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except engines.sqlite.OperationalError:
+        row = None
+    except engines.sqlite.DatabaseError as error:
+        raise CannotStart(
+            f"The file {path} is not a sound database ({error}); restore a backup with "
+            f"`distconf restore FILE`, or move the file away to begin with an empty one."
+        ) from None
+    found = row[0] if row else "none"
+    if found != MIGRATION:
+        raise CannotStart(
+            f"The database {path} is at migration {found} and this release needs {MIGRATION}; "
+            "run `distconf db upgrade`."
+        )

@@ -1,0 +1,138 @@
+"""Doors: one decorator says of a route who may use it, what it takes and what it answers.
+
+What is said here is checked at the door, with every problem at once, and described in the
+OpenAPI document; there is no second place to keep in step.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+from flask import Blueprint, Response, request
+from marshmallow import RAISE, Schema, ValidationError
+
+from distributed_config import wire
+from distributed_config.edge import auth
+from distributed_config.edge import requests as asked
+from distributed_config.edge.responses import Answer, to_response
+from distributed_config.errors import Invalid, InvalidDocument, Problem
+from distributed_config.wire import escape_pointer
+
+
+@dataclass(frozen=True)
+class Door:
+    """What is known of one method of one path. ``answers`` are schemas, or media types."""
+
+    method: str
+    path: str
+    summary: str
+    permission: str
+    query: type[Schema] | None = None
+    body: type[Schema] | None = None
+    body_types: tuple[str, ...] = ()
+    answers: Mapping[int, type[Schema] | str] = field(default_factory=dict)
+    refusals: tuple[int, ...] = ()
+    headers: tuple[str, ...] = ()
+    description: str = ""
+
+
+View = Callable[..., Answer]
+
+
+def door(blueprint: Blueprint, method: str, path: str, **described: Any) -> Callable[[View], View]:
+    """Registers a view under ``method`` and ``path``; the rest is as ``Door`` has it.
+
+    The view is called with the loaded ``query`` and, where one is described, ``body``.
+    """
+
+    def register(view: View) -> View:
+        text = (view.__doc__ or "").strip()
+        summary, _, description = text.partition("\n")
+        made = Door(
+            method, path, summary, description=_unindented(description), **described
+        )
+
+        @auth.allows(made.permission)
+        @wraps(view)
+        def enter(**path_values: Any) -> Response:
+            loaded: dict[str, Any] = dict(path_values)
+            if made.query is not None:
+                loaded["query"] = _load_query(made.query)
+                asked.told().service = _named_service(loaded["query"])
+            if made.body is not None:
+                loaded["body"] = _load_body(made.body)
+            return to_response(view(**loaded))
+
+        enter.door = made  # type: ignore[attr-defined]  # the OpenAPI document is read from it
+        blueprint.add_url_rule(path, f"{method.lower()}_{view.__name__}", enter, methods=[method])
+        return view
+
+    return register
+
+
+def _named_service(query: dict[str, Any]) -> str:
+    """The one service that a query is about, for the log; empty if it is not about one."""
+    name = query.get("service", "")
+    return name if isinstance(name, str) else ""
+
+
+def _unindented(text: str) -> str:
+    return "\n".join(line.strip() for line in text.strip().splitlines())
+
+
+def _load_query(schema: type[Schema]) -> Any:
+    """The query's parameters. Unknown ones are refused: a typing error must not be ignored."""
+    instance = schema(unknown=RAISE)
+    many = {name for name, each in instance.fields.items() if each.metadata.get("repeatable")}
+    given: dict[str, Any] = {}
+    repeated = []
+    for name, values in request.args.lists():
+        if len(values) > 1 and name not in many:
+            repeated.append(Problem("", "It is given more than once.", "repeated", name))
+        given[name] = values if name in many else values[0]
+    try:
+        loaded = instance.load(given)
+    except ValidationError as error:
+        known = ", ".join(instance.fields)
+        raise Invalid.of(repeated + _query_problems(error, known)) from None
+    if repeated:
+        raise Invalid.of(repeated)
+    return loaded
+
+
+def _query_problems(error: ValidationError, known: str) -> list[Problem]:
+    problems = []
+    for name, messages in error.normalized_messages().items():
+        for message in _texts(messages):
+            if message == "Unknown field.":
+                message = f"It is not a parameter here; these are: {known}."
+            problems.append(Problem("", message, "query", str(name)[:80]))
+    return problems
+
+
+def _load_body(schema: type[Schema]) -> Any:
+    value = asked.body_value()
+    wire.refuse_ambiguous(value)
+    try:
+        return schema(unknown=RAISE).load(value)
+    except ValidationError as error:
+        raise InvalidDocument.of(list(_body_problems("", error.normalized_messages()))) from None
+
+
+def _body_problems(pointer: str, messages: Any) -> list[Problem]:
+    if isinstance(messages, dict):
+        found = []
+        for key, below in messages.items():
+            child = pointer if key == "_schema" else f"{pointer}/{escape_pointer(str(key))}"
+            found += _body_problems(child, below)
+        return found
+    return [Problem(pointer, text, "schema") for text in _texts(messages)]
+
+
+def _texts(messages: Any) -> list[str]:
+    if isinstance(messages, str):
+        return [messages]
+    if isinstance(messages, dict):
+        return [text for below in messages.values() for text in _texts(below)]
+    return [text for each in messages for text in _texts(each)]

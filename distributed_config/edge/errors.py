@@ -1,0 +1,120 @@
+"""From what went wrong to what is answered. The one place that chooses HTTP status numbers.
+
+Every error is one body, ``application/problem+json`` (RFC 9457), with the keys that the
+``/config`` contract has always had: ``success``, ``error`` and ``message``.
+"""
+
+import json
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, g
+from sqlalchemy import exc
+from werkzeug.exceptions import HTTPException
+
+from distributed_config import errors
+from distributed_config.edge.responses import Answer, to_response
+from distributed_config.errors import DistconfError, Problem, Unavailable
+from distributed_config.models.engine import storage_error
+
+STATUSES: dict[type[DistconfError], int] = {
+    errors.Invalid: 422,
+    errors.UnsupportedEncoding: 415,
+    errors.TooLarge: 413,
+    errors.TooSlow: 408,
+    errors.NotFound: 404,
+    errors.Gone: 410,
+    errors.StillEnabled: 409,
+    errors.PreconditionFailed: 412,
+    errors.NotRepresentable: 406,
+    errors.Refused: 403,
+    errors.MethodNotAllowed: 405,
+    errors.StorageFull: 507,
+    errors.Unavailable: 503,
+}
+
+# The contract's words for these statuses; the others have HTTP's own.
+_MESSAGES = {422: "unprocessable", 404: "resource not found"}
+
+_logger = logging.getLogger(__name__)
+
+
+def status_of(error: DistconfError) -> int:
+    """The status of an error's class, or of the nearest class above it."""
+    return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 500)
+
+
+def problem_answer(error: DistconfError) -> Answer:
+    """``error`` as it is answered."""
+    status = status_of(error)
+    body: dict[str, Any] = {
+        "type": f"urn:distributed-config:problem:{error.code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": error.detail,
+        "code": error.code,
+        "problems": [_problem(each) for each in error.problems],
+        "request_id": g.get("request_id", ""),
+        "success": False,
+        "error": status,
+        "message": _MESSAGES.get(status, HTTPStatus(status).phrase.lower()),
+    }
+    if status == 409:
+        body["reason"] = error.detail
+    headers = {"Cache-Control": "no-store"}
+    if isinstance(error, Unavailable):
+        headers["Retry-After"] = str(error.retry_after)
+    text = json.dumps(body, ensure_ascii=False)
+    return Answer(text.encode(), status, "application/problem+json", headers)
+
+
+def init_errors(app: Flask) -> None:
+    """Answers every error of ``app``, foreseen or not, in the one form."""
+
+    @app.errorhandler(DistconfError)
+    def _foreseen(error: DistconfError) -> Response:
+        g.error_code = error.code
+        return to_response(problem_answer(error))
+
+    @app.errorhandler(exc.DBAPIError)
+    def _database(error: exc.DBAPIError) -> Response:
+        meant = storage_error(error)
+        return _foreseen(meant) if meant is not None else _unforeseen(error)
+
+    @app.errorhandler(HTTPException)
+    def _http(error: HTTPException) -> Response:
+        if error.response is not None or (error.code or 500) < 400:
+            return Response.force_type(error.get_response())
+        response = _foreseen(_from_http(error))
+        for name, text in error.get_headers():
+            if name in {"Allow", "Location"}:
+                response.headers[name] = text
+        return response
+
+    @app.errorhandler(Exception)
+    def _unforeseen(error: Exception) -> Response:
+        # A mistake of ours: the log has all of it, the answer nothing but the request's id.
+        _logger.error("unforeseen error", exc_info=error)
+        return _foreseen(
+            DistconfError("The server made a mistake. Its log has the details by request_id.")
+        )
+
+
+def _from_http(error: HTTPException) -> DistconfError:
+    if error.code == 404:
+        return errors.NotFound("There is nothing at this path. GET /api/docs shows what there is.")
+    if error.code == 405:
+        return errors.MethodNotAllowed("This path has no such method; the Allow header lists its own.")
+    if error.code == 413:
+        return errors.TooLarge("DISTCONF_BODY_BYTES", 0)
+    if error.code and 400 <= error.code < 500:
+        return errors.Invalid(error.description or "The request cannot be understood.")
+    return DistconfError("The server made a mistake. Its log has the details by request_id.")
+
+
+def _problem(problem: Problem) -> dict[str, str]:
+    shown = {"pointer": problem.pointer, "message": problem.message, "rule": problem.rule}
+    if problem.parameter:
+        shown = {"parameter": problem.parameter, **shown}
+    return shown

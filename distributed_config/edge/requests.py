@@ -1,0 +1,159 @@
+"""What a request says, read strictly: its body, its note, its preconditions, its wishes."""
+
+from typing import Any
+
+from flask import g, request
+
+from distributed_config import formats, wire
+from distributed_config.edge import database
+from distributed_config.errors import (
+    Invalid,
+    InvalidDocument,
+    NotRepresentable,
+    Problem,
+    TooLarge,
+    UnsupportedEncoding,
+    UnsupportedMediaType,
+)
+from distributed_config.formats import Format
+from distributed_config.live import exchange
+from distributed_config.live.exchange import Exchange
+from distributed_config.services.versions import Expect, anything
+from distributed_config.wire import DocumentLimits
+
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+
+
+def told() -> Exchange:
+    """What the server side and the application tell each other about this request."""
+    found: Exchange = request.environ[exchange.KEY]
+    return found
+
+
+def limits() -> DocumentLimits:
+    """What a document may not exceed."""
+    settings = database.of().settings
+    return DocumentLimits(
+        settings.document_bytes, settings.document_depth, settings.document_keys
+    )
+
+
+def media_type() -> str:
+    """The body's Content-Type without its parameters."""
+    return request.mimetype
+
+
+def body_bytes() -> bytes:
+    """The body, whole. Raises if it is compressed, too large, or not UTF-8 by its own word."""
+    if "body" not in g:
+        encoding = request.headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
+            raise UnsupportedEncoding(encoding[:40])
+        charset = request.mimetype_params.get("charset", "utf-8")
+        if charset.lower() not in {"utf-8", "utf8"}:
+            raise UnsupportedMediaType("Only UTF-8 is read here; leave charset out.")
+        most = database.of().settings.body_bytes
+        if (request.content_length or 0) > most:
+            raise TooLarge("DISTCONF_BODY_BYTES", most)
+        request.max_content_length = most
+        g.body = request.get_data(cache=False)
+    body: bytes = g.body
+    return body
+
+
+def body_value() -> Any:
+    """The body's value, by its Content-Type: JSON, YAML or TOML.
+
+    A body of any other type is refused, form data too: curl sends ``-d`` as a form unless it is
+    told the type, and a page of another site can send forms without asking.
+    """
+    body = body_bytes()
+    format_ = formats.by_media_type(request.mimetype)
+    if format_ is None or format_.read is None:
+        given = f"{request.mimetype!r} is not" if request.mimetype else "None is given, and that is not"
+        raise UnsupportedMediaType(
+            f"{given[:100]} a Content-Type that is read here. "
+            "Say what the body is, as in -H 'Content-Type: application/json' (or yaml, or toml)."
+        )
+    return formats.read(format_, body, database.of().settings.text_bytes)
+
+
+def refuse_body() -> None:
+    """Raises Invalid if there is a body where none belongs."""
+    if body_bytes():
+        raise InvalidDocument("This request takes no body. Leave it out.")
+
+
+def note(from_query: str | None) -> str:
+    """Why: ``note=`` of the query, or the header ``Config-Note`` in UTF-8."""
+    given = from_query
+    if given is None:
+        header = request.headers.get("Config-Note", "")
+        try:
+            given = header.encode("latin-1").decode("utf-8")
+        except UnicodeDecodeError:
+            given = header
+    return wire.check_note(given, database.of().settings.note_length)
+
+
+def expectation() -> Expect:
+    """What ``If-Match`` and ``If-None-Match: *`` demand of the current version."""
+    if_match = request.headers.get("If-Match")
+    must_be_new = request.headers.get("If-None-Match", "").strip() == "*"
+    if if_match is None and not must_be_new:
+        return anything
+    tags = wire.parse_etags(if_match) if if_match is not None else None
+
+    def holds(etag: str | None) -> bool:
+        if must_be_new and etag is not None:
+            return False
+        return tags is None or any(wire.same_version(tag, etag) for tag in tags)
+
+    return holds
+
+
+def idempotency_key() -> str:
+    """The ``Idempotency-Key``; empty if there is none."""
+    key = request.headers.get("Idempotency-Key", "").strip()
+    if len(key) > 255 or not key.isprintable():
+        raise Invalid.of(
+            [Problem("", "A key has at most 255 printable characters.", "key", "Idempotency-Key")]
+        )
+    return key
+
+
+def wanted_format(from_query: str | None) -> Format:
+    """The format of the answer: ``format=``, or the best of ``Accept``, or JSON."""
+    if from_query is not None:
+        named = formats.by_name(from_query)
+        if named is None:
+            known = ", ".join(formats.FORMATS)
+            raise Invalid.of(
+                [Problem("", f"{from_query[:40]!r} is not one of {known}.", "format", "format")]
+            )
+        return named
+    if not request.accept_mimetypes.provided:
+        return formats.FORMATS["json"]
+    for choice, quality in request.accept_mimetypes:
+        if quality <= 0:
+            continue
+        if choice in {"*/*", "application/*"}:
+            return formats.FORMATS["json"]
+        asked = formats.by_media_type(choice)
+        if asked is not None:
+            return asked
+    raise NotRepresentable(
+        "Nothing that Accept names is written here. "
+        f"Ask for one of: {', '.join(each.media_type for each in formats.FORMATS.values())}."
+    )
+
+
+def wait_seconds() -> float:
+    """How long the asker would wait for news (``Prefer: wait=``, RFC 7240); 0 if it does not say."""
+    most = database.of().settings.wait_seconds
+    for preference in request.headers.get("Prefer", "").split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == "wait" and value.strip().strip('"').isdecimal():
+            return min(float(value.strip().strip('"')[:6]), most)
+    return 0

@@ -1,0 +1,40 @@
+"""Answers: plain values until the very end, so that one can be kept and given again."""
+
+import json
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import Any
+
+from flask import Response
+
+
+@dataclass
+class Answer:
+    """A whole answer. ``headers`` come on top of those that every answer has."""
+
+    body: bytes = b""
+    status: int = 200
+    media_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def json_answer(value: Any, status: int = 200, **headers: str) -> Answer:
+    """``value`` as JSON. Header names are given with ``_`` for ``-``."""
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    return Answer(json.dumps(value, ensure_ascii=False).encode(), status, headers=named)
+
+
+def http_date(microseconds: int) -> str:
+    """A stored time as HTTP writes it (RFC 9110)."""
+    return formatdate(microseconds / 1_000_000, usegmt=True)
+
+
+def to_response(answer: Answer) -> Response:
+    """``answer`` as Flask sends it."""
+    response = Response(answer.body, answer.status)
+    response.headers["Content-Type"] = answer.media_type
+    for name, text in answer.headers.items():
+        response.headers[name] = text
+    if answer.status == 304:
+        del response.headers["Content-Type"]
+    return response

@@ -1,0 +1,293 @@
+"""Everything that can go wrong, in the words of the domain.
+
+    DistconfError
+    ├── Invalid                    what was asked cannot be understood, or breaks a rule
+    │   ├── InvalidDocument        the body is not a document that can be stored
+    │   ├── UnsupportedMediaType   the body is in a format that is not read here
+    │   ├── ServiceExists          the name is taken
+    │   └── KeyReused              an idempotency key came back with another request
+    ├── UnsupportedEncoding        the body is compressed
+    ├── TooLarge                   more bytes than the limit
+    ├── TooSlow                    the body did not arrive in time, or only in part
+    ├── NotFound                   there is nothing of that name for this actor
+    │   ├── ServiceNotFound
+    │   ├── VersionNotFound
+    │   ├── VersionDisabled        it exists, and is not served
+    │   └── NoCurrentVersion       every version is disabled
+    ├── Gone                       it was there, and will not come back
+    │   ├── VersionDeleted
+    │   └── EpochChanged           a cursor from before the database was restored
+    ├── StillEnabled               what is served cannot be deleted
+    ├── PreconditionFailed         somebody else was faster
+    ├── NotRepresentable           the asked format cannot hold this document
+    ├── Refused                    the request came from where it may not come from
+    │   ├── ForeignHost            it names a host that this server is not
+    │   └── CrossSite              a browser sent it for another site
+    ├── MethodNotAllowed           the path is right, the method is not
+    ├── Unavailable                not now
+    │   ├── DatabaseBusy           another program holds the database
+    │   ├── StorageFull            no space left; reads go on
+    │   ├── StorageFailed          the disk failed; nothing is written until a restart
+    │   ├── Overloaded             too many requests are waiting already
+    │   └── RevisionNotReached     the asked revision is not here yet
+    └── CannotStart                the server or a command refuses to begin, and says why
+
+``code`` is stable and documented. ``detail`` says what to do next. ``problems`` lists every
+fault, never only the first. The HTTP status of each class is chosen in ``edge/errors.py``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault.
+
+    ``pointer`` is a JSON pointer (RFC 6901) into the body; "" is the whole of it. A fault in the
+    query or the headers names what it is about in ``parameter`` instead.
+    """
+
+    pointer: str
+    message: str
+    rule: str = ""
+    parameter: str = ""
+
+
+class DistconfError(Exception):
+    """The root. ``detail`` is one or two sentences for the person who has to act on it."""
+
+    code = "error"
+
+    def __init__(self, detail: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.problems = tuple(problems)
+
+
+class Invalid(DistconfError):
+    code = "invalid"
+
+    @classmethod
+    def of(cls, problems: Sequence[Problem]) -> Self:
+        """One error that speaks for all ``problems`` (at least one)."""
+        first = problems[0]
+        where = first.parameter or first.pointer
+        where = f"{where}: " if where else ""
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        return cls(f"{where}{first.message}{more}", problems)
+
+
+class InvalidDocument(Invalid):
+    code = "invalid-document"
+
+
+class UnsupportedMediaType(Invalid):
+    code = "unsupported-media-type"
+
+
+class ServiceExists(Invalid):
+    code = "service-exists"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The service {name!r} exists already. "
+            "Use PATCH to add a version, or PUT to create or update in one step."
+        )
+
+
+class KeyReused(Invalid):
+    code = "idempotency-key-reused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This Idempotency-Key was used for a different request. Use a new key for each write."
+        )
+
+
+class UnsupportedEncoding(DistconfError):
+    code = "unsupported-content-encoding"
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(f"Content-Encoding {encoding!r} is not read here. Send the plain body.")
+
+
+class TooLarge(DistconfError):
+    code = "too-large"
+
+    def __init__(self, limit: str, most: int) -> None:
+        super().__init__(f"The body is larger than {limit} allows ({most} bytes). Send less.")
+
+
+class TooSlow(DistconfError):
+    code = "body-incomplete"
+
+    def __init__(self) -> None:
+        super().__init__("The body did not arrive whole and in time. Send it again.")
+
+
+class NotFound(DistconfError):
+    code = "not-found"
+
+
+class ServiceNotFound(NotFound):
+    code = "service-not-found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no service {name!r}. Create it with POST or PUT.")
+
+
+class VersionNotFound(NotFound):
+    code = "version-not-found"
+
+    def __init__(self, name: str, which: str) -> None:
+        super().__init__(
+            f"The service {name!r} has no version {which}. "
+            "GET /api/v1/versions?service=… lists what it has."
+        )
+
+
+class VersionDisabled(NotFound):
+    code = "version-disabled"
+
+    def __init__(self, name: str, number: int) -> None:
+        super().__init__(
+            f"Version {number} of {name!r} is disabled, so it is not served. Enable it with "
+            f"PATCH …&version={number}&enabled=true, or read it in GET /api/v1/versions."
+        )
+
+
+class NoCurrentVersion(NotFound):
+    code = "no-current-version"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Every version of {name!r} is disabled, so nothing is served. "
+            "Enable one with PATCH …&version=N&enabled=true, or add a new one."
+        )
+
+
+class Gone(DistconfError):
+    code = "gone"
+
+
+class VersionDeleted(Gone):
+    code = "version-deleted"
+
+    def __init__(self, name: str, number: int) -> None:
+        super().__init__(
+            f"The document of version {number} of {name!r} was deleted; its number stays taken."
+        )
+
+
+class EpochChanged(Gone):
+    code = "epoch-changed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This cursor is from before the database was restored. "
+            "Read everything again, and go on from the revision you find."
+        )
+
+
+class StillEnabled(DistconfError):
+    code = "still-enabled"
+
+
+class PreconditionFailed(DistconfError):
+    code = "precondition-failed"
+
+    def __init__(self, name: str, etag: str | None) -> None:
+        now = f"it is now {etag}" if etag else "it has no current version now"
+        super().__init__(
+            f"The service {name!r} is not what If-Match names: {now}. Read it again and retry."
+        )
+
+
+class NotRepresentable(DistconfError):
+    code = "not-representable"
+
+
+class Refused(DistconfError):
+    code = "refused"
+
+
+class ForeignHost(Refused):
+    code = "foreign-host"
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"The host name {host!r} is not one that this server answers to. "
+            "Add it to DISTCONF_HOSTS if it should be."
+        )
+
+
+class CrossSite(Refused):
+    code = "cross-site"
+
+    def __init__(self) -> None:
+        super().__init__("A web page of another site sent this request, and may not.")
+
+
+class MethodNotAllowed(DistconfError):
+    code = "method-not-allowed"
+
+
+class Unavailable(DistconfError):
+    """Try again after ``retry_after`` seconds."""
+
+    code = "unavailable"
+    retry_after = 1
+
+
+class DatabaseBusy(Unavailable):
+    code = "database-busy"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Another program holds the database. Nothing was written; try again in a moment."
+        )
+
+
+class StorageFull(Unavailable):
+    code = "storage-full"
+    retry_after = 10
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no space left where the database is. Nothing was written and reads go on; "
+            "free some space and try again."
+        )
+
+
+class StorageFailed(Unavailable):
+    code = "storage-failed"
+    retry_after = 30
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The disk under the database failed during a commit, so nothing more is written. "
+            "Check the disk, run `distconf check`, and restart the server."
+        )
+
+
+class Overloaded(Unavailable):
+    code = "overloaded"
+
+    def __init__(self) -> None:
+        super().__init__("Too many requests are waiting already. Try again in a moment.")
+
+
+class RevisionNotReached(Unavailable):
+    code = "revision-not-reached"
+
+    def __init__(self, asked: int, reached: int) -> None:
+        super().__init__(
+            f"This server is at revision {reached}, and {asked} was asked for. "
+            "Try again, or ask without min_revision."
+        )
+
+
+class CannotStart(DistconfError):
+    code = "cannot-start"

@@ -1,0 +1,151 @@
+"""The ASGI callable around the WSGI application."""
+
+import asyncio
+import json
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from distributed_config.errors import DistconfError, Overloaded
+from distributed_config.front.bridge import (
+    Answer,
+    Receive,
+    Scope,
+    Send,
+    WsgiApp,
+    call,
+    environ_of,
+    read_body,
+)
+from distributed_config.front.replay import Key, Replays, question
+from distributed_config.front.tally import Tally
+from distributed_config.live.exchange import Exchange
+from distributed_config.live.hub import Hub
+from distributed_config.live.watermarks import Watermarks
+from distributed_config.settings import Settings
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_READING = frozenset({"GET", "HEAD"})
+
+
+class Front:
+    """Answers hot reads again, holds those who wait, and hands everything else to ``app``.
+
+    It decides nothing: the application says what may be given again and who may wait. ``close``
+    lets those who wait go, for a quick and graceful end.
+    """
+
+    def __init__(
+        self, app: WsgiApp, marks: Watermarks, settings: Settings, text_log: bool
+    ) -> None:
+        self._app = app
+        self._settings = settings
+        self._replays = Replays(marks, settings.replay_bytes)
+        self._text_log = text_log
+        self._tally = Tally(settings.log_requests, text_log)
+        self._hub = Hub(marks)
+        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="request")
+        self._asked = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        elif scope["method"] in _READING:
+            await self._read(scope, receive, send)
+        else:
+            await self._pass_on(scope, receive, send)
+
+    def close(self) -> None:
+        """Lets everybody who waits go, now and from now on."""
+        self._hub.close()
+
+    async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        key, request_id = question(scope)
+        replay = self._replays.find(key)
+        if replay is None:
+            await self._pass_on(scope, receive, send, key)
+            return
+        if not request_id or not _REQUEST_ID.fullmatch(request_id):
+            request_id = self._tally.request_id()
+        headers = [*replay.headers, (b"x-request-id", request_id)]
+        await send({"type": "http.response.start", "status": replay.status, "headers": headers})
+        await send(replay.body)
+        self._tally.note(replay, request_id, scope["client"][0], began)
+
+    async def _pass_on(
+        self, scope: Scope, receive: Receive, send: Send, key: Key | None = None
+    ) -> None:
+        settings = self._settings
+        body = await read_body(scope, receive, settings.body_bytes, settings.body_seconds)
+        told = Exchange()
+        answer = await self._ask(scope, body, told)
+        if told.hold is not None:
+            answer, told = await self._hold(scope, body, answer, told)
+        if key is not None and told.replay is not None and not body:
+            self._replays.keep(key, answer, told.replay, self._logged(scope, answer, told))
+        headers = answer.headers
+        if isinstance(body, DistconfError):
+            # What is left of the body is not read; the connection cannot be used again.
+            headers = [*headers, (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _ask(self, scope: Scope, body: bytes | DistconfError, told: Exchange) -> Answer:
+        if isinstance(body, DistconfError):
+            told.refused, body = body, b""
+        elif self._asked >= self._settings.queue:
+            told.refused = Overloaded()
+        environ = environ_of(scope, body, told)
+        if told.refused is not None:
+            # A refusal touches neither disk nor lock, and all threads may be taken.
+            return call(self._app, environ)
+        loop = asyncio.get_running_loop()
+        self._asked += 1
+        try:
+            return await loop.run_in_executor(self._threads, call, self._app, environ)
+        finally:
+            self._asked -= 1
+
+    async def _hold(
+        self, scope: Scope, body: bytes | DistconfError, answer: Answer, told: Exchange
+    ) -> tuple[Answer, Exchange]:
+        """Asks again whenever something happened, until there is news or the time is up."""
+        assert told.hold is not None
+        deadline = time.monotonic() + told.hold.seconds
+        pause = 0.0
+        while told.hold is not None:
+            remaining = deadline - time.monotonic()
+            if not await self._hub.outdated(told.hold.basis, remaining):
+                break
+            # The mark is raised just before the commit: the first look may come too early.
+            await asyncio.sleep(min(pause, max(remaining, 0)))
+            pause = min(0.2, pause * 2 + 0.002)
+            told = Exchange()
+            answer = await self._ask(scope, body, told)
+        return answer, told
+
+    def _logged(self, scope: Scope, answer: Answer, told: Exchange) -> str:
+        """The part of a log line that is the same each time this answer is given again."""
+        line = {
+            "method": scope["method"],
+            "path": scope["path"],
+            "service": told.service,
+            "status": answer.status,
+            "bytes": len(answer.body),
+        }
+        if self._text_log:
+            return " ".join(f"{name}={json.dumps(value)}" for name, value in line.items())
+        return json.dumps(line)[1:-1]
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        with suppress(asyncio.CancelledError):
+            while True:
+                message = await receive()
+                await send({"type": f"{message['type']}.complete"})
+                if message["type"] == "lifespan.shutdown":
+                    self._tally.flush()
+                    return

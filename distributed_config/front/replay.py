@@ -1,0 +1,98 @@
+"""Answers that may be given again.
+
+The application marks an answer with what it rests on. The same question gets the same bytes for
+as long as that holds. Nothing is ever computed here.
+"""
+
+from dataclasses import dataclass
+
+from distributed_config.front.bridge import Answer, Message, Scope
+from distributed_config.live.exchange import Basis
+from distributed_config.live.watermarks import Watermarks
+
+Key = tuple[str, bytes, bytes, tuple[tuple[bytes, bytes], ...]]
+
+# What a question is made of, besides its method, path and query. A header that is not here cannot
+# change the answer to a read; one that can must be here, credentials above all.
+_ASKING = frozenset(
+    {
+        b"accept",
+        b"authorization",
+        b"content-length",
+        b"cookie",
+        b"host",
+        b"if-modified-since",
+        b"if-none-match",
+        b"origin",
+        b"prefer",
+        b"sec-fetch-mode",
+        b"sec-fetch-site",
+        b"transfer-encoding",
+        b"x-api-key",
+    }
+)
+_OVERHEAD = 1_500  # bytes of an entry besides its body, about
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """An answer, ready to be sent again. ``start`` lacks the header of the request's own id."""
+
+    word: int
+    revision: int
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: Message
+    size: int
+    logged: str
+
+
+class Replays:
+    """The answers of one process, at most ``most_bytes`` of them; the oldest go first."""
+
+    def __init__(self, marks: Watermarks, most_bytes: int) -> None:
+        self._marks = marks
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._kept: dict[Key, Replay] = {}
+
+    def find(self, key: Key) -> Replay | None:
+        """The answer to ``key`` if it is still right."""
+        found = self._kept.get(key)
+        if found is None or self._marks.covers(found.word, found.revision):
+            return found
+        self._drop(key)
+        return None
+
+    def keep(self, key: Key, answer: Answer, basis: Basis, logged: str) -> None:
+        """Keeps ``answer`` for ``key``. One that is no longer right is kept in vain, not wrongly:
+        ``basis`` tells of the moment at which the application began to look."""
+        size = len(answer.body) + _OVERHEAD
+        if size > self._most_bytes // 8:
+            return
+        self._drop(key)
+        headers = tuple(each for each in answer.headers if each[0] != b"x-request-id")
+        body: Message = {"type": "http.response.body", "body": answer.body}
+        self._kept[key] = Replay(
+            basis.word, basis.revision, answer.status, headers, body, len(answer.body), logged
+        )
+        self._bytes += size
+        while self._bytes > self._most_bytes:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: Key) -> None:
+        dropped = self._kept.pop(key, None)
+        if dropped is not None:
+            self._bytes -= dropped.size + _OVERHEAD
+
+
+def question(scope: Scope) -> tuple[Key, bytes]:
+    """What is asked, and the request id that the asker gave (empty: none)."""
+    request_id = b""
+    asking = []
+    for header in scope["headers"]:
+        if header[0] in _ASKING:
+            asking.append(header)
+        elif header[0] == b"x-request-id":
+            request_id = header[1]
+    return (scope["method"], scope["raw_path"], scope["query_string"], tuple(asking)), request_id

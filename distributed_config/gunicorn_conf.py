@@ -1,0 +1,107 @@
+"""The production server's settings, for gunicorn.
+
+``distconf serve`` uses them; so does ``gunicorn -c python:distributed_config.gunicorn_conf
+distributed_config.wsgi:front``.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from distributed_config.errors import CannotStart
+from distributed_config.models import engine as engines
+from distributed_config.settings import load
+
+_settings = load()
+_memory = Path("/dev/shm")  # noqa: S108  # a folder of its own is made in it
+_in_memory = str(_memory) if os.access(_memory, os.W_OK) else None
+
+# Where workers keep their counts. In memory where that can be: a full disk must not end a process
+# that counts.
+if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="distconf-", dir=_in_memory)
+_metrics = os.environ["PROMETHEUS_MULTIPROC_DIR"]
+
+bind = _settings.bind
+workers = _settings.workers
+worker_class = "asgi"
+# Without it one worker can take every connection.
+reuse_port = True
+worker_tmp_dir = _in_memory
+worker_connections = 25_000
+keepalive = 75
+timeout = 60
+# An end within 10 s: what has begun is finished, what waits is let go.
+graceful_timeout = 8
+limit_request_line = 8190
+# One line for each request is written by the application itself.
+accesslog = None
+loglevel = "warning"
+control_socket_disable = True
+
+
+def on_starting(_server: Any) -> None:
+    """Refuses to begin where it cannot end well, before there are workers to fail one by one."""
+    try:
+        engines.refuse_damaged(_settings.database_path)
+        _refuse_taken_port()
+    except CannotStart as refusal:
+        sys.stderr.write(f"distconf: {refusal.detail}\n")
+        _remove_metrics()
+        sys.exit(1)
+
+
+def post_worker_init(worker: Any) -> None:
+    """Lets held requests go as soon as the end is asked for; gunicorn looks once a second."""
+
+    def end() -> None:
+        worker.asgi.close()
+        worker.handle_exit_signal()
+
+    worker.loop.add_signal_handler(signal.SIGTERM, end)
+    if worker.age == 1:
+        worker.loop.call_later(0.05, _announce)
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Forgets the gauges of a worker that is gone."""
+    from prometheus_client import multiprocess  # the master never counts; see the module's setting
+
+    multiprocess.mark_process_dead(worker.pid)
+
+
+def on_exit(_server: Any) -> None:
+    _remove_metrics()
+
+
+def _remove_metrics() -> None:
+    shutil.rmtree(_metrics, ignore_errors=True)
+
+
+def _refuse_taken_port() -> None:
+    """Every worker shares the port, so two servers could, and requests would go to either."""
+    host, port = _settings.address
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CannotStart(
+                f"Cannot listen on {_settings.bind} ({error.strerror}); "
+                "stop what does, or set DISTCONF_BIND to another address."
+            ) from None
+
+
+def _announce() -> None:
+    url = f"http://{_settings.bind}"
+    sys.stderr.write(
+        f"Distributed Config listens on {url} (documentation at {url}/api/docs). Try:\n"
+        f"""  curl -X PUT -H 'Content-Type: application/json' -d '{{"hello": "world"}}' """
+        f"""'{url}/config?service=demo' && curl '{url}/config?service=demo'\n"""
+    )

@@ -1,0 +1,38 @@
+"""What the two sides of a request tell each other.
+
+The server side (the asyncio front, or the small middleware that stands in for it on a plain WSGI
+server) makes an Exchange and puts it into the WSGI environment. The application reads and fills
+it. The application decides; the server side only waits and repeats.
+"""
+
+from dataclasses import dataclass
+
+from distributed_config.errors import DistconfError
+
+KEY = "distributed_config.exchange"
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What an answer rests on: it is right while the watermark ``word`` is not above ``revision``."""
+
+    word: int
+    revision: int
+
+
+@dataclass(frozen=True)
+class Hold:
+    """The asker would rather wait, up to ``seconds``, until ``basis`` no longer holds."""
+
+    basis: Basis
+    seconds: float
+
+
+@dataclass
+class Exchange:
+    """``refused`` comes from the server side; the rest comes from the application."""
+
+    refused: DistconfError | None = None
+    replay: Basis | None = None
+    hold: Hold | None = None
+    service: str = ""

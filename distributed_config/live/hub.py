@@ -1,0 +1,58 @@
+"""Who waits for which revision."""
+
+import asyncio
+import time
+
+from distributed_config.live.exchange import Basis
+from distributed_config.live.watermarks import Watermarks
+
+_LOOK_EVERY = 0.01
+
+
+class Hub:
+    """Lets many coroutines of one process wait for commits; one of them looks for all."""
+
+    def __init__(self, marks: Watermarks) -> None:
+        self._marks = marks
+        self._moved: asyncio.Future[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._closing = False
+
+    async def outdated(self, basis: Basis, seconds: float) -> bool:
+        """Waits until ``basis`` no longer holds; False when the time is up before that."""
+        deadline = time.monotonic() + seconds
+        while self._marks.covers(basis.word, basis.revision):
+            remaining = deadline - time.monotonic()
+            if remaining <= 0 or self._closing:
+                return False
+            await asyncio.wait([self._next_move()], timeout=remaining)
+        return True
+
+    def close(self) -> None:
+        """Lets everybody who waits go, now and from now on."""
+        self._closing = True
+        if self._moved is not None and not self._moved.done():
+            self._moved.set_result(None)
+
+    def _next_move(self) -> "asyncio.Future[None]":
+        if self._moved is None or self._moved.done():
+            loop = asyncio.get_running_loop()
+            self._moved = loop.create_future()
+            self._looking = loop.create_task(self._look(self._moved, self._marks.head))
+        return self._moved
+
+    async def _look(self, moved: "asyncio.Future[None]", seen: int) -> None:
+        while not moved.done() and self._marks.head == seen:
+            await asyncio.sleep(_LOOK_EVERY)
+        if not moved.done():
+            moved.set_result(None)
+
+
+def wait_outdated(marks: Watermarks, basis: Basis, seconds: float) -> bool:
+    """The same for a thread."""
+    deadline = time.monotonic() + seconds
+    while marks.covers(basis.word, basis.revision):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_LOOK_EVERY)
+    return True

@@ -1,0 +1,30 @@
+"""The tables, and how the database is opened. Plain SQLAlchemy; no Flask.
+
+Everything stored is declared in ``tables.py``; ``engine.py`` opens the file that holds it.
+"""
+
+from distributed_config.models.tables import (
+    Base,
+    ChangeRow,
+    HeadRow,
+    IdempotencyRow,
+    OrganisationRow,
+    ServiceRow,
+    TagRow,
+    VersionRow,
+)
+
+MIGRATION = "0001"
+"""The newest migration; the schema that this release works with. A test holds it true."""
+
+__all__ = [
+    "MIGRATION",
+    "Base",
+    "ChangeRow",
+    "HeadRow",
+    "IdempotencyRow",
+    "OrganisationRow",
+    "ServiceRow",
+    "TagRow",
+    "VersionRow",
+]

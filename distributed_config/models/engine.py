@@ -1,0 +1,151 @@
+"""How the database is opened: which SQLite, how durable, and what is refused.
+
+A SQLite older than 3.51.3 can lose committed pages when one connection checkpoints its
+write-ahead log while another commits (see https://sqlite.org/wal.html). On such a SQLite the
+rollback journal is used instead; it is slower, and readers wait while a commit is written.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, exc
+from sqlalchemy.pool import QueuePool
+
+from distributed_config.errors import (
+    CannotStart,
+    DatabaseBusy,
+    DistconfError,
+    StorageFailed,
+    StorageFull,
+)
+
+try:
+    import pysqlite3.dbapi2 as _newer
+except ImportError:  # no wheel for this platform; the interpreter's own SQLite serves
+    _newer = None
+
+sqlite: ModuleType = sqlite3 if _newer is None else _newer
+
+FIXED_SQLITE = (3, 51, 3)
+OLDEST_SQLITE = (3, 35, 0)  # RETURNING
+
+
+def has_safe_wal() -> bool:
+    """Whether this SQLite may be trusted with a write-ahead log under several processes."""
+    return tuple(sqlite.sqlite_version_info) >= FIXED_SQLITE
+
+
+def journal_mode() -> tuple[str, str]:
+    """The pair of journal_mode and synchronous under which a commit survives a power cut."""
+    return ("WAL", "FULL") if has_safe_wal() else ("DELETE", "EXTRA")
+
+
+def reading_engine_options(lock_seconds: int, connections: int) -> dict[str, Any]:
+    """Options of ``create_engine`` for connections that read; SQLite refuses writes on them."""
+    return {
+        "module": sqlite,
+        "poolclass": QueuePool,
+        "pool_size": connections,
+        "max_overflow": 0,
+        "connect_args": {"timeout": lock_seconds, "check_same_thread": False},
+    }
+
+
+def writing_engine(path: Path, lock_seconds: int) -> Engine:
+    """An engine whose every transaction takes the write lock first (BEGIN IMMEDIATE).
+
+    A transaction that reads first and writes later is refused by SQLite when another process
+    wrote in between, however long it is willing to wait.
+    """
+    engine = create_engine(
+        f"sqlite:///{path}",
+        module=sqlite,
+        poolclass=QueuePool,
+        pool_size=1,
+        connect_args={"timeout": lock_seconds, "check_same_thread": False},
+    )
+    prepare(engine, "BEGIN IMMEDIATE")
+    return engine
+
+
+def prepare(engine: Engine, begin: str) -> None:
+    """Sets up the connections of ``engine``; ``begin`` is the statement that opens a transaction.
+
+    With a plain ``BEGIN`` the connections only read.
+    """
+    reading = begin == "BEGIN"
+    mode, synchronous = journal_mode()
+
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _record: object) -> None:
+        # Transactions begin where this module says, not where the driver guesses.
+        connection.isolation_level = None
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        if reading:
+            connection.execute("PRAGMA query_only = ON")
+        else:
+            connection.execute(f"PRAGMA journal_mode = {mode}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+
+def refuse_unfit_sqlite() -> None:
+    """Raises CannotStart on a SQLite that lacks what the statements here need."""
+    if tuple(sqlite.sqlite_version_info) < OLDEST_SQLITE:
+        raise CannotStart(
+            f"SQLite {sqlite.sqlite_version} is too old; install the package pysqlite3, or a "
+            f"Python with SQLite {'.'.join(map(str, FIXED_SQLITE))} or newer."
+        )
+
+
+def refuse_damaged(path: Path) -> None:
+    """Raises CannotStart with one sentence if the file at ``path`` is not a sound database.
+
+    The check reads every page once; it needs about a second for a gigabyte. No file is fine.
+    """
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    try:
+        with raw_connection(path) as connection:
+            found = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
+    except sqlite.DatabaseError as error:
+        found = [str(error)]
+    if found != ["ok"]:
+        raise CannotStart(
+            f"The database {path} is damaged ({found[0]}); restore a backup with "
+            f"`distconf restore FILE`, or move the file away to begin with an empty one."
+        )
+
+
+@contextmanager
+def raw_connection(path: Path, lock_seconds: float = 5) -> Iterator[Any]:
+    """A plain driver connection, closed at the end; for what SQLAlchemy has no words for."""
+    connection = sqlite.connect(str(path), timeout=lock_seconds, isolation_level=None)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+_BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED"}
+_BROKEN = {"SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CANTOPEN", "SQLITE_READONLY"}
+
+
+def storage_error(error: exc.DBAPIError) -> DistconfError | None:
+    """What a driver's error means here, or None if it is a mistake in the program."""
+    # Extended names say more, as in SQLITE_IOERR_FSYNC; the first two words tell the kind.
+    name = "_".join(str(getattr(error.orig, "sqlite_errorname", "")).split("_")[:2])
+    if name in _BUSY:
+        return DatabaseBusy()
+    if name == "SQLITE_FULL":
+        return StorageFull()
+    if name in _BROKEN:
+        return StorageFailed()
+    return None

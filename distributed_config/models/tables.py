@@ -1,0 +1,136 @@
+"""The tables.
+
+Times are microseconds since 1970 in UTC. ``revision`` is always the journal's. The journal's rows
+name services by their text, because they outlive them.
+"""
+
+from typing import Annotated
+
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, MetaData, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Moment = Annotated[int, mapped_column(BigInteger)]
+Revision = Annotated[int, mapped_column(BigInteger)]
+
+
+class Base(DeclarativeBase):
+    # Named constraints, so that a migration can name what it changes.
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class OrganisationRow(Base):
+    """A tenant. ``default`` exists from the start, with id 1."""
+
+    __tablename__ = "organisations"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(Text, unique=True)
+    created_at: Mapped[Moment]
+
+
+class ServiceRow(Base):
+    """A named configuration. A service that was deleted and made again is another row."""
+
+    __tablename__ = "services"
+    # A number is never used again, also when the newest service is deleted: the answer to POST
+    # shows it.
+    __table_args__ = (UniqueConstraint("organisation_id", "name"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    organisation_id: Mapped[int] = mapped_column(ForeignKey("organisations.id"))
+    name: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[Moment]
+    created_revision: Mapped[Revision]
+
+
+class TagRow(Base):
+    """A word that a service can be found by."""
+
+    __tablename__ = "service_tags"
+    __table_args__ = (Index(None, "tag"),)
+
+    service_id: Mapped[int] = mapped_column(ForeignKey("services.id"), primary_key=True)
+    tag: Mapped[str] = mapped_column(Text, primary_key=True)
+
+
+class VersionRow(Base):
+    """One version. Once written, only ``enabled`` changes, and a deletion empties ``document``.
+
+    ``document`` is the last column: SQLite then reads the columns before it without touching the
+    pages that a large document fills.
+    """
+
+    __tablename__ = "versions"
+
+    service_id: Mapped[int] = mapped_column(ForeignKey("services.id"), primary_key=True)
+    environment: Mapped[str] = mapped_column(Text, primary_key=True, default="default")
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    enabled: Mapped[bool]
+    digest: Mapped[str] = mapped_column(Text)
+    size: Mapped[int]
+    author: Mapped[str] = mapped_column(Text)
+    note: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[Moment]
+    revision: Mapped[Revision]
+    deleted_revision: Mapped[Revision | None]
+    document: Mapped[str | None] = mapped_column(Text)
+
+
+class HeadRow(Base):
+    """The journal's head: one row. ``epoch`` is another one after every restore."""
+
+    __tablename__ = "head"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    epoch: Mapped[str] = mapped_column(Text)
+    revision: Mapped[Revision]
+    changed_at: Mapped[Moment]
+
+
+class ChangeRow(Base):
+    """One entry of the journal. Never updated, never deleted.
+
+    ``current`` is the number of the version that is current after the change, None if none is.
+    """
+
+    __tablename__ = "changes"
+    __table_args__ = (
+        Index(None, "organisation_id", "service", "environment", "revision"),
+        Index(None, "changed_at"),
+    )
+
+    revision: Mapped[Revision] = mapped_column(primary_key=True, autoincrement=False)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    changed_at: Mapped[Moment]
+    organisation_id: Mapped[int]
+    kind: Mapped[str] = mapped_column(Text)
+    service: Mapped[str | None] = mapped_column(Text)
+    environment: Mapped[str | None] = mapped_column(Text)
+    number: Mapped[int | None]
+    current: Mapped[int | None]
+    digest: Mapped[str | None] = mapped_column(Text)
+    actor: Mapped[str] = mapped_column(Text)
+    note: Mapped[str] = mapped_column(Text)
+
+
+class IdempotencyRow(Base):
+    """The first answer that was given for an idempotency key."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index(None, "created_at"),)
+
+    organisation_id: Mapped[int] = mapped_column(primary_key=True)
+    actor: Mapped[str] = mapped_column(Text, primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[Moment]
+    status: Mapped[int]
+    headers: Mapped[str] = mapped_column(Text)
+    body: Mapped[bytes] = mapped_column(LargeBinary)

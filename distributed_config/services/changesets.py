@@ -1,0 +1,78 @@
+"""Several services in one atomic publish: one revision, and watchers see all of it or none."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from distributed_config.errors import DistconfError, Invalid, Problem
+from distributed_config.services import versions
+from distributed_config.services.journal import Journal
+from distributed_config.services.versions import Written
+from distributed_config.wire import Document
+
+
+@dataclass(frozen=True)
+class Step:
+    """What happens to one service. ``pointer`` says where in the request it stands."""
+
+    pointer: str
+    service: str
+    act: Callable[[Journal], Written]
+
+
+def publish(journal: Journal, steps: Sequence[Step]) -> list[Written]:
+    """Does every step, in order, or raises with the problems of all that would fail.
+
+    The error is the first step's that failed, so that its kind says what to do; its ``problems``
+    speak for all of them.
+    """
+    _refuse_repeated(steps)
+    written: list[Written] = []
+    failures: list[DistconfError] = []
+    problems: list[Problem] = []
+    for step in steps:
+        try:
+            written.append(step.act(journal))
+        except DistconfError as error:
+            failures.append(error)
+            problems += _placed(step.pointer, error)
+    if failures:
+        failures[0].problems = tuple(problems)
+        raise failures[0]
+    return written
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import did, by service name, in the order given."""
+
+    created: tuple[str, ...]
+    updated: tuple[str, ...]
+    unchanged: tuple[str, ...]
+
+
+def import_all(journal: Journal, documents: Sequence[tuple[str, Document]]) -> Imported:
+    """Creates or updates every service named; one revision for all."""
+    written = [versions.put(journal, name, document) for name, document in documents]
+    return Imported(
+        created=tuple(each.service for each in written if each.changed and each.number == 0),
+        updated=tuple(each.service for each in written if each.changed and each.number > 0),
+        unchanged=tuple(each.service for each in written if not each.changed),
+    )
+
+
+def _placed(pointer: str, error: DistconfError) -> list[Problem]:
+    if not error.problems:
+        return [Problem(pointer, error.detail, error.code)]
+    return [replace(each, pointer=pointer + each.pointer) for each in error.problems]
+
+
+def _refuse_repeated(steps: Sequence[Step]) -> None:
+    seen: set[str] = set()
+    problems = []
+    for step in steps:
+        if step.service in seen:
+            message = f"The service {step.service!r} is named more than once."
+            problems.append(Problem(step.pointer, message, "repeated"))
+        seen.add(step.service)
+    if problems:
+        raise Invalid.of(problems)

@@ -1,0 +1,206 @@
+"""The journal: what happened to what, by whom, when and why; one gapless revision for all of it.
+
+One unit of work takes at most one revision, and may record several changes under it. A watcher
+sees all of them or none.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from distributed_config.errors import CannotStart
+from distributed_config.models import ChangeRow, HeadRow
+
+DEFAULT_ORGANISATION = 1
+DEFAULT_ENVIRONMENT = "default"
+
+SERVICE_CREATED = "service.created"
+SERVICE_DELETED = "service.deleted"
+SERVICE_TAGGED = "service.tagged"
+VERSION_CREATED = "version.created"
+VERSION_ENABLED = "version.enabled"
+VERSION_DISABLED = "version.disabled"
+VERSION_DELETED = "version.deleted"
+KINDS = (
+    SERVICE_CREATED,
+    SERVICE_DELETED,
+    SERVICE_TAGGED,
+    VERSION_CREATED,
+    VERSION_ENABLED,
+    VERSION_DISABLED,
+    VERSION_DELETED,
+)
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who is asking. ``name`` is what the journal shows."""
+
+    name: str
+    organisation: int = DEFAULT_ORGANISATION
+
+
+LOCAL_OPERATOR = Actor("local operator")
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where the journal stands. ``changed_at`` is the time of its newest change."""
+
+    epoch: str
+    revision: int
+    changed_at: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """One entry, as readers get it."""
+
+    revision: int
+    position: int
+    changed_at: int
+    kind: str
+    service: str | None
+    environment: str | None
+    number: int | None
+    current: int | None
+    digest: str | None
+    actor: str
+    note: str
+
+
+class Journal:
+    """The pen of one unit of work.
+
+    ``revision`` is the one that the unit will have if it records anything. ``services`` collects
+    what was touched, so that stale answers about it can be dropped.
+    """
+
+    def __init__(self, session: Session, actor: Actor, head: Head, now: int, note: str = "") -> None:
+        self.session = session
+        self.actor = actor
+        self.epoch = head.epoch
+        self.revision = head.revision + 1
+        # The journal's times never run backwards, whatever the clock does: as_of= relies on it.
+        self.now = max(now, head.changed_at)
+        self.note = note
+        self.services: set[str] = set()
+        self._position = 0
+
+    @property
+    def organisation(self) -> int:
+        return self.actor.organisation
+
+    @property
+    def wrote(self) -> bool:
+        """Whether anything was recorded."""
+        return self._position > 0
+
+    @property
+    def head(self) -> Head:
+        """The journal's head after this unit."""
+        if self.wrote:
+            return Head(self.epoch, self.revision, self.now)
+        return Head(self.epoch, self.revision - 1, self.now)
+
+    def record(
+        self,
+        kind: str,
+        service: str | None = None,
+        *,
+        number: int | None = None,
+        current: int | None = None,
+        digest: str | None = None,
+        note: str | None = None,
+    ) -> None:
+        """Adds one change to this unit. ``note`` is the unit's own unless given."""
+        self.session.execute(
+            insert(ChangeRow).values(
+                revision=self.revision,
+                position=self._position,
+                changed_at=self.now,
+                organisation_id=self.organisation,
+                kind=kind,
+                service=service,
+                environment=DEFAULT_ENVIRONMENT if number is not None else None,
+                number=number,
+                current=current,
+                digest=digest,
+                actor=self.actor.name,
+                note=self.note if note is None else note,
+            )
+        )
+        self._position += 1
+        if service is not None:
+            self.services.add(service)
+
+
+_HEAD = select(HeadRow.epoch, HeadRow.revision, HeadRow.changed_at).where(HeadRow.id == 1)
+
+
+def head(session: Session) -> Head:
+    """The journal's head as this session's transaction sees it."""
+    row = session.execute(_HEAD).one_or_none()
+    if row is None:
+        raise CannotStart("The database has no journal; run `distconf db upgrade`.")
+    return Head(*row)
+
+
+def advance(session: Session, new: Head) -> None:
+    """Moves the stored head. For the writer alone: it has checked that the revision follows."""
+    session.execute(
+        update(HeadRow)
+        .where(HeadRow.id == 1)
+        .values(revision=new.revision, changed_at=new.changed_at)
+    )
+
+
+def changes(
+    session: Session,
+    organisation: int,
+    *,
+    after: int,
+    limit: int,
+    services: Sequence[str] = (),
+    kinds: Sequence[str] = (),
+) -> list[Change]:
+    """The changes behind revision ``after``, oldest first, whole revisions only.
+
+    At least ``limit`` changes where there are as many; the last revision is never cut. A service
+    that ends in ``/`` stands for every service whose name begins so.
+    """
+    query = (
+        select(
+            ChangeRow.revision,
+            ChangeRow.position,
+            ChangeRow.changed_at,
+            ChangeRow.kind,
+            ChangeRow.service,
+            ChangeRow.environment,
+            ChangeRow.number,
+            ChangeRow.current,
+            ChangeRow.digest,
+            ChangeRow.actor,
+            ChangeRow.note,
+        )
+        .where(ChangeRow.organisation_id == organisation, ChangeRow.revision > after)
+        .order_by(ChangeRow.revision, ChangeRow.position)
+    )
+    if services:
+        exact = [name for name in services if not name.endswith("/")]
+        wanted = ChangeRow.service.in_(exact)
+        for prefix in (name for name in services if name.endswith("/")):
+            # The next character after "/" bounds the prefix without LIKE and its wildcards.
+            wanted |= (ChangeRow.service >= prefix) & (ChangeRow.service < prefix[:-1] + "0")
+        query = query.where(wanted)
+    if kinds:
+        query = query.where(ChangeRow.kind.in_(kinds))
+    found = [Change(*row) for row in session.execute(query.limit(limit))]
+    if len(found) == limit:
+        rest = query.where(
+            ChangeRow.revision == found[-1].revision, ChangeRow.position > found[-1].position
+        )
+        found += [Change(*row) for row in session.execute(rest)]
+    return found

@@ -1,0 +1,77 @@
+"""Everything at once: the current documents of all services, out and in.
+
+The shape is one object of ``{service: document}``. History does not travel this way; a backup
+holds it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from distributed_config.errors import Invalid, InvalidDocument, Problem
+from distributed_config.models import ServiceRow, VersionRow
+from distributed_config.services.journal import DEFAULT_ENVIRONMENT
+from distributed_config.wire import (
+    Document,
+    DocumentLimits,
+    check_name,
+    document_of,
+    escape_pointer,
+)
+
+
+def export(session: Session, organisation: int, prefix: str = "") -> Iterator[tuple[str, Document]]:
+    """The current document of every service whose name begins with ``prefix``, by name.
+
+    A service whose versions are all disabled has none and is left out.
+    """
+    newest = (
+        select(func.max(VersionRow.number))
+        .where(
+            VersionRow.service_id == ServiceRow.id,
+            VersionRow.environment == DEFAULT_ENVIRONMENT,
+            VersionRow.enabled,
+        )
+        .correlate(ServiceRow)
+        .scalar_subquery()
+    )
+    query = (
+        select(ServiceRow.name, VersionRow.document, VersionRow.digest)
+        .join(VersionRow, VersionRow.service_id == ServiceRow.id)
+        .where(
+            ServiceRow.organisation_id == organisation,
+            VersionRow.environment == DEFAULT_ENVIRONMENT,
+            VersionRow.number == newest,
+            func.substr(ServiceRow.name, 1, len(prefix)) == prefix,
+        )
+        .order_by(ServiceRow.name)
+    )
+    for name, text, digest in session.execute(query):
+        yield name, Document(text, digest)
+
+
+def documents_of(value: Any, limits: DocumentLimits) -> list[tuple[str, Document]]:
+    """The documents in an object of ``{service: document}``.
+
+    Raises InvalidDocument with the problems of every service, each behind the service's pointer.
+    """
+    if not isinstance(value, dict):
+        raise InvalidDocument.of(
+            [Problem("", 'What is imported is one object, {"service": {…}, …}.', "type")]
+        )
+    found: list[tuple[str, Document]] = []
+    problems: list[Problem] = []
+    for name, document in value.items():
+        pointer = f"/{escape_pointer(str(name))}"
+        try:
+            check_name(str(name))
+            found.append((str(name), document_of(document, limits, str(name))))
+        except Invalid as error:
+            problems += [
+                Problem(pointer + each.pointer, each.message, each.rule) for each in error.problems
+            ]
+    if problems:
+        raise InvalidDocument.of(problems)
+    return found

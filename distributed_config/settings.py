@@ -1,0 +1,282 @@
+"""Every setting, in one table: name, type, default and help.
+
+The environment variable of a setting is its name in capitals behind ``DISTCONF_``. A setting
+marked secret may also be given as the path of a file, in the same variable with ``_FILE`` behind
+it. The manual and ``distconf settings`` are generated from this table.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from distributed_config.errors import CannotStart, Problem
+
+PREFIX = "DISTCONF_"
+
+
+def _setting(
+    default: Any,
+    help_text: str,
+    *,
+    choices: tuple[str, ...] = (),
+    least: int = 0,
+    most: int | None = None,
+    secret: bool = False,
+) -> Any:
+    return field(
+        default=default,
+        metadata={
+            "help": help_text,
+            "choices": choices,
+            "least": least,
+            "most": most,
+            "secret": secret,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one process. ``load`` is the way to make one from the environment."""
+
+    bind: str = _setting("127.0.0.1:5000", "Address and port to listen on.")
+    instance: Path = _setting(Path("instance"), "Folder of the data.")
+    database_url: str = _setting(
+        "",
+        "Database, as sqlite:////absolute/path.db; empty: distconf.db in the instance folder.",
+        secret=True,
+    )
+    auth: str = _setting(
+        "",
+        "Who may call. Empty: anybody, and only on a loopback address. open: anybody, on any "
+        "address; for a network that you protect yourself.",
+        choices=("", "open"),
+    )
+    hosts: tuple[str, ...] = _setting(
+        (),
+        "Further host names, separated by commas, that requests may name in their Host header. "
+        "Loopback names and the bound address are always allowed; * allows all.",
+    )
+    workers: int = _setting(2, "Server processes.", least=1, most=64)
+    threads: int = _setting(
+        20, "Threads in each process for requests that need the database.", least=2, most=256
+    )
+    queue: int = _setting(
+        1_000,
+        "Requests in each process that may wait for a thread; more are refused with 503.",
+        least=1,
+    )
+    log_format: str = _setting(
+        "auto", "auto: text on a terminal, JSON elsewhere.", choices=("auto", "json", "text")
+    )
+    log_level: str = _setting(
+        "info", "Least level that is logged.", choices=("debug", "info", "warning", "error")
+    )
+    log_requests: bool = _setting(True, "Log one line for each request.")
+    document_bytes: int = _setting(
+        1 << 20, "Size of one document as stored.", least=64, most=16 << 20
+    )
+    document_depth: int = _setting(64, "Nesting of one document.", least=1, most=200)
+    document_keys: int = _setting(10_000, "Keys in one document, over all its objects.", least=1)
+    body_bytes: int = _setting(2 << 20, "Size of one request body.", least=64, most=256 << 20)
+    text_bytes: int = _setting(
+        256 << 10, "Size of one YAML or TOML text; reading them is slow.", least=64, most=16 << 20
+    )
+    body_seconds: int = _setting(30, "Time in which a request body must arrive.", least=1)
+    note_length: int = _setting(1_000, "Characters in the note of a change.", least=1)
+    changeset_services: int = _setting(500, "Services in one changeset.", least=1)
+    page: int = _setting(100, "Entries on a page, unless limit= says otherwise.", least=1)
+    page_most: int = _setting(500, "Most entries on a page.", least=1)
+    wait_seconds: int = _setting(60, "Longest wait that a reader may ask for.", least=1, most=600)
+    lock_seconds: int = _setting(
+        5, "How long a write waits for a database that another program holds.", least=1, most=60
+    )
+    idempotency_hours: int = _setting(24, "How long an idempotency key is remembered.", least=1)
+    replay_bytes: int = _setting(
+        64 << 20, "Memory in each process for answers that can be replayed; 0: none.", least=0
+    )
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file."""
+        if not self.database_url:
+            return self.instance.absolute() / "distconf.db"
+        return Path(self.database_url.removeprefix("sqlite:///")).absolute()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of ``bind``."""
+        host, _, port = self.bind.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def on_loopback(self) -> bool:
+        host = self.address[0]
+        return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table of settings, as it is shown to people."""
+
+    name: str
+    type: str
+    default: str
+    help: str
+    value: str
+    source: str
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that ``environ`` asks for.
+
+    Raises CannotStart with every problem, unknown ``DISTCONF_`` names among them.
+    """
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for each in dataclasses.fields(Settings):
+        try:
+            text = _text_of(each, environ)
+            if text is not None:
+                values[each.name] = _parse(each, text)
+        except (ValueError, OSError) as error:
+            problems.append(Problem("", f"{variable(each)}: {error}"))
+    problems += [
+        Problem("", f"{name} is not a setting. `distconf settings` lists them all.")
+        for name in sorted(environ)
+        if name.startswith(PREFIX) and name not in _known_variables()
+    ]
+    settings = Settings(**values)
+    problems += _contradictions(settings)
+    if problems:
+        raise CannotStart(" ".join(problem.message for problem in problems), problems)
+    return settings
+
+
+def table(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[Row]:
+    """The whole table, in its order, with secrets masked and where each value came from."""
+    rows = []
+    for each in dataclasses.fields(Settings):
+        source = "default"
+        if variable(each) in environ:
+            source = "environment"
+        elif each.metadata["secret"] and f"{variable(each)}_FILE" in environ:
+            source = "file"
+        value = _shown(getattr(settings, each.name))
+        if each.metadata["secret"]:
+            value = _masked(value)
+        kind = each.type if isinstance(each.type, str) else getattr(each.type, "__name__", "text")
+        rows.append(
+            Row(
+                name=variable(each),
+                type=_type_name(each, kind),
+                default=_shown(each.default),
+                help=each.metadata["help"],
+                value=value,
+                source=source,
+            )
+        )
+    return rows
+
+
+def variable(each: "dataclasses.Field[Any]") -> str:
+    """The environment variable of a setting."""
+    return PREFIX + each.name.upper()
+
+
+def _known_variables() -> set[str]:
+    fields = dataclasses.fields(Settings)
+    secrets = {f"{variable(each)}_FILE" for each in fields if each.metadata["secret"]}
+    return {variable(each) for each in fields} | secrets
+
+
+def _text_of(each: "dataclasses.Field[Any]", environ: Mapping[str, str]) -> str | None:
+    name = variable(each)
+    if name in environ:
+        return environ[name].strip()
+    if each.metadata["secret"] and f"{name}_FILE" in environ:
+        return Path(environ[f"{name}_FILE"]).read_text(encoding="utf-8").strip()
+    return None
+
+
+def _parse(each: "dataclasses.Field[Any]", text: str) -> Any:
+    default, rules = each.default, each.metadata
+    if isinstance(default, bool):
+        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        if text.lower() not in words:
+            raise ValueError(f"{text!r} is neither true nor false.")
+        return words[text.lower()]
+    if isinstance(default, int):
+        number = int(text) if text.lstrip("-").isdigit() else None
+        most = rules["most"]
+        if number is None or number < rules["least"] or (most is not None and number > most):
+            span = f"from {rules['least']}" + (f" to {most}" if most is not None else " up")
+            raise ValueError(f"{text!r} is not a whole number {span}.")
+        return number
+    if isinstance(default, Path):
+        return Path(text).expanduser()
+    if isinstance(default, tuple):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if rules["choices"] and text not in rules["choices"]:
+        choices = ", ".join(choice or "(empty)" for choice in rules["choices"])
+        raise ValueError(f"{text!r} is not one of: {choices}.")
+    return text
+
+
+def _contradictions(settings: Settings) -> list[Problem]:
+    problems = []
+    host, _, port = settings.bind.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        problems.append(
+            Problem("", f"{PREFIX}BIND: {settings.bind!r} is not like 127.0.0.1:5000.")
+        )
+    elif not settings.on_loopback and settings.auth != "open":
+        problems.append(
+            Problem(
+                "",
+                f"Without access control the server listens on a loopback address only, and "
+                f"{settings.bind} is not one: set DISTCONF_AUTH=open if everybody who can reach "
+                f"it may read and write everything.",
+            )
+        )
+    url = settings.database_url
+    if url and (not url.startswith("sqlite:///") or url.removeprefix("sqlite:///") in {"", ":memory:"}):
+        problems.append(
+            Problem(
+                "",
+                f"{PREFIX}DATABASE_URL: only a SQLite file is supported, "
+                "as in sqlite:////var/lib/distconf/distconf.db.",
+            )
+        )
+    if settings.page > settings.page_most:
+        problems.append(Problem("", f"{PREFIX}PAGE is more than {PREFIX}PAGE_MOST."))
+    return problems
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value)
+
+
+def _type_name(each: "dataclasses.Field[Any]", kind: str) -> str:
+    if each.metadata["choices"]:
+        return " | ".join(choice or "(empty)" for choice in each.metadata["choices"])
+    return {"int": "number", "str": "text", "Path": "path", "bool": "true | false"}.get(
+        kind, "list"
+    )
+
+
+def _masked(url: str) -> str:
+    """``url`` without the password that it may hold."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:•••@{host}"))

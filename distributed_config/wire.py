@@ -1,0 +1,374 @@
+"""How names, documents, entity tags, cursors and times are written. Standard library only.
+
+Reading is strict: what two readers could understand differently is refused. Every fault of a
+document is found, and each carries a JSON pointer.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import math
+import re
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from distributed_config.errors import EpochChanged, Invalid, InvalidDocument, Problem
+
+MOST_PROBLEMS = 100
+NAME_LENGTH = 200
+# The longest integer that is kept exactly. CPython refuses to print one of over 4,300 digits.
+INTEGER_DIGITS = 1_000
+
+# Documents lie some levels deep in the bodies that hold several; see DISTCONF_DOCUMENT_DEPTH.
+_BODY_DEPTH = 256
+
+_SEGMENT = re.compile(r"\w[\w.\-]*")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+@dataclass(frozen=True)
+class DocumentLimits:
+    """What a document may not exceed; see the settings of the same names."""
+
+    size: int = 1 << 20
+    depth: int = 64
+    keys: int = 10_000
+
+
+@dataclass(frozen=True)
+class Document:
+    """A JSON object as it is stored: ``text`` is what is served, ``digest`` its SHA-256 in hex."""
+
+    text: str
+    digest: str
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """The object itself, parsed anew at each call."""
+        return parse_stored(self.text)
+
+
+# --- names
+
+
+def check_name(name: str, what: str = "service") -> str:
+    """``name`` if it follows the rules for a service's name. Raises Invalid with the rule broken.
+
+    Letters and digits of any script and ``_ . -``, in segments joined by ``/``; each segment
+    starts with a letter, a digit or ``_``; normalised (NFC); at most 200 characters.
+    """
+    fault = _fault_of_name(name)
+    if fault:
+        raise Invalid.of([Problem("", f"{_short(name)!r}: {fault}", "name", what)])
+    return name
+
+
+def _fault_of_name(name: str) -> str | None:
+    if not name:
+        return "a name is needed, as in ?service=web."
+    if len(name) > NAME_LENGTH:
+        return f"a name has at most {NAME_LENGTH} characters, this one has {len(name)}."
+    if unicodedata.normalize("NFC", name) != name:
+        return "a name is written in Unicode's composed form (NFC); normalise it before sending."
+    if not all(_SEGMENT.fullmatch(segment) for segment in name.split("/")):
+        return (
+            "a name is made of letters, digits and _ . - in segments joined by /, "
+            "and each segment starts with a letter, a digit or _."
+        )
+    return None
+
+
+def check_note(note: str, longest: int) -> str:
+    """``note`` if it is short enough and holds no control characters. Raises Invalid."""
+    if len(note) > longest:
+        raise Invalid.of([Problem("", f"A note has at most {longest} characters.", "note", "note")])
+    if _CONTROL.search(note) or not _encodable(note):
+        message = "A note holds text, without control characters."
+        raise Invalid.of([Problem("", message, "note", "note")])
+    return note
+
+
+# --- documents
+
+
+def document_of(value: Any, limits: DocumentLimits, service: str) -> Document:
+    """``value`` as ``service`` will store it. Raises InvalidDocument with every problem in it.
+
+    A document need not say whose it is; where it does, under the key ``service``, it must be so.
+    """
+    problems = list(_faults(value, limits))
+    if isinstance(value, dict) and value.get("service", service) != service:
+        message = f"It must be {service!r}, the service that is written to, or be left out."
+        problems.append(Problem("/service", message, "service"))
+    if problems:
+        raise _invalid_document(problems)
+    text = json.dumps(value, ensure_ascii=False)
+    encoded = text.encode()
+    if len(encoded) > limits.size:
+        raise _invalid_document(
+            [Problem("", f"The document has {len(encoded)} bytes, of at most {limits.size}.", "size")]
+        )
+    return Document(text, digest_of(text))
+
+
+def digest_of(text: str) -> str:
+    """The SHA-256 of a stored document, in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def parse_stored(text: str) -> dict[str, Any]:
+    """The object in a stored document; it was checked when it was stored."""
+    value: dict[str, Any] = json.loads(text)
+    return value
+
+
+def parse_json(data: bytes) -> Any:
+    """The JSON value in ``data``, strictly (RFC 8259 in UTF-8, nothing more).
+
+    Raises InvalidDocument where it is not JSON at all. What JSON leaves open (a key twice, NaN,
+    a number too large) is marked in the value, where ``document_of`` finds it with its place.
+    """
+    text = decode(data)
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_Unreadable,
+            parse_int=_integer,
+            parse_float=_float,
+        )
+    except RecursionError:
+        raise _invalid_document([Problem("", "It is nested far too deep.", "depth")]) from None
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise _invalid_document([Problem("", f"{error.msg} at {place}.", "json")]) from None
+
+
+def decode(data: bytes) -> str:
+    """``data`` as text. Raises InvalidDocument unless it is UTF-8 without a byte order mark."""
+    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise _invalid_document(
+            [Problem("", "It starts with a byte order mark; send plain UTF-8.", "encoding")]
+        )
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _invalid_document(
+            [Problem("", f"Byte {error.start} is not UTF-8; send plain UTF-8.", "encoding")]
+        ) from None
+
+
+def _invalid_document(problems: list[Problem]) -> InvalidDocument:
+    return InvalidDocument.of(problems[:MOST_PROBLEMS])
+
+
+class _Unreadable:
+    """Stands where a number was that JSON cannot hold or nobody could read back."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class _Repeated(dict[str, Any]):
+    """An object in which keys were given more than once."""
+
+    names: tuple[str, ...] = ()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) == len(pairs):
+        return made
+    repeated = _Repeated(made)
+    counts = Counter(name for name, _ in pairs)
+    repeated.names = tuple(name for name, count in counts.items() if count > 1)
+    return repeated
+
+
+def _integer(text: str) -> Any:
+    return int(text) if len(text) <= INTEGER_DIGITS else _Unreadable(text)
+
+
+def _float(text: str) -> Any:
+    number = float(text)
+    return number if math.isfinite(number) else _Unreadable(text)
+
+
+def refuse_ambiguous(value: Any) -> None:
+    """Raises InvalidDocument if ``value``, from ``parse_json``, can be understood in two ways."""
+    limits = DocumentLimits(depth=_BODY_DEPTH, keys=sys.maxsize)
+    problems = list(_faults(value, limits))
+    if problems:
+        raise _invalid_document(problems)
+
+
+def _faults(value: Any, limits: DocumentLimits) -> Iterator[Problem]:
+    """Every fault of ``value`` as a document, in the order in which a reader meets them."""
+    if not isinstance(value, dict):
+        kind = _kind(value)
+        yield Problem("", f"A configuration is a JSON object, and this is {kind}.", "type")
+        return
+    keys = 0
+    waiting: list[tuple[str, Any, int]] = [("", value, 1)]
+    while waiting:
+        pointer, here, depth = waiting.pop()
+        yield from _faults_of_scalar(pointer, here)
+        if not isinstance(here, dict | list):
+            continue
+        if depth > limits.depth:
+            yield Problem(pointer, f"It is nested deeper than {limits.depth}.", "depth")
+            continue
+        if isinstance(here, _Repeated):
+            for name in here.names:
+                child = f"{pointer}/{escape_pointer(name)}"
+                yield Problem(child, "The key is given more than once.", "duplicate")
+        if isinstance(here, dict):
+            keys += len(here)
+            if keys > limits.keys:
+                yield Problem(pointer, f"The document has more than {limits.keys} keys.", "keys")
+                return
+            yield from _faults_of_keys(pointer, here)
+            children = [
+                (f"{pointer}/{escape_pointer(str(key))}", child, depth + 1)
+                for key, child in here.items()
+            ]
+        else:
+            children = [(f"{pointer}/{i}", child, depth + 1) for i, child in enumerate(here)]
+        waiting.extend(reversed(children))
+
+
+def _faults_of_keys(pointer: str, here: dict[Any, Any]) -> Iterator[Problem]:
+    for key in here:
+        if not isinstance(key, str):
+            yield Problem(pointer, f"The key {key!r} is not text; put it in quotes.", "key")
+        elif not _encodable(key):
+            yield Problem(pointer, "A key holds half of a surrogate pair.", "encoding")
+
+
+def _faults_of_scalar(pointer: str, here: Any) -> Iterator[Problem]:
+    if isinstance(here, str):
+        if not _encodable(here):
+            yield Problem(pointer, "It holds half of a surrogate pair.", "encoding")
+    elif isinstance(here, _Unreadable):
+        yield Problem(pointer, f"{_short(here.text)} is not a number that JSON can hold.", "number")
+    elif isinstance(here, float):
+        if not math.isfinite(here):
+            yield Problem(pointer, f"{here} is not a number that JSON can hold.", "number")
+    elif isinstance(here, int):
+        if abs(here) >= 10**INTEGER_DIGITS:
+            yield Problem(pointer, f"It has more than {INTEGER_DIGITS} digits.", "number")
+    elif here is not None and not isinstance(here, dict | list):
+        yield Problem(pointer, f"{_kind(here)} has no place in JSON; write it as text.", "type")
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, _Unreadable | int | float) and not isinstance(value, bool):
+        return "a number"
+    kinds = {list: "an array", str: "a string", bool: "a boolean"}
+    return kinds.get(type(value), f"a {type(value).__name__}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def escape_pointer(token: str) -> str:
+    """One reference token of a JSON pointer (RFC 6901)."""
+    return token.replace("~", "~0").replace("/", "~1")
+
+
+# --- entity tags and cursors
+
+
+def version_etag(epoch: str, number: int, digest: str, variant: str = "json") -> str:
+    """The strong entity tag of one version in one format, with its quotes (RFC 9110).
+
+    Two answers with one tag are byte for byte the same, also over a restored database: the epoch
+    is part of the tag. ``variant`` tells what else shapes the answer.
+    """
+    suffix = "" if variant == "json" else f".{variant}"
+    return f'"{number}.{digest[:24]}.{epoch}{suffix}"'
+
+
+def same_version(tag: str, etag: str | None) -> bool:
+    """Whether ``tag`` names the version of ``etag``, whatever the format it was read in.
+
+    A weak tag never does; ``*`` names any version, and None is no version.
+    """
+    if tag == "*" or etag is None:
+        return etag is not None
+    return tag.strip('"').split(".")[:3] == etag.strip('"').split(".")[:3]
+
+
+def parse_etags(header: str) -> list[str]:
+    """The tags in an ``If-Match`` or ``If-None-Match`` header, with their quotes.
+
+    ``*`` comes back as itself. A weak mark ``W/`` is kept, so that a weak tag equals no strong
+    one. Text between tags that is not a tag is ignored.
+    """
+    if header.strip() == "*":
+        return ["*"]
+    return re.findall(r'(?:W/)?"[^"]*"', header)
+
+
+def encode_cursor(epoch: str, *key: str | int) -> str:
+    """An opaque place in a listing, for ``decode_cursor``."""
+    return base64.urlsafe_b64encode(json.dumps([epoch, *key]).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, epoch: str, *kinds: type) -> list[Any]:
+    """The key in ``cursor``, of exactly these ``kinds``.
+
+    Raises Invalid if it is none of ours, and EpochChanged if it is from before a restore.
+    """
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        found_epoch, *key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (ValueError, TypeError, binascii.Error, RecursionError):
+        found_epoch, key = None, []
+    if [type(part) for part in key] != list(kinds) or not isinstance(found_epoch, str):
+        raise Invalid.of(
+            [Problem("", "It is not one that this server gave; follow Link.", "cursor", "cursor")]
+        )
+    if found_epoch != epoch:
+        raise EpochChanged()
+    return key
+
+
+# --- times
+
+
+def now() -> int:
+    """This moment, in microseconds since 1970 in UTC: how times are stored."""
+    return int(datetime.now(UTC).timestamp() * 1_000_000)
+
+
+def rfc3339(microseconds: int) -> str:
+    """A stored time as RFC 3339 text in UTC, as in ``2026-11-21T09:30:00.000001Z``."""
+    moment = datetime.fromtimestamp(microseconds // 1_000_000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{microseconds % 1_000_000:06d}Z"
+
+
+def parse_time(text: str) -> int:
+    """A stored time from RFC 3339 text. Raises ValueError; a time without a zone is refused."""
+    # A + in a query arrives as a space unless it was escaped.
+    moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+    if moment.tzinfo is None or "T" not in text.upper():
+        raise ValueError("a time needs a date, a time and a zone")
+    return int(moment.timestamp() * 1_000_000)

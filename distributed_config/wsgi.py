@@ -1,0 +1,16 @@
+"""What servers load: ``app`` for any WSGI server, ``front`` for an ASGI server."""
+
+from distributed_config.app import create_app
+from distributed_config.edge import observe
+from distributed_config.front import Front
+from distributed_config.settings import load
+
+_settings = load()
+observe.init_logging(_settings)
+app = create_app(_settings)
+front = Front(
+    app.wsgi_app,
+    app.extensions["distributed_config"].marks,
+    _settings,
+    observe.writes_text(_settings),
+)
