@@ -53,8 +53,8 @@ def read(query: dict[str, Any]) -> Answer:
     as a JSON string under its number. With `version=current`, a number, or `as_of=`: exactly
     that document, whatever the number of versions; what programs should use.
     """
-    session = reading()
-    head = log.head(session)
+    connection = reading()
+    head = log.head(connection)
     name = query["service"]
     basis = Basis(word_of(auth.actor().organisation, name), head.revision)
     _require_revision(query["min_revision"], head)
@@ -87,7 +87,7 @@ def create(query: dict[str, Any]) -> Answer:
 
     def unit(journal: Journal) -> Answer:
         written = versions.create(journal, name, document)
-        total = versions.count_services(journal.session, journal.organisation)
+        total = versions.count_services(journal.connection, journal.organisation)
         return _answer(
             journal,
             written,
@@ -215,15 +215,15 @@ def _require_revision(asked_for: int | None, head: Head) -> None:
 
 
 def _selected(query: dict[str, Any], head: Head, format_: Format) -> Answer:
-    session, organisation, name = reading(), auth.actor().organisation, query["service"]
+    connection, organisation, name = reading(), auth.actor().organisation, query["service"]
     which = query["version"]
     if query["as_of"] is not None:
         return _one(_as_of(name, query["as_of"]), head, format_)
     if which == "current":
-        return _one(versions.current(session, organisation, name), head, format_)
+        return _one(versions.current(connection, organisation, name), head, format_)
     if which is not None:
-        return _one(versions.numbered(session, organisation, name, int(which)), head, format_)
-    found = versions.existing(session, organisation, name)
+        return _one(versions.numbered(connection, organisation, name, int(which)), head, format_)
+    found = versions.existing(connection, organisation, name)
     if len(found) > 1:
         return _all(found, head, format_)
     if not found or not found[0].enabled:
@@ -232,20 +232,19 @@ def _selected(query: dict[str, Any], head: Head, format_: Format) -> Answer:
 
 
 def _as_of(name: str, moment: str) -> Version:
-    session, organisation = reading(), auth.actor().organisation
+    connection, organisation = reading(), auth.actor().organisation
     if moment.isascii() and moment.isdigit() and len(moment) < 19:
-        return versions.as_of_revision(session, organisation, name, int(moment))
+        return versions.as_of_revision(connection, organisation, name, int(moment))
     try:
         time = wire.parse_time(moment)
     except ValueError:
         message = "It is neither a revision nor a time as in 2026-11-21T09:30:00Z."
         raise Invalid.of([Problem("", message, "time", "as_of")]) from None
-    return versions.as_of_time(session, organisation, name, time)
+    return versions.as_of_time(connection, organisation, name, time)
 
 
 def _one(version: Version, head: Head, format_: Format) -> Answer:
-    assert version.text is not None  # what is served has its document
-    text = version.text
+    text = version.served
     if format_.name != "json":
         text = format_.write(wire.parse_stored(text))
     headers = {

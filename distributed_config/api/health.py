@@ -40,7 +40,7 @@ def ready() -> Answer:
 
 
 def _touch(journal: Journal) -> int:
-    journal.session.execute(update(HeadRow).values(changed_at=HeadRow.changed_at))
+    journal.connection.execute(update(HeadRow).values(changed_at=HeadRow.changed_at))
     return journal.head.revision
 
 

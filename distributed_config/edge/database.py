@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from flask import Flask, current_app
+from flask import Flask, current_app, g
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 
 from distributed_config.errors import CannotStart
 from distributed_config.live.watermarks import Watermarks
@@ -50,6 +50,7 @@ def init_database(
     db.init_app(app)
     with app.app_context():
         engines.prepare(db.engine, "BEGIN")
+    app.teardown_request(_release)
     marks = Watermarks(path)
     engine = engines.writing_engine(path, settings.lock_seconds)
     database = Database(marks, Writer(engine, marks, settings.lock_seconds, on_commit), settings)
@@ -63,9 +64,18 @@ def of() -> Database:
     return database
 
 
-def reading() -> Session:
-    """The request's session. One snapshot for the whole request; it cannot write."""
-    return db.session()
+def reading() -> Connection:
+    """The request's connection. One snapshot for the whole request; it cannot write."""
+    if "connection" not in g:
+        g.connection = db.engine.connect()
+    connection: Connection = g.connection
+    return connection
+
+
+def _release(_error: BaseException | None) -> None:
+    connection: Connection | None = g.pop("connection", None)
+    if connection is not None:
+        connection.close()
 
 
 def write(actor: Actor, unit: Unit[T], note: str = "") -> T:

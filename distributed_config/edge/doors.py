@@ -49,19 +49,19 @@ def door(blueprint: Blueprint, method: str, path: str, **described: Any) -> Call
     def register(view: View) -> View:
         text = (view.__doc__ or "").strip()
         summary, _, description = text.partition("\n")
-        made = Door(
-            method, path, summary, description=_unindented(description), **described
-        )
+        made = Door(method, path, summary, description=_unindented(description), **described)
+        query = None if made.query is None else made.query(unknown=RAISE)
+        body = None if made.body is None else made.body(unknown=RAISE)
 
         @auth.allows(made.permission)
         @wraps(view)
         def enter(**path_values: Any) -> Response:
             loaded: dict[str, Any] = dict(path_values)
-            if made.query is not None:
-                loaded["query"] = _load_query(made.query)
+            if query is not None:
+                loaded["query"] = _load_query(query)
                 asked.told().service = _named_service(loaded["query"])
-            if made.body is not None:
-                loaded["body"] = _load_body(made.body)
+            if body is not None:
+                loaded["body"] = _load_body(body)
             return to_response(view(**loaded))
 
         enter.door = made  # type: ignore[attr-defined]  # the OpenAPI document is read from it
@@ -81,10 +81,9 @@ def _unindented(text: str) -> str:
     return "\n".join(line.strip() for line in text.strip().splitlines())
 
 
-def _load_query(schema: type[Schema]) -> Any:
+def _load_query(schema: Schema) -> Any:
     """The query's parameters. Unknown ones are refused: a typing error must not be ignored."""
-    instance = schema(unknown=RAISE)
-    many = {name for name, each in instance.fields.items() if each.metadata.get("repeatable")}
+    many = {name for name, each in schema.fields.items() if each.metadata.get("repeatable")}
     given: dict[str, Any] = {}
     repeated = []
     for name, values in request.args.lists():
@@ -92,9 +91,9 @@ def _load_query(schema: type[Schema]) -> Any:
             repeated.append(Problem("", "It is given more than once.", "repeated", name))
         given[name] = values if name in many else values[0]
     try:
-        loaded = instance.load(given)
+        loaded = schema.load(given)
     except ValidationError as error:
-        known = ", ".join(instance.fields)
+        known = ", ".join(schema.fields)
         raise Invalid.of(repeated + _query_problems(error, known)) from None
     if repeated:
         raise Invalid.of(repeated)
@@ -111,11 +110,11 @@ def _query_problems(error: ValidationError, known: str) -> list[Problem]:
     return problems
 
 
-def _load_body(schema: type[Schema]) -> Any:
+def _load_body(schema: Schema) -> Any:
     value = asked.body_value()
     wire.refuse_ambiguous(value)
     try:
-        return schema(unknown=RAISE).load(value)
+        return schema.load(value)
     except ValidationError as error:
         raise InvalidDocument.of(list(_body_problems("", error.normalized_messages()))) from None
 

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Engine, exc
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Engine, exc
 
 from distributed_config.errors import DatabaseBusy, StorageFailed
+from distributed_config.live.turnstile import Turnstile
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.models.engine import storage_error
 from distributed_config.services import journal as log
-from distributed_config.services.journal import Actor, Journal
+from distributed_config.services.journal import Actor, Head, Journal
 from distributed_config.wire import now
 
 T = TypeVar("T")
@@ -65,8 +65,8 @@ class Writer:
     ) -> None:
         self._engine = engine
         self._marks = marks
-        # The lock is waited for once by the batch before and once by the unit's own.
-        self._patience = 2 * lock_seconds + 1
+        # A little longer than the lock is waited for: the reason is then told by who waited.
+        self._patience = lock_seconds + 1
         self._on_commit = on_commit
         self._orders: SimpleQueue[_Order[Any] | None] = SimpleQueue()
         self._start = threading.Lock()
@@ -112,90 +112,95 @@ class Writer:
                 self._thread.start()
 
     def _run(self) -> None:
-        while True:
-            order = self._orders.get()
-            batch: list[_Order[Any]] = []
-            while order is not None:
-                if order.done.set_running_or_notify_cancel():
-                    batch.append(order)
-                if len(batch) == _MOST_IN_BATCH or self._orders.empty():
-                    break
-                order = self._orders.get()
-            if batch:
-                self._write_batch(batch)
-            if order is None:
-                return
+        turnstile = Turnstile(self._marks.path)
+        while (order := self._orders.get()) is not None:
+            self._write_batch(turnstile, order)
 
-    def _write_batch(self, batch: list[_Order[Any]]) -> None:
+    def _write_batch(self, turnstile: Turnstile, first: _Order[Any]) -> None:
+        """Writes ``first`` and all that wait behind it by the time the database's lock is held."""
         began = time.perf_counter()
+        batch: list[_Order[Any]] | None = None
         results: list[tuple[_Order[Any], Any]] = []
         try:
-            if self.failed:
-                raise StorageFailed()
-            with Session(self._engine, autoflush=False) as session:
-                self._run_units(session, batch, results)
-        except exc.DBAPIError as error:
-            _fail(batch, self._judge(error))
+            with turnstile.turn(), self._engine.connect() as connection:
+                if self.failed:
+                    raise StorageFailed()
+                head = log.head(connection)
+                batch = self._gather(first)
+                self._run_units(connection, head, batch, results)
         except Exception as error:  # whatever it is, those who wait must hear of it
-            _fail(batch, error)
+            meant = self._judge(error)
+            for order in self._gather(first) if batch is None else batch:
+                if not order.done.done():
+                    order.done.set_exception(meant)
         else:
             # Measured first: who reads its own write in the metrics finds it there.
             self._on_commit(Commit(len(batch), time.perf_counter() - began))
             for order, result in results:
                 order.done.set_result(result)
 
+    def _gather(self, first: _Order[Any]) -> list[_Order[Any]]:
+        """``first`` and what waits behind it, without those whose callers gave up.
+
+        From here on a caller cannot give up any more.
+        """
+        batch = []
+        order: _Order[Any] | None = first
+        while order is not None:
+            if order.done.set_running_or_notify_cancel():
+                batch.append(order)
+            if len(batch) == _MOST_IN_BATCH or self._orders.empty():
+                return batch
+            order = self._orders.get()
+        self._orders.put(None)  # the end was asked for: it is the loop's to take
+        return batch
+
     def _run_units(
         self,
-        session: Session,
+        connection: Connection,
+        head: Head,
         batch: list[_Order[Any]],
         results: list[tuple[_Order[Any], Any]],
     ) -> None:
         """Runs every unit and commits. Units that failed by themselves are answered at once."""
-        head = first = log.head(session)
+        first = head.revision
         touched: set[tuple[int, str]] = set()
         everything = False
         for order in batch:
-            journal = Journal(session, order.actor, head, now(), order.note)
-            savepoint = session.begin_nested()
+            journal = Journal(connection, order.actor, head, now(), order.note)
+            connection.exec_driver_sql("SAVEPOINT unit")
             try:
                 result = order.unit(journal)
-                savepoint.commit()
-            except exc.DBAPIError as error:
-                if storage_error(error) is not None:
-                    raise
-                savepoint.rollback()
-                order.done.set_exception(error)
             except Exception as error:  # a unit that fails takes nobody with it
-                savepoint.rollback()
+                if isinstance(error, exc.DBAPIError) and storage_error(error) is not None:
+                    raise
+                connection.exec_driver_sql("ROLLBACK TO SAVEPOINT unit")
                 order.done.set_exception(error)
             else:
+                connection.exec_driver_sql("RELEASE SAVEPOINT unit")
                 results.append((order, result))
                 head = journal.head
                 touched |= {(journal.organisation, name) for name in journal.services}
                 everything |= journal.wrote and not journal.services
-        if head.revision > first.revision:
-            log.advance(session, head)
+        if head.revision > first:
+            log.advance(connection, head)
             self._marks.raise_to(head.revision, touched, everything)
-        self._commit(session)
+        self._commit(connection)
 
-    def _commit(self, session: Session) -> None:
+    def _commit(self, connection: Connection) -> None:
         try:
-            session.commit()
+            connection.commit()
         except exc.DBAPIError as error:
             if isinstance(storage_error(error), StorageFailed):
                 # SQLite would gladly acknowledge the next commit, over a gap in what is on disk.
                 self.failed = True
             raise
 
-    def _judge(self, error: exc.DBAPIError) -> Exception:
-        meant = storage_error(error)
+    def _judge(self, error: Exception) -> Exception:
+        """What ``error`` means to those who wait."""
+        meant = storage_error(error) if isinstance(error, exc.DBAPIError) else None
         if meant is None:
+            _logger.error("a batch of writes failed", exc_info=error)
             return error
-        _logger.error("nothing was written: %s (%s)", meant.code, error.orig)
+        _logger.error("nothing was written: %s (%s)", meant.code, error)
         return meant
-
-
-def _fail(batch: list[_Order[Any]], error: Exception) -> None:
-    for order in batch:
-        if not order.done.done():
-            order.done.set_exception(error)

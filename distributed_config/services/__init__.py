@@ -1,5 +1,5 @@
-"""The verbs. A session and an actor in, plain values out.
+"""The verbs. A connection and an actor in, plain values out.
 
 Nothing here commits, sees a request, or opens a socket. What writes takes a ``Journal``, which
-holds the session and the actor; what reads takes a session and an organisation.
+holds the connection and the actor; what reads takes a connection and an organisation.
 """

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, insert, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, delete, func, insert, select
 
 from distributed_config.models import ServiceRow, TagRow, VersionRow
 from distributed_config.services import journal as log
@@ -25,7 +24,7 @@ class Entry:
 
 
 def services(
-    session: Session,
+    connection: Connection,
     organisation: int,
     *,
     after: str = "",
@@ -49,39 +48,39 @@ def services(
     for tag in tags:
         has_tag = select(TagRow.service_id).where(TagRow.tag == tag)
         query = query.where(ServiceRow.id.in_(has_tag))
-    found = session.execute(query.order_by(ServiceRow.name).limit(limit)).all()
+    found = connection.execute(query.order_by(ServiceRow.name).limit(limit)).all()
     ids = [row.id for row in found]
-    tags_of = _tags_of(session, ids)
+    tags_of = _tags_of(connection, ids)
     return [
-        _entry(session, row.id, row.name, row.created_at, tags_of.get(row.id, ())) for row in found
+        _entry(connection, row.id, row.name, row.created_at, tags_of.get(row.id, ())) for row in found
     ]
 
 
-def service(session: Session, organisation: int, name: str) -> Entry:
+def service(connection: Connection, organisation: int, name: str) -> Entry:
     """One service. Raises ServiceNotFound."""
-    service_id = require(session, organisation, name)
-    created_at = session.execute(
+    service_id = require(connection, organisation, name)
+    created_at = connection.execute(
         select(ServiceRow.created_at).where(ServiceRow.id == service_id)
     ).scalar_one()
-    tags = _tags_of(session, [service_id]).get(service_id, ())
-    return _entry(session, service_id, name, created_at, tags)
+    tags = _tags_of(connection, [service_id]).get(service_id, ())
+    return _entry(connection, service_id, name, created_at, tags)
 
 
 def set_tags(journal: Journal, name: str, tags: tuple[str, ...]) -> bool:
     """Gives the service exactly these tags; whether that changed anything."""
-    service_id = require(journal.session, journal.organisation, name)
+    service_id = require(journal.connection, journal.organisation, name)
     wanted = tuple(sorted(set(tags)))
-    if wanted == _tags_of(journal.session, [service_id]).get(service_id, ()):
+    if wanted == _tags_of(journal.connection, [service_id]).get(service_id, ()):
         return False
-    journal.session.execute(delete(TagRow).where(TagRow.service_id == service_id))
+    journal.connection.execute(delete(TagRow).where(TagRow.service_id == service_id))
     for tag in wanted:
-        journal.session.execute(insert(TagRow).values(service_id=service_id, tag=tag))
+        journal.connection.execute(insert(TagRow).values(service_id=service_id, tag=tag))
     journal.record(log.SERVICE_TAGGED, name, note=journal.note or ", ".join(wanted))
     return True
 
 
-def _tags_of(session: Session, ids: list[int]) -> dict[int, tuple[str, ...]]:
-    rows = session.execute(
+def _tags_of(connection: Connection, ids: list[int]) -> dict[int, tuple[str, ...]]:
+    rows = connection.execute(
         select(TagRow.service_id, TagRow.tag)
         .where(TagRow.service_id.in_(ids))
         .order_by(TagRow.service_id, TagRow.tag)
@@ -93,7 +92,7 @@ def _tags_of(session: Session, ids: list[int]) -> dict[int, tuple[str, ...]]:
 
 
 def _entry(
-    session: Session, service_id: int, name: str, created_at: int, tags: tuple[str, ...]
+    connection: Connection, service_id: int, name: str, created_at: int, tags: tuple[str, ...]
 ) -> Entry:
     """Two look-ups by the key for each service; a grouped join would read every version."""
     series = (
@@ -112,8 +111,8 @@ def _entry(
         .order_by(VersionRow.number.desc())
         .limit(1)
     )
-    last = session.execute(newest).one()
-    now = session.execute(current).one_or_none()
+    last = connection.execute(newest).one()
+    now = connection.execute(current).one_or_none()
     return Entry(
         name=name,
         created_at=created_at,

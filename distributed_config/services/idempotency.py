@@ -26,7 +26,7 @@ class Remembered:
 
 def recall(journal: Journal, key: str, fingerprint: str, lifetime_hours: int) -> Remembered | None:
     """The answer that ``key`` got before, or None. Raises KeyReused if it was another request."""
-    row = journal.session.execute(
+    row = journal.connection.execute(
         select(
             IdempotencyRow.fingerprint,
             IdempotencyRow.created_at,
@@ -38,7 +38,7 @@ def recall(journal: Journal, key: str, fingerprint: str, lifetime_hours: int) ->
     if row is None:
         return None
     if row.created_at < _oldest(journal, lifetime_hours):
-        journal.session.execute(delete(IdempotencyRow).where(*_is_key(journal, key)))
+        journal.connection.execute(delete(IdempotencyRow).where(*_is_key(journal, key)))
         return None
     if row.fingerprint != fingerprint:
         raise KeyReused()
@@ -49,7 +49,7 @@ def remember(
     journal: Journal, key: str, fingerprint: str, answer: Remembered, lifetime_hours: int
 ) -> None:
     """Keeps ``answer`` for ``key``, and drops some that are too old to be asked for."""
-    journal.session.execute(
+    journal.connection.execute(
         insert(IdempotencyRow).values(
             organisation_id=journal.organisation,
             actor=journal.actor.name,
@@ -61,13 +61,13 @@ def remember(
             body=answer.body,
         )
     )
-    expired = journal.session.execute(
+    expired = journal.connection.execute(
         select(IdempotencyRow.organisation_id, IdempotencyRow.actor, IdempotencyRow.key)
         .where(IdempotencyRow.created_at < _oldest(journal, lifetime_hours))
         .limit(_PURGED_AT_ONCE)
     ).all()
     for organisation, actor, old in expired:
-        journal.session.execute(
+        journal.connection.execute(
             delete(IdempotencyRow).where(
                 IdempotencyRow.organisation_id == organisation,
                 IdempotencyRow.actor == actor,

@@ -7,8 +7,7 @@ sees all of them or none.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from distributed_config.errors import CannotStart
 from distributed_config.models import ChangeRow, HeadRow
@@ -44,6 +43,9 @@ class Actor:
 
 LOCAL_OPERATOR = Actor("local operator")
 
+# Statements are made once. Making one takes several times as long as running it.
+_RECORD = insert(ChangeRow)
+
 
 @dataclass(frozen=True)
 class Head:
@@ -72,14 +74,16 @@ class Change:
 
 
 class Journal:
-    """The pen of one unit of work.
+    """The pen of one unit of work, and the connection it writes on.
 
     ``revision`` is the one that the unit will have if it records anything. ``services`` collects
     what was touched, so that stale answers about it can be dropped.
     """
 
-    def __init__(self, session: Session, actor: Actor, head: Head, now: int, note: str = "") -> None:
-        self.session = session
+    def __init__(
+        self, connection: Connection, actor: Actor, head: Head, now: int, note: str = ""
+    ) -> None:
+        self.connection = connection
         self.actor = actor
         self.epoch = head.epoch
         self.revision = head.revision + 1
@@ -116,21 +120,22 @@ class Journal:
         note: str | None = None,
     ) -> None:
         """Adds one change to this unit. ``note`` is the unit's own unless given."""
-        self.session.execute(
-            insert(ChangeRow).values(
-                revision=self.revision,
-                position=self._position,
-                changed_at=self.now,
-                organisation_id=self.organisation,
-                kind=kind,
-                service=service,
-                environment=DEFAULT_ENVIRONMENT if number is not None else None,
-                number=number,
-                current=current,
-                digest=digest,
-                actor=self.actor.name,
-                note=self.note if note is None else note,
-            )
+        self.connection.execute(
+            _RECORD,
+            {
+                "revision": self.revision,
+                "position": self._position,
+                "changed_at": self.now,
+                "organisation_id": self.organisation,
+                "kind": kind,
+                "service": service,
+                "environment": DEFAULT_ENVIRONMENT if number is not None else None,
+                "number": number,
+                "current": current,
+                "digest": digest,
+                "actor": self.actor.name,
+                "note": self.note if note is None else note,
+            },
         )
         self._position += 1
         if service is not None:
@@ -140,25 +145,28 @@ class Journal:
 _HEAD = select(HeadRow.epoch, HeadRow.revision, HeadRow.changed_at).where(HeadRow.id == 1)
 
 
-def head(session: Session) -> Head:
-    """The journal's head as this session's transaction sees it."""
-    row = session.execute(_HEAD).one_or_none()
+_ADVANCE = (
+    update(HeadRow)
+    .where(HeadRow.id == 1)
+    .values(revision=bindparam("to"), changed_at=bindparam("at"))
+)
+
+
+def head(connection: Connection) -> Head:
+    """The journal's head as this connection's transaction sees it."""
+    row = connection.execute(_HEAD).one_or_none()
     if row is None:
         raise CannotStart("The database has no journal; run `distconf db upgrade`.")
     return Head(*row)
 
 
-def advance(session: Session, new: Head) -> None:
+def advance(connection: Connection, new: Head) -> None:
     """Moves the stored head. For the writer alone: it has checked that the revision follows."""
-    session.execute(
-        update(HeadRow)
-        .where(HeadRow.id == 1)
-        .values(revision=new.revision, changed_at=new.changed_at)
-    )
+    connection.execute(_ADVANCE, {"to": new.revision, "at": new.changed_at})
 
 
 def changes(
-    session: Session,
+    connection: Connection,
     organisation: int,
     *,
     after: int,
@@ -197,10 +205,10 @@ def changes(
         query = query.where(wanted)
     if kinds:
         query = query.where(ChangeRow.kind.in_(kinds))
-    found = [Change(*row) for row in session.execute(query.limit(limit))]
+    found = [Change(*row) for row in connection.execute(query.limit(limit))]
     if len(found) == limit:
         rest = query.where(
             ChangeRow.revision == found[-1].revision, ChangeRow.position > found[-1].position
         )
-        found += [Change(*row) for row in session.execute(rest)]
+        found += [Change(*row) for row in connection.execute(rest)]
     return found

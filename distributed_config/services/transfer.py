@@ -7,8 +7,7 @@ holds it.
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, func, select
 
 from distributed_config.errors import Invalid, InvalidDocument, Problem
 from distributed_config.models import ServiceRow, VersionRow
@@ -22,7 +21,7 @@ from distributed_config.wire import (
 )
 
 
-def export(session: Session, organisation: int, prefix: str = "") -> Iterator[tuple[str, Document]]:
+def export(connection: Connection, organisation: int, prefix: str = "") -> Iterator[tuple[str, Document]]:
     """The current document of every service whose name begins with ``prefix``, by name.
 
     A service whose versions are all disabled has none and is left out.
@@ -48,7 +47,7 @@ def export(session: Session, organisation: int, prefix: str = "") -> Iterator[tu
         )
         .order_by(ServiceRow.name)
     )
-    for name, text, digest in session.execute(query):
+    for name, text, digest in connection.execute(query):
         yield name, Document(text, digest)
 
 

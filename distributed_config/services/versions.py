@@ -6,8 +6,17 @@ from typing import Any
 
 import jsonpatch
 from jsonpointer import JsonPointer, JsonPointerException
-from sqlalchemy import delete, func, insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    Connection,
+    Integer,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from distributed_config.errors import (
     InvalidDocument,
@@ -25,7 +34,14 @@ from distributed_config.errors import (
 from distributed_config.models import ChangeRow, ServiceRow, TagRow, VersionRow
 from distributed_config.services import journal as log
 from distributed_config.services.journal import DEFAULT_ENVIRONMENT, Journal
-from distributed_config.wire import Document, DocumentLimits, digest_of, document_of, version_etag
+from distributed_config.wire import (
+    Document,
+    DocumentLimits,
+    digest_of,
+    document_of,
+    parse_stored,
+    version_etag,
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +59,12 @@ class Version:
     revision: int
     deleted: bool
     text: str | None
+
+    @property
+    def served(self) -> str:
+        """The document, of a version that was read with it and not deleted."""
+        assert self.text is not None
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -75,43 +97,41 @@ def anything(_etag: str | None) -> bool:
 
 def create(journal: Journal, name: str, document: Document) -> Written:
     """Makes the service ``name`` with ``document`` as version 0. Raises ServiceExists."""
-    if _find(journal.session, journal.organisation, name) is not None:
+    if _find(journal.connection, journal.organisation, name) is not None:
         raise ServiceExists(name)
-    service_id = journal.session.execute(
-        insert(ServiceRow)
-        .values(
-            organisation_id=journal.organisation,
-            name=name,
-            created_at=journal.now,
-            created_revision=journal.revision,
-        )
-        .returning(ServiceRow.id)
+    service_id = journal.connection.execute(
+        _INSERT_SERVICE,
+        {
+            "organisation_id": journal.organisation,
+            "name": name,
+            "created_at": journal.now,
+            "created_revision": journal.revision,
+        },
     ).scalar_one()
     journal.record(log.SERVICE_CREATED, name)
     return _insert(journal, service_id, name, 0, document)
 
 
-def append(
-    journal: Journal, name: str, document: Document, expect: Expect = anything
-) -> Written:
+def append(journal: Journal, name: str, document: Document, expect: Expect = anything) -> Written:
     """Makes ``document`` the next version. Raises ServiceNotFound or PreconditionFailed."""
-    service_id = require(journal.session, journal.organisation, name)
+    service_id, last = _require(journal.connection, journal.organisation, name)
     _check_expected(journal, service_id, name, expect)
-    return _insert(journal, service_id, name, _next_number(journal.session, service_id), document)
+    return _insert(journal, service_id, name, last + 1, document)
 
 
 def put(journal: Journal, name: str, document: Document, expect: Expect = anything) -> Written:
     """Creates the service or appends a version, unless ``document`` is what is current already."""
-    service_id = _find(journal.session, journal.organisation, name)
-    if service_id is None:
+    found = _find(journal.connection, journal.organisation, name)
+    if found is None:
         if not expect(None):
             raise PreconditionFailed(name, None)
         return create(journal, name, document)
+    service_id, last = found
+    current = _current_key(journal.connection, service_id)
     _check_expected(journal, service_id, name, expect)
-    current = _current(journal.session, service_id)
     if current is not None and current.digest == document.digest:
         return Written(name, current.number, current.digest, current.number, changed=False)
-    return append(journal, name, document)
+    return _insert(journal, service_id, name, last + 1, document)
 
 
 def merge(
@@ -123,7 +143,7 @@ def merge(
 ) -> Written:
     """Appends the current document merged with ``patch`` (RFC 7396)."""
     base = _base_for_patch(journal, name, expect)
-    return append(journal, name, document_of(_merged(base.value, patch), limits, name))
+    return append(journal, name, document_of(_merged(base, patch), limits, name))
 
 
 def patch(
@@ -135,54 +155,49 @@ def patch(
 ) -> Written:
     """Appends the current document changed by ``operations`` (RFC 6902), all of them or none."""
     base = _base_for_patch(journal, name, expect)
-    return append(journal, name, document_of(_patched(base.value, operations, limits), limits, name))
+    return append(journal, name, document_of(_patched(base, operations, limits), limits, name))
 
 
 def roll_back(journal: Journal, name: str, number: int, expect: Expect = anything) -> Written:
     """Appends a copy of version ``number``, disabled or not."""
-    service_id = require(journal.session, journal.organisation, name)
-    old = _stored(journal.session, service_id, name, number)
-    assert old.text is not None  # _stored refuses versions whose document was deleted
-    return append(journal, name, Document(old.text, old.digest), expect)
+    service_id, _ = _require(journal.connection, journal.organisation, name)
+    old = _stored(journal.connection, service_id, name, number)
+    return append(journal, name, Document(old.served, old.digest), expect)
 
 
 def set_enabled(
     journal: Journal, name: str, number: int, enabled: bool, expect: Expect = anything
 ) -> Written:
     """Turns a version on or off; current moves by its one rule."""
-    service_id = require(journal.session, journal.organisation, name)
+    service_id, _ = _require(journal.connection, journal.organisation, name)
     _check_expected(journal, service_id, name, expect)
-    version = _stored(journal.session, service_id, name, number)
-    if version.enabled == enabled:
-        now = _current_number(journal.session, service_id)
-        return Written(name, number, version.digest, now, changed=False)
-    journal.session.execute(
-        update(VersionRow).where(*_is_version(service_id, number)).values(enabled=enabled)
-    )
-    current = _current_number(journal.session, service_id)
-    kind = log.VERSION_ENABLED if enabled else log.VERSION_DISABLED
-    journal.record(kind, name, number=number, current=current, digest=version.digest)
-    return Written(name, number, version.digest, current)
+    version = _stored(journal.connection, service_id, name, number)
+    changed = version.enabled != enabled
+    if changed:
+        journal.connection.execute(
+            _ENABLE, {"service_id": service_id, "which": number, "to": enabled}
+        )
+    current = _current_number(journal, service_id)
+    if changed:
+        kind = log.VERSION_ENABLED if enabled else log.VERSION_DISABLED
+        journal.record(kind, name, number=number, current=current, digest=version.digest)
+    return Written(name, number, version.digest, current, changed)
 
 
-def delete_version(
-    journal: Journal, name: str, number: int, expect: Expect = anything
-) -> Written:
+def delete_version(journal: Journal, name: str, number: int, expect: Expect = anything) -> Written:
     """Deletes a disabled version's document; its number stays taken. Raises StillEnabled."""
-    service_id = require(journal.session, journal.organisation, name)
+    service_id, _ = _require(journal.connection, journal.organisation, name)
     _check_expected(journal, service_id, name, expect)
-    version = _stored(journal.session, service_id, name, number)
+    version = _stored(journal.connection, service_id, name, number)
     if version.enabled:
         raise StillEnabled(
             f"Version {number} of {name!r} is enabled. Disable it first: "
             f"PATCH …&version={number}&enabled=false."
         )
-    journal.session.execute(
-        update(VersionRow)
-        .where(*_is_version(service_id, number))
-        .values(document=None, deleted_revision=journal.revision)
+    journal.connection.execute(
+        _ERASE, {"service_id": service_id, "which": number, "at": journal.revision}
     )
-    current = _current_number(journal.session, service_id)
+    current = _current_number(journal, service_id)
     journal.record(
         log.VERSION_DELETED, name, number=number, current=current, digest=version.digest
     )
@@ -191,67 +206,60 @@ def delete_version(
 
 def delete_service(journal: Journal, name: str, expect: Expect = anything) -> None:
     """Deletes the service and all its versions, if none is enabled. Raises StillEnabled."""
-    service_id = require(journal.session, journal.organisation, name)
+    service_id, _ = _require(journal.connection, journal.organisation, name)
     _check_expected(journal, service_id, name, expect)
-    enabled = journal.session.scalars(
-        select(VersionRow.number)
-        .where(*_is_series(service_id), VersionRow.enabled)
-        .order_by(VersionRow.number)
-    ).all()
+    enabled = journal.connection.scalars(_ENABLED_NUMBERS, {"service_id": service_id}).all()
     if enabled:
         shown = ", ".join(map(str, enabled[:10])) + (" …" if len(enabled) > 10 else "")
         raise StillEnabled(
             f"The service {name!r} has enabled versions ({shown}). Disable each first: "
             f"PATCH …&version={enabled[0]}&enabled=false."
         )
-    journal.session.execute(delete(VersionRow).where(VersionRow.service_id == service_id))
-    journal.session.execute(delete(TagRow).where(TagRow.service_id == service_id))
-    journal.session.execute(delete(ServiceRow).where(ServiceRow.id == service_id))
+    for rows in (VersionRow.service_id, TagRow.service_id, ServiceRow.id):
+        journal.connection.execute(delete(rows.class_).where(rows == service_id))
     journal.record(log.SERVICE_DELETED, name)
 
 
 # --- reading
 
 
-def require(session: Session, organisation: int, name: str) -> int:
+def require(connection: Connection, organisation: int, name: str) -> int:
     """The service's id. Raises ServiceNotFound."""
-    service_id = _find(session, organisation, name)
-    if service_id is None:
-        raise ServiceNotFound(name)
-    return service_id
+    return _require(connection, organisation, name)[0]
 
 
-def current(session: Session, organisation: int, name: str) -> Version:
+def current(connection: Connection, organisation: int, name: str) -> Version:
     """What is served. Raises ServiceNotFound or NoCurrentVersion."""
-    service_id = require(session, organisation, name)
-    found = _current(session, service_id, name)
-    if found is None:
+    row = connection.execute(_CURRENT, {"organisation": organisation, "name": name}).one_or_none()
+    if row is None:
+        raise ServiceNotFound(name)
+    if row.number is None:
         raise NoCurrentVersion(name)
-    return _sound(found)
+    return _sound(_version(name, row))
 
 
-def numbered(session: Session, organisation: int, name: str, number: int) -> Version:
+def numbered(connection: Connection, organisation: int, name: str, number: int) -> Version:
     """Exactly version ``number``. Raises VersionNotFound, VersionDeleted or VersionDisabled."""
-    service_id = require(session, organisation, name)
-    found = _stored(session, service_id, name, number)
+    found = stored(connection, organisation, name, number)
     if not found.enabled:
         raise VersionDisabled(name, number)
     return _sound(found)
 
 
-def existing(session: Session, organisation: int, name: str) -> list[Version]:
+def stored(connection: Connection, organisation: int, name: str, number: int) -> Version:
+    """Version ``number``, also when it is disabled. Raises VersionNotFound or VersionDeleted."""
+    return _stored(connection, require(connection, organisation, name), name, number)
+
+
+def existing(connection: Connection, organisation: int, name: str) -> list[Version]:
     """Every version that still exists, ascending, with its document."""
-    service_id = require(session, organisation, name)
-    rows = session.execute(
-        select(*_COLUMNS, VersionRow.document)
-        .where(*_is_series(service_id), VersionRow.deleted_revision.is_(None))
-        .order_by(VersionRow.number)
-    )
+    service_id = require(connection, organisation, name)
+    rows = connection.execute(_EXISTING, {"service_id": service_id})
     return [_sound(_version(name, row)) for row in rows]
 
 
 def history(
-    session: Session,
+    connection: Connection,
     organisation: int,
     name: str,
     *,
@@ -260,49 +268,36 @@ def history(
     documents: bool,
 ) -> list[Version]:
     """The versions below number ``before``, newest first, deleted ones among them."""
-    service_id = require(session, organisation, name)
-    columns = (*_COLUMNS, VersionRow.document) if documents else _COLUMNS
-    query = select(*columns).where(*_is_series(service_id))
-    if before is not None:
-        query = query.where(VersionRow.number < before)
-    rows = session.execute(query.order_by(VersionRow.number.desc()).limit(limit))
-    return [_version(name, row) for row in rows]
+    service_id = require(connection, organisation, name)
+    query = _HISTORY_WITH_DOCUMENTS if documents else _HISTORY
+    asked = {"service_id": service_id, "before": before, "most": limit}
+    return [_version(name, row) for row in connection.execute(query, asked)]
 
 
-def stored(session: Session, organisation: int, name: str, number: int) -> Version:
-    """Version ``number``, also when it is disabled. Raises VersionNotFound or VersionDeleted."""
-    return _stored(session, require(session, organisation, name), name, number)
-
-
-def as_of_revision(session: Session, organisation: int, name: str, revision: int) -> Version:
+def as_of_revision(connection: Connection, organisation: int, name: str, revision: int) -> Version:
     """What was current when the journal stood at ``revision``."""
-    return _as_of(session, organisation, name, ChangeRow.revision <= revision, f"at {revision}")
+    return _as_of(connection, organisation, name, ChangeRow.revision <= revision, f"at {revision}")
 
 
-def as_of_time(session: Session, organisation: int, name: str, moment: int) -> Version:
+def as_of_time(connection: Connection, organisation: int, name: str, moment: int) -> Version:
     """What was current at ``moment``, in microseconds since 1970."""
-    return _as_of(session, organisation, name, ChangeRow.changed_at <= moment, "then")
+    return _as_of(connection, organisation, name, ChangeRow.changed_at <= moment, "then")
 
 
-def count_services(session: Session, organisation: int) -> int:
+def count_services(connection: Connection, organisation: int) -> int:
     """How many services the organisation has."""
-    return session.execute(
-        select(func.count())
-        .select_from(ServiceRow)
-        .where(ServiceRow.organisation_id == organisation)
-    ).scalar_one()
+    return connection.execute(_COUNT, {"organisation": organisation}).scalar_one()
 
 
-def current_etag(session: Session, organisation: int, name: str, epoch: str) -> str | None:
-    """The entity tag of the current version; None without a service or a current version."""
-    service_id = _find(session, organisation, name)
-    return None if service_id is None else _etag(session, service_id, epoch)
+# --- statements, made once
 
 
-# --- inside
-
-
-_COLUMNS = (
+_SERIES = and_(
+    VersionRow.service_id == bindparam("service_id"),
+    VersionRow.environment == DEFAULT_ENVIRONMENT,
+)
+_ONE = and_(_SERIES, VersionRow.number == bindparam("which"))
+_PLAIN = (
     VersionRow.number,
     VersionRow.enabled,
     VersionRow.digest,
@@ -313,67 +308,108 @@ _COLUMNS = (
     VersionRow.revision,
     VersionRow.deleted_revision,
 )
+_WHOLE = (*_PLAIN, VersionRow.document)
+_NAMED = and_(
+    ServiceRow.organisation_id == bindparam("organisation"), ServiceRow.name == bindparam("name")
+)
+
+_FIND = select(
+    ServiceRow.id,
+    select(func.max(VersionRow.number))
+    .where(
+        VersionRow.service_id == ServiceRow.id, VersionRow.environment == DEFAULT_ENVIRONMENT
+    )
+    .scalar_subquery(),
+).where(_NAMED)
+_COUNT = (
+    select(func.count())
+    .select_from(ServiceRow)
+    .where(ServiceRow.organisation_id == bindparam("organisation"))
+)
+_CURRENT = (
+    select(*_WHOLE)
+    .select_from(ServiceRow)
+    .outerjoin(
+        VersionRow,
+        and_(
+            VersionRow.service_id == ServiceRow.id,
+            VersionRow.environment == DEFAULT_ENVIRONMENT,
+            VersionRow.enabled,
+        ),
+    )
+    .where(_NAMED)
+    .order_by(VersionRow.number.desc())
+    .limit(1)
+)
+_CURRENT_KEY = (
+    select(VersionRow.number, VersionRow.digest)
+    .where(_SERIES, VersionRow.enabled)
+    .order_by(VersionRow.number.desc())
+    .limit(1)
+)
+_STORED = select(*_WHOLE).where(_ONE)
+_EXISTING = (
+    select(*_WHOLE)
+    .where(_SERIES, VersionRow.deleted_revision.is_(None))
+    .order_by(VersionRow.number)
+)
+_BEFORE = and_(
+    _SERIES, VersionRow.number < func.coalesce(bindparam("before", type_=Integer), 2**62)
+)
+_NEWEST_FIRST = VersionRow.number.desc()
+_MOST = bindparam("most", type_=Integer)
+_HISTORY = select(*_PLAIN).where(_BEFORE).order_by(_NEWEST_FIRST).limit(_MOST)
+_HISTORY_WITH_DOCUMENTS = select(*_WHOLE).where(_BEFORE).order_by(_NEWEST_FIRST).limit(_MOST)
+_ENABLED_NUMBERS = (
+    select(VersionRow.number).where(_SERIES, VersionRow.enabled).order_by(VersionRow.number)
+)
+_INSERT_SERVICE = insert(ServiceRow).returning(ServiceRow.id)
+_INSERT_VERSION = insert(VersionRow)
+_ENABLE = update(VersionRow).where(_ONE).values(enabled=bindparam("to"))
+_ERASE = update(VersionRow).where(_ONE).values(document=None, deleted_revision=bindparam("at"))
+
+
+# --- inside
 
 
 def _version(name: str, row: Any) -> Version:
-    *plain, deleted_revision = row[: len(_COLUMNS)]
-    text = row[len(_COLUMNS)] if len(row) > len(_COLUMNS) else None
+    *plain, deleted_revision = row[: len(_PLAIN)]
+    text = row[len(_PLAIN)] if len(row) > len(_PLAIN) else None
     return Version(name, *plain, deleted_revision is not None, text)
 
 
 def _sound(version: Version) -> Version:
     """``version`` if its document is what was stored. A damaged one is never served."""
-    if version.text is not None and digest_of(version.text) != version.digest:
+    if digest_of(version.served) != version.digest:
         raise StorageFailed()
     return version
 
 
-def _is_series(service_id: int) -> tuple[Any, Any]:
-    return VersionRow.service_id == service_id, VersionRow.environment == DEFAULT_ENVIRONMENT
+def _find(connection: Connection, organisation: int, name: str) -> tuple[int, int] | None:
+    """The service's id and its last version's number."""
+    row = connection.execute(_FIND, {"organisation": organisation, "name": name}).one_or_none()
+    return None if row is None else (row[0], row[1])
 
 
-def _is_version(service_id: int, number: int) -> tuple[Any, Any, Any]:
-    return (*_is_series(service_id), VersionRow.number == number)
+def _require(connection: Connection, organisation: int, name: str) -> tuple[int, int]:
+    found = _find(connection, organisation, name)
+    if found is None:
+        raise ServiceNotFound(name)
+    return found
 
 
-def _find(session: Session, organisation: int, name: str) -> int | None:
-    return session.execute(
-        select(ServiceRow.id).where(
-            ServiceRow.organisation_id == organisation, ServiceRow.name == name
-        )
-    ).scalar_one_or_none()
+def _current_key(connection: Connection, service_id: int) -> Any:
+    """The current version's ``number`` and ``digest``, or None."""
+    return connection.execute(_CURRENT_KEY, {"service_id": service_id}).one_or_none()
 
 
-def _current(session: Session, service_id: int, name: str = "") -> Version | None:
-    row = session.execute(
-        select(*_COLUMNS, VersionRow.document)
-        .where(*_is_series(service_id), VersionRow.enabled)
-        .order_by(VersionRow.number.desc())
-        .limit(1)
-    ).one_or_none()
-    return None if row is None else _version(name, row)
+def _current_number(journal: Journal, service_id: int) -> int | None:
+    key = _current_key(journal.connection, service_id)
+    return None if key is None else key.number
 
 
-def _current_number(session: Session, service_id: int) -> int | None:
-    return session.execute(
-        select(VersionRow.number)
-        .where(*_is_series(service_id), VersionRow.enabled)
-        .order_by(VersionRow.number.desc())
-        .limit(1)
-    ).scalar_one_or_none()
-
-
-def _next_number(session: Session, service_id: int) -> int:
-    last = session.execute(
-        select(func.max(VersionRow.number)).where(*_is_series(service_id))
-    ).scalar_one()
-    return 0 if last is None else int(last) + 1
-
-
-def _stored(session: Session, service_id: int, name: str, number: int) -> Version:
-    row = session.execute(
-        select(*_COLUMNS, VersionRow.document).where(*_is_version(service_id, number))
-    ).one_or_none()
+def _stored(connection: Connection, service_id: int, name: str, number: int) -> Version:
+    row = connection.execute(_STORED, {"service_id": service_id, "which": number}).one_or_none()
     if row is None:
         raise VersionNotFound(name, str(number))
     version = _version(name, row)
@@ -382,10 +418,12 @@ def _stored(session: Session, service_id: int, name: str, number: int) -> Versio
     return version
 
 
-def _as_of(session: Session, organisation: int, name: str, until: Any, when: str) -> Version:
-    service_id = require(session, organisation, name)
+def _as_of(
+    connection: Connection, organisation: int, name: str, until: Any, when: str
+) -> Version:
+    service_id = require(connection, organisation, name)
     born = select(ServiceRow.created_revision).where(ServiceRow.id == service_id)
-    number = session.execute(
+    number = connection.execute(
         select(ChangeRow.current)
         .where(
             ChangeRow.organisation_id == organisation,
@@ -399,35 +437,24 @@ def _as_of(session: Session, organisation: int, name: str, until: Any, when: str
     ).scalar_one_or_none()
     if number is None:
         raise VersionNotFound(name, f"that was current {when}")
-    return _sound(_stored(session, service_id, name, number))
-
-
-def _etag(session: Session, service_id: int, epoch: str) -> str | None:
-    row = session.execute(
-        select(VersionRow.number, VersionRow.digest)
-        .where(*_is_series(service_id), VersionRow.enabled)
-        .order_by(VersionRow.number.desc())
-        .limit(1)
-    ).one_or_none()
-    return None if row is None else version_etag(epoch, row.number, row.digest)
+    return _sound(_stored(connection, service_id, name, number))
 
 
 def _check_expected(journal: Journal, service_id: int, name: str, expect: Expect) -> None:
     if expect is anything:
         return
-    etag = _etag(journal.session, service_id, journal.epoch)
+    key = _current_key(journal.connection, service_id)
+    etag = None if key is None else version_etag(journal.epoch, key.number, key.digest)
     if not expect(etag):
         raise PreconditionFailed(name, etag)
 
 
-def _base_for_patch(journal: Journal, name: str, expect: Expect) -> Document:
-    service_id = require(journal.session, journal.organisation, name)
-    _check_expected(journal, service_id, name, expect)
-    base = _current(journal.session, service_id)
-    if base is None:
-        raise NoCurrentVersion(name)
-    assert base.text is not None  # an enabled version always has its document
-    return Document(base.text, base.digest)
+def _base_for_patch(journal: Journal, name: str, expect: Expect) -> dict[str, Any]:
+    """The current document's value, if it is the expected one."""
+    base = current(journal.connection, journal.organisation, name)
+    if not expect(version_etag(journal.epoch, base.number, base.digest)):
+        raise PreconditionFailed(name, version_etag(journal.epoch, base.number, base.digest))
+    return parse_stored(base.served)
 
 
 def _patched(value: Any, operations: list[Any], limits: DocumentLimits) -> Any:
@@ -479,20 +506,21 @@ def _merged(target: Any, patch: Any) -> Any:
 def _insert(
     journal: Journal, service_id: int, name: str, number: int, document: Document
 ) -> Written:
-    journal.session.execute(
-        insert(VersionRow).values(
-            service_id=service_id,
-            environment=DEFAULT_ENVIRONMENT,
-            number=number,
-            enabled=True,
-            digest=document.digest,
-            size=len(document.text.encode()),
-            author=journal.actor.name,
-            note=journal.note,
-            created_at=journal.now,
-            revision=journal.revision,
-            document=document.text,
-        )
+    journal.connection.execute(
+        _INSERT_VERSION,
+        {
+            "service_id": service_id,
+            "environment": DEFAULT_ENVIRONMENT,
+            "number": number,
+            "enabled": True,
+            "digest": document.digest,
+            "size": len(document.text.encode()),
+            "author": journal.actor.name,
+            "note": journal.note,
+            "created_at": journal.now,
+            "revision": journal.revision,
+            "document": document.text,
+        },
     )
     journal.record(
         log.VERSION_CREATED, name, number=number, current=number, digest=document.digest

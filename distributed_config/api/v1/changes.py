@@ -34,13 +34,13 @@ def list_changes(query: dict[str, Any]) -> Answer:
     that is the journal's head, also when the filters left nothing. A revision that the journal
     has not reached is a 410: it is from before a restore.
     """
-    session = reading()
-    head = log.head(session)
+    connection = reading()
+    head = log.head(connection)
     if query["after"] > head.revision or query["epoch"] not in {None, head.epoch}:
         raise EpochChanged()
     size = page_size(query["limit"])
     found = log.changes(
-        session,
+        connection,
         auth.actor().organisation,
         after=query["after"],
         limit=size,

@@ -32,12 +32,12 @@ blueprint = Blueprint("services", __name__)
 )
 def list_services(query: dict[str, Any]) -> Answer:
     """List the services, by name."""
-    session = reading()
-    epoch = log.head(session).epoch
+    connection = reading()
+    epoch = log.head(connection).epoch
     size = page_size(query["limit"])
     after = wire.decode_cursor(query["cursor"], epoch, str)[0] if query["cursor"] else ""
     found = catalogue.services(
-        session,
+        connection,
         auth.actor().organisation,
         after=after,
         limit=size + 1,
@@ -82,7 +82,7 @@ def tag_service(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 
     def unit(journal: Journal) -> Answer:
         catalogue.set_tags(journal, query["service"], tuple(body["tags"]))
-        entry = catalogue.service(journal.session, journal.organisation, query["service"])
+        entry = catalogue.service(journal.connection, journal.organisation, query["service"])
         return json_answer(_shown(entry))
 
     return publish(unit, asked.note(query["note"]), query["dry_run"])

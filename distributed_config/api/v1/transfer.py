@@ -30,10 +30,10 @@ blueprint = Blueprint("transfer", __name__)
 )
 def export(query: dict[str, Any]) -> Answer:
     """Export the current documents of all services, as one object `{service: document}`."""
-    session = reading()
-    head = log.head(session)
+    connection = reading()
+    head = log.head(connection)
     format_ = asked.wanted_format(query["format"])
-    found = transfer.export(session, auth.actor().organisation, query["prefix"])
+    found = transfer.export(connection, auth.actor().organisation, query["prefix"])
     text = format_.write({name: wire.parse_stored(document.text) for name, document in found})
     headers = {"Config-Revision": str(head.revision), "Cache-Control": "private, no-cache"}
     return Answer(text.encode(), media_type=format_.media_type, headers=headers)

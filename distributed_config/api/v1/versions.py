@@ -33,12 +33,12 @@ blueprint = Blueprint("versions", __name__)
 )
 def list_versions(query: dict[str, Any]) -> Answer:
     """List the versions of a service, newest first, disabled and deleted ones among them."""
-    session, name = reading(), query["service"]
-    epoch = log.head(session).epoch
+    connection, name = reading(), query["service"]
+    epoch = log.head(connection).epoch
     size = page_size(query["limit"])
     before = wire.decode_cursor(query["cursor"], epoch, int)[0] if query["cursor"] else None
     found = versions.history(
-        session,
+        connection,
         auth.actor().organisation,
         name,
         before=before,
@@ -65,12 +65,12 @@ def diff(query: dict[str, Any]) -> Answer:
 
     `patch` is the JSON Patch that leads from one to the other, `text` a unified diff.
     """
-    session, organisation, name = reading(), auth.actor().organisation, query["service"]
-    old = versions.stored(session, organisation, name, query["old"])
-    new = versions.stored(session, organisation, name, query["new"])
+    connection, organisation, name = reading(), auth.actor().organisation, query["service"]
+    old = versions.stored(connection, organisation, name, query["old"])
+    new = versions.stored(connection, organisation, name, query["new"])
     difference = compare(
-        wire.parse_stored(old.text or ""),
-        wire.parse_stored(new.text or ""),
+        wire.parse_stored(old.served),
+        wire.parse_stored(new.served),
         f"{name} version {old.number}",
         f"{name} version {new.number}",
     )

@@ -1,0 +1,55 @@
+"""What every test can ask for. Real objects: a real server, a real database file."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.server import Api, Server
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--drill", action="store_true", help="run the drills in their long form")
+
+
+@pytest.fixture(scope="session")
+def drill(request: pytest.FixtureRequest) -> bool:
+    """Whether the long form was asked for."""
+    return bool(request.config.getoption("--drill"))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all tests that leave it as they found it: each uses names of its own."""
+    with Server(tmp_path_factory.mktemp("shared") / "instance") as running:
+        yield running
+
+
+@pytest.fixture
+def api(server: Server) -> Api:
+    """Requests to the shared server."""
+    return server.api
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """A server of the test's own, for what disturbs others."""
+    with Server(tmp_path / "instance") as running:
+        yield running
+
+
+@pytest.fixture
+def name() -> str:
+    """A service's name that no other test uses."""
+    return f"test-{uuid4().hex[:12]}"
+
+
+def need(present: bool, what: str) -> None:
+    """Skips aloud where something is missing that only the system has; fails in CI."""
+    if present:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is needed, and this is CI")
+    pytest.skip(f"{what} is needed")

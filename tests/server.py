@@ -1,0 +1,165 @@
+"""A real server for tests: gunicorn with its workers, on a port and a folder of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import httpx2
+
+JSON = {"Content-Type": "application/json"}
+
+
+def free_port() -> int:
+    """A port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Api:
+    """Requests that read as prose: ``api.put("web", {"a": 1})``. Every call returns the response."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.http = httpx2.Client(base_url=url, timeout=30, trust_env=False)
+
+    def get(self, service: str, **query: Any) -> httpx2.Response:
+        headers = query.pop("headers", {})
+        return self.http.get("/config", params={"service": service, **query}, headers=headers)
+
+    def post(self, service: str, document: Any, **query: Any) -> httpx2.Response:
+        return self._send("POST", service, document, query)
+
+    def put(self, service: str, document: Any, **query: Any) -> httpx2.Response:
+        return self._send("PUT", service, document, query)
+
+    def patch(self, service: str, document: Any, **query: Any) -> httpx2.Response:
+        return self._send("PATCH", service, document, query)
+
+    def enable(self, service: str, version: int, enabled: bool) -> httpx2.Response:
+        query = {"service": service, "version": version, "enabled": str(enabled).lower()}
+        return self.http.patch("/config", params=query)
+
+    def delete(self, service: str, **query: Any) -> httpx2.Response:
+        headers = query.pop("headers", {})
+        return self.http.delete("/config", params={"service": service, **query}, headers=headers)
+
+    def changes(self, after: int = 0) -> list[dict[str, Any]]:
+        """The whole journal behind ``after``."""
+        found: list[dict[str, Any]] = []
+        while True:
+            answer = self.http.get("/api/v1/changes", params={"after": after, "limit": 500}).json()
+            found += answer["changes"]
+            after = answer["revision"]
+            if not answer["more"]:
+                return found
+
+    def versions(self, service: str) -> list[dict[str, Any]]:
+        """Every version of ``service``, oldest first, with documents."""
+        found: list[dict[str, Any]] = []
+        url: str | None = "/api/v1/versions"
+        query: Any = {"service": service, "documents": "true", "limit": 500}
+        while url:
+            response = self.http.get(url, params=query)
+            found += response.json()["versions"]
+            url = response.links.get("next", {}).get("url")
+            query = None
+        return found[::-1]
+
+    def _send(self, method: str, service: str, document: Any, query: dict[str, Any]) -> Any:
+        headers = query.pop("headers", {})
+        return self.http.request(
+            method,
+            "/config",
+            params={"service": service, **query},
+            json=document,
+            headers={**JSON, **headers},
+        )
+
+
+class Server:
+    """``distconf serve`` on the data in ``instance``; use it in a ``with``."""
+
+    def __init__(self, instance: Path, port: int | None = None, **settings: Any) -> None:
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.instance = instance
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if "DISTCONF" not in name},
+            "DISTCONF_BIND": f"127.0.0.1:{self.port}",
+            "DISTCONF_INSTANCE": str(instance),
+            **{f"DISTCONF_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+        self.log = instance.parent / f"{instance.name}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def api(self) -> Api:
+        return Api(self.url)
+
+    @property
+    def database(self) -> Path:
+        return self.instance / "distconf.db"
+
+    def start(self) -> None:
+        """Starts the server and waits until it answers."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "distributed_config", "serve", "--upgrade"],
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                if httpx2.get(f"{self.url}/healthz", trust_env=False).status_code == 200:
+                    return
+            except httpx2.TransportError:
+                time.sleep(0.05)
+        self.stop()
+        raise AssertionError(f"the server did not start:\n{self.log.read_text()[-4000:]}")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Ends the server as asked and returns its exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        try:
+            return self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        """Kills the server and all its workers at once, as a power cut would."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(15)
+
+    def run(self, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+        """Runs ``distconf`` with the settings of this server."""
+        return subprocess.run(
+            [sys.executable, "-m", "distributed_config", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            **options,
+        )
