@@ -56,7 +56,9 @@ def read(format_: Format, data: bytes, most_text: int = 256 << 10) -> Any:
     ``most_text`` is the largest YAML or TOML text that is read. Raises InvalidDocument or TooLarge.
     """
     if format_.read is None:
-        raise InvalidDocument(f"{format_.name} is written here, and not read. Send JSON, YAML or TOML.")
+        raise InvalidDocument(
+            f"{format_.name} is written here, and not read. Send JSON, YAML or TOML."
+        )
     if format_.name != "json" and len(data) > most_text:
         raise TooLarge("DISTCONF_TEXT_BYTES", most_text)
     return format_.read(data)
@@ -123,7 +125,9 @@ def _refuse_dangerous_yaml(text: str) -> None:
     depth = 0
     for token in YAML(typ="safe", pure=True).scan(text):
         if isinstance(token, AnchorToken | AliasToken):
-            raise _refusal("Anchors and aliases are not read; write the value out.", token.start_mark)
+            raise _refusal(
+                "Anchors and aliases are not read; write the value out.", token.start_mark
+            )
         if isinstance(token, TagToken):
             raise _refusal("Tags are not read; write plain values.", token.start_mark)
         if isinstance(token, DirectiveToken):
@@ -152,9 +156,9 @@ class _Representer(SafeRepresenter):
     """Quotes every text that some YAML reader, also of YAML 1.1, takes for something else."""
 
     _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
-    _WORDS = frozenset("y n yes no on off true false null".split())
+    _WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, _data: Any) -> bool:
         return True
 
     def represent_text(self, data: str) -> Any:
@@ -176,7 +180,7 @@ def _write_yaml(value: Mapping[str, Any]) -> str:
     yaml = YAML(typ="safe", pure=True)
     yaml.Representer = _Representer
     yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # declared None
     yaml.width = 1 << 20
     yaml.allow_unicode = True
     stream = io.StringIO()
@@ -199,7 +203,7 @@ def _read_toml(data: bytes) -> Any:
 def _write_toml(value: Mapping[str, Any]) -> str:
     problems = list(_not_in_toml("", value))
     if problems:
-        raise _not_representable("TOML", problems)
+        raise _not_representable(problems)
     return tomlkit.dumps(value)
 
 
@@ -223,7 +227,7 @@ def _write_env(value: Mapping[str, Any]) -> str:
     """Lines that a POSIX shell can source."""
     problems = list(_not_in_env(value))
     if problems:
-        raise _not_representable("env", problems)
+        raise _not_representable(problems)
     return "".join(f"{key}={_quoted(_plain_text(each))}\n" for key, each in value.items())
 
 
@@ -252,14 +256,14 @@ def _write_properties(value: Mapping[str, Any]) -> str:
     lines: dict[str, str] = {}
     problems = []
     for pointer, key, each in _flattened("", "", value):
-        if each is None or each == {} or each == []:
+        if each is None or (isinstance(each, dict | list) and not each):
             empty = "null" if each is None else "empty objects and arrays"
             problems.append(Problem(pointer, f"properties has no {empty}.", "null"))
         elif key in lines:
             problems.append(Problem(pointer, f"Two values would both be called {key}.", "clash"))
         lines[key] = _plain_text(each)
     if problems:
-        raise _not_representable("properties", problems)
+        raise _not_representable(problems)
     return "".join(
         f"{_escaped_property(key, in_key=True)}={_escaped_property(text)}\n"
         for key, text in lines.items()
@@ -311,7 +315,7 @@ def _plain_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _not_representable(name: str, problems: list[Problem]) -> NotRepresentable:
+def _not_representable(problems: list[Problem]) -> NotRepresentable:
     first = problems[0]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return NotRepresentable(

@@ -4,6 +4,7 @@
 distributed_config.wsgi:front``.
 """
 
+import importlib
 import os
 import shutil
 import signal
@@ -26,6 +27,8 @@ _in_memory = str(_memory) if os.access(_memory, os.W_OK) else None
 if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="distconf-", dir=_in_memory)
 _metrics = os.environ["PROMETHEUS_MULTIPROC_DIR"]
+# The client library looks at that variable when it is loaded, so not before this line.
+multiprocess = importlib.import_module("prometheus_client.multiprocess")
 
 bind = _settings.bind
 workers = _settings.workers
@@ -70,8 +73,6 @@ def post_worker_init(worker: Any) -> None:
 
 def child_exit(_server: Any, worker: Any) -> None:
     """Forgets the gauges of a worker that is gone."""
-    from prometheus_client import multiprocess  # the master never counts; see the module's setting
-
     multiprocess.mark_process_dead(worker.pid)
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 from distributed_config.errors import CannotStart, Problem
 
 PREFIX = "DISTCONF_"
+_INSTANCE = Path("instance")
 
 
 def _setting(
@@ -44,7 +45,7 @@ class Settings:
     """The settings of one process. ``load`` is the way to make one from the environment."""
 
     bind: str = _setting("127.0.0.1:5000", "Address and port to listen on.")
-    instance: Path = _setting(Path("instance"), "Folder of the data.")
+    instance: Path = _setting(_INSTANCE, "Folder of the data.")
     database_url: str = _setting(
         "",
         "Database, as sqlite:////absolute/path.db; empty: distconf.db in the instance folder.",
@@ -231,9 +232,7 @@ def _contradictions(settings: Settings) -> list[Problem]:
     problems = []
     host, _, port = settings.bind.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
-        problems.append(
-            Problem("", f"{PREFIX}BIND: {settings.bind!r} is not like 127.0.0.1:5000.")
-        )
+        problems.append(Problem("", f"{PREFIX}BIND: {settings.bind!r} is not like 127.0.0.1:5000."))
     elif not settings.on_loopback and settings.auth != "open":
         problems.append(
             Problem(
@@ -244,7 +243,8 @@ def _contradictions(settings: Settings) -> list[Problem]:
             )
         )
     url = settings.database_url
-    if url and (not url.startswith("sqlite:///") or url.removeprefix("sqlite:///") in {"", ":memory:"}):
+    file = url.removeprefix("sqlite:///")
+    if url and (file == url or file in {"", ":memory:"}):
         problems.append(
             Problem(
                 "",

@@ -5,7 +5,6 @@ document is found, and each carries a JSON pointer.
 """
 
 import base64
-import binascii
 import hashlib
 import json
 import math
@@ -16,9 +15,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from distributed_config.errors import EpochChanged, Invalid, InvalidDocument, Problem
+
+Key = TypeVar("Key", str, int)
 
 MOST_PROBLEMS = 100
 NAME_LENGTH = 200
@@ -112,7 +113,7 @@ def document_of(value: Any, limits: DocumentLimits, service: str) -> Document:
     encoded = text.encode()
     if len(encoded) > limits.size:
         raise _invalid_document(
-            [Problem("", f"The document has {len(encoded)} bytes, of at most {limits.size}.", "size")]
+            [Problem("", f"It has {len(encoded)} bytes, of at most {limits.size}.", "size")]
         )
     return Document(text, digest_of(text))
 
@@ -179,6 +180,11 @@ class _Repeated(dict[str, Any]):
     """An object in which keys were given more than once."""
 
     names: tuple[str, ...] = ()
+
+
+def repeated_keys(value: Any) -> tuple[str, ...]:
+    """The keys that an object from ``parse_json`` was given more than once."""
+    return value.names if isinstance(value, _Repeated) else ()
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -327,22 +333,22 @@ def parse_etags(header: str) -> list[str]:
     return re.findall(r'(?:W/)?"[^"]*"', header)
 
 
-def encode_cursor(epoch: str, *key: str | int) -> str:
+def encode_cursor(epoch: str, key: str | int) -> str:
     """An opaque place in a listing, for ``decode_cursor``."""
-    return base64.urlsafe_b64encode(json.dumps([epoch, *key]).encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(json.dumps([epoch, key]).encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str, epoch: str, *kinds: type) -> list[Any]:
-    """The key in ``cursor``, of exactly these ``kinds``.
+def decode_cursor(cursor: str, epoch: str, kind: type[Key]) -> Key:
+    """The key in ``cursor``, which is of this ``kind``.
 
     Raises Invalid if it is none of ours, and EpochChanged if it is from before a restore.
     """
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        found_epoch, *key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (ValueError, TypeError, binascii.Error, RecursionError):
-        found_epoch, key = None, []
-    if [type(part) for part in key] != list(kinds) or not isinstance(found_epoch, str):
+        found_epoch, key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (ValueError, TypeError, RecursionError):
+        found_epoch = key = None
+    if type(key) is not kind or not isinstance(found_epoch, str):
         raise Invalid.of(
             [Problem("", "It is not one that this server gave; follow Link.", "cursor", "cursor")]
         )

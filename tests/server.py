@@ -22,7 +22,7 @@ def free_port() -> int:
 
 
 class Api:
-    """Requests that read as prose: ``api.put("web", {"a": 1})``. Every call returns the response."""
+    """Requests that read as prose: ``api.put("web", {"a": 1})``; each returns the response."""
 
     def __init__(self, url: str) -> None:
         self.url = url

@@ -324,5 +324,3 @@ def _answer(journal: Journal, written: Written, body: dict[str, Any]) -> Answer:
     if written.current == written.number:
         headers["ETag"] = wire.version_etag(journal.epoch, written.number, written.digest)
     return json_answer(body, **headers)
-
-

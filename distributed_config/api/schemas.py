@@ -31,8 +31,8 @@ class WholeNumber(fields.Integer):
 class Switch(fields.Boolean):
     """``true`` or ``false``, in these words."""
 
-    truthy = {"true", "1", True}
-    falsy = {"false", "0", False}
+    truthy = frozenset(("true", "1", True))  # type: ignore[assignment]  # marshmallow says set
+    falsy = frozenset(("false", "0", False))  # type: ignore[assignment]  # and only reads it
 
 
 class ServiceName(fields.String):
@@ -48,7 +48,7 @@ class ServiceName(fields.String):
 
 def service_name(**rest: Any) -> ServiceName:
     """A name that must be given."""
-    missing = {"required": "A name is needed, as in ?service=web."}
+    missing: dict[str, Any] = {"required": "A name is needed, as in ?service=web."}
     return ServiceName(required=True, error_messages=missing, metadata={"example": "web"}, **rest)
 
 

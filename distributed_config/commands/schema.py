@@ -9,6 +9,7 @@ from flask import Flask
 from distributed_config import migrations
 from distributed_config.edge.database import db
 from distributed_config.errors import CannotStart
+from distributed_config.models import MIGRATION
 from distributed_config.models import engine as engines
 from distributed_config.settings import Settings, load
 
@@ -36,28 +37,17 @@ def upgrade(settings: Settings) -> bool:
     engines.refuse_unfit_sqlite()
     path = settings.database_path
     path.parent.mkdir(parents=True, exist_ok=True)
+    before = engines.migration_of(path)
+    if before == MIGRATION:
+        return False
     engines.refuse_damaged(path)
-    before = current(path)
-    app = migrating_app(settings)
-    with app.app_context():
-        known = {script.revision for script in ScriptDirectory(_FOLDER).walk_revisions()}
-        if before is not None and before not in known:
-            raise CannotStart(
-                f"The database {path} was made by a newer release (migration {before}); "
-                "install that release, or restore a backup."
-            )
+    known = {script.revision for script in ScriptDirectory(_FOLDER).walk_revisions()}
+    if before is not None and before not in known:
+        raise CannotStart(
+            f"The database {path} was made by a newer release (migration {before}); "
+            "install that release, or restore a backup."
+        )
+    with migrating_app(settings).app_context():
         flask_migrate.upgrade()
         db.engine.dispose()
-    return current(path) != before
-
-
-def current(path: Path) -> str | None:
-    """The migration that the database is at; None if there is none yet."""
-    if not path.exists():
-        return None
-    with engines.raw_connection(path) as connection:
-        try:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except engines.sqlite.OperationalError:
-            return None
-    return row[0] if row else None
+    return True

@@ -72,17 +72,18 @@ def guard(app: Flask, settings: Settings) -> None:
     @app.before_request
     def _check_origin() -> None:
         name = _host_name(request.host)
-        if "*" not in settings.hosts and name not in hosts:
-            # An address cannot be rebound; only a name can.
-            if settings.on_loopback or not _is_address(name):
-                raise ForeignHost(name[:100])
+        # Off the loopback any address will do: a name can be made to lead here, an address cannot.
+        known = name in hosts or (not settings.on_loopback and _is_address(name))
+        if not known and "*" not in settings.hosts:
+            raise ForeignHost(name[:100])
         origin = request.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc != request.host:
             raise CrossSite()
-        if request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
-            # Following a link from elsewhere is fine: the other page does not see the answer.
-            if not (request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"):
-                raise CrossSite()
+        # Following a link from elsewhere is fine: the other page does not see the answer.
+        follows = request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"
+        site = request.headers.get("Sec-Fetch-Site", "none")
+        if site not in {"none", "same-origin"} and not follows:
+            raise CrossSite()
 
 
 def _host_name(host: str) -> str:

@@ -1,9 +1,8 @@
-"""The database as the Flask rooms have it: a session that reads, and one way to write."""
+"""The database as the Flask rooms have it: a connection that reads, and the writer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from flask import Flask, current_app, g
 from flask_sqlalchemy import SQLAlchemy
@@ -11,13 +10,10 @@ from sqlalchemy import Connection
 
 from distributed_config.errors import CannotStart
 from distributed_config.live.watermarks import Watermarks
-from distributed_config.live.writer import Commit, Unit, Writer
+from distributed_config.live.writer import Commit, Writer
 from distributed_config.models import MIGRATION, Base
 from distributed_config.models import engine as engines
-from distributed_config.services.journal import Actor
 from distributed_config.settings import Settings
-
-T = TypeVar("T")
 
 db = SQLAlchemy(metadata=Base.metadata, session_options={"autoflush": False})
 
@@ -31,9 +27,7 @@ class Database:
     settings: Settings
 
 
-def init_database(
-    app: Flask, settings: Settings, on_commit: Callable[[Commit], None]
-) -> Database:
+def init_database(app: Flask, settings: Settings, on_commit: Callable[[Commit], None]) -> Database:
     """Connects ``app`` to its database; nothing is opened before the first request.
 
     ``on_commit`` is told of each batch of writes.
@@ -78,28 +72,13 @@ def _release(_error: BaseException | None) -> None:
         connection.close()
 
 
-def write(actor: Actor, unit: Unit[T], note: str = "") -> T:
-    """What ``unit`` returns, once it is on disk; see ``Writer.write``."""
-    return of().writer.write(actor, unit, note)
-
-
 def refuse_unmigrated(path: Path) -> None:
     """Raises CannotStart unless the file at ``path`` has exactly this release's schema."""
     if not path.exists():
         raise CannotStart(f"There is no database at {path}; make it with `distconf db upgrade`.")
-    try:
-        with engines.raw_connection(path) as connection:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except engines.sqlite.OperationalError:
-        row = None
-    except engines.sqlite.DatabaseError as error:
-        raise CannotStart(
-            f"The file {path} is not a sound database ({error}); restore a backup with "
-            f"`distconf restore FILE`, or move the file away to begin with an empty one."
-        ) from None
-    found = row[0] if row else "none"
+    found = engines.migration_of(path)
     if found != MIGRATION:
         raise CannotStart(
-            f"The database {path} is at migration {found} and this release needs {MIGRATION}; "
-            "run `distconf db upgrade`."
+            f"The database {path} is at migration {found or 'none'} and this release needs "
+            f"{MIGRATION}; run `distconf db upgrade`."
         )

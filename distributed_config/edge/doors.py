@@ -102,11 +102,11 @@ def _load_query(schema: Schema) -> Any:
 
 def _query_problems(error: ValidationError, known: str) -> list[Problem]:
     problems = []
-    for name, messages in error.normalized_messages().items():
+    for name, messages in _messages(error).items():
         for message in _texts(messages):
-            if message == "Unknown field.":
-                message = f"It is not a parameter here; these are: {known}."
-            problems.append(Problem("", message, "query", str(name)[:80]))
+            unknown = message == "Unknown field."
+            text = f"It is not a parameter here; these are: {known}." if unknown else message
+            problems.append(Problem("", text, "query", str(name)[:80]))
     return problems
 
 
@@ -116,7 +116,7 @@ def _load_body(schema: Schema) -> Any:
     try:
         return schema.load(value)
     except ValidationError as error:
-        raise InvalidDocument.of(list(_body_problems("", error.normalized_messages()))) from None
+        raise InvalidDocument.of(list(_body_problems("", _messages(error)))) from None
 
 
 def _body_problems(pointer: str, messages: Any) -> list[Problem]:
@@ -127,6 +127,12 @@ def _body_problems(pointer: str, messages: Any) -> list[Problem]:
             found += _body_problems(child, below)
         return found
     return [Problem(pointer, text, "schema") for text in _texts(messages)]
+
+
+def _messages(error: ValidationError) -> dict[Any, Any]:
+    """Marshmallow's messages by field; those about the whole are under ``_schema``."""
+    found: dict[Any, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]  # it has no types
+    return found
 
 
 def _texts(messages: Any) -> list[str]:

@@ -7,7 +7,7 @@ Every error is one body, ``application/problem+json`` (RFC 9457), with the keys 
 import json
 import logging
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from flask import Flask, Response, g
 from sqlalchemy import exc
@@ -85,7 +85,7 @@ def init_errors(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def _http(error: HTTPException) -> Response:
         if error.response is not None or (error.code or 500) < 400:
-            return Response.force_type(error.get_response())
+            return cast(Response, Response.force_type(error.get_response()))
         response = _foreseen(_from_http(error))
         for name, text in error.get_headers():
             if name in {"Allow", "Location"}:
@@ -105,7 +105,9 @@ def _from_http(error: HTTPException) -> DistconfError:
     if error.code == 404:
         return errors.NotFound("There is nothing at this path. GET /api/docs shows what there is.")
     if error.code == 405:
-        return errors.MethodNotAllowed("This path has no such method; the Allow header lists its own.")
+        return errors.MethodNotAllowed(
+            "This path has no such method; the Allow header lists its own."
+        )
     if error.code == 413:
         return errors.TooLarge("DISTCONF_BODY_BYTES", 0)
     if error.code and 400 <= error.code < 500:

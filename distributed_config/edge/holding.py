@@ -12,6 +12,15 @@ from distributed_config.live.watermarks import Watermarks
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
+class _Once:
+    """Stands in for start_response, so that nothing is sent before the answer is the last."""
+
+    arguments: tuple[Any, ...] = ()
+
+    def __call__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+
+
 class Holding:
     """WSGI middleware that repeats a held question; it stands aside behind the front."""
 
@@ -28,11 +37,10 @@ class Holding:
         pause = 0.0
         while True:
             told = environ[exchange.KEY] = Exchange()
-            # Nothing is sent before the answer is known to be the last.
-            started: list[Any] = []
-            parts = self._app(environ, lambda *args: started.append(args))
+            once = _Once()
+            parts = self._app(environ, once)
             if told.hold is None or not self._outdated(told, began):
-                start_response(*started[-1])
+                start_response(*once.arguments)
                 return parts
             getattr(parts, "close", lambda: None)()
             time.sleep(pause)

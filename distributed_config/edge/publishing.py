@@ -14,12 +14,6 @@ from distributed_config.services.idempotency import Remembered
 from distributed_config.services.journal import Journal
 
 
-class _Rehearsed(Exception):  # noqa: N818  # it carries an answer out of a unit; nothing went wrong
-    def __init__(self, answer: Answer) -> None:
-        super().__init__()
-        self.answer = answer
-
-
 def publish(unit: Callable[[Journal], Answer], note: str = "", dry_run: bool = False) -> Answer:
     """What ``unit`` answers, once what it wrote is on disk.
 
@@ -37,19 +31,18 @@ def publish(unit: Callable[[Journal], Answer], note: str = "", dry_run: bool = F
                 return _given_again(before)
         answer = unit(journal)
         answer.headers["Config-Revision"] = str(journal.head.revision)
-        if dry_run:
-            raise _Rehearsed(answer)
         if key:
             kept = Remembered(answer.status, json.dumps(answer.headers), answer.body)
             idempotency.remember(journal, key, fingerprint, kept, lifetime)
         return answer
 
-    try:
-        return database.write(auth.actor(), run, note)
-    except _Rehearsed as rehearsed:
-        rehearsed.answer.headers["Config-Dry-Run"] = "true"
-        del rehearsed.answer.headers["Config-Revision"]
-        return rehearsed.answer
+    writer = database.of().writer
+    if not dry_run:
+        return writer.write(auth.actor(), run, note)
+    answer = writer.rehearse(auth.actor(), run, note)
+    answer.headers["Config-Dry-Run"] = "true"
+    del answer.headers["Config-Revision"]
+    return answer
 
 
 def _given_again(before: Remembered) -> Answer:

@@ -34,9 +34,7 @@ def told() -> Exchange:
 def limits() -> DocumentLimits:
     """What a document may not exceed."""
     settings = database.of().settings
-    return DocumentLimits(
-        settings.document_bytes, settings.document_depth, settings.document_keys
-    )
+    return DocumentLimits(settings.document_bytes, settings.document_depth, settings.document_keys)
 
 
 def media_type() -> str:
@@ -71,7 +69,9 @@ def body_value() -> Any:
     body = body_bytes()
     format_ = formats.by_media_type(request.mimetype)
     if format_ is None or format_.read is None:
-        given = f"{request.mimetype!r} is not" if request.mimetype else "None is given, and that is not"
+        given = (
+            f"{request.mimetype!r} is not" if request.mimetype else "None is given, and that is not"
+        )
         raise UnsupportedMediaType(
             f"{given[:100]} a Content-Type that is read here. "
             "Say what the body is, as in -H 'Content-Type: application/json' (or yaml, or toml)."
@@ -150,7 +150,7 @@ def wanted_format(from_query: str | None) -> Format:
 
 
 def wait_seconds() -> float:
-    """How long the asker would wait for news (``Prefer: wait=``, RFC 7240); 0 if it does not say."""
+    """How long the asker would wait for news (``Prefer: wait=``, RFC 7240); 0: not at all."""
     most = database.of().settings.wait_seconds
     for preference in request.headers.get("Prefer", "").split(","):
         name, _, value = preference.partition(";")[0].partition("=")

@@ -18,10 +18,10 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def json_answer(value: Any, status: int = 200, **headers: str) -> Answer:
+def json_answer(value: Any, **headers: str) -> Answer:
     """``value`` as JSON. Header names are given with ``_`` for ``-``."""
     named = {name.replace("_", "-"): text for name, text in headers.items()}
-    return Answer(json.dumps(value, ensure_ascii=False).encode(), status, headers=named)
+    return Answer(json.dumps(value, ensure_ascii=False).encode(), headers=named)
 
 
 def http_date(microseconds: int) -> str:

@@ -36,9 +36,7 @@ class Front:
     lets those who wait go, for a quick and graceful end.
     """
 
-    def __init__(
-        self, app: WsgiApp, marks: Watermarks, settings: Settings, text_log: bool
-    ) -> None:
+    def __init__(self, app: WsgiApp, marks: Watermarks, settings: Settings, text_log: bool) -> None:
         self._app = app
         self._settings = settings
         self._replays = Replays(marks, settings.replay_bytes)

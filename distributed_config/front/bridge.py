@@ -114,7 +114,5 @@ def call(app: WsgiApp, environ: dict[str, Any]) -> Answer:
         if close is not None:
             close()
     status, headers = started
-    encoded = [
-        (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers
-    ]
+    encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
     return Answer(int(status.split(" ", 1)[0]), encoded, b"".join(written))

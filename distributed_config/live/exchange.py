@@ -14,7 +14,7 @@ KEY = "distributed_config.exchange"
 
 @dataclass(frozen=True)
 class Basis:
-    """What an answer rests on: it is right while the watermark ``word`` is not above ``revision``."""
+    """What an answer rests on: it is right while ``word`` is not above ``revision``."""
 
     word: int
     revision: int

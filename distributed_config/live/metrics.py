@@ -10,18 +10,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import REGISTRY
 
-REQUESTS = Counter(
-    "distconf_requests_total", "Requests answered.", ["method", "route", "status"]
-)
+REQUESTS = Counter("distconf_requests_total", "Requests answered.", ["method", "route", "status"])
 REQUEST_SECONDS = Histogram(
     "distconf_request_seconds",
     "Time to answer, for requests that reached the application.",
     ["route"],
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),
 )
-REPLAYED = Counter(
-    "distconf_replayed_reads_total", "Reads answered again from memory.", ["status"]
-)
+REPLAYED = Counter("distconf_replayed_reads_total", "Reads answered again from memory.", ["status"])
 COMMIT_SECONDS = Histogram(
     "distconf_commit_seconds",
     "Time of one batch of writes, from its begin to its commit.",

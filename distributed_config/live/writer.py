@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, exc
 
@@ -50,6 +50,12 @@ class _Order(Generic[T]):
     done: "Future[T]"
 
 
+class _Undone(Exception):  # nothing went wrong: it carries a result out of a unit
+    def __init__(self, result: Any) -> None:
+        super().__init__()
+        self.result = result
+
+
 class Writer:
     """Writes units of work to the database behind ``engine``; its thread starts when needed.
 
@@ -61,7 +67,7 @@ class Writer:
         engine: Engine,
         marks: Watermarks,
         lock_seconds: int,
-        on_commit: Callable[[Commit], None] = lambda commit: None,
+        on_commit: Callable[[Commit], None] = lambda _commit: None,
     ) -> None:
         self._engine = engine
         self._marks = marks
@@ -81,8 +87,7 @@ class Writer:
         Whatever the unit raises is raised here, and nothing of it is written. Raises
         DatabaseBusy, StorageFull or StorageFailed when it could not be written.
         """
-        if self.failed:
-            raise StorageFailed()
+        self._refuse_after_failure()
         self._ensure_thread()
         order = _Order(actor, note, unit, Future[T]())
         self._orders.put(order)
@@ -94,6 +99,18 @@ class Writer:
             # It is being written: only the outcome can tell what to answer.
             return order.done.result()
 
+    def rehearse(self, actor: Actor, unit: Unit[T], note: str = "") -> T:
+        """What ``unit`` would return; everything it wrote is undone."""
+
+        def undone(journal: Journal) -> None:
+            raise _Undone(unit(journal))
+
+        try:
+            self.write(actor, undone, note)
+        except _Undone as end:
+            return cast(T, end.result)
+        raise AssertionError("a rehearsal always ends by being undone")
+
     def stop(self) -> None:
         """Ends the thread after what was ordered before is written."""
         if self._thread is not None and self._pid == os.getpid():
@@ -101,6 +118,10 @@ class Writer:
             self._thread.join()
             self._thread = None
         self._engine.dispose()
+
+    def _refuse_after_failure(self) -> None:
+        if self.failed:
+            raise StorageFailed()
 
     def _ensure_thread(self) -> None:
         if self._thread is not None and self._pid == os.getpid():
@@ -123,8 +144,7 @@ class Writer:
         results: list[tuple[_Order[Any], Any]] = []
         try:
             with turnstile.turn(), self._engine.connect() as connection:
-                if self.failed:
-                    raise StorageFailed()
+                self._refuse_after_failure()
                 head = log.head(connection)
                 batch = self._gather(first)
                 self._run_units(connection, head, batch, results)

@@ -118,10 +118,33 @@ def refuse_damaged(path: Path) -> None:
     except sqlite.DatabaseError as error:
         found = [str(error)]
     if found != ["ok"]:
-        raise CannotStart(
-            f"The database {path} is damaged ({found[0]}); restore a backup with "
-            f"`distconf restore FILE`, or move the file away to begin with an empty one."
-        )
+        raise _damaged(path, found[0])
+
+
+def migration_of(path: Path) -> str | None:
+    """The migration that the database at ``path`` is at; None if there is none yet.
+
+    Raises CannotStart if the file is something else, or damaged where it matters first.
+    """
+    if not path.exists():
+        return None
+    try:
+        with raw_connection(path) as connection:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite.OperationalError as error:
+        if "no such table" not in str(error):
+            raise CannotStart(f"The database {path} cannot be opened: {error}.") from None
+        return None
+    except sqlite.DatabaseError as error:
+        raise _damaged(path, str(error)) from None
+    return None if row is None else str(row[0])
+
+
+def _damaged(path: Path, found: str) -> CannotStart:
+    return CannotStart(
+        f"The database {path} is damaged ({found}); restore a backup with "
+        f"`distconf restore FILE`, or move the file away to begin with an empty one."
+    )
 
 
 @contextmanager

@@ -52,7 +52,8 @@ def services(
     ids = [row.id for row in found]
     tags_of = _tags_of(connection, ids)
     return [
-        _entry(connection, row.id, row.name, row.created_at, tags_of.get(row.id, ())) for row in found
+        _entry(connection, row.id, row.name, row.created_at, tags_of.get(row.id, ()))
+        for row in found
     ]
 
 

@@ -6,7 +6,7 @@ other. Only answers of writes that succeeded are kept: a refused write did nothi
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import ColumnElement, and_, delete, insert, select
 
 from distributed_config.errors import KeyReused
 from distributed_config.models import IdempotencyRow
@@ -33,12 +33,12 @@ def recall(journal: Journal, key: str, fingerprint: str, lifetime_hours: int) ->
             IdempotencyRow.status,
             IdempotencyRow.headers,
             IdempotencyRow.body,
-        ).where(*_is_key(journal, key))
+        ).where(_is_key(journal, key))
     ).one_or_none()
     if row is None:
         return None
     if row.created_at < _oldest(journal, lifetime_hours):
-        journal.connection.execute(delete(IdempotencyRow).where(*_is_key(journal, key)))
+        journal.connection.execute(delete(IdempotencyRow).where(_is_key(journal, key)))
         return None
     if row.fingerprint != fingerprint:
         raise KeyReused()
@@ -76,8 +76,8 @@ def remember(
         )
 
 
-def _is_key(journal: Journal, key: str) -> tuple[object, ...]:
-    return (
+def _is_key(journal: Journal, key: str) -> ColumnElement[bool]:
+    return and_(
         IdempotencyRow.organisation_id == journal.organisation,
         IdempotencyRow.actor == journal.actor.name,
         IdempotencyRow.key == key,

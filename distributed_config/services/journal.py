@@ -7,7 +7,7 @@ sees all of them or none.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from distributed_config.errors import CannotStart
 from distributed_config.models import ChangeRow, HeadRow
@@ -198,11 +198,13 @@ def changes(
     )
     if services:
         exact = [name for name in services if not name.endswith("/")]
-        wanted = ChangeRow.service.in_(exact)
-        for prefix in (name for name in services if name.endswith("/")):
-            # The next character after "/" bounds the prefix without LIKE and its wildcards.
-            wanted |= (ChangeRow.service >= prefix) & (ChangeRow.service < prefix[:-1] + "0")
-        query = query.where(wanted)
+        # The next character after "/" bounds a prefix without LIKE and its wildcards.
+        begun = [
+            (ChangeRow.service >= name) & (ChangeRow.service < name[:-1] + "0")
+            for name in services
+            if name.endswith("/")
+        ]
+        query = query.where(or_(ChangeRow.service.in_(exact), *begun))
     if kinds:
         query = query.where(ChangeRow.kind.in_(kinds))
     found = [Change(*row) for row in connection.execute(query.limit(limit))]

@@ -18,10 +18,13 @@ from distributed_config.wire import (
     check_name,
     document_of,
     escape_pointer,
+    repeated_keys,
 )
 
 
-def export(connection: Connection, organisation: int, prefix: str = "") -> Iterator[tuple[str, Document]]:
+def export(
+    connection: Connection, organisation: int, prefix: str = ""
+) -> Iterator[tuple[str, Document]]:
     """The current document of every service whose name begins with ``prefix``, by name.
 
     A service whose versions are all disabled has none and is left out.
@@ -48,7 +51,7 @@ def export(connection: Connection, organisation: int, prefix: str = "") -> Itera
         .order_by(ServiceRow.name)
     )
     for name, text, digest in connection.execute(query):
-        yield name, Document(text, digest)
+        yield name, Document(text or "", digest)  # an enabled version always has its document
 
 
 def documents_of(value: Any, limits: DocumentLimits) -> list[tuple[str, Document]]:
@@ -61,16 +64,22 @@ def documents_of(value: Any, limits: DocumentLimits) -> list[tuple[str, Document
             [Problem("", 'What is imported is one object, {"service": {…}, …}.', "type")]
         )
     found: list[tuple[str, Document]] = []
-    problems: list[Problem] = []
+    problems = [
+        Problem(f"/{escape_pointer(name)}", "The service is given more than once.", "duplicate")
+        for name in repeated_keys(value)
+    ]
     for name, document in value.items():
         pointer = f"/{escape_pointer(str(name))}"
         try:
-            check_name(str(name))
             found.append((str(name), document_of(document, limits, str(name))))
-        except Invalid as error:
+        except InvalidDocument as error:
             problems += [
                 Problem(pointer + each.pointer, each.message, each.rule) for each in error.problems
             ]
+        try:
+            check_name(str(name))
+        except Invalid as error:
+            problems += [Problem(pointer, each.message, each.rule) for each in error.problems]
     if problems:
         raise InvalidDocument.of(problems)
     return found

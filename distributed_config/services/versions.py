@@ -198,9 +198,7 @@ def delete_version(journal: Journal, name: str, number: int, expect: Expect = an
         _ERASE, {"service_id": service_id, "which": number, "at": journal.revision}
     )
     current = _current_number(journal, service_id)
-    journal.record(
-        log.VERSION_DELETED, name, number=number, current=current, digest=version.digest
-    )
+    journal.record(log.VERSION_DELETED, name, number=number, current=current, digest=version.digest)
     return Written(name, number, version.digest, current)
 
 
@@ -316,9 +314,7 @@ _NAMED = and_(
 _FIND = select(
     ServiceRow.id,
     select(func.max(VersionRow.number))
-    .where(
-        VersionRow.service_id == ServiceRow.id, VersionRow.environment == DEFAULT_ENVIRONMENT
-    )
+    .where(VersionRow.service_id == ServiceRow.id, VersionRow.environment == DEFAULT_ENVIRONMENT)
     .scalar_subquery(),
 ).where(_NAMED)
 _COUNT = (
@@ -373,9 +369,19 @@ _ERASE = update(VersionRow).where(_ONE).values(document=None, deleted_revision=b
 
 
 def _version(name: str, row: Any) -> Version:
-    *plain, deleted_revision = row[: len(_PLAIN)]
-    text = row[len(_PLAIN)] if len(row) > len(_PLAIN) else None
-    return Version(name, *plain, deleted_revision is not None, text)
+    return Version(
+        service=name,
+        number=row.number,
+        enabled=row.enabled,
+        digest=row.digest,
+        size=row.size,
+        author=row.author,
+        note=row.note,
+        created_at=row.created_at,
+        revision=row.revision,
+        deleted=row.deleted_revision is not None,
+        text=row.document if len(row) > len(_PLAIN) else None,
+    )
 
 
 def _sound(version: Version) -> Version:
@@ -418,9 +424,7 @@ def _stored(connection: Connection, service_id: int, name: str, number: int) -> 
     return version
 
 
-def _as_of(
-    connection: Connection, organisation: int, name: str, until: Any, when: str
-) -> Version:
+def _as_of(connection: Connection, organisation: int, name: str, until: Any, when: str) -> Version:
     service_id = require(connection, organisation, name)
     born = select(ServiceRow.created_revision).where(ServiceRow.id == service_id)
     number = connection.execute(
@@ -458,23 +462,30 @@ def _base_for_patch(journal: Journal, name: str, expect: Expect) -> dict[str, An
 
 
 def _patched(value: Any, operations: list[Any], limits: DocumentLimits) -> Any:
-    """``value`` after ``operations``. What they copy is limited: forty can double it forty times."""
+    """``value`` after ``operations``. What they copy is limited: each could double it."""
     if len(operations) > limits.keys:
         message = f"A patch has at most {limits.keys} operations."
         raise InvalidDocument.of([Problem("", message, "json-patch")])
     budget = limits.size
     for i, operation in enumerate(operations):
         try:
-            if isinstance(operation, dict) and operation.get("op") == "copy":
-                budget -= _weight(JsonPointer(operation.get("from", "")).resolve(value), budget)
-                if budget < 0:
-                    raise ValueError("it copies more than a document may hold")
+            budget -= _copied(value, operation, budget)
             value = jsonpatch.apply_patch(value, [operation], in_place=True)
         except (jsonpatch.JsonPatchException, JsonPointerException, TypeError, ValueError) as error:
             # The operations behind this one rest on it, so there is one problem to tell.
             message = f"This operation does not apply: {error}."
             raise InvalidDocument.of([Problem(f"/{i}", message, "json-patch")]) from None
     return value
+
+
+def _copied(value: Any, operation: Any, most: int) -> int:
+    """How much of ``value`` an operation copies. Raises ValueError if that is over ``most``."""
+    if not isinstance(operation, dict) or operation.get("op") != "copy":
+        return 0
+    weight = _weight(JsonPointer(operation.get("from", "")).resolve(value), most)
+    if weight > most:
+        raise ValueError("it copies more than a document may hold")
+    return weight
 
 
 def _weight(value: Any, most: int) -> int:
@@ -522,7 +533,5 @@ def _insert(
             "document": document.text,
         },
     )
-    journal.record(
-        log.VERSION_CREATED, name, number=number, current=number, digest=document.digest
-    )
+    journal.record(log.VERSION_CREATED, name, number=number, current=number, digest=document.digest)
     return Written(name, number, document.digest, number, service_id=service_id)

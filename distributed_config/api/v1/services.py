@@ -35,7 +35,7 @@ def list_services(query: dict[str, Any]) -> Answer:
     connection = reading()
     epoch = log.head(connection).epoch
     size = page_size(query["limit"])
-    after = wire.decode_cursor(query["cursor"], epoch, str)[0] if query["cursor"] else ""
+    after = wire.decode_cursor(query["cursor"], epoch, str) if query["cursor"] else ""
     found = catalogue.services(
         connection,
         auth.actor().organisation,

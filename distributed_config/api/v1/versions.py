@@ -36,7 +36,7 @@ def list_versions(query: dict[str, Any]) -> Answer:
     connection, name = reading(), query["service"]
     epoch = log.head(connection).epoch
     size = page_size(query["limit"])
-    before = wire.decode_cursor(query["cursor"], epoch, int)[0] if query["cursor"] else None
+    before = wire.decode_cursor(query["cursor"], epoch, int) if query["cursor"] else None
     found = versions.history(
         connection,
         auth.actor().organisation,

@@ -1,0 +1,85 @@
+"""``distconf check``."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import click
+
+from distributed_config.commands import opened
+from distributed_config.errors import CannotStart, DistconfError
+from distributed_config.models import engine as engines
+from distributed_config.models.files import faults_of_file
+from distributed_config.services import check
+from distributed_config.settings import Settings, load
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at, and what is wrong with it (nothing: it is fine)."""
+
+    what: str
+    fine: str
+    faults: tuple[str, ...] = ()
+
+
+@click.command()
+@click.argument(
+    "file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option("--output", type=click.Choice(["text", "json"]), default="text")
+def command(file: Path | None, output: str) -> None:
+    """Check the database, or the backup FILE: its pages, digests and journal; and the settings.
+
+    Exit code 0 if all is well, 1 if anything is not.
+    """
+    settings = load()
+    if file is not None:
+        settings = replace(settings, database_url=f"sqlite:///{file.absolute()}")
+    findings = [
+        Finding("settings", "all valid"),
+        _sqlite(),
+        *database(settings),
+    ]
+    if output == "json":
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            for line in finding.faults or (finding.fine,):
+                click.echo(f"{'BAD' if finding.faults else 'ok ':3}  {finding.what}: {line}")
+    if any(finding.faults for finding in findings):
+        raise SystemExit(1)
+
+
+def database(settings: Settings) -> list[Finding]:
+    """What there is to say of the database file of ``settings``."""
+    path = settings.database_path
+    if not path.exists():
+        return [Finding("database", "", (f"there is none at {path}; run `distconf db upgrade`",))]
+    with opened.progress("Reading every page") as show:
+        faults = faults_of_file(path)
+        show(1, 1)
+    findings = [Finding("pages", "every page is sound", tuple(faults))]
+    if faults:
+        return findings
+    try:
+        with opened.reading(settings) as connection, opened.progress("Digests") as show:
+            stored = check.faults(connection, show)
+    except CannotStart as error:
+        return [*findings, Finding("schema", "", (error.detail,))]
+    except DistconfError as error:
+        return [*findings, Finding("content", "", (error.detail,))]
+    fine = "digests are true, numbers and revisions have no gap"
+    return [*findings, Finding("content", fine, tuple(stored))]
+
+
+def _sqlite() -> Finding:
+    version = engines.sqlite.sqlite_version
+    mode = "/".join(engines.journal_mode())
+    if engines.has_safe_wal():
+        return Finding("sqlite", f"version {version}, {mode}")
+    return Finding(
+        "sqlite",
+        f"version {version} has the WAL-reset fault, so {mode} is used, which is slower; "
+        "install the package pysqlite3 where there is one",
+    )

@@ -1,0 +1,49 @@
+"""``distconf export``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from distributed_config import formats, wire
+from distributed_config.commands import opened
+from distributed_config.formats import Format
+from distributed_config.services import transfer
+from distributed_config.services.journal import DEFAULT_ORGANISATION
+from distributed_config.settings import load
+
+
+@click.command()
+@click.argument("target", required=False)
+@click.option("--format", "format_name", type=click.Choice(list(formats.FORMATS)))
+@click.option("--prefix", default="", help="Only services whose name begins so.")
+def command(target: str | None, format_name: str | None, prefix: str) -> None:
+    """Write the current documents of all services to TARGET, or to standard output.
+
+    A TARGET that ends in / or is a folder gets a file for each service; any other is one file of
+    {service: document}. The format is that of TARGET's ending, unless --format says otherwise.
+    """
+    with opened.reading(load()) as connection:
+        found = {
+            name: wire.parse_stored(document.text)
+            for name, document in transfer.export(connection, DEFAULT_ORGANISATION, prefix)
+        }
+    format_ = formats.by_name(format_name) if format_name else formats.by_extension(target or "")
+    format_ = format_ or formats.FORMATS["json"]
+    if target is None:
+        click.echo(format_.write(found).rstrip("\n"))
+        return
+    if target.endswith("/") or Path(target).is_dir():
+        _write_folder(Path(target), format_, found)
+    else:
+        Path(target).write_text(format_.write(found), encoding="utf-8")
+    click.echo(f"Services written to {target}: {len(found)}.", err=True)
+
+
+def _write_folder(folder: Path, format_: Format, found: dict[str, dict[str, Any]]) -> None:
+    """A file for each service, under its name; a / in the name makes a folder."""
+    texts = {name: format_.write(document) for name, document in found.items()}
+    for name, text in texts.items():
+        file = folder / f"{name}.{format_.extensions[0]}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")

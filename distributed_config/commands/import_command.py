@@ -1,0 +1,96 @@
+"""``distconf import``."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from distributed_config import formats, wire
+from distributed_config.commands import opened
+from distributed_config.errors import Invalid, InvalidDocument, Problem
+from distributed_config.services import transfer
+from distributed_config.services.changesets import Imported, import_all
+from distributed_config.services.journal import LOCAL_OPERATOR, Journal
+from distributed_config.settings import Settings, load
+from distributed_config.wire import Document, DocumentLimits
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Only say what would happen.")
+@click.option("--note", default="", help="Why; kept with the versions and in the journal.")
+def command(sources: tuple[Path, ...], dry_run: bool, note: str) -> None:
+    """Create or update services from SOURCES, all of them or none; JSON, YAML or TOML.
+
+    A file is one object of {service: document}. A folder has a file for each service, whose path
+    inside the folder, without its ending, is the service's name.
+    """
+    settings = load()
+    documents = _read(sources, settings)
+    wire.check_note(note, settings.note_length)
+
+    def unit(journal: Journal) -> Imported:
+        return import_all(journal, documents)
+
+    with opened.writing(settings) as writer:
+        act = writer.rehearse if dry_run else writer.write
+        done = act(LOCAL_OPERATOR, unit, note)
+    would = "Would be created" if dry_run else "Created"
+    click.echo(
+        f"{would}: {len(done.created)}, updated: {len(done.updated)}, "
+        f"unchanged: {len(done.unchanged)}."
+    )
+
+
+def _read(sources: tuple[Path, ...], settings: Settings) -> list[tuple[str, Document]]:
+    """Every document of every source. Raises Invalid with the problems of all of them."""
+    limits = DocumentLimits(
+        settings.document_bytes, settings.document_depth, settings.document_keys
+    )
+    found: list[tuple[str, Document]] = []
+    problems: list[Problem] = []
+    origin: dict[str, Path] = {}
+    files = [entry for source in sources for entry in _files(source)]
+    with opened.progress("Reading") as show:
+        for done, (file, name) in enumerate(files, 1):
+            show(done, len(files))
+            try:
+                documents = _documents(file, name, limits)
+            except Invalid as error:
+                problems += [
+                    Problem(each.pointer, each.message, each.rule, str(file))
+                    for each in error.problems or (Problem("", error.detail),)
+                ]
+                continue
+            for service, document in documents:
+                if service in origin:
+                    message = f"The service {service!r} is in {origin[service]} already."
+                    problems.append(Problem("", message, "repeated", str(file)))
+                origin[service] = file
+                found.append((service, document))
+    if problems:
+        raise Invalid.of(problems)
+    return found
+
+
+def _files(source: Path) -> Iterator[tuple[Path, str | None]]:
+    """Files to read, each with the service that its path names; None: it names them inside."""
+    if source.is_file():
+        yield source, None
+        return
+    for file in sorted(source.rglob("*")):
+        hidden = any(part.startswith(".") for part in file.relative_to(source).parts)
+        if file.is_file() and not hidden:
+            yield file, file.relative_to(source).with_suffix("").as_posix()
+
+
+def _documents(file: Path, name: str | None, limits: DocumentLimits) -> list[tuple[str, Document]]:
+    format_ = formats.by_extension(file.name)
+    if format_ is None or format_.read is None:
+        raise InvalidDocument("Its ending tells no format that is read: .json, .yaml or .toml.")
+    # Whoever can run this command may read a file of any size.
+    value: Any = formats.read(format_, file.read_bytes(), most_text=1 << 30)
+    if name is None:
+        return transfer.documents_of(value, limits)
+    return [(wire.check_name(name), wire.document_of(value, limits, name))]

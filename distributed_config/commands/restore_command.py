@@ -1,0 +1,36 @@
+"""``distconf restore``."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from distributed_config.commands import opened
+from distributed_config.commands.check_command import database
+from distributed_config.errors import CannotStart
+from distributed_config.live.watermarks import Watermarks
+from distributed_config.models import engine as engines
+from distributed_config.models.files import replace_database
+from distributed_config.settings import load
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def command(file: Path) -> None:
+    """Put the backup FILE in place of the database. The server must not be running.
+
+    FILE is verified first. What was there is kept beside it. The restored database has a new
+    epoch: entity tags and cursors from before do not match it.
+    """
+    settings = load()
+    path = settings.database_path
+    backup = replace(settings, database_url=f"sqlite:///{file.absolute()}")
+    if engines.migration_of(file) is None:
+        raise CannotStart(f"{file} is not a backup of Distributed Config.")
+    faults = [fault for finding in database(backup) for fault in finding.faults]
+    if faults:
+        raise CannotStart(f"{file} is not sound, and nothing was changed: {'; '.join(faults)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Watermarks.alone(path), opened.progress("Copying") as show:
+        kept = replace_database(file.absolute(), path, show)
+    click.echo(f"{path} is restored from {file}." + (f" The old one is {kept}." if kept else ""))

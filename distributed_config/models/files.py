@@ -1,0 +1,98 @@
+"""The database as a file: copied while it is written to, verified, and put in place.
+
+A copy is made under another name, flushed to the disk and then renamed, so that nobody ever finds
+half of one.
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from distributed_config.errors import CannotStart
+from distributed_config.models.engine import raw_connection, sqlite
+
+_PAGES_AT_ONCE = 2_000
+
+Progress = Callable[[int, int], None]
+"""Told of the pages done and of all pages."""
+
+
+def copy_database(source: Path, target: Path, progress: Progress) -> None:
+    """Makes ``target`` a copy of ``source`` as it is at this moment; writers go on meanwhile.
+
+    Raises CannotStart if there is no database at ``source``.
+    """
+    if not source.exists():
+        raise CannotStart(f"There is no database at {source}.")
+    partial = target.with_name(f"{target.name}.partial")
+    partial.unlink(missing_ok=True)
+    try:
+        with raw_connection(source, 30) as origin, raw_connection(partial) as copy:
+            # A snapshot held open: the copy is of one moment, and is not begun again whenever
+            # somebody writes.
+            origin.execute("BEGIN")
+            origin.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            origin.backup(
+                copy,
+                pages=_PAGES_AT_ONCE,
+                progress=lambda _status, left, total: progress(total - left, total),
+            )
+            origin.execute("ROLLBACK")
+            # One file, without a log beside it.
+            copy.execute("PRAGMA journal_mode = DELETE")
+        _flush(partial)
+        partial.replace(target)
+        _flush(target.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def replace_database(copy: Path, database: Path, progress: Progress) -> Path | None:
+    """Puts a copy of ``copy`` in place of ``database``, with a new epoch.
+
+    What was there is kept under another name, which is returned; None if nothing was there.
+    Nobody may have the database open.
+    """
+    staged = database.with_name(f"{database.name}.restoring")
+    copy_database(copy, staged, progress)
+    with raw_connection(staged) as connection:
+        # Entity tags and cursors from before must not match what is there now.
+        connection.execute("UPDATE head SET epoch = ?", (secrets.token_hex(4),))
+    _flush(staged)
+    kept = None
+    if database.exists():
+        kept = Path(f"{database}.before-restore-{time.strftime('%Y%m%d-%H%M%S')}")
+        for suffix in ("-wal", "-shm"):
+            # They belong to the old file: its newest commits may be in its log only.
+            with suppress(FileNotFoundError):
+                Path(f"{database}{suffix}").rename(f"{kept}{suffix}")
+        database.rename(kept)
+    staged.rename(database)
+    _flush(database.parent)
+    return kept
+
+
+def faults_of_file(path: Path) -> list[str]:
+    """What SQLite finds wrong with the file at ``path``; empty if it is sound."""
+    try:
+        with raw_connection(path) as connection:
+            found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
+            found += [
+                f"a row of {row[0]} refers to a row of {row[2]} that is not there"
+                for row in connection.execute("PRAGMA foreign_key_check").fetchmany(20)
+            ]
+    except sqlite.DatabaseError as error:
+        return [str(error)]
+    return [fault for fault in found if fault != "ok"]
+
+
+def _flush(path: Path) -> None:
+    """Makes sure that ``path``, a file or a folder, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
