@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +28,9 @@ class Api:
     def __init__(self, url: str) -> None:
         self.url = url
         self.http = httpx2.Client(base_url=url, timeout=30, trust_env=False)
+
+    def close(self) -> None:
+        self.http.close()
 
     def get(self, service: str, **query: Any) -> httpx2.Response:
         headers = query.pop("headers", {})
@@ -105,8 +109,9 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    @property
+    @cached_property
     def api(self) -> Api:
+        """Requests to this server; closed with it."""
         return Api(self.url)
 
     @property
@@ -138,6 +143,8 @@ class Server:
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Ends the server as asked and returns its exit code."""
         assert self.process is not None
+        self.api.close()
+        del self.api
         if self.process.poll() is None:
             self.process.send_signal(how)
         try:
@@ -149,6 +156,8 @@ class Server:
     def kill(self) -> None:
         """Kills the server and all its workers at once, as a power cut would."""
         assert self.process is not None
+        self.api.close()
+        del self.api
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(15)
 

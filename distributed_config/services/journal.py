@@ -165,6 +165,12 @@ def advance(connection: Connection, new: Head) -> None:
     connection.execute(_ADVANCE, {"to": new.revision, "at": new.changed_at})
 
 
+def touch(journal: Journal) -> int:
+    """Writes what is there already, to see that writing works; the journal's revision."""
+    journal.connection.execute(update(HeadRow).values(changed_at=HeadRow.changed_at))
+    return journal.head.revision
+
+
 def changes(
     connection: Connection,
     organisation: int,

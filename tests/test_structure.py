@@ -1,0 +1,135 @@
+"""Decisions about the code's shape, held as tests."""
+
+import ast
+import re
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "distributed_config"
+
+# A room may import rooms of the floors below its own, and itself.
+FLOORS = (
+    {"errors"},
+    {"wire", "settings"},
+    {"formats"},
+    {"models"},
+    {"services"},
+    {"live"},
+    {"front", "edge"},
+    {"api"},
+    {"app"},
+    {"wsgi", "gunicorn_conf", "migrations"},
+    {"commands"},
+    {"cli"},
+    {"__main__"},
+)
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+FORBIDDEN = {
+    "errors": {"flask", "sqlalchemy", "marshmallow"},
+    "wire": {"flask", "sqlalchemy", "marshmallow"},
+    "formats": {"flask", "sqlalchemy", "marshmallow"},
+    "settings": {"flask", "sqlalchemy", "marshmallow"},
+    "models": {"flask", "marshmallow"},
+    "services": {"flask", "marshmallow"},
+    "live": {"flask", "marshmallow"},
+    "front": {"flask", "marshmallow", "sqlalchemy"},
+    "api": {"sqlalchemy"},
+}
+
+
+def sources() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node.module or ""
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_room_imports_only_itself_and_the_floors_below(path: Path) -> None:
+    room = room_of(path)
+    if room == "__init__":
+        assert not list(imports_of(ast.parse(path.read_text())))
+        return
+    for name in imports_of(ast.parse(path.read_text())):
+        parts = name.split(".")
+        if parts[0] == "distributed_config" and len(parts) > 1 and parts[1] in FLOOR_OF:
+            below = FLOOR_OF[parts[1]] < FLOOR_OF[room]
+            assert below or parts[1] == room, f"{room} imports {name}"
+        assert parts[0] not in FORBIDDEN.get(room, set()), f"{room} imports {name}"
+
+
+def test_no_two_modules_import_each_other() -> None:
+    names = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in sources()
+    }
+    graph = {
+        name: set(imports_of(ast.parse(path.read_text()))) & names.keys() - {name}
+        for name, path in names.items()
+    }
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' -> '.join(error.args[1])}")
+
+
+def test_every_room_has_a_floor() -> None:
+    assert {room_of(path) for path in sources()} == {*FLOOR_OF, "__init__"}
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_is_imported_inside_a_function(path: Path) -> None:
+    functions = (
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    inside = [name for function in functions for name in imports_of(function)]
+    assert inside == []
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_module_says_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_broad_except_states_its_reason(path: Path) -> None:
+    for line in path.read_text().splitlines():
+        if re.search(r"except (Base)?Exception\b", line):
+            assert "#" in line, line
+
+
+def test_the_status_numbers_of_errors_are_chosen_in_one_file() -> None:
+    choosing = re.compile(r"\b(40[0-9]|41[0-9]|42[0-9]|50[0-9])\b(?! s)")
+    outside = [
+        f"{path.name}: {line.strip()}"
+        for path in sources()
+        if path.name not in {"errors.py"}
+        for line in path.read_text().splitlines()
+        if choosing.search(line) and "refusals" not in line and "status" in line.lower()
+    ]
+    assert outside == []
+
+
+def test_the_error_tree_at_the_top_of_its_file_is_the_tree() -> None:
+    text = (PACKAGE / "errors.py").read_text()
+    drawn = set(re.findall(r"── (\w+)", text)) | {"DistconfError"}
+    defined = set(re.findall(r"^class (\w+)\(", text, re.MULTILINE)) - {"Problem"}
+    assert drawn == defined
