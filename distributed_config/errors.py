@@ -58,7 +58,7 @@ class Problem:
 class DistconfError(Exception):
     """The root. ``detail`` is one or two sentences for the person who has to act on it."""
 
-    code = "error"
+    code = "internal-error"
 
     def __init__(self, detail: str, problems: Sequence[Problem] = ()) -> None:
         super().__init__(detail)

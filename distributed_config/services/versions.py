@@ -175,7 +175,7 @@ def set_enabled(
     changed = version.enabled != enabled
     if changed:
         journal.connection.execute(
-            _ENABLE, {"service_id": service_id, "which": number, "to": enabled}
+            _ENABLE, {"series": service_id, "which": number, "to": enabled}
         )
     current = _current_number(journal, service_id)
     if changed:
@@ -195,7 +195,7 @@ def delete_version(journal: Journal, name: str, number: int, expect: Expect = an
             f"PATCH …&version={number}&enabled=false."
         )
     journal.connection.execute(
-        _ERASE, {"service_id": service_id, "which": number, "at": journal.revision}
+        _ERASE, {"series": service_id, "which": number, "at": journal.revision}
     )
     current = _current_number(journal, service_id)
     journal.record(log.VERSION_DELETED, name, number=number, current=current, digest=version.digest)
@@ -206,7 +206,7 @@ def delete_service(journal: Journal, name: str, expect: Expect = anything) -> No
     """Deletes the service and all its versions, if none is enabled. Raises StillEnabled."""
     service_id, _ = _require(journal.connection, journal.organisation, name)
     _check_expected(journal, service_id, name, expect)
-    enabled = journal.connection.scalars(_ENABLED_NUMBERS, {"service_id": service_id}).all()
+    enabled = journal.connection.scalars(_ENABLED_NUMBERS, {"series": service_id}).all()
     if enabled:
         shown = ", ".join(map(str, enabled[:10])) + (" …" if len(enabled) > 10 else "")
         raise StillEnabled(
@@ -252,7 +252,7 @@ def stored(connection: Connection, organisation: int, name: str, number: int) ->
 def existing(connection: Connection, organisation: int, name: str) -> list[Version]:
     """Every version that still exists, ascending, with its document."""
     service_id = require(connection, organisation, name)
-    rows = connection.execute(_EXISTING, {"service_id": service_id})
+    rows = connection.execute(_EXISTING, {"series": service_id})
     return [_sound(_version(name, row)) for row in rows]
 
 
@@ -268,7 +268,7 @@ def history(
     """The versions below number ``before``, newest first, deleted ones among them."""
     service_id = require(connection, organisation, name)
     query = _HISTORY_WITH_DOCUMENTS if documents else _HISTORY
-    asked = {"service_id": service_id, "before": before, "most": limit}
+    asked = {"series": service_id, "before": before, "most": limit}
     return [_version(name, row) for row in connection.execute(query, asked)]
 
 
@@ -291,7 +291,7 @@ def count_services(connection: Connection, organisation: int) -> int:
 
 
 _SERIES = and_(
-    VersionRow.service_id == bindparam("service_id"),
+    VersionRow.service_id == bindparam("series"),
     VersionRow.environment == DEFAULT_ENVIRONMENT,
 )
 _ONE = and_(_SERIES, VersionRow.number == bindparam("which"))
@@ -406,7 +406,7 @@ def _require(connection: Connection, organisation: int, name: str) -> tuple[int,
 
 def _current_key(connection: Connection, service_id: int) -> Any:
     """The current version's ``number`` and ``digest``, or None."""
-    return connection.execute(_CURRENT_KEY, {"service_id": service_id}).one_or_none()
+    return connection.execute(_CURRENT_KEY, {"series": service_id}).one_or_none()
 
 
 def _current_number(journal: Journal, service_id: int) -> int | None:
@@ -415,7 +415,7 @@ def _current_number(journal: Journal, service_id: int) -> int | None:
 
 
 def _stored(connection: Connection, service_id: int, name: str, number: int) -> Version:
-    row = connection.execute(_STORED, {"service_id": service_id, "which": number}).one_or_none()
+    row = connection.execute(_STORED, {"series": service_id, "which": number}).one_or_none()
     if row is None:
         raise VersionNotFound(name, str(number))
     version = _version(name, row)
