@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test drill lint format bench lock settings clean
+.PHONY: help run test drill lint format bench docs lock clean
 
 help:            ## List these commands
 	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -31,6 +31,9 @@ format: $(VENV)/dev ## Format the code
 
 bench: $(VENV)/dev ## Measure, print the table and write docs/benchmarks.md
 	$(BIN)/python -m bench
+
+docs: $(VENV)/run ## Write the generated pages of the manual
+	$(BIN)/python docs/generate.py
 
 lock: $(VENV)/dev ## Pin the dependencies of pyproject.toml, with hashes
 	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile -q --upgrade --generate-hashes --strip-extras \

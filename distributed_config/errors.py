@@ -1,6 +1,6 @@
 """Everything that can go wrong, in the words of the domain.
 
-    DistconfError
+    DistconfError                  a mistake of ours
     ├── Invalid                    what was asked cannot be understood, or breaks a rule
     │   ├── InvalidDocument        the body is not a document that can be stored
     │   ├── UnsupportedMediaType   the body is in a format that is not read here
@@ -10,12 +10,12 @@
     ├── TooLarge                   more bytes than the limit
     ├── TooSlow                    the body did not arrive in time, or only in part
     ├── NotFound                   there is nothing of that name for this actor
-    │   ├── ServiceNotFound
-    │   ├── VersionNotFound
+    │   ├── ServiceNotFound        there is no such service
+    │   ├── VersionNotFound        the service has no such version
     │   ├── VersionDisabled        it exists, and is not served
     │   └── NoCurrentVersion       every version is disabled
     ├── Gone                       it was there, and will not come back
-    │   ├── VersionDeleted
+    │   ├── VersionDeleted         the document was deleted; its number stays taken
     │   └── EpochChanged           a cursor from before the database was restored
     ├── StillEnabled               what is served cannot be deleted
     ├── PreconditionFailed         somebody else was faster

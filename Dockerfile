@@ -1,0 +1,27 @@
+# syntax=docker/dockerfile:1
+
+FROM python:3.13-slim AS build
+WORKDIR /src
+RUN python -m venv /opt/distconf
+COPY requirements.txt ./
+RUN /opt/distconf/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY distributed_config ./distributed_config
+RUN /opt/distconf/bin/pip install --no-cache-dir --no-deps .
+
+FROM python:3.13-slim
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin distconf \
+    && install -d -o distconf -g distconf /data
+COPY --from=build /opt/distconf /opt/distconf
+ENV PATH=/opt/distconf/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    DISTCONF_BIND=0.0.0.0:5000 \
+    DISTCONF_INSTANCE=/data
+USER 10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 5000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:5000/healthz', timeout=2)"]
+CMD ["distconf", "serve", "--upgrade"]
