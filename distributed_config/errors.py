@@ -28,6 +28,7 @@
     │   ├── DatabaseBusy           another program holds the database
     │   ├── StorageFull            no space left; reads go on
     │   ├── StorageFailed          the disk failed; nothing is written until a restart
+    │   ├── DocumentDamaged        what is stored is not what was written; it is not served
     │   ├── Overloaded             too many requests are waiting already
     │   └── RevisionNotReached     the asked revision is not here yet
     └── CannotStart                the server or a command refuses to begin, and says why
@@ -269,6 +270,17 @@ class StorageFailed(Unavailable):
         super().__init__(
             "The disk under the database failed during a commit, so nothing more is written. "
             "Check the disk, run `distconf check`, and restart the server."
+        )
+
+
+class DocumentDamaged(Unavailable):
+    code = "document-damaged"
+    retry_after = 30
+
+    def __init__(self) -> None:
+        super().__init__(
+            "What is stored is not what was written, so it is not served. "
+            "`distconf check` names what is damaged; restore a backup."
         )
 
 

@@ -51,6 +51,8 @@ control_socket_disable = True
 def on_starting(_server: Any) -> None:
     """Refuses to begin where it cannot end well, before there are workers to fail one by one."""
     try:
+        engines.refuse_unfit_sqlite()
+        engines.refuse_unmigrated(_settings.database_path)
         engines.refuse_damaged(_settings.database_path)
         _refuse_taken_port()
     except CannotStart as refusal:

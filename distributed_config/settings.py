@@ -7,6 +7,7 @@ it. The manual and ``distconf settings`` are generated from this table.
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from distributed_config.errors import CannotStart, Problem
 
 PREFIX = "DISTCONF_"
 _INSTANCE = Path("instance")
+# Kubernetes sets these in every pod beside a Service that is called distconf.
+_SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_TCP\w*)?)$")
 
 
 def _setting(
@@ -149,7 +152,9 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     problems += [
         Problem("", f"{name} is not a setting. `distconf settings` lists them all.")
         for name in sorted(environ)
-        if name.startswith(PREFIX) and name not in _known_variables()
+        if name.startswith(PREFIX)
+        and name not in _known_variables()
+        and not _SERVICE_LINK.search(name)
     ]
     settings = Settings(**values)
     problems += _contradictions(settings)

@@ -314,9 +314,7 @@ def test_a_reader_may_wait_for_news(api: Api, name: str) -> None:
     etag = api.get(name, version="current").headers["etag"]
     began = time.monotonic()
 
-    held = api.get(
-        name, version="current", headers={"If-None-Match": etag, "Prefer": "wait=1"}
-    )
+    held = api.get(name, version="current", headers={"If-None-Match": etag, "Prefer": "wait=1"})
 
     assert held.status_code == 304
     assert time.monotonic() - began > 0.9

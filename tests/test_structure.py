@@ -121,7 +121,7 @@ def test_the_status_numbers_of_errors_are_chosen_in_one_file() -> None:
     outside = [
         f"{path.name}: {line.strip()}"
         for path in sources()
-        if path.name not in {"errors.py"}
+        if path.name != "errors.py"
         for line in path.read_text().splitlines()
         if choosing.search(line) and "refusals" not in line and "status" in line.lower()
     ]

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from click.termui import progressbar
 from sqlalchemy import Connection, create_engine
 
-from distributed_config.edge.database import refuse_unmigrated
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.live.writer import Writer
 from distributed_config.models import engine as engines
@@ -17,7 +16,7 @@ from distributed_config.settings import Settings
 @contextmanager
 def reading(settings: Settings) -> Iterator[Connection]:
     """A connection that reads one snapshot of the database."""
-    refuse_unmigrated(settings.database_path)
+    engines.refuse_unmigrated(settings.database_path)
     options = engines.reading_engine_options(settings.lock_seconds, 1)
     engine = create_engine(f"sqlite:///{settings.database_path}", **options)
     engines.prepare(engine, "BEGIN")
@@ -32,7 +31,7 @@ def reading(settings: Settings) -> Iterator[Connection]:
 def writing(settings: Settings) -> Iterator[Writer]:
     """A writer that takes its turn with those of a running server."""
     path = settings.database_path
-    refuse_unmigrated(path)
+    engines.refuse_unmigrated(path)
     engine = engines.writing_engine(path, settings.lock_seconds)
     writer = Writer(engine, Watermarks(path), settings.lock_seconds)
     try:

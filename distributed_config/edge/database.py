@@ -2,16 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from flask import Flask, current_app, g
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection
 
-from distributed_config.errors import CannotStart
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.live.writer import Commit, Writer
-from distributed_config.models import MIGRATION, Base
+from distributed_config.models import Base
 from distributed_config.models import engine as engines
 from distributed_config.settings import Settings
 
@@ -36,7 +34,7 @@ def init_database(app: Flask, settings: Settings, on_commit: Callable[[Commit], 
     """
     path = settings.database_path
     engines.refuse_unfit_sqlite()
-    refuse_unmigrated(path)
+    engines.refuse_unmigrated(path)
     app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{path}"
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engines.reading_engine_options(
         settings.lock_seconds, settings.threads
@@ -70,15 +68,3 @@ def _release(_error: BaseException | None) -> None:
     connection: Connection | None = g.pop("connection", None)
     if connection is not None:
         connection.close()
-
-
-def refuse_unmigrated(path: Path) -> None:
-    """Raises CannotStart unless the file at ``path`` has exactly this release's schema."""
-    if not path.exists():
-        raise CannotStart(f"There is no database at {path}; make it with `distconf db upgrade`.")
-    found = engines.migration_of(path)
-    if found != MIGRATION:
-        raise CannotStart(
-            f"The database {path} is at migration {found or 'none'} and this release needs "
-            f"{MIGRATION}; run `distconf db upgrade`."
-        )

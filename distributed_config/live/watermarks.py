@@ -12,12 +12,14 @@ two leaves a word that is too high, and answers are computed anew until a later 
 it; nothing stale is ever served. Losing the file loses nothing: answers live in memory only.
 
 Word 0 is the journal's head, for those who wait for any change; word 1 is raised by changes that
-belong to no service, and counts for every answer.
+belong to no service, and counts for every answer. Word 2 says that the disk failed: no process may
+write any more.
 """
 
 import fcntl
 import mmap
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +30,10 @@ from distributed_config.errors import CannotStart
 _WORDS = 4096
 HEAD = 0
 _EVERYTHING = 1
-_RESERVED = 2
+_FAILED = 2
+_RESERVED = 3
+_EMPTY = bytes(_WORDS * 8)
+_PATIENCE = 2.0
 
 
 class Watermarks:
@@ -37,23 +42,18 @@ class Watermarks:
     def __init__(self, database: Path) -> None:
         self.path = path_of(database)
         # Held for as long as the process lives: it says that the database is in use.
-        self._descriptor = _opened(self.path, fcntl.LOCK_SH)
-        if os.fstat(self._descriptor).st_size < _WORDS * 8:
-            # Written out, not just extended: a hole would kill the process when the disk is full.
-            os.pwrite(self._descriptor, bytes(_WORDS * 8), 0)
-        self._words = memoryview(mmap.mmap(self._descriptor, _WORDS * 8)).cast("Q")
+        self._descriptor = _shared(self.path)
+        self._words = memoryview(mmap.mmap(self._descriptor, len(_EMPTY))).cast("Q")
 
     @staticmethod
     @contextmanager
     def alone(database: Path) -> Iterator[None]:
-        """Makes sure that nobody uses the database meanwhile; the words begin at 0 after it.
-
-        Raises CannotStart if somebody does.
-        """
-        descriptor = _opened(path_of(database), fcntl.LOCK_EX)
+        """Makes sure that nobody uses the database meanwhile. Raises CannotStart if one does."""
+        descriptor = os.open(path_of(database), os.O_RDWR | os.O_CREAT, 0o600)
         try:
+            if not _locked(descriptor, fcntl.LOCK_EX):
+                raise CannotStart(f"The database {database} is in use; stop the server first.")
             yield
-            os.pwrite(descriptor, bytes(_WORDS * 8), 0)
         finally:
             os.close(descriptor)
 
@@ -76,6 +76,15 @@ class Watermarks:
         return self._words[word] <= revision and self._words[_EVERYTHING] <= revision
 
     @property
+    def failed(self) -> bool:
+        """Whether the disk failed during a commit of any process."""
+        return self._words[_FAILED] != 0
+
+    def fail(self) -> None:
+        """Says so; it holds until all processes have ended."""
+        self._words[_FAILED] = 1
+
+    @property
     def head(self) -> int:
         """The highest revision that may have been committed."""
         return self._words[HEAD]
@@ -91,13 +100,28 @@ def word_of(organisation: int, service: str) -> int:
     return _RESERVED + crc32(f"{organisation}/{service}".encode()) % (_WORDS - _RESERVED)
 
 
-def _opened(path: Path, lock: int) -> int:
-    """A descriptor of the file at ``path``, with a lock that ends when it is closed."""
+def _shared(path: Path) -> int:
+    """A descriptor of the file at ``path``, locked against ``alone``.
+
+    Who comes first finds nobody whose answers rest on the words, and empties them.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        if _locked(descriptor, fcntl.LOCK_EX):
+            # Written out, not just extended: a hole would kill the process when the disk is full.
+            os.pwrite(descriptor, _EMPTY, 0)
+        if _locked(descriptor, fcntl.LOCK_SH):
+            return descriptor
+        if time.monotonic() > deadline:
+            os.close(descriptor)
+            raise CannotStart("The database is being restored; start the server after that.")
+        time.sleep(0.01)
+
+
+def _locked(descriptor: int, how: int) -> bool:
     try:
-        fcntl.flock(descriptor, lock | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(descriptor)
-        busy = "is being restored" if lock == fcntl.LOCK_SH else "is in use; stop the server first"
-        raise CannotStart(f"The database beside {path} {busy}.") from None
-    return descriptor
+        return False
+    return True

@@ -78,8 +78,6 @@ class Writer:
         self._start = threading.Lock()
         self._thread: threading.Thread | None = None
         self._pid = 0
-        self.failed = False
-        """Whether the disk failed during a commit. It stays so until a restart."""
 
     def write(self, actor: Actor, unit: Unit[T], note: str = "") -> T:
         """What ``unit`` returns, once all it wrote is on disk.
@@ -120,7 +118,7 @@ class Writer:
         self._engine.dispose()
 
     def _refuse_after_failure(self) -> None:
-        if self.failed:
+        if self._marks.failed:
             raise StorageFailed()
 
     def _ensure_thread(self) -> None:
@@ -213,7 +211,7 @@ class Writer:
         except exc.DBAPIError as error:
             if isinstance(storage_error(error), StorageFailed):
                 # SQLite would gladly acknowledge the next commit, over a gap in what is on disk.
-                self.failed = True
+                self._marks.fail()
             raise
 
     def _judge(self, error: Exception) -> Exception:

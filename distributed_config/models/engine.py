@@ -19,9 +19,11 @@ from distributed_config.errors import (
     CannotStart,
     DatabaseBusy,
     DistconfError,
+    DocumentDamaged,
     StorageFailed,
     StorageFull,
 )
+from distributed_config.models import MIGRATION
 
 try:
     import pysqlite3.dbapi2 as _newer
@@ -49,6 +51,8 @@ def reading_engine_options(lock_seconds: int, connections: int) -> dict[str, Any
     return {
         "module": sqlite,
         "poolclass": QueuePool,
+        # What is stored must not stand in a log.
+        "hide_parameters": True,
         "pool_size": connections,
         "max_overflow": 0,
         "connect_args": {"timeout": lock_seconds, "check_same_thread": False},
@@ -65,6 +69,7 @@ def writing_engine(path: Path, lock_seconds: int) -> Engine:
         f"sqlite:///{path}",
         module=sqlite,
         poolclass=QueuePool,
+        hide_parameters=True,
         pool_size=1,
         connect_args={"timeout": lock_seconds, "check_same_thread": False},
     )
@@ -140,9 +145,21 @@ def migration_of(path: Path) -> str | None:
     return None if row is None else str(row[0])
 
 
+def refuse_unmigrated(path: Path) -> None:
+    """Raises CannotStart unless the file at ``path`` has exactly this release's schema."""
+    if not path.exists():
+        raise CannotStart(f"There is no database at {path}; make it with `distconf db upgrade`.")
+    found = migration_of(path)
+    if found != MIGRATION:
+        raise CannotStart(
+            f"The database {path} is at migration {found or 'none'} and this release needs "
+            f"{MIGRATION}; run `distconf db upgrade`."
+        )
+
+
 def _damaged(path: Path, found: str) -> CannotStart:
     return CannotStart(
-        f"The database {path} is damaged ({found}); restore a backup with "
+        f"The database {path} is damaged ({' '.join(found.split())}); restore a backup with "
         f"`distconf restore FILE`, or move the file away to begin with an empty one."
     )
 
@@ -171,4 +188,6 @@ def storage_error(error: exc.DBAPIError) -> DistconfError | None:
         return StorageFull()
     if name in _BROKEN:
         return StorageFailed()
+    if "decode to UTF-8" in str(error.orig):
+        return DocumentDamaged()
     return None

@@ -9,13 +9,14 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from distributed_config.errors import Invalid, InvalidDocument, Problem
+from distributed_config.errors import DocumentDamaged, Invalid, InvalidDocument, Problem
 from distributed_config.models import ServiceRow, VersionRow
 from distributed_config.services.journal import DEFAULT_ENVIRONMENT
 from distributed_config.wire import (
     Document,
     DocumentLimits,
     check_name,
+    digest_of,
     document_of,
     escape_pointer,
     repeated_keys,
@@ -51,7 +52,9 @@ def export(
         .order_by(ServiceRow.name)
     )
     for name, text, digest in connection.execute(query):
-        yield name, Document(text or "", digest)  # an enabled version always has its document
+        if text is None or digest_of(text) != digest:
+            raise DocumentDamaged()
+        yield name, Document(text, digest)
 
 
 def documents_of(value: Any, limits: DocumentLimits) -> list[tuple[str, Document]]:

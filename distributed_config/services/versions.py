@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 
 from distributed_config.errors import (
+    DocumentDamaged,
     InvalidDocument,
     NoCurrentVersion,
     PreconditionFailed,
@@ -26,7 +27,6 @@ from distributed_config.errors import (
     ServiceExists,
     ServiceNotFound,
     StillEnabled,
-    StorageFailed,
     VersionDeleted,
     VersionDisabled,
     VersionNotFound,
@@ -174,9 +174,7 @@ def set_enabled(
     version = _stored(journal.connection, service_id, name, number)
     changed = version.enabled != enabled
     if changed:
-        journal.connection.execute(
-            _ENABLE, {"series": service_id, "which": number, "to": enabled}
-        )
+        journal.connection.execute(_ENABLE, {"series": service_id, "which": number, "to": enabled})
     current = _current_number(journal, service_id)
     if changed:
         kind = log.VERSION_ENABLED if enabled else log.VERSION_DISABLED
@@ -233,7 +231,7 @@ def current(connection: Connection, organisation: int, name: str) -> Version:
         raise ServiceNotFound(name)
     if row.number is None:
         raise NoCurrentVersion(name)
-    return _sound(_version(name, row))
+    return _version(name, row)
 
 
 def numbered(connection: Connection, organisation: int, name: str, number: int) -> Version:
@@ -241,7 +239,7 @@ def numbered(connection: Connection, organisation: int, name: str, number: int) 
     found = stored(connection, organisation, name, number)
     if not found.enabled:
         raise VersionDisabled(name, number)
-    return _sound(found)
+    return found
 
 
 def stored(connection: Connection, organisation: int, name: str, number: int) -> Version:
@@ -253,7 +251,7 @@ def existing(connection: Connection, organisation: int, name: str) -> list[Versi
     """Every version that still exists, ascending, with its document."""
     service_id = require(connection, organisation, name)
     rows = connection.execute(_EXISTING, {"series": service_id})
-    return [_sound(_version(name, row)) for row in rows]
+    return [_version(name, row) for row in rows]
 
 
 def history(
@@ -369,6 +367,10 @@ _ERASE = update(VersionRow).where(_ONE).values(document=None, deleted_revision=b
 
 
 def _version(name: str, row: Any) -> Version:
+    """The version in ``row``. A document that is not what was stored is never given out."""
+    text = row.document if len(row) > len(_PLAIN) else None
+    if text is not None and digest_of(text) != row.digest:
+        raise DocumentDamaged()
     return Version(
         service=name,
         number=row.number,
@@ -380,15 +382,8 @@ def _version(name: str, row: Any) -> Version:
         created_at=row.created_at,
         revision=row.revision,
         deleted=row.deleted_revision is not None,
-        text=row.document if len(row) > len(_PLAIN) else None,
+        text=text,
     )
-
-
-def _sound(version: Version) -> Version:
-    """``version`` if its document is what was stored. A damaged one is never served."""
-    if digest_of(version.served) != version.digest:
-        raise StorageFailed()
-    return version
 
 
 def _find(connection: Connection, organisation: int, name: str) -> tuple[int, int] | None:
@@ -441,7 +436,7 @@ def _as_of(connection: Connection, organisation: int, name: str, until: Any, whe
     ).scalar_one_or_none()
     if number is None:
         raise VersionNotFound(name, f"that was current {when}")
-    return _sound(_stored(connection, service_id, name, number))
+    return _stored(connection, service_id, name, number)
 
 
 def _check_expected(journal: Journal, service_id: int, name: str, expect: Expect) -> None:

@@ -1,0 +1,217 @@
+"""``distconf``, run as its users run it."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from distributed_config.models import engine as engines
+from tests.server import Server
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Server:
+    """A server that is not running, on an empty database."""
+    server = Server(tmp_path / "instance")
+    assert server.run("db", "upgrade").returncode == 0
+    return server
+
+
+def written(folder: Path, **files: str) -> Path:
+    for name, text in files.items():
+        path = folder / name.replace("__", "/").replace("_dot_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def exported(server: Server) -> dict[str, object]:
+    documents: dict[str, object] = json.loads(server.run("export").stdout)
+    return documents
+
+
+def test_help_names_every_command(stopped: Server) -> None:
+    told = stopped.run("--help").stdout
+
+    for command in ("serve", "db", "check", "backup", "restore", "export", "import", "settings"):
+        assert command in told
+        assert stopped.run(command, "--help").returncode == 0
+    assert stopped.run("nonsense").returncode == 2
+
+
+def test_completion_can_be_loaded(stopped: Server) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        assert "_DISTCONF_COMPLETE" in stopped.run("completion", shell).stdout
+
+
+def test_settings_tell_where_each_value_came_from(stopped: Server) -> None:
+    rows = json.loads(stopped.run("settings", "--output", "json").stdout)
+
+    sources = {row["name"]: row["source"] for row in rows}
+    assert sources["DISTCONF_BIND"] == "environment"
+    assert sources["DISTCONF_WORKERS"] == "default"
+    assert "DISTCONF_WORKERS" in stopped.run("settings").stdout
+
+
+def test_a_wrong_setting_is_told_in_one_line(tmp_path: Path) -> None:
+    run = Server(tmp_path / "instance", workers="many").run("check")
+
+    assert run.returncode == 1
+    assert "DISTCONF_WORKERS" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_folder_of_files_is_imported_and_exported(stopped: Server, tmp_path: Path) -> None:
+    source = written(
+        tmp_path / "in",
+        web_dot_yaml="port: 8080\n",
+        team__api_dot_toml='name = "api"\n',
+        team__job_dot_v2_dot_json='{"n": 1}',
+        _dot_hidden_dot_yaml="- no",
+    )
+
+    rehearsed = stopped.run("import", "--dry-run", str(source))
+    assert rehearsed.stdout == "Would be created: 3, updated: 0, unchanged: 0.\n"
+    assert exported(stopped) == {}
+    done = stopped.run("import", str(source), "--note", "first")
+
+    assert done.stdout == "Created: 3, updated: 0, unchanged: 0.\n"
+    assert exported(stopped) == {
+        "team/api": {"name": "api"},
+        "team/job.v2": {"n": 1},
+        "web": {"port": 8080},
+    }
+    assert stopped.run("export", str(tmp_path / "out") + "/", "--format", "yaml").returncode == 0
+    assert (tmp_path / "out/team/api.yaml").read_text() == "name: api\n"
+    again = stopped.run("import", str(tmp_path / "out"))
+    assert again.stdout == "Created: 0, updated: 0, unchanged: 3.\n"
+
+
+def test_an_import_with_any_fault_does_nothing_and_names_them_all(
+    stopped: Server, tmp_path: Path
+) -> None:
+    source = written(tmp_path / "in", a_dot_json="{}", b_dot_json='{"n": NaN}', c_dot_txt="x")
+
+    run = stopped.run("import", str(source))
+
+    assert run.returncode == 1
+    assert "b.json" in run.stderr
+    assert "c.txt" in run.stderr
+    assert exported(stopped) == {}
+
+
+def test_an_import_beside_a_running_server_is_seen_at_once(
+    own_server: Server, tmp_path: Path
+) -> None:
+    own_server.api.put("web", {"n": 0})
+    assert own_server.api.get("web", version="current").json() == {"n": 0}
+    file = tmp_path / "all.json"
+    file.write_text('{"web": {"n": 1}}')
+
+    assert own_server.run("import", str(file)).returncode == 0
+
+    for _ in range(8):
+        assert own_server.api.get("web", version="current").json() == {"n": 1}
+
+
+def test_a_backup_taken_while_writing_is_sound_and_can_be_restored(
+    own_server: Server, tmp_path: Path
+) -> None:
+    backup = tmp_path / "backup.db"
+    api = own_server.api
+    api.put("web", {"n": 0})
+    etag = api.get("web").headers["etag"]
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 1
+        while not stop.is_set():
+            api.patch("web", {"n": number})
+            number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert own_server.run("backup", str(backup)).returncode == 0
+    finally:
+        stop.set()
+        writer.join()
+    assert own_server.run("check", str(backup)).returncode == 0
+    refused = own_server.run("restore", str(backup))
+    assert refused.returncode == 1
+    assert "stop the server" in refused.stderr
+    old_epoch = own_server.api.http.get("/api/v1/changes").json()["epoch"]
+    own_server.stop()
+
+    assert own_server.run("restore", str(backup)).returncode == 0
+    own_server.start()
+
+    answer = own_server.api.get("web", version=0)
+    assert answer.json() == {"n": 0}
+    assert answer.headers["etag"] != etag
+    gone = own_server.api.http.get("/api/v1/changes", params={"epoch": old_epoch})
+    assert gone.status_code == 410
+    stale = own_server.api.patch("web", {}, headers={"If-Match": etag})
+    assert stale.status_code == 412
+    assert list(own_server.instance.glob("*before-restore*"))
+    assert own_server.run("check").returncode == 0
+
+
+def test_a_backup_does_not_replace_a_file_unasked(stopped: Server, tmp_path: Path) -> None:
+    file = tmp_path / "backup.db"
+    file.write_text("mine")
+
+    assert stopped.run("backup", str(file)).returncode == 1
+    assert file.read_text() == "mine"
+    assert stopped.run("backup", str(file), "--force").returncode == 0
+    assert list(tmp_path.glob("*.partial")) == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not a database at all", b"SQLite format 3\x00" + b"x" * 5000]
+)
+def test_what_is_not_a_sound_backup_is_not_restored(
+    stopped: Server, tmp_path: Path, content: bytes
+) -> None:
+    before = stopped.database.read_bytes()
+    file = tmp_path / "backup.db"
+    file.write_bytes(content)
+
+    run = stopped.run("restore", str(file))
+
+    assert run.returncode == 1
+    assert "Traceback" not in run.stderr
+    assert stopped.database.read_bytes() == before
+
+
+@pytest.fixture
+def faulty(stopped: Server) -> Iterator[Server]:
+    file = stopped.instance / "all.json"
+    file.write_text('{"a": {"n": 0}, "b": {"n": 0}}')
+    assert stopped.run("import", str(file)).returncode == 0
+    assert stopped.run("check").returncode == 0
+    return stopped
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("UPDATE versions SET document = '{}' WHERE service_id = 1", "digest"),
+        ("UPDATE versions SET number = 3 WHERE service_id = 1", "last is number 3"),
+        ("DELETE FROM changes WHERE position > 1", "has no change in the journal"),
+        ("UPDATE head SET revision = 9", "head is at 9"),
+        ("UPDATE changes SET revision = 5; UPDATE head SET revision = 5", "missing"),
+        ("DELETE FROM versions WHERE service_id = 2", "has no version"),
+    ],
+)
+def test_check_finds_what_is_not_as_promised(faulty: Server, damage: str, told: str) -> None:
+    with engines.raw_connection(faulty.database) as connection:
+        connection.executescript(damage)
+
+    run = faulty.run("check")
+
+    assert run.returncode == 1
+    assert told in run.stdout
+    assert json.loads(faulty.run("check", "--output", "json").stdout)

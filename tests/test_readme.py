@@ -1,0 +1,38 @@
+"""The README's commands are executed, and answer what it says."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.conftest import need
+from tests.server import Server
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def walk() -> list[tuple[str, str]]:
+    """The commands of the walk, each with the answer printed below it ("" if none is)."""
+    text = README.read_text().split("<!-- walk", 1)[1].split("<!-- /walk -->")[0]
+    blocks = re.findall(r"```(sh)?\n(.*?)```", text, re.DOTALL)
+    steps: list[tuple[str, str]] = []
+    for kind, body in blocks:
+        if kind == "sh":
+            steps.append((body, ""))
+        else:
+            steps[-1] = (steps[-1][0], body)
+    return steps
+
+
+def test_the_walk_in_the_readme_answers_as_it_says(own_server: Server) -> None:
+    need(shutil.which("curl") is not None, "curl")
+    for command, expected in walk():
+        here = command.replace("http://localhost:5000", own_server.url).replace("curl ", "curl -s ")
+        run = subprocess.run(["bash", "-c", here], capture_output=True, text=True, check=True)
+        pattern = re.escape(expected.strip()).replace("…", ".+?")
+        assert re.fullmatch(pattern, run.stdout.strip()), f"{command}\n{run.stdout}\n{run.stderr}"
+
+
+def test_every_page_that_the_readme_names_is_there() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README.read_text()):
+        assert (README.parent / target).exists(), target
