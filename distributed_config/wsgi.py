@@ -8,9 +8,7 @@ from distributed_config.settings import load
 _settings = load()
 observe.init_logging(_settings)
 app = create_app(_settings)
+_database = app.extensions["distributed_config"]
 front = Front(
-    app.wsgi_app,
-    app.extensions["distributed_config"].marks,
-    _settings,
-    observe.writes_text(_settings),
+    app.wsgi_app, _database.marks, _settings, observe.writes_text(_settings), _database.close
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from flask import Flask, current_app, g
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.live.writer import Commit, Writer
@@ -23,6 +23,12 @@ class Database:
     marks: Watermarks
     writer: Writer
     settings: Settings
+    readers: Engine
+
+    def close(self) -> None:
+        """Closes every connection; SQLite then leaves one file, without a log beside it."""
+        self.readers.dispose()
+        self.writer.stop()
 
 
 def init_database(app: Flask, settings: Settings, on_commit: Callable[[Commit], None]) -> Database:
@@ -41,11 +47,13 @@ def init_database(app: Flask, settings: Settings, on_commit: Callable[[Commit], 
     )
     db.init_app(app)
     with app.app_context():
-        engines.prepare(db.engine, "BEGIN")
+        readers = db.engine
+    engines.prepare(readers, "BEGIN")
     app.teardown_request(_release)
     marks = Watermarks(path)
     engine = engines.writing_engine(path, settings.lock_seconds)
-    database = Database(marks, Writer(engine, marks, settings.lock_seconds, on_commit), settings)
+    writer = Writer(engine, marks, settings.lock_seconds, on_commit)
+    database = Database(marks, writer, settings, readers)
     app.extensions["distributed_config"] = database
     return database
 

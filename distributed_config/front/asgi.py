@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -33,11 +34,19 @@ class Front:
     """Answers hot reads again, holds those who wait, and hands everything else to ``app``.
 
     It decides nothing: the application says what may be given again and who may wait. ``close``
-    lets those who wait go, for a quick and graceful end.
+    lets those who wait go, for a quick and graceful end; ``on_end`` is called when all are gone.
     """
 
-    def __init__(self, app: WsgiApp, marks: Watermarks, settings: Settings, text_log: bool) -> None:
+    def __init__(
+        self,
+        app: WsgiApp,
+        marks: Watermarks,
+        settings: Settings,
+        text_log: bool,
+        on_end: Callable[[], None],
+    ) -> None:
         self._app = app
+        self._on_end = on_end
         self._settings = settings
         self._replays = Replays(marks, settings.replay_bytes)
         self._text_log = text_log
@@ -140,10 +149,12 @@ class Front:
         return json.dumps(line)[1:-1]
 
     async def _live(self, receive: Receive, send: Send) -> None:
+        """The lifespan protocol: begin, and end when the server says so."""
         with suppress(asyncio.CancelledError):
             while True:
                 message = await receive()
-                await send({"type": f"{message['type']}.complete"})
                 if message["type"] == "lifespan.shutdown":
                     self._tally.flush()
-                    return
+                    self._threads.shutdown()
+                    self._on_end()
+                await send({"type": f"{message['type']}.complete"})
