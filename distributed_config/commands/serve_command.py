@@ -1,11 +1,13 @@
 """``distconf serve``."""
 
+import importlib
 import sys
 
 import click
 from gunicorn.app.wsgiapp import WSGIApplication
 
-from distributed_config.commands import schema
+from distributed_config.models import MIGRATION
+from distributed_config.models.engine import migration_of
 from distributed_config.settings import load
 
 
@@ -17,8 +19,9 @@ def command(upgrade: bool) -> None:
     The settings come from the environment; `distconf settings` shows them.
     """
     settings = load()
-    if upgrade:
-        schema.upgrade(settings)
+    if upgrade and migration_of(settings.database_path) != MIGRATION:
+        # Loaded only when there is something to do: it would be a third of the time to start.
+        importlib.import_module("distributed_config.commands.schema").upgrade(settings)
     sys.argv = [
         "gunicorn",
         "--config",

@@ -33,8 +33,8 @@ _READING = frozenset({"GET", "HEAD"})
 class Front:
     """Answers hot reads again, holds those who wait, and hands everything else to ``app``.
 
-    It decides nothing: the application says what may be given again and who may wait. ``close``
-    lets those who wait go, for a quick and graceful end; ``on_end`` is called when all are gone.
+    It decides nothing: the application says what may be given again and who may wait. ``on_end``
+    is called when the last answer is given.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Front:
         self._hub = Hub(marks)
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="request")
         self._asked = 0
+        self._answering = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -63,11 +64,18 @@ class Front:
         elif scope["method"] in _READING:
             await self._read(scope, receive, send)
         else:
-            await self._pass_on(scope, receive, send)
+            await self._pass_on(scope, receive, send, None)
 
-    def close(self) -> None:
-        """Lets everybody who waits go, now and from now on."""
+    async def end(self, closed: Callable[[], bool]) -> None:
+        """Lets those who wait go, finishes what has begun, and closes what is open.
+
+        Returns when nothing is being answered any more and ``closed`` says that nothing new can
+        come.
+        """
         self._hub.close()
+        while self._answering or not closed():
+            await asyncio.sleep(0.05)
+        self._close()
 
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
@@ -83,9 +91,14 @@ class Front:
         await send(replay.body)
         self._tally.note(replay, request_id, scope["client"][0], began)
 
-    async def _pass_on(
-        self, scope: Scope, receive: Receive, send: Send, key: Key | None = None
-    ) -> None:
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, key: Key | None) -> None:
+        self._answering += 1
+        try:
+            await self._answer(scope, receive, send, key)
+        finally:
+            self._answering -= 1
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, key: Key | None) -> None:
         settings = self._settings
         body = await read_body(scope, receive, settings.body_bytes, settings.body_seconds)
         told = Exchange()
@@ -149,12 +162,16 @@ class Front:
         return json.dumps(line)[1:-1]
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        """The lifespan protocol: begin, and end when the server says so."""
+        """The lifespan protocol. A server that has ended its connections asks for the end here."""
         with suppress(asyncio.CancelledError):
             while True:
                 message = await receive()
                 if message["type"] == "lifespan.shutdown":
-                    self._tally.flush()
-                    self._threads.shutdown()
-                    self._on_end()
+                    self._close()
                 await send({"type": f"{message['type']}.complete"})
+
+    def _close(self) -> None:
+        """What both ways to the end come to; whichever comes second finds nothing to do."""
+        self._tally.flush()
+        self._threads.shutdown()
+        self._on_end()
