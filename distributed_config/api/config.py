@@ -237,7 +237,7 @@ def _as_of(name: str, moment: str) -> Version:
         return versions.as_of_revision(connection, organisation, name, int(moment))
     try:
         time = wire.parse_time(moment)
-    except ValueError:
+    except (ValueError, OverflowError):
         message = "It is neither a revision nor a time as in 2026-11-21T09:30:00Z."
         raise Invalid.of([Problem("", message, "time", "as_of")]) from None
     return versions.as_of_time(connection, organisation, name, time)

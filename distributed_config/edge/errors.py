@@ -14,6 +14,7 @@ from sqlalchemy import exc
 from werkzeug.exceptions import HTTPException
 
 from distributed_config import errors
+from distributed_config.edge import database
 from distributed_config.edge.responses import Answer, to_response
 from distributed_config.errors import DistconfError, Problem, Unavailable
 from distributed_config.models.engine import storage_error
@@ -82,6 +83,11 @@ def init_errors(app: Flask) -> None:
         meant = storage_error(error)
         return _foreseen(meant) if meant is not None else _unforeseen(error)
 
+    @app.errorhandler(exc.TimeoutError)
+    def _no_connection(_error: exc.TimeoutError) -> Response:
+        # More readers at once than connections; behind the front it cannot come to that.
+        return _foreseen(errors.Overloaded())
+
     @app.errorhandler(HTTPException)
     def _http(error: HTTPException) -> Response:
         if error.response is not None or (error.code or 500) < 400:
@@ -109,7 +115,7 @@ def _from_http(error: HTTPException) -> DistconfError:
             "This path has no such method; the Allow header lists its own."
         )
     if error.code == 413:
-        return errors.TooLarge("DISTCONF_BODY_BYTES", 0)
+        return errors.TooLarge("DISTCONF_BODY_BYTES", database.of().settings.body_bytes)
     if error.code and 400 <= error.code < 500:
         return errors.Invalid(error.description or "The request cannot be understood.")
     return DistconfError("The server made a mistake. Its log has the details by request_id.")

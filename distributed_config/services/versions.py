@@ -4,8 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import jsonpatch
-from jsonpointer import JsonPointer, JsonPointerException
 from sqlalchemy import (
     Connection,
     Integer,
@@ -20,10 +18,8 @@ from sqlalchemy import (
 
 from distributed_config.errors import (
     DocumentDamaged,
-    InvalidDocument,
     NoCurrentVersion,
     PreconditionFailed,
-    Problem,
     ServiceExists,
     ServiceNotFound,
     StillEnabled,
@@ -34,6 +30,7 @@ from distributed_config.errors import (
 from distributed_config.models import ChangeRow, ServiceRow, TagRow, VersionRow
 from distributed_config.services import journal as log
 from distributed_config.services.journal import DEFAULT_ENVIRONMENT, Journal
+from distributed_config.services.patches import merged, patched
 from distributed_config.wire import (
     Document,
     DocumentLimits,
@@ -143,7 +140,7 @@ def merge(
 ) -> Written:
     """Appends the current document merged with ``patch`` (RFC 7396)."""
     base = _base_for_patch(journal, name, expect)
-    return append(journal, name, document_of(_merged(base, patch), limits, name))
+    return append(journal, name, document_of(merged(base, patch), limits, name))
 
 
 def patch(
@@ -155,7 +152,7 @@ def patch(
 ) -> Written:
     """Appends the current document changed by ``operations`` (RFC 6902), all of them or none."""
     base = _base_for_patch(journal, name, expect)
-    return append(journal, name, document_of(_patched(base, operations, limits), limits, name))
+    return append(journal, name, document_of(patched(base, operations, limits), limits, name))
 
 
 def roll_back(journal: Journal, name: str, number: int, expect: Expect = anything) -> Written:
@@ -454,59 +451,6 @@ def _base_for_patch(journal: Journal, name: str, expect: Expect) -> dict[str, An
     if not expect(version_etag(journal.epoch, base.number, base.digest)):
         raise PreconditionFailed(name, version_etag(journal.epoch, base.number, base.digest))
     return parse_stored(base.served)
-
-
-def _patched(value: Any, operations: list[Any], limits: DocumentLimits) -> Any:
-    """``value`` after ``operations``. What they copy is limited: each could double it."""
-    if len(operations) > limits.keys:
-        message = f"A patch has at most {limits.keys} operations."
-        raise InvalidDocument.of([Problem("", message, "json-patch")])
-    budget = limits.size
-    for i, operation in enumerate(operations):
-        try:
-            budget -= _copied(value, operation, budget)
-            value = jsonpatch.apply_patch(value, [operation], in_place=True)
-        except (jsonpatch.JsonPatchException, JsonPointerException, TypeError, ValueError) as error:
-            # The operations behind this one rest on it, so there is one problem to tell.
-            message = f"This operation does not apply: {error}."
-            raise InvalidDocument.of([Problem(f"/{i}", message, "json-patch")]) from None
-    return value
-
-
-def _copied(value: Any, operation: Any, most: int) -> int:
-    """How much of ``value`` an operation copies. Raises ValueError if that is over ``most``."""
-    if not isinstance(operation, dict) or operation.get("op") != "copy":
-        return 0
-    weight = _weight(JsonPointer(operation.get("from", "")).resolve(value), most)
-    if weight > most:
-        raise ValueError("it copies more than a document may hold")
-    return weight
-
-
-def _weight(value: Any, most: int) -> int:
-    """About the size of ``value``; stops counting when it is more than ``most``."""
-    weight = 0
-    waiting = [value]
-    while waiting and weight <= most:
-        here = waiting.pop()
-        weight += 1 + (len(here) if isinstance(here, str | dict | list) else 0)
-        if isinstance(here, dict):
-            waiting.extend(here.values())
-        elif isinstance(here, list):
-            waiting.extend(here)
-    return weight
-
-
-def _merged(target: Any, patch: Any) -> Any:
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = _merged(merged.get(key), value)
-    return merged
 
 
 def _insert(
