@@ -17,6 +17,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or load()
     app = Flask("distributed_config", static_folder=None)
+    # A path is itself or nothing; nobody is sent elsewhere.
+    app.url_map.merge_slashes = False
+    app.url_map.strict_slashes = False
     observe.init_observation(app, settings)
     auth.guard(app, settings)
     errors.init_errors(app)
@@ -24,7 +27,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     @app.before_request
     def _listen_to_the_server() -> None:
-        told: Exchange = request.environ.setdefault(exchange.KEY, Exchange())
+        told: Exchange = request.environ[exchange.KEY]
         if told.refused is not None:
             raise told.refused
 

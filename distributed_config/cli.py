@@ -60,3 +60,6 @@ def main(arguments: list[str] | None = None) -> Any:
             if problem.message not in error.detail or problem.pointer:
                 click.echo(f"  {problem.pointer or problem.parameter}: {problem.message}", err=True)
         sys.exit(1)
+    except OSError as error:
+        click.echo(f"distconf: {error.strerror}: {error.filename}", err=True)
+        sys.exit(1)

@@ -200,7 +200,7 @@ class PreconditionFailed(DistconfError):
     code = "precondition-failed"
 
     def __init__(self, name: str, etag: str | None) -> None:
-        now = f"it is now {etag}" if etag else "it has no current version now"
+        now = f"it is now {etag}" if etag else "there is none"
         super().__init__(
             f"The service {name!r} is not what If-Match names: {now}. Read it again and retry."
         )
@@ -247,7 +247,8 @@ class DatabaseBusy(Unavailable):
 
     def __init__(self) -> None:
         super().__init__(
-            "Another program holds the database. Nothing was written; try again in a moment."
+            "The database is busy, or another program holds it. "
+            "Nothing was written; try again in a moment."
         )
 
 
@@ -268,8 +269,8 @@ class StorageFailed(Unavailable):
 
     def __init__(self) -> None:
         super().__init__(
-            "The disk under the database failed during a commit, so nothing more is written. "
-            "Check the disk, run `distconf check`, and restart the server."
+            "The disk under the database failed. If that was during a commit, nothing more is "
+            "written. Check the disk, run `distconf check`, and restart the server."
         )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import tomlkit
+import tomli_w
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.representer import SafeRepresenter
@@ -23,6 +23,7 @@ from ruamel.yaml.tokens import (
     BlockMappingStartToken,
     BlockSequenceStartToken,
     DirectiveToken,
+    DocumentEndToken,
     DocumentStartToken,
     FlowMappingEndToken,
     FlowMappingStartToken,
@@ -64,9 +65,23 @@ def read(format_: Format, data: bytes, most_text: int = 256 << 10) -> Any:
     return format_.read(data)
 
 
+def write(format_: Format, value: Mapping[str, Any], size: int, most_text: int = 256 << 10) -> str:
+    """``value`` in ``format_``. ``size`` is about how long it is, as JSON.
+
+    Raises NotRepresentable if the format cannot hold it, or if it would take long: over
+    ``most_text`` only JSON is written.
+    """
+    if format_.name != "json" and size > most_text:
+        raise NotRepresentable(
+            f"It has {size} bytes, and over {most_text} (DISTCONF_TEXT_BYTES) only JSON is "
+            "written. Ask for format=json."
+        )
+    return format_.write(value)
+
+
 def by_name(name: str) -> Format | None:
     """The format called ``name``, or None."""
-    return FORMATS.get({"yml": "yaml"}.get(name, name))
+    return FORMATS.get(name)
 
 
 def by_media_type(media_type: str) -> Format | None:
@@ -122,7 +137,7 @@ def _refuse_dangerous_yaml(text: str) -> None:
         FlowSequenceStartToken,
     )
     closing = (BlockEndToken, FlowMappingEndToken, FlowSequenceEndToken)
-    depth = 0
+    depth = documents = 0
     for token in YAML(typ="safe", pure=True).scan(text):
         if isinstance(token, AnchorToken | AliasToken):
             raise _refusal(
@@ -132,7 +147,8 @@ def _refuse_dangerous_yaml(text: str) -> None:
             raise _refusal("Tags are not read; write plain values.", token.start_mark)
         if isinstance(token, DirectiveToken):
             raise _refusal("Directives are not read.", token.start_mark)
-        if isinstance(token, DocumentStartToken) and token.start_mark.index > 0 and depth > 0:
+        documents += isinstance(token, DocumentStartToken)
+        if isinstance(token, DocumentEndToken) or documents > 1:
             raise _refusal("One document is read, not several.", token.start_mark)
         if isinstance(token, ScalarToken) and token.plain and token.value == "<<":
             raise _refusal("Merge keys are not read; write the keys out.", token.start_mark)
@@ -204,7 +220,7 @@ def _write_toml(value: Mapping[str, Any]) -> str:
     problems = list(_not_in_toml("", value))
     if problems:
         raise _not_representable(problems)
-    return tomlkit.dumps(value)
+    return tomli_w.dumps(value)
 
 
 def _not_in_toml(pointer: str, value: Any) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ distributed_config.wsgi:front``.
 """
 
 import asyncio
+import atexit
 import importlib
 import os
 import shutil
@@ -23,11 +24,52 @@ _settings = load()
 _memory = Path("/dev/shm")  # noqa: S108  # a folder of its own is made in it
 _in_memory = str(_memory) if os.access(_memory, os.W_OK) else None
 
-# Where workers keep their counts. In memory where that can be: a full disk must not end a process
-# that counts.
+
+def _refuse_what_cannot_end_well() -> None:
+    """One sentence, before there are workers to fail one by one."""
+    try:
+        engines.refuse_unfit_sqlite()
+        engines.refuse_unmigrated(_settings.database_path)
+        engines.refuse_damaged(_settings.database_path)
+        _refuse_taken_port()
+    except CannotStart as refusal:
+        sys.stderr.write(f"distconf: {refusal.detail}\n")
+        sys.exit(1)
+
+
+def _refuse_taken_port() -> None:
+    """Every worker shares the port, so two servers could, and requests would go to either."""
+    host, port = _settings.address
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CannotStart(
+                f"Cannot listen on {_settings.bind} ({error.strerror}); "
+                "stop what does, or set DISTCONF_BIND to another address."
+            ) from None
+
+
+def _make_metrics_folder() -> None:
+    """Where workers keep their counts, unless the environment names a folder.
+
+    In memory where that can be: a full disk must not end a process that counts.
+    """
+    folder = tempfile.mkdtemp(prefix="distconf-", dir=_in_memory)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    master = os.getpid()
+
+    @atexit.register
+    def _remove() -> None:
+        if os.getpid() == master:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+_refuse_what_cannot_end_well()
 if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="distconf-", dir=_in_memory)
-_metrics = os.environ["PROMETHEUS_MULTIPROC_DIR"]
+    _make_metrics_folder()
 # The client library looks at that variable when it is loaded, so not before this line.
 multiprocess = importlib.import_module("prometheus_client.multiprocess")
 
@@ -52,28 +94,18 @@ loglevel = "warning"
 control_socket_disable = True
 
 
-def on_starting(_server: Any) -> None:
-    """Refuses to begin where it cannot end well, before there are workers to fail one by one."""
-    try:
-        engines.refuse_unfit_sqlite()
-        engines.refuse_unmigrated(_settings.database_path)
-        engines.refuse_damaged(_settings.database_path)
-        _refuse_taken_port()
-    except CannotStart as refusal:
-        sys.stderr.write(f"distconf: {refusal.detail}\n")
-        _remove_metrics()
-        sys.exit(1)
-
-
 def post_worker_init(worker: Any) -> None:
     """Ends a worker as soon as its work is done; gunicorn would wait for idle connections too."""
     ending: list[asyncio.Task[None]] = []
 
     def end() -> None:
         worker.handle_exit_signal()
-        ending.append(worker.loop.create_task(_end(worker)))
+        if not ending:
+            ending.append(worker.loop.create_task(_end(worker)))
 
-    worker.loop.add_signal_handler(signal.SIGTERM, end)
+    # Ctrl-C reaches the workers as SIGINT, and once more from the master as SIGQUIT.
+    for way in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        worker.loop.add_signal_handler(way, end)
     if worker.age == 1:
         worker.loop.call_later(0.05, _announce)
 
@@ -86,29 +118,6 @@ async def _end(worker: Any) -> None:
 def child_exit(_server: Any, worker: Any) -> None:
     """Forgets the gauges of a worker that is gone."""
     multiprocess.mark_process_dead(worker.pid)
-
-
-def on_exit(_server: Any) -> None:
-    _remove_metrics()
-
-
-def _remove_metrics() -> None:
-    shutil.rmtree(_metrics, ignore_errors=True)
-
-
-def _refuse_taken_port() -> None:
-    """Every worker shares the port, so two servers could, and requests would go to either."""
-    host, port = _settings.address
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise CannotStart(
-                f"Cannot listen on {_settings.bind} ({error.strerror}); "
-                "stop what does, or set DISTCONF_BIND to another address."
-            ) from None
 
 
 def _announce() -> None:

@@ -6,6 +6,7 @@ it. The manual and ``distconf settings`` are generated from this table.
 """
 
 import dataclasses
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -92,6 +93,14 @@ class Settings:
     )
     body_seconds: int = _setting(30, "Time in which a request body must arrive.", least=1)
     note_length: int = _setting(1_000, "Characters in the note of a change.", least=1)
+    answer_bytes: int = _setting(
+        64 << 20,
+        "Size of one answer that holds many documents: all versions of a service, or an export.",
+        least=1 << 20,
+    )
+    import_services: int = _setting(
+        2_000, "Services in one import over HTTP; `distconf import` takes any number.", least=1
+    )
     changeset_services: int = _setting(500, "Services in one changeset.", least=1)
     page: int = _setting(100, "Entries on a page, unless limit= says otherwise.", least=1)
     page_most: int = _setting(500, "Most entries on a page.", least=1)
@@ -120,7 +129,10 @@ class Settings:
     @property
     def on_loopback(self) -> bool:
         host = self.address[0]
-        return host in {"localhost", "::1"} or host.startswith("127.")
+        try:
+            return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
 
 
 @dataclass(frozen=True)

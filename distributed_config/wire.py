@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from distributed_config.errors import EpochChanged, Invalid, InvalidDocument, Problem
 
@@ -25,6 +25,7 @@ MOST_PROBLEMS = 100
 NAME_LENGTH = 200
 # The longest integer that is kept exactly. CPython refuses to print one of over 4,300 digits.
 INTEGER_DIGITS = 1_000
+_TOO_LARGE = 10**INTEGER_DIGITS
 
 # Documents lie some levels deep in the bodies that hold several; see DISTCONF_DOCUMENT_DEPTH.
 _BODY_DEPTH = 256
@@ -267,7 +268,7 @@ def _faults_of_scalar(pointer: str, here: Any) -> Iterator[Problem]:
         if not math.isfinite(here):
             yield Problem(pointer, f"{here} is not a number that JSON can hold.", "number")
     elif isinstance(here, int):
-        if abs(here) >= 10**INTEGER_DIGITS:
+        if abs(here) >= _TOO_LARGE:
             yield Problem(pointer, f"It has more than {INTEGER_DIGITS} digits.", "number")
     elif here is not None and not isinstance(here, dict | list):
         yield Problem(pointer, f"{_kind(here)} has no place in JSON; write it as text.", "type")
@@ -312,10 +313,15 @@ def version_etag(epoch: str, number: int, digest: str, variant: str = "json") ->
     return f'"{number}.{digest[:24]}.{epoch}{suffix}"'
 
 
+def no_version_etag(epoch: str, variant: str = "") -> str:
+    """The tag of a service of which every version is disabled."""
+    return f'"none.-.{epoch}{variant}"'
+
+
 def same_version(tag: str, etag: str | None) -> bool:
     """Whether ``tag`` names the version of ``etag``, whatever the format it was read in.
 
-    A weak tag never does; ``*`` names any version, and None is no version.
+    A weak tag never does; ``*`` names any, and None says that there is no service.
     """
     if tag == "*" or etag is None:
         return etag is not None
@@ -348,13 +354,14 @@ def decode_cursor(cursor: str, epoch: str, kind: type[Key]) -> Key:
         found_epoch, key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (ValueError, TypeError, RecursionError):
         found_epoch = key = None
-    if type(key) is not kind or not isinstance(found_epoch, str):
+    fits = type(key) is kind and (_encodable(key) if isinstance(key, str) else 0 <= key < 2**63)
+    if not fits or not isinstance(found_epoch, str):
         raise Invalid.of(
             [Problem("", "It is not one that this server gave; follow Link.", "cursor", "cursor")]
         )
     if found_epoch != epoch:
         raise EpochChanged()
-    return key
+    return cast(Key, key)
 
 
 # --- times

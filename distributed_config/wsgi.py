@@ -10,5 +10,10 @@ observe.init_logging(_settings)
 app = create_app(_settings)
 _database = app.extensions["distributed_config"]
 front = Front(
-    app.wsgi_app, _database.marks, _settings, observe.writes_text(_settings), _database.close
+    app.wsgi_app,
+    _database.marks,
+    _settings,
+    log_requests=observe.logs_requests(_settings),
+    text_log=observe.writes_text(_settings),
+    on_end=_database.close,
 )

@@ -6,7 +6,7 @@ from flask import Blueprint, request
 
 from distributed_config import formats, wire
 from distributed_config.api import schemas
-from distributed_config.edge import auth
+from distributed_config.edge import auth, database
 from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.doors import door
@@ -20,7 +20,7 @@ from distributed_config.errors import (
     RevisionNotReached,
 )
 from distributed_config.formats import Format
-from distributed_config.live.exchange import Basis, Hold
+from distributed_config.live.exchange import Basis
 from distributed_config.live.watermarks import HEAD, word_of
 from distributed_config.services import journal as log
 from distributed_config.services import versions
@@ -64,9 +64,11 @@ def read(query: dict[str, Any]) -> Answer:
         "Cache-Control": "private, no-cache",
         "Vary": "Accept",
     }
-    if query["min_revision"] is None:
+    answer = _unless_known(answer, basis)
+    if query["min_revision"] is None and (answer.status != 304 or not asked.wait_seconds()):
+        # Who waited in vain, and asks again, wants to wait again.
         asked.told().replay = basis
-    return _unless_known(answer, basis)
+    return answer
 
 
 @door(
@@ -210,7 +212,7 @@ def delete(query: dict[str, Any]) -> Answer:
 def _require_revision(asked_for: int | None, head: Head) -> None:
     if asked_for is None or head.revision >= asked_for:
         return
-    asked.told().hold = Hold(Basis(HEAD, asked_for - 1), _MIN_REVISION_SECONDS)
+    asked.hold(Basis(HEAD, asked_for - 1), _MIN_REVISION_SECONDS)
     raise RevisionNotReached(asked_for, head.revision)
 
 
@@ -223,7 +225,8 @@ def _selected(query: dict[str, Any], head: Head, format_: Format) -> Answer:
         return _one(versions.current(connection, organisation, name), head, format_)
     if which is not None:
         return _one(versions.numbered(connection, organisation, name, int(which)), head, format_)
-    found = versions.existing(connection, organisation, name)
+    most = database.of().settings.answer_bytes
+    found = versions.existing(connection, organisation, name, most)
     if len(found) > 1:
         return _all(found, head, format_)
     if not found or not found[0].enabled:
@@ -246,7 +249,7 @@ def _as_of(name: str, moment: str) -> Version:
 def _one(version: Version, head: Head, format_: Format) -> Answer:
     text = version.served
     if format_.name != "json":
-        text = format_.write(wire.parse_stored(text))
+        text = asked.written(format_, wire.parse_stored(text), version.size)
     headers = {
         "ETag": wire.version_etag(head.epoch, version.number, version.digest, format_.name),
         "Config-Version": str(version.number),
@@ -257,7 +260,8 @@ def _one(version: Version, head: Head, format_: Format) -> Answer:
 
 def _all(found: list[Version], head: Head, format_: Format) -> Answer:
     """Every version that still exists, and which of them is current, told by the tag as well."""
-    body = format_.write({str(each.number): each.text for each in found}).encode()
+    size = sum(each.size for each in found)
+    body = asked.written(format_, {str(each.number): each.text for each in found}, size).encode()
     enabled = [each for each in found if each.enabled]
     disabled = ",".join(str(each.number) for each in found if not each.enabled)
     headers = {}
@@ -268,7 +272,7 @@ def _all(found: list[Version], head: Head, format_: Format) -> Answer:
         headers["ETag"] = wire.version_etag(head.epoch, newest.number, newest.digest, variant)
         headers["Config-Version"] = str(newest.number)
     else:
-        headers["ETag"] = f'"none.{digest[:24]}.{head.epoch}.all-{format_.name}"'
+        headers["ETag"] = wire.no_version_etag(head.epoch, f".all-{format_.name}.{digest[:16]}")
     if disabled:
         headers["Config-Disabled"] = disabled
     headers["Last-Modified"] = http_date(found[-1].created_at)
@@ -283,9 +287,7 @@ def _unless_known(answer: Answer, basis: Basis) -> Answer:
     tags = [tag.removeprefix("W/") for tag in wire.parse_etags(known)]
     if "*" not in tags and answer.headers["ETag"] not in tags:
         return answer
-    wait = asked.wait_seconds()
-    if wait > 0:
-        asked.told().hold = Hold(basis, wait)
+    asked.hold(basis, asked.wait_seconds())
     return Answer(b"", 304, headers=answer.headers)
 
 

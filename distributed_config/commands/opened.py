@@ -18,7 +18,7 @@ def reading(settings: Settings) -> Iterator[Connection]:
     """A connection that reads one snapshot of the database."""
     engines.refuse_unmigrated(settings.database_path)
     options = engines.reading_engine_options(settings.lock_seconds, 1)
-    engine = create_engine(f"sqlite:///{settings.database_path}", **options)
+    engine = create_engine(engines.url_of(settings.database_path), **options)
     engines.prepare(engine, "BEGIN")
     try:
         with engine.connect() as connection:

@@ -11,6 +11,7 @@ from distributed_config.edge.database import db
 from distributed_config.errors import CannotStart
 from distributed_config.models import MIGRATION
 from distributed_config.models import engine as engines
+from distributed_config.models.files import staged_path
 from distributed_config.settings import Settings, load
 
 _FOLDER = str(Path(migrations.__path__[0]))
@@ -20,7 +21,7 @@ def migrating_app(settings: Settings | None = None) -> Flask:
     """An application for Flask-Migrate: nothing but the database, open for writing."""
     settings = settings or load()
     app = Flask("distributed_config.migrations")
-    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{settings.database_path}"
+    app.config["SQLALCHEMY_DATABASE_URI"] = engines.url_of(settings.database_path)
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engines.reading_engine_options(30, 1)
     db.init_app(app)
     flask_migrate.Migrate(app, db, directory=_FOLDER)
@@ -41,6 +42,11 @@ def upgrade(settings: Settings) -> bool:
     if before == MIGRATION:
         return False
     engines.refuse_damaged(path)
+    if before is None and staged_path(path).exists():
+        raise CannotStart(
+            f"A restore was cut short, and {staged_path(path)} is what it had made. "
+            f"Run `distconf restore` again, or move that file away to begin with an empty database."
+        )
     known = {script.revision for script in ScriptDirectory(_FOLDER).walk_revisions()}
     if before is not None and before not in known:
         raise CannotStart(

@@ -8,7 +8,6 @@ where requests may come from.
 import ipaddress
 from collections.abc import Callable
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from flask import Flask, request
 
@@ -67,7 +66,9 @@ def guard(app: Flask, settings: Settings) -> None:
     A page that resolves its own name to this machine is told by its Host header; one that sends
     requests across sites by what the browser says of them.
     """
-    hosts = _LOOPBACK_NAMES | {settings.address[0]} | set(settings.hosts)
+    hosts = (
+        _LOOPBACK_NAMES | {_host_name(settings.bind)} | {host.lower() for host in settings.hosts}
+    )
 
     @app.before_request
     def _check_origin() -> None:
@@ -77,7 +78,7 @@ def guard(app: Flask, settings: Settings) -> None:
         if not known and "*" not in settings.hosts:
             raise ForeignHost(name[:100])
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.host:
+        if origin is not None and origin.partition("://")[2] != request.host:
             raise CrossSite()
         # Following a link from elsewhere is fine: the other page does not see the answer.
         follows = request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"

@@ -41,7 +41,7 @@ def init_database(app: Flask, settings: Settings, on_commit: Callable[[Commit], 
     path = settings.database_path
     engines.refuse_unfit_sqlite()
     engines.refuse_unmigrated(path)
-    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{path}"
+    app.config["SQLALCHEMY_DATABASE_URI"] = engines.url_of(path)
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engines.reading_engine_options(
         settings.lock_seconds, settings.threads
     )

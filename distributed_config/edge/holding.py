@@ -9,6 +9,9 @@ from distributed_config.live.exchange import Exchange
 from distributed_config.live.hub import wait_outdated
 from distributed_config.live.watermarks import Watermarks
 
+_PAUSE = 0.002
+_LONGEST_PAUSE = 0.2
+
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -33,20 +36,20 @@ class Holding:
     ) -> Iterable[bytes]:
         if exchange.KEY in environ:
             return self._app(environ, start_response)
-        began = time.monotonic()
-        pause = 0.0
+        deadline = 0.0
+        pause = _PAUSE
+        told = environ[exchange.KEY] = Exchange()
         while True:
-            told = environ[exchange.KEY] = Exchange()
             once = _Once()
             parts = self._app(environ, once)
-            if told.hold is None or not self._outdated(told, began):
+            if told.hold is None:
                 start_response(*once.arguments)
                 return parts
             getattr(parts, "close", lambda: None)()
-            time.sleep(pause)
-            pause = min(0.2, pause * 2 + 0.002)
-
-    def _outdated(self, told: Exchange, began: float) -> bool:
-        assert told.hold is not None
-        remaining = told.hold.seconds - (time.monotonic() - began)
-        return wait_outdated(self._marks, told.hold.basis, remaining)
+            deadline = deadline or time.monotonic() + told.hold.seconds
+            remaining = deadline - time.monotonic()
+            if wait_outdated(self._marks, told.hold.basis, remaining):
+                # The mark is raised just before the commit: the first look may come too early.
+                time.sleep(min(pause, max(remaining, 0)))
+                pause = min(_LONGEST_PAUSE, pause * 2)
+            told = environ[exchange.KEY] = Exchange(last=time.monotonic() >= deadline)

@@ -5,6 +5,7 @@ import re
 import secrets
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -12,6 +13,7 @@ from flask import Flask, Response, g, request
 
 from distributed_config.edge import auth
 from distributed_config.live import exchange, metrics
+from distributed_config.live.exchange import Exchange
 from distributed_config.live.writer import Commit
 from distributed_config.settings import Settings
 
@@ -27,6 +29,11 @@ def writes_text(settings: Settings) -> bool:
     return settings.log_format == "text"
 
 
+def logs_requests(settings: Settings) -> bool:
+    """Whether each request has a line, which is of the level info."""
+    return settings.log_requests and settings.log_level in {"debug", "info"}
+
+
 def init_logging(settings: Settings) -> None:
     """One form for every line of the process, whoever writes it, on standard output."""
     shared: list[Any] = [
@@ -35,7 +42,7 @@ def init_logging(settings: Settings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: Any = (
-        structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)
+        structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, repr_native_str=True)
         if writes_text(settings)
         else structlog.processors.JSONRenderer()
     )
@@ -75,13 +82,18 @@ def init_observation(app: Flask, settings: Settings) -> None:
         response.headers["X-Request-ID"] = g.request_id
         # What a configuration holds is data, never a page, whatever a browser makes of it.
         response.headers["X-Content-Type-Options"] = "nosniff"
+        told: Exchange = request.environ[exchange.KEY]
+        if told.hold is not None:
+            return response  # it will be asked again, and counted when it is answered
         seconds = time.perf_counter() - g.began
         route = request.url_rule.rule if request.url_rule is not None else "(none)"
         method = request.method if request.method in _METHODS else "(other)"
         metrics.REQUESTS.labels(method, route, str(response.status_code)).inc()
         metrics.REQUEST_SECONDS.labels(route).observe(seconds)
-        if settings.log_requests:
-            _log(response, method, seconds)
+        if logs_requests(settings):
+            # A log that cannot be written must not take the answer with it.
+            with suppress(OSError):
+                _log(told, response, method, seconds)
         return response
 
 
@@ -94,12 +106,11 @@ def measure_commit(commit: Commit) -> None:
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def _log(response: Response, method: str, seconds: float) -> None:
-    told = request.environ.get(exchange.KEY)
+def _log(told: Exchange, response: Response, method: str, seconds: float) -> None:
     line = {
         "method": method,
         "path": request.path[:200],
-        "service": told.service if told is not None else "",
+        "service": told.service,
         "status": response.status_code,
         "bytes": response.calculate_content_length(),
         "ms": round(seconds * 1000, 3),

@@ -56,6 +56,7 @@ def _fingerprint() -> str:
         request.full_path.encode(),
         request.mimetype.encode(),
         request.headers.get("If-Match", "").encode(),
+        request.headers.get("If-None-Match", "").encode(),
         request.headers.get("Config-Note", "").encode("latin-1", "replace"),
         asked.body_bytes(),
     )

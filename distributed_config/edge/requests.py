@@ -1,5 +1,6 @@
 """What a request says, read strictly: its body, its note, its preconditions, its wishes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import g, request
@@ -17,7 +18,7 @@ from distributed_config.errors import (
 )
 from distributed_config.formats import Format
 from distributed_config.live import exchange
-from distributed_config.live.exchange import Exchange
+from distributed_config.live.exchange import Basis, Exchange, Hold
 from distributed_config.services.versions import Expect, anything
 from distributed_config.wire import DocumentLimits
 
@@ -29,6 +30,12 @@ def told() -> Exchange:
     """What the server side and the application tell each other about this request."""
     found: Exchange = request.environ[exchange.KEY]
     return found
+
+
+def hold(basis: Basis, seconds: float) -> None:
+    """Says that the asker would rather wait until ``basis`` no longer holds."""
+    if seconds > 0 and not told().last:
+        told().hold = Hold(basis, seconds)
 
 
 def limits() -> DocumentLimits:
@@ -79,6 +86,11 @@ def body_value() -> Any:
     return formats.read(format_, body, database.of().settings.text_bytes)
 
 
+def written(format_: Format, value: Mapping[str, Any], size: int) -> str:
+    """``value``, of about ``size`` bytes, in the format of the answer."""
+    return formats.write(format_, value, size, database.of().settings.text_bytes)
+
+
 def refuse_body() -> None:
     """Raises Invalid if there is a body where none belongs."""
     if body_bytes():
@@ -126,13 +138,7 @@ def idempotency_key() -> str:
 def wanted_format(from_query: str | None) -> Format:
     """The format of the answer: ``format=``, or the best of ``Accept``, or JSON."""
     if from_query is not None:
-        named = formats.by_name(from_query)
-        if named is None:
-            known = ", ".join(formats.FORMATS)
-            raise Invalid.of(
-                [Problem("", f"{from_query[:40]!r} is not one of {known}.", "format", "format")]
-            )
-        return named
+        return formats.FORMATS[from_query]
     if not request.accept_mimetypes.provided:
         return formats.FORMATS["json"]
     for choice, quality in request.accept_mimetypes:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from weakref import WeakValueDictionary
 
 from distributed_config.errors import DistconfError, Overloaded
 from distributed_config.front.bridge import (
@@ -19,14 +20,16 @@ from distributed_config.front.bridge import (
     environ_of,
     read_body,
 )
-from distributed_config.front.replay import Key, Replays, question
+from distributed_config.front.replay import Key, Replay, Replays, question
 from distributed_config.front.tally import Tally
-from distributed_config.live.exchange import Exchange
+from distributed_config.live.exchange import Exchange, Hold
 from distributed_config.live.hub import Hub
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.settings import Settings
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_PAUSE = 0.002
+_LONGEST_PAUSE = 0.2
 _READING = frozenset({"GET", "HEAD"})
 
 
@@ -42,6 +45,8 @@ class Front:
         app: WsgiApp,
         marks: Watermarks,
         settings: Settings,
+        *,
+        log_requests: bool,
         text_log: bool,
         on_end: Callable[[], None],
     ) -> None:
@@ -50,11 +55,12 @@ class Front:
         self._settings = settings
         self._replays = Replays(marks, settings.replay_bytes)
         self._text_log = text_log
-        self._tally = Tally(settings.log_requests, text_log)
+        self._tally = Tally(log_requests, text_log)
         self._hub = Hub(marks)
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="request")
         self._asked = 0
         self._answering = 0
+        self._turns: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -79,13 +85,17 @@ class Front:
 
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
-        key, request_id = question(scope)
+        key, given = question(scope)
         replay = self._replays.find(key)
         if replay is None:
             await self._pass_on(scope, receive, send, key)
-            return
-        if not request_id or not _REQUEST_ID.fullmatch(request_id):
-            request_id = self._tally.request_id()
+        else:
+            await self._replay(replay, given, scope, send, began)
+
+    async def _replay(
+        self, replay: Replay, given: bytes, scope: Scope, send: Send, began: float
+    ) -> None:
+        request_id = given if _REQUEST_ID.fullmatch(given) else self._tally.request_id()
         headers = [*replay.headers, (b"x-request-id", request_id)]
         await send({"type": "http.response.start", "status": replay.status, "headers": headers})
         await send(replay.body)
@@ -94,25 +104,48 @@ class Front:
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, key: Key | None) -> None:
         self._answering += 1
         try:
-            await self._answer(scope, receive, send, key)
+            settings = self._settings
+            body = await read_body(scope, receive, settings.body_bytes, settings.body_seconds)
+            told = Exchange()
+            answer = await self._ask(scope, body, told)
+            if told.hold is not None and key is not None:
+                await self._hold(scope, send, key, told.hold)
+            else:
+                self._keep(key, scope, answer, told)
+                await _send(answer, send, isinstance(body, DistconfError))
         finally:
             self._answering -= 1
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, key: Key | None) -> None:
-        settings = self._settings
-        body = await read_body(scope, receive, settings.body_bytes, settings.body_seconds)
-        told = Exchange()
-        answer = await self._ask(scope, body, told)
-        if told.hold is not None:
-            answer, told = await self._hold(scope, body, answer, told)
-        if key is not None and told.replay is not None and not body:
-            self._replays.keep(key, answer, told.replay, self._logged(scope, answer, told))
-        headers = answer.headers
-        if isinstance(body, DistconfError):
-            # What is left of the body is not read; the connection cannot be used again.
-            headers = [*headers, (b"connection", b"close")]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+    async def _hold(self, scope: Scope, send: Send, key: Key, hold: Hold) -> None:
+        """Asks again whenever something happened, until there is news or the time is up.
+
+        Many may hold the same question: one asks for all of them, and the others get its answer.
+        """
+        began = time.perf_counter()
+        deadline = time.monotonic() + hold.seconds
+        basis = hold.basis
+        turn = self._turns.setdefault(key, asyncio.Lock())
+        pause = _PAUSE
+        while True:
+            remaining = deadline - time.monotonic()
+            outdated = await self._hub.outdated(basis, remaining)
+            if outdated:
+                # The mark is raised just before the commit: the first look may come too early.
+                await asyncio.sleep(min(pause, max(remaining, 0)))
+                pause = min(_LONGEST_PAUSE, pause * 2)
+            async with turn:
+                replay = self._replays.find(key) if outdated else None
+                if replay is None:
+                    told = Exchange(last=not outdated or time.monotonic() >= deadline)
+                    answer = await self._ask(scope, b"", told)
+                    self._keep(key, scope, answer, told)
+            if replay is not None:
+                await self._replay(replay, b"", scope, send, began)
+                return
+            if told.hold is None:
+                await _send(answer, send, False)
+                return
+            basis = told.hold.basis
 
     async def _ask(self, scope: Scope, body: bytes | DistconfError, told: Exchange) -> Answer:
         if isinstance(body, DistconfError):
@@ -130,23 +163,9 @@ class Front:
         finally:
             self._asked -= 1
 
-    async def _hold(
-        self, scope: Scope, body: bytes | DistconfError, answer: Answer, told: Exchange
-    ) -> tuple[Answer, Exchange]:
-        """Asks again whenever something happened, until there is news or the time is up."""
-        assert told.hold is not None
-        deadline = time.monotonic() + told.hold.seconds
-        pause = 0.0
-        while told.hold is not None:
-            remaining = deadline - time.monotonic()
-            if not await self._hub.outdated(told.hold.basis, remaining):
-                break
-            # The mark is raised just before the commit: the first look may come too early.
-            await asyncio.sleep(min(pause, max(remaining, 0)))
-            pause = min(0.2, pause * 2 + 0.002)
-            told = Exchange()
-            answer = await self._ask(scope, body, told)
-        return answer, told
+    def _keep(self, key: Key | None, scope: Scope, answer: Answer, told: Exchange) -> None:
+        if key is not None and told.replay is not None:
+            self._replays.keep(key, answer, told.replay, self._logged(scope, answer, told))
 
     def _logged(self, scope: Scope, answer: Answer, told: Exchange) -> str:
         """The part of a log line that is the same each time this answer is given again."""
@@ -175,3 +194,10 @@ class Front:
         self._tally.flush()
         self._threads.shutdown()
         self._on_end()
+
+
+async def _send(answer: Answer, send: Send, unread: bool) -> None:
+    """Sends ``answer``; ``unread`` says that a part of the request's body was left where it is."""
+    headers = [*answer.headers, (b"connection", b"close")] if unread else answer.headers
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

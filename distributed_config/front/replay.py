@@ -31,12 +31,13 @@ _ASKING = frozenset(
         b"x-api-key",
     }
 )
-_OVERHEAD = 1_500  # bytes of an entry besides its body, about
+_OVERHEAD = 1_500  # bytes of an entry besides its question and its body, about
+_LONGEST_QUESTION = 4_096
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """An answer, ready to be sent again. ``start`` lacks the header of the request's own id."""
+    """An answer, ready to be sent again. ``headers`` lack the one of the request's own id."""
 
     word: int
     revision: int
@@ -67,14 +68,15 @@ class Replays:
     def keep(self, key: Key, answer: Answer, basis: Basis, logged: str) -> None:
         """Keeps ``answer`` for ``key``. One that is no longer right is kept in vain, not wrongly:
         ``basis`` tells of the moment at which the application began to look."""
-        size = len(answer.body) + _OVERHEAD
-        if size > self._most_bytes // 8:
+        asked = _size(key)
+        size = len(answer.body) + asked + _OVERHEAD
+        if asked > _LONGEST_QUESTION or size > self._most_bytes // 8:
             return
         self._drop(key)
         headers = tuple(each for each in answer.headers if each[0] != b"x-request-id")
         body: Message = {"type": "http.response.body", "body": answer.body}
         self._kept[key] = Replay(
-            basis.word, basis.revision, answer.status, headers, body, len(answer.body), logged
+            basis.word, basis.revision, answer.status, headers, body, size, logged
         )
         self._bytes += size
         while self._bytes > self._most_bytes:
@@ -83,7 +85,12 @@ class Replays:
     def _drop(self, key: Key) -> None:
         dropped = self._kept.pop(key, None)
         if dropped is not None:
-            self._bytes -= dropped.size + _OVERHEAD
+            self._bytes -= dropped.size
+
+
+def _size(key: Key) -> int:
+    _method, path, query, asking = key
+    return len(path) + len(query) + sum(len(name) + len(value) for name, value in asking)
 
 
 def question(scope: Scope) -> tuple[Key, bytes]:

@@ -8,6 +8,7 @@ import asyncio
 import os
 import time
 from collections import Counter
+from contextlib import suppress
 from itertools import count
 
 from distributed_config.front.replay import Replay
@@ -29,10 +30,12 @@ class Tally:
         self._stamp = ""
         self._timer: asyncio.TimerHandle | None = None
         self._numbers = count()
-        self._prefix = os.urandom(6).hex()
+        self._prefix = ""
 
     def request_id(self) -> bytes:
-        """An id that no other request has."""
+        """An id that no other request has, in whichever process."""
+        if not self._prefix:
+            self._prefix = os.urandom(6).hex()  # drawn after the fork
         return f"{self._prefix}-{next(self._numbers):x}".encode()
 
     def note(self, replay: Replay, request_id: bytes, client: str, began: float) -> None:
@@ -52,9 +55,10 @@ class Tally:
         for status, number in self._counts.items():
             metrics.REPLAYED.labels(str(status)).inc(number)
         self._counts.clear()
-        lines, self._lines = self._lines, []
-        if lines:
-            data = "".join(lines).encode()
+        data = "".join(self._lines).encode()
+        self._lines = []
+        # A log that cannot be written must not take the answers with it.
+        with suppress(OSError):
             while data:
                 data = data[os.write(1, data) :]
 
@@ -67,7 +71,10 @@ class Tally:
         spent = (time.perf_counter() - began) * 1000
         stamp = f"{self._stamp}.{int((now - second) * 1_000_000):06d}Z"
         if self._text_format:
-            return f"{stamp} [info] request {replay.logged} ms={spent:.3f} replayed=True\n"
+            return (
+                f"{stamp} [info     ] request  {replay.logged} ms={spent:.3f} client={client} "
+                f"request_id={request_id} replayed=True\n"
+            )
         return (
             f'{{"event": "request", {replay.logged}, "ms": {spent:.3f}, "client": "{client}", '
             f'"request_id": "{request_id}", "replayed": true, "level": "info", '

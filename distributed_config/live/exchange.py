@@ -30,9 +30,13 @@ class Hold:
 
 @dataclass
 class Exchange:
-    """``refused`` comes from the server side; the rest comes from the application."""
+    """``refused`` and ``last`` come from the server side; the rest comes from the application.
+
+    ``last`` says that the question will not be asked again: the answer must not be a hold.
+    """
 
     refused: DistconfError | None = None
+    last: bool = False
     replay: Basis | None = None
     hold: Hold | None = None
     service: str = ""

@@ -21,12 +21,15 @@ class Hub:
     async def outdated(self, basis: Basis, seconds: float) -> bool:
         """Waits until ``basis`` no longer holds; False when the time is up before that."""
         deadline = time.monotonic() + seconds
-        while self._marks.covers(basis.word, basis.revision):
+        while True:
+            # Read before the word is looked at: whatever is raised after that look moves it.
+            seen = self._marks.head
+            if not self._marks.covers(basis.word, basis.revision):
+                return True
             remaining = deadline - time.monotonic()
             if remaining <= 0 or self._closing:
                 return False
-            await asyncio.wait([self._next_move()], timeout=remaining)
-        return True
+            await asyncio.wait([self._next_move(seen)], timeout=remaining)
 
     def close(self) -> None:
         """Lets everybody who waits go, now and from now on."""
@@ -34,11 +37,12 @@ class Hub:
         if self._moved is not None and not self._moved.done():
             self._moved.set_result(None)
 
-    def _next_move(self) -> "asyncio.Future[None]":
+    def _next_move(self, seen: int) -> "asyncio.Future[None]":
+        """Done as soon as the head is not at ``seen``, or at what one who came before saw."""
         if self._moved is None or self._moved.done():
             loop = asyncio.get_running_loop()
             self._moved = loop.create_future()
-            self._looking = loop.create_task(self._look(self._moved, self._marks.head))
+            self._looking = loop.create_task(self._look(self._moved, seen))
         return self._moved
 
     async def _look(self, moved: "asyncio.Future[None]", seen: int) -> None:

@@ -7,7 +7,6 @@ and a unit that fails is undone alone.
 """
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -50,6 +49,20 @@ class _Order(Generic[T]):
     done: "Future[T]"
 
 
+@dataclass(frozen=True)
+class _Outcome:
+    """What came of a unit: what it returned, or the error it raised."""
+
+    result: Any = None
+    error: Exception | None = None
+
+    def tell(self, done: "Future[Any]") -> None:
+        if self.error is not None:
+            done.set_exception(self.error)
+        else:
+            done.set_result(self.result)
+
+
 class _Undone(Exception):  # nothing went wrong: it carries a result out of a unit
     def __init__(self, result: Any) -> None:
         super().__init__()
@@ -71,13 +84,13 @@ class Writer:
     ) -> None:
         self._engine = engine
         self._marks = marks
+        self._turnstile = Turnstile(marks.path)
         # A little longer than the lock is waited for: the reason is then told by who waited.
         self._patience = lock_seconds + 1
         self._on_commit = on_commit
         self._orders: SimpleQueue[_Order[Any] | None] = SimpleQueue()
         self._start = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._pid = 0
 
     def write(self, actor: Actor, unit: Unit[T], note: str = "") -> T:
         """What ``unit`` returns, once all it wrote is on disk.
@@ -111,10 +124,9 @@ class Writer:
 
     def stop(self) -> None:
         """Ends the thread after what was ordered before is written."""
-        if self._thread is not None and self._pid == os.getpid():
+        if self._thread is not None and self._thread.is_alive():
             self._orders.put(None)
             self._thread.join()
-            self._thread = None
         self._engine.dispose()
 
     def _refuse_after_failure(self) -> None:
@@ -122,40 +134,42 @@ class Writer:
             raise StorageFailed()
 
     def _ensure_thread(self) -> None:
-        if self._thread is not None and self._pid == os.getpid():
+        if self._thread is not None and self._thread.is_alive():
             return
         with self._start:
-            if self._thread is None or self._pid != os.getpid():
-                self._pid = os.getpid()
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
                 self._thread.start()
 
     def _run(self) -> None:
-        turnstile = Turnstile(self._marks.path)
         while (order := self._orders.get()) is not None:
-            self._write_batch(turnstile, order)
+            self._write_batch(order)
 
-    def _write_batch(self, turnstile: Turnstile, first: _Order[Any]) -> None:
+    def _write_batch(self, first: _Order[Any]) -> None:
         """Writes ``first`` and all that wait behind it by the time the database's lock is held."""
         began = time.perf_counter()
         batch: list[_Order[Any]] | None = None
-        results: list[tuple[_Order[Any], Any]] = []
         try:
-            with turnstile.turn(), self._engine.connect() as connection:
+            with self._turnstile.turn(), self._engine.connect() as connection:
                 self._refuse_after_failure()
                 head = log.head(connection)
                 batch = self._gather(first)
-                self._run_units(connection, head, batch, results)
+                outcomes = self._run_units(connection, head, batch)
         except Exception as error:  # whatever it is, those who wait must hear of it
             meant = self._judge(error)
             for order in self._gather(first) if batch is None else batch:
-                if not order.done.done():
-                    order.done.set_exception(meant)
-        else:
-            # Measured first: who reads its own write in the metrics finds it there.
-            self._on_commit(Commit(len(batch), time.perf_counter() - began))
-            for order, result in results:
-                order.done.set_result(result)
+                order.done.set_exception(meant)
+            return
+        self._tell_of(Commit(len(batch), time.perf_counter() - began))
+        for order, outcome in zip(batch, outcomes, strict=True):
+            outcome.tell(order.done)
+
+    def _tell_of(self, commit: Commit) -> None:
+        """Tells first who measures: who reads its own write in the metrics finds it there."""
+        try:
+            self._on_commit(commit)
+        except Exception:  # what is written is written, and those who wait must hear of it
+            _logger.exception("a commit could not be measured")
 
     def _gather(self, first: _Order[Any]) -> list[_Order[Any]]:
         """``first`` and what waits behind it, without those whose callers gave up.
@@ -174,29 +188,28 @@ class Writer:
         return batch
 
     def _run_units(
-        self,
-        connection: Connection,
-        head: Head,
-        batch: list[_Order[Any]],
-        results: list[tuple[_Order[Any], Any]],
-    ) -> None:
-        """Runs every unit and commits. Units that failed by themselves are answered at once."""
+        self, connection: Connection, head: Head, batch: list[_Order[Any]]
+    ) -> list["_Outcome"]:
+        """Runs every unit, each in a savepoint, and commits; what came of each, in their order.
+
+        Nobody is told before the commit: even a refusal may rest on what another unit wrote.
+        """
         first = head.revision
+        outcomes: list[_Outcome] = []
         touched: set[tuple[int, str]] = set()
         everything = False
         for order in batch:
             journal = Journal(connection, order.actor, head, now(), order.note)
             connection.exec_driver_sql("SAVEPOINT unit")
             try:
-                result = order.unit(journal)
+                outcomes.append(_Outcome(order.unit(journal)))
             except Exception as error:  # a unit that fails takes nobody with it
                 if isinstance(error, exc.DBAPIError) and storage_error(error) is not None:
                     raise
                 connection.exec_driver_sql("ROLLBACK TO SAVEPOINT unit")
-                order.done.set_exception(error)
+                outcomes.append(_Outcome(error=error))
             else:
                 connection.exec_driver_sql("RELEASE SAVEPOINT unit")
-                results.append((order, result))
                 head = journal.head
                 touched |= {(journal.organisation, name) for name in journal.services}
                 everything |= journal.wrote and not journal.services
@@ -204,6 +217,7 @@ class Writer:
             log.advance(connection, head)
             self._marks.raise_to(head.revision, touched, everything)
         self._commit(connection)
+        return outcomes
 
     def _commit(self, connection: Connection) -> None:
         try:

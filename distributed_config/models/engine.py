@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, exc
+from sqlalchemy import URL, Engine, create_engine, event, exc
 from sqlalchemy.pool import QueuePool
 
 from distributed_config.errors import (
@@ -59,6 +59,11 @@ def reading_engine_options(lock_seconds: int, connections: int) -> dict[str, Any
     }
 
 
+def url_of(path: Path) -> URL:
+    """SQLAlchemy's address of the file at ``path``."""
+    return URL.create("sqlite", database=str(path))
+
+
 def writing_engine(path: Path, lock_seconds: int) -> Engine:
     """An engine whose every transaction takes the write lock first (BEGIN IMMEDIATE).
 
@@ -66,7 +71,7 @@ def writing_engine(path: Path, lock_seconds: int) -> Engine:
     wrote in between, however long it is willing to wait.
     """
     engine = create_engine(
-        f"sqlite:///{path}",
+        url_of(path),
         module=sqlite,
         poolclass=QueuePool,
         hide_parameters=True,

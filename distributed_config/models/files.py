@@ -27,6 +27,8 @@ def copy_database(source: Path, target: Path, progress: Progress) -> None:
     """
     if not source.exists():
         raise CannotStart(f"There is no database at {source}.")
+    if target.exists() and target.samefile(source):
+        raise CannotStart(f"{target} is the database itself; choose another file.")
     partial = target.with_name(f"{target.name}.partial")
     partial.unlink(missing_ok=True)
     try:
@@ -50,13 +52,18 @@ def copy_database(source: Path, target: Path, progress: Progress) -> None:
         partial.unlink(missing_ok=True)
 
 
+def staged_path(database: Path) -> Path:
+    """Where a restore has its copy until the very end."""
+    return database.with_name(f"{database.name}.restoring")
+
+
 def replace_database(copy: Path, database: Path, progress: Progress) -> Path | None:
     """Puts a copy of ``copy`` in place of ``database``, with a new epoch.
 
     What was there is kept under another name, which is returned; None if nothing was there.
     Nobody may have the database open.
     """
-    staged = database.with_name(f"{database.name}.restoring")
+    staged = staged_path(database)
     copy_database(copy, staged, progress)
     with raw_connection(staged) as connection:
         # Entity tags and cursors from before must not match what is there now.
@@ -64,12 +71,17 @@ def replace_database(copy: Path, database: Path, progress: Progress) -> Path | N
     _flush(staged)
     kept = None
     if database.exists():
-        kept = Path(f"{database}.before-restore-{time.strftime('%Y%m%d-%H%M%S')}")
-        for suffix in ("-wal", "-shm"):
-            # They belong to the old file: its newest commits may be in its log only.
+        kept = Path(f"{database}.before-restore-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+        with suppress(sqlite.DatabaseError), raw_connection(database) as connection:
+            # Into one file, so that nothing is missing whenever this is cut short; a damaged one
+            # is kept as it is.
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        for suffix in ("-wal", "-shm", "-journal"):
+            # They belong to the old file, and would be played into the new one.
             with suppress(FileNotFoundError):
                 Path(f"{database}{suffix}").rename(f"{kept}{suffix}")
         database.rename(kept)
+        _flush(database.parent)
     staged.rename(database)
     _flush(database.parent)
     return kept

@@ -12,9 +12,13 @@ from distributed_config.wire import Document
 
 @dataclass(frozen=True)
 class Step:
-    """What happens to one service. ``pointer`` says where in the request it stands."""
+    """What happens to one service.
+
+    ``pointer`` says where in the request it stands, and ``part`` where in it the action does.
+    """
 
     pointer: str
+    part: str
     service: str
     act: Callable[[Journal], Written]
 
@@ -34,7 +38,7 @@ def publish(journal: Journal, steps: Sequence[Step]) -> list[Written]:
             written.append(step.act(journal))
         except DistconfError as error:
             failures.append(error)
-            problems += _placed(step.pointer, error)
+            problems += _placed(step, error)
     if failures:
         failures[0].problems = tuple(problems)
         raise failures[0]
@@ -60,10 +64,17 @@ def import_all(journal: Journal, documents: Sequence[tuple[str, Document]]) -> I
     )
 
 
-def _placed(pointer: str, error: DistconfError) -> list[Problem]:
+def _placed(step: Step, error: DistconfError) -> list[Problem]:
+    """The problems of a step that failed, by where in the request they come from."""
     if not error.problems:
-        return [Problem(pointer, error.detail, error.code)]
-    return [replace(each, pointer=pointer + each.pointer) for each in error.problems]
+        return [Problem(step.pointer, error.detail, error.code)]
+    action = f"{step.pointer}/{step.part}"
+    return [
+        replace(each, pointer=action + each.pointer)
+        if each.rule == "json-patch"
+        else replace(each, pointer=action, message=f"In the result, {each.pointer}: {each.message}")
+        for each in error.problems
+    ]
 
 
 def _refuse_repeated(steps: Sequence[Step]) -> None:

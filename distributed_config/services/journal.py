@@ -89,6 +89,7 @@ class Journal:
         self.revision = head.revision + 1
         # The journal's times never run backwards, whatever the clock does: as_of= relies on it.
         self.now = max(now, head.changed_at)
+        self._before = head
         self.note = note
         self.services: set[str] = set()
         self._position = 0
@@ -107,7 +108,7 @@ class Journal:
         """The journal's head after this unit."""
         if self.wrote:
             return Head(self.epoch, self.revision, self.now)
-        return Head(self.epoch, self.revision - 1, self.now)
+        return self._before
 
     def record(
         self,

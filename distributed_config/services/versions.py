@@ -19,6 +19,7 @@ from sqlalchemy import (
 from distributed_config.errors import (
     DocumentDamaged,
     NoCurrentVersion,
+    NotRepresentable,
     PreconditionFailed,
     ServiceExists,
     ServiceNotFound,
@@ -36,6 +37,7 @@ from distributed_config.wire import (
     DocumentLimits,
     digest_of,
     document_of,
+    no_version_etag,
     parse_stored,
     version_etag,
 )
@@ -81,7 +83,7 @@ class Written:
 
 
 Expect = Callable[[str | None], bool]
-"""Whether a write may go on, given the entity tag of the current version (None: there is none)."""
+"""Whether a write may go on, given the service's entity tag; None: there is no such service."""
 
 
 def anything(_etag: str | None) -> bool:
@@ -244,9 +246,20 @@ def stored(connection: Connection, organisation: int, name: str, number: int) ->
     return _stored(connection, require(connection, organisation, name), name, number)
 
 
-def existing(connection: Connection, organisation: int, name: str) -> list[Version]:
-    """Every version that still exists, ascending, with its document."""
+def existing(
+    connection: Connection, organisation: int, name: str, most_bytes: int
+) -> list[Version]:
+    """Every version that still exists, ascending, with its document.
+
+    Raises NotRepresentable if together they have more than ``most_bytes``.
+    """
     service_id = require(connection, organisation, name)
+    size = connection.execute(_SIZE, {"series": service_id}).scalar_one() or 0
+    if size > most_bytes:
+        raise NotRepresentable(
+            f"All versions of {name!r} have {size} bytes, and one answer has at most {most_bytes} "
+            "(DISTCONF_ANSWER_BYTES). Ask for version=current, or page through /api/v1/versions."
+        )
     rows = connection.execute(_EXISTING, {"series": service_id})
     return [_version(name, row) for row in rows]
 
@@ -339,6 +352,7 @@ _CURRENT_KEY = (
     .limit(1)
 )
 _STORED = select(*_WHOLE).where(_ONE)
+_SIZE = select(func.sum(VersionRow.size)).where(_SERIES, VersionRow.deleted_revision.is_(None))
 _EXISTING = (
     select(*_WHOLE)
     .where(_SERIES, VersionRow.deleted_revision.is_(None))
@@ -440,7 +454,10 @@ def _check_expected(journal: Journal, service_id: int, name: str, expect: Expect
     if expect is anything:
         return
     key = _current_key(journal.connection, service_id)
-    etag = None if key is None else version_etag(journal.epoch, key.number, key.digest)
+    if key is None:
+        etag = no_version_etag(journal.epoch)
+    else:
+        etag = version_etag(journal.epoch, key.number, key.digest)
     if not expect(etag):
         raise PreconditionFailed(name, etag)
 

@@ -59,7 +59,8 @@ def _steps(changes: list[dict[str, Any]]) -> list[Step]:
     for i, change in enumerate(changes):
         pointer = f"/changes/{i}"
         try:
-            steps.append(Step(pointer, change["service"], _act(change)))
+            [part] = [action for action in schemas.ChangesetStep.ACTIONS if action in change]
+            steps.append(Step(pointer, part, change["service"], _act(change)))
         except InvalidDocument as error:
             prefix = f"{pointer}/document"
             problems += [replace(each, pointer=prefix + each.pointer) for each in error.problems]

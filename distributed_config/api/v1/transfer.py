@@ -6,12 +6,13 @@ from flask import Blueprint
 
 from distributed_config import wire
 from distributed_config.api import schemas
-from distributed_config.edge import auth
+from distributed_config.edge import auth, database
 from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.doors import door
 from distributed_config.edge.publishing import publish
 from distributed_config.edge.responses import Answer, json_answer
+from distributed_config.errors import Invalid, NotRepresentable, Problem
 from distributed_config.services import changesets, transfer
 from distributed_config.services import journal as log
 from distributed_config.services.journal import Journal
@@ -33,8 +34,19 @@ def export(query: dict[str, Any]) -> Answer:
     connection = reading()
     head = log.head(connection)
     format_ = asked.wanted_format(query["format"])
+    most = database.of().settings.answer_bytes
     found = transfer.export(connection, auth.actor().organisation, query["prefix"])
-    text = format_.write({name: wire.parse_stored(document.text) for name, document in found})
+    values: dict[str, Any] = {}
+    size = 0
+    for name, document in found:
+        size += len(document.text)
+        if size > most:
+            raise NotRepresentable(
+                f"It would have more than {most} bytes (DISTCONF_ANSWER_BYTES). "
+                "Ask for a part with prefix=, or use `distconf export`."
+            )
+        values[name] = wire.parse_stored(document.text)
+    text = asked.written(format_, values, size)
     headers = {"Config-Revision": str(head.revision), "Cache-Control": "private, no-cache"}
     return Answer(text.encode(), media_type=format_.media_type, headers=headers)
 
@@ -52,7 +64,15 @@ def export(query: dict[str, Any]) -> Answer:
 )
 def import_all(query: dict[str, Any]) -> Answer:
     """Import an object `{service: document}`: creates or updates each, all or nothing."""
-    documents = transfer.documents_of(asked.body_value(), asked.limits())
+    value = asked.body_value()
+    most = database.of().settings.import_services
+    if isinstance(value, dict) and len(value) > most:
+        message = (
+            f"At most {most} services are imported at once (DISTCONF_IMPORT_SERVICES). "
+            "Send them in parts, or use `distconf import`."
+        )
+        raise Invalid.of([Problem("", message, "limit")])
+    documents = transfer.documents_of(value, asked.limits())
 
     def unit(journal: Journal) -> Answer:
         done = changesets.import_all(journal, documents)
