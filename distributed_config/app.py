@@ -5,6 +5,7 @@ from flask import Flask, request
 from distributed_config.api import config, docs, health, v1
 from distributed_config.edge import auth, database, errors, observe
 from distributed_config.edge.holding import Holding
+from distributed_config.edge.responses import PlainResponse
 from distributed_config.live import exchange
 from distributed_config.live.exchange import Exchange
 from distributed_config.settings import Settings, load
@@ -17,6 +18,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or load()
     app = Flask("distributed_config", static_folder=None)
+    app.response_class = PlainResponse
     # A path is itself or nothing; nobody is sent elsewhere.
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = False

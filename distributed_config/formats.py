@@ -34,7 +34,7 @@ from ruamel.yaml.tokens import (
 )
 
 from distributed_config.errors import InvalidDocument, NotRepresentable, Problem, TooLarge
-from distributed_config.wire import decode, escape_pointer, parse_json
+from distributed_config.wire import Place, decode, escape_pointer, inside, parse_json, pointer_to
 
 _YAML_DEPTH = 64
 
@@ -207,9 +207,16 @@ def _write_yaml(value: Mapping[str, Any]) -> str:
 # --- TOML
 
 
+# The time to read a dotted key grows with the square of its parts.
+_TOO_DOTTED = re.compile(r"(?:^|[\[{,])\s*(?:[^\s.=\[\]{},]+\s*\.\s*){64}", re.MULTILINE)
+
+
 def _read_toml(data: bytes) -> Any:
+    text = decode(data)
+    if _TOO_DOTTED.search(text):
+        raise InvalidDocument.of([Problem("", "A key has more than 64 parts.", "depth")])
     try:
-        return tomllib.loads(decode(data))
+        return tomllib.loads(text)
     except RecursionError:
         raise InvalidDocument.of([Problem("", "It is nested far too deep.", "depth")]) from None
     except ValueError as error:
@@ -217,19 +224,22 @@ def _read_toml(data: bytes) -> Any:
 
 
 def _write_toml(value: Mapping[str, Any]) -> str:
-    problems = list(_not_in_toml("", value))
+    problems = list(_not_in_toml(value))
     if problems:
         raise _not_representable(problems)
     return tomli_w.dumps(value)
 
 
-def _not_in_toml(pointer: str, value: Any) -> Iterator[Problem]:
-    if value is None:
-        yield Problem(pointer, "TOML has no null.", "null")
-    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        yield Problem(pointer, "TOML has no whole number of more than 64 bits.", "number")
-    for child, below in _children(pointer, value):
-        yield from _not_in_toml(child, below)
+def _not_in_toml(value: Mapping[str, Any]) -> Iterator[Problem]:
+    waiting: list[tuple[Place, Any]] = [(None, value)]
+    while waiting:
+        place, here = waiting.pop()
+        if here is None:
+            yield Problem(pointer_to(place), "TOML has no null.", "null")
+        elif isinstance(here, int) and not -(2**63) <= here < 2**63:
+            message = "TOML has no whole number of more than 64 bits."
+            yield Problem(pointer_to(place), message, "number")
+        waiting.extend(reversed(inside(place, here)))
 
 
 # --- env
@@ -266,17 +276,25 @@ def _quoted(text: str) -> str:
 
 # --- properties
 
+# Nested keys repeat what they are nested in, so the text can be much longer than the document.
+_MOST_PROPERTIES = 16 << 20
+
 
 def _write_properties(value: Mapping[str, Any]) -> str:
     """Java's properties: nested keys joined by a dot, array elements as ``key[0]``."""
     lines: dict[str, str] = {}
     problems = []
-    for pointer, key, each in _flattened("", "", value):
+    length = 0
+    for place, key, each in _flattened(None, "", value):
+        length += len(key)
+        if length > _MOST_PROPERTIES:
+            raise NotRepresentable("Its keys would be far too long. Ask for format=json.")
         if each is None or (isinstance(each, dict | list) and not each):
             empty = "null" if each is None else "empty objects and arrays"
-            problems.append(Problem(pointer, f"properties has no {empty}.", "null"))
+            problems.append(Problem(pointer_to(place), f"properties has no {empty}.", "null"))
         elif key in lines:
-            problems.append(Problem(pointer, f"Two values would both be called {key}.", "clash"))
+            message = f"Two values would both be called {key[:80]}."
+            problems.append(Problem(pointer_to(place), message, "clash"))
         lines[key] = _plain_text(each)
     if problems:
         raise _not_representable(problems)
@@ -286,16 +304,17 @@ def _write_properties(value: Mapping[str, Any]) -> str:
     )
 
 
-def _flattened(pointer: str, key: str, value: Any) -> Iterator[tuple[str, str, Any]]:
-    if isinstance(value, Mapping) and (value or not key):
-        for name, each in value.items():
-            below = f"{key}.{name}" if key else name
-            yield from _flattened(f"{pointer}/{escape_pointer(name)}", below, each)
-    elif isinstance(value, list) and value:
-        for i, each in enumerate(value):
-            yield from _flattened(f"{pointer}/{i}", f"{key}[{i}]", each)
-    else:
-        yield pointer, key, value
+def _flattened(place: Place, key: str, value: Any) -> Iterator[tuple[Place, str, Any]]:
+    """Every value that holds no others, with its place and its key."""
+    if not value or not isinstance(value, Mapping | list):
+        if key or place is not None:
+            yield place, key, value
+        return
+    for inner, each in inside(place, value):
+        assert inner is not None  # what is inside something has a key there
+        name = inner[1]
+        below = f"{key}[{name}]" if isinstance(name, int) else f"{key}.{name}" if key else name
+        yield from _flattened(inner, below, each)
 
 
 def _escaped_property(text: str, in_key: bool = False) -> str:
@@ -316,15 +335,6 @@ def _escaped_property(text: str, in_key: bool = False) -> str:
 
 
 # --- shared
-
-
-def _children(pointer: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, below in value.items():
-            yield f"{pointer}/{escape_pointer(key)}", below
-    elif isinstance(value, list):
-        for i, below in enumerate(value):
-            yield f"{pointer}/{i}", below
 
 
 def _plain_text(value: Any) -> str:

@@ -12,7 +12,7 @@ import re
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
@@ -29,9 +29,10 @@ _TOO_LARGE = 10**INTEGER_DIGITS
 
 # Documents lie some levels deep in the bodies that hold several; see DISTCONF_DOCUMENT_DEPTH.
 _BODY_DEPTH = 256
+_POINTER_LENGTH = 2_000
 
 _SEGMENT = re.compile(r"\w[\w.\-]*")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,41 @@ def check_note(note: str, longest: int) -> str:
         message = "A note holds text, without control characters."
         raise Invalid.of([Problem("", message, "note", "note")])
     return note
+
+
+# --- places in a document
+
+
+Place = tuple["Place", str | int] | None
+"""Where a value stands: the place of what it is in, and its key there; None is the whole.
+
+A pointer is written only where there is something to tell: a document of one long key and many
+values would need gigabytes for all of them.
+"""
+
+
+def inside(place: Place, value: Any) -> list[tuple[Place, Any]]:
+    """What is in an object or an array, each with its place; nothing is in anything else."""
+    if isinstance(value, Mapping):
+        return [((place, str(key)), child) for key, child in value.items()]
+    if isinstance(value, list):
+        return [((place, i), child) for i, child in enumerate(value)]
+    return []
+
+
+def pointer_to(place: Place) -> str:
+    """The JSON pointer of ``place``; cut where it is absurdly long."""
+    tokens: list[str] = []
+    while place is not None:
+        place, key = place
+        tokens.append(escape_pointer(str(key)))
+    pointer = "".join(f"/{token}" for token in reversed(tokens))
+    return pointer if len(pointer) <= _POINTER_LENGTH else pointer[:_POINTER_LENGTH] + "…"
+
+
+def escape_pointer(token: str) -> str:
+    """One reference token of a JSON pointer (RFC 6901)."""
+    return token.replace("~", "~0").replace("/", "~1")
 
 
 # --- documents
@@ -222,56 +258,53 @@ def _faults(value: Any, limits: DocumentLimits) -> Iterator[Problem]:
         yield Problem("", f"A configuration is a JSON object, and this is {kind}.", "type")
         return
     keys = 0
-    waiting: list[tuple[str, Any, int]] = [("", value, 1)]
+    waiting: list[tuple[Place, Any, int]] = [(None, value, 1)]
     while waiting:
-        pointer, here, depth = waiting.pop()
-        yield from _faults_of_scalar(pointer, here)
+        place, here, depth = waiting.pop()
+        yield from _faults_of_scalar(place, here)
         if not isinstance(here, dict | list):
             continue
         if depth > limits.depth:
-            yield Problem(pointer, f"It is nested deeper than {limits.depth}.", "depth")
+            yield Problem(pointer_to(place), f"It is nested deeper than {limits.depth}.", "depth")
             continue
-        if isinstance(here, _Repeated):
-            for name in here.names:
-                child = f"{pointer}/{escape_pointer(name)}"
-                yield Problem(child, "The key is given more than once.", "duplicate")
         if isinstance(here, dict):
             keys += len(here)
             if keys > limits.keys:
-                yield Problem(pointer, f"The document has more than {limits.keys} keys.", "keys")
+                message = f"The document has more than {limits.keys} keys."
+                yield Problem(pointer_to(place), message, "keys")
                 return
-            yield from _faults_of_keys(pointer, here)
-            children = [
-                (f"{pointer}/{escape_pointer(str(key))}", child, depth + 1)
-                for key, child in here.items()
-            ]
-        else:
-            children = [(f"{pointer}/{i}", child, depth + 1) for i, child in enumerate(here)]
-        waiting.extend(reversed(children))
+            yield from _faults_of_keys(place, here)
+        waiting.extend((inner, child, depth + 1) for inner, child in reversed(inside(place, here)))
 
 
-def _faults_of_keys(pointer: str, here: dict[Any, Any]) -> Iterator[Problem]:
+def _faults_of_keys(place: Place, here: dict[Any, Any]) -> Iterator[Problem]:
+    for name in repeated_keys(here):
+        yield Problem(pointer_to((place, name)), "The key is given more than once.", "duplicate")
     for key in here:
         if not isinstance(key, str):
-            yield Problem(pointer, f"The key {key!r} is not text; put it in quotes.", "key")
+            message = f"The key {_short(repr(key))} is not text; put it in quotes."
+            yield Problem(pointer_to(place), message, "key")
         elif not _encodable(key):
-            yield Problem(pointer, "A key holds half of a surrogate pair.", "encoding")
+            yield Problem(pointer_to(place), "A key holds half of a surrogate pair.", "encoding")
 
 
-def _faults_of_scalar(pointer: str, here: Any) -> Iterator[Problem]:
+def _faults_of_scalar(place: Place, here: Any) -> Iterator[Problem]:
+    fault: tuple[str, str] | None = None
     if isinstance(here, str):
         if not _encodable(here):
-            yield Problem(pointer, "It holds half of a surrogate pair.", "encoding")
+            fault = "It holds half of a surrogate pair.", "encoding"
     elif isinstance(here, _Unreadable):
-        yield Problem(pointer, f"{_short(here.text)} is not a number that JSON can hold.", "number")
+        fault = f"{_short(here.text)} is not a number that JSON can hold.", "number"
     elif isinstance(here, float):
         if not math.isfinite(here):
-            yield Problem(pointer, f"{here} is not a number that JSON can hold.", "number")
+            fault = f"{here} is not a number that JSON can hold.", "number"
     elif isinstance(here, int):
         if abs(here) >= _TOO_LARGE:
-            yield Problem(pointer, f"It has more than {INTEGER_DIGITS} digits.", "number")
+            fault = f"It has more than {INTEGER_DIGITS} digits.", "number"
     elif here is not None and not isinstance(here, dict | list):
-        yield Problem(pointer, f"{_kind(here)} has no place in JSON; write it as text.", "type")
+        fault = f"{_kind(here)} has no place in JSON; write it as text.", "type"
+    if fault is not None:
+        yield Problem(pointer_to(place), *fault)
 
 
 def _encodable(text: str) -> bool:
@@ -293,11 +326,6 @@ def _kind(value: Any) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
-
-
-def escape_pointer(token: str) -> str:
-    """One reference token of a JSON pointer (RFC 6901)."""
-    return token.replace("~", "~0").replace("/", "~1")
 
 
 # --- entity tags and cursors

@@ -26,7 +26,11 @@ def alive() -> Answer:
     refusals=(503, 507),
 )
 def ready() -> Answer:
-    """Whether this server can do all its work: a small write goes all the way to the disk."""
+    """Whether this server can do all its work: a small write goes all the way to the disk.
+
+    And there is room for a large one; SQLite can put a small one where old ones were.
+    """
+    database.of().refuse_without_space()
     revision = database.of().writer.write(auth.actor(), log.touch)
     metrics.REVISION.set(revision)
     return json_answer({"status": "ready", "revision": revision}, Cache_Control="no-store")

@@ -1,5 +1,6 @@
 """The database as the Flask rooms have it: a connection that reads, and the writer."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from flask import Flask, current_app, g
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, Engine
 
+from distributed_config.errors import StorageFull
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.live.writer import Commit, Writer
 from distributed_config.models import Base
@@ -24,6 +26,11 @@ class Database:
     writer: Writer
     settings: Settings
     readers: Engine
+
+    def refuse_without_space(self) -> None:
+        """Raises StorageFull if the largest request could not be stored."""
+        if shutil.disk_usage(self.settings.database_path.parent).free < self.settings.body_bytes:
+            raise StorageFull()
 
     def close(self) -> None:
         """Closes every connection; SQLite then leaves one file, without a log beside it."""

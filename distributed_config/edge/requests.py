@@ -74,7 +74,8 @@ def body_value() -> Any:
     told the type, and a page of another site can send forms without asking.
     """
     body = body_bytes()
-    format_ = formats.by_media_type(request.mimetype)
+    is_patch = request.mimetype in {MERGE_PATCH, JSON_PATCH}
+    format_ = None if is_patch else formats.by_media_type(request.mimetype)
     if format_ is None or format_.read is None:
         given = (
             f"{request.mimetype!r} is not" if request.mimetype else "None is given, and that is not"

@@ -29,6 +29,12 @@ def http_date(microseconds: int) -> str:
     return formatdate(microseconds / 1_000_000, usegmt=True)
 
 
+class PlainResponse(Response):
+    """What Flask answers by itself, as to OPTIONS; never a page."""
+
+    default_mimetype = "application/json"
+
+
 def to_response(answer: Answer) -> Response:
     """``answer`` as Flask sends it."""
     response = Response(answer.body, answer.status)
