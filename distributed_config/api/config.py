@@ -43,7 +43,7 @@ _DOCUMENT_TYPES = ("application/json", "application/yaml", "application/toml")
     **_READ,
     query=schemas.ConfigReadQuery,
     answers={200: "document", 304: ""},
-    refusals=(404, 406, 410, 422, 503),
+    refusals=(404, 406, 410, 422),
     headers=("If-None-Match", "Prefer"),
 )
 def read(query: dict[str, Any]) -> Answer:
@@ -79,7 +79,7 @@ def read(query: dict[str, Any]) -> Answer:
     query=schemas.WriteQuery,
     body_types=_DOCUMENT_TYPES,
     answers={200: schemas.CreatedAnswer},
-    refusals=(408, 412, 413, 415, 422, 503, 507),
+    refusals=(412, 422, 507),
     headers=("Idempotency-Key", "Config-Note"),
 )
 def create(query: dict[str, Any]) -> Answer:
@@ -114,7 +114,7 @@ def create(query: dict[str, Any]) -> Answer:
     query=schemas.WriteQuery,
     body_types=_DOCUMENT_TYPES,
     answers={200: schemas.WrittenAnswer},
-    refusals=(408, 412, 413, 415, 422, 503, 507),
+    refusals=(412, 422, 507),
     headers=("If-Match", "If-None-Match", "Idempotency-Key", "Config-Note"),
 )
 def put(query: dict[str, Any]) -> Answer:
@@ -137,7 +137,7 @@ def put(query: dict[str, Any]) -> Answer:
     query=schemas.PatchQuery,
     body_types=(*_DOCUMENT_TYPES, asked.MERGE_PATCH, asked.JSON_PATCH),
     answers={200: schemas.WrittenAnswer},
-    refusals=(404, 408, 410, 412, 413, 415, 422, 503, 507),
+    refusals=(404, 410, 412, 422, 507),
     headers=("If-Match", "Idempotency-Key", "Config-Note"),
 )
 def patch(query: dict[str, Any]) -> Answer:
@@ -187,7 +187,7 @@ def patch(query: dict[str, Any]) -> Answer:
     **_WRITE,
     query=schemas.DeleteQuery,
     answers={200: schemas.WrittenAnswer},
-    refusals=(404, 409, 410, 412, 422, 503, 507),
+    refusals=(404, 409, 410, 412, 422, 507),
     headers=("If-Match", "Idempotency-Key", "Config-Note"),
 )
 def delete(query: dict[str, Any]) -> Answer:

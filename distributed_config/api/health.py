@@ -23,7 +23,7 @@ def alive() -> Answer:
     "/readyz",
     permission=auth.ANYBODY,
     answers={200: "application/json"},
-    refusals=(503, 507),
+    refusals=(507,),
 )
 def ready() -> Answer:
     """Whether this server can do all its work: a small write goes all the way to the disk.

@@ -20,6 +20,10 @@ _DOCUMENT = {
 _OPERATIONS = {"type": "array", "items": {"type": "object"}, "description": "RFC 6902."}
 _MEDIA_TYPES = ("application/json", "application/yaml", "application/toml")
 
+# Any request can be refused for where it came from, for a body that is late or too large, and when
+# too many wait.
+_ANYWHERE = {403, 408, 413, 503}
+
 _HEADERS: dict[str, dict[str, Any]] = {
     "If-Match": {"description": "Go on only if this entity tag is still current."},
     "If-None-Match": {"description": "The entity tag that is known already."},
@@ -64,8 +68,8 @@ def _operation(endpoint: str, described: Door) -> dict[str, Any]:
     }
     if described.description:
         operation["description"] = described.description
-    # Any request can be refused for where it came from, and when too many wait.
-    for status in sorted({*described.refusals, 403, 503}):
+    writing = set() if described.method == "GET" else {415}
+    for status in sorted(_ANYWHERE | writing | {*described.refusals}):
         operation["responses"][str(status)] = {
             "description": "See `code` and `detail`.",
             "content": {
@@ -107,8 +111,7 @@ def _answer(kind: Any) -> dict[str, Any]:
     if kind == "":
         return {"description": "Nothing new."}
     if kind == "document":
-        text = {media_type: {"schema": {"type": "string"}} for media_type in _MEDIA_TYPES[1:]}
-        content: dict[str, Any] = {"application/json": {"schema": _DOCUMENT}, **text}
+        content: dict[str, Any] = {media_type: {"schema": _DOCUMENT} for media_type in _MEDIA_TYPES}
         for other in ("text/x-env", "text/x-java-properties"):
             content[other] = {"schema": {"type": "string"}}
         return {"description": "The configuration.", "content": content}

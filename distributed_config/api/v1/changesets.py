@@ -31,7 +31,7 @@ blueprint = Blueprint("changesets", __name__)
     query=schemas.PublishQuery,
     body=schemas.ChangesetBody,
     answers={200: schemas.PublishedAnswer},
-    refusals=(404, 408, 410, 412, 413, 415, 422, 503, 507),
+    refusals=(404, 410, 412, 422, 507),
     headers=("Idempotency-Key", "Config-Note"),
 )
 def publish_changeset(query: dict[str, Any], body: dict[str, Any]) -> Answer:

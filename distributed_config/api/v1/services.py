@@ -74,7 +74,7 @@ def show_service(query: dict[str, Any]) -> Answer:
     query=schemas.WriteQuery,
     body=schemas.TagsBody,
     answers={200: schemas.ServiceAnswer},
-    refusals=(404, 408, 413, 415, 422, 503, 507),
+    refusals=(404, 422, 507),
     headers=("Idempotency-Key", "Config-Note"),
 )
 def tag_service(query: dict[str, Any], body: dict[str, Any]) -> Answer:

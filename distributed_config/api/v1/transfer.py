@@ -59,7 +59,7 @@ def export(query: dict[str, Any]) -> Answer:
     query=schemas.ImportQuery,
     body_types=("application/json", "application/yaml", "application/toml"),
     answers={200: schemas.ImportedAnswer},
-    refusals=(408, 413, 415, 422, 503, 507),
+    refusals=(422, 507),
     headers=("Idempotency-Key", "Config-Note"),
 )
 def import_all(query: dict[str, Any]) -> Answer:

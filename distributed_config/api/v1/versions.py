@@ -84,7 +84,7 @@ def diff(query: dict[str, Any]) -> Answer:
     permission="config:write",
     query=schemas.RollbackQuery,
     answers={200: schemas.WrittenAnswer},
-    refusals=(404, 410, 412, 422, 503, 507),
+    refusals=(404, 410, 412, 422, 507),
     headers=("If-Match", "Idempotency-Key", "Config-Note"),
 )
 def roll_back(query: dict[str, Any]) -> Answer:
