@@ -21,7 +21,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.response_class = PlainResponse
     # A path is itself or nothing; nobody is sent elsewhere.
     app.url_map.merge_slashes = False
-    app.url_map.strict_slashes = False
     observe.init_observation(app, settings)
     auth.guard(app, settings)
     errors.init_errors(app)

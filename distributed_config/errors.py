@@ -41,6 +41,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+_MOST_PROBLEMS = 100
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -72,12 +74,12 @@ class Invalid(DistconfError):
 
     @classmethod
     def of(cls, problems: Sequence[Problem]) -> Self:
-        """One error that speaks for all ``problems`` (at least one)."""
+        """One error that speaks for all ``problems`` (at least one); it tells the first 100."""
         first = problems[0]
         where = first.parameter or first.pointer
         where = f"{where}: " if where else ""
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        return cls(f"{where}{first.message}{more}", problems)
+        return cls(f"{where}{first.message}{more}", problems[:_MOST_PROBLEMS])
 
 
 class InvalidDocument(Invalid):

@@ -96,6 +96,8 @@ control_socket_disable = True
 
 def post_worker_init(worker: Any) -> None:
     """Ends a worker as soon as its work is done; gunicorn would wait for idle connections too."""
+    if not hasattr(worker, "loop"):
+        return  # another kind of worker, which serves `app` and ends in its own way
     ending: list[asyncio.Task[None]] = []
 
     def end() -> None:

@@ -21,7 +21,6 @@ from distributed_config.errors import EpochChanged, Invalid, InvalidDocument, Pr
 
 Key = TypeVar("Key", str, int)
 
-MOST_PROBLEMS = 100
 NAME_LENGTH = 200
 # The longest integer that is kept exactly. CPython refuses to print one of over 4,300 digits.
 INTEGER_DIGITS = 1_000
@@ -203,7 +202,7 @@ def decode(data: bytes) -> str:
 
 
 def _invalid_document(problems: list[Problem]) -> InvalidDocument:
-    return InvalidDocument.of(problems[:MOST_PROBLEMS])
+    return InvalidDocument.of(problems)
 
 
 class _Unreadable:
@@ -246,7 +245,7 @@ def _float(text: str) -> Any:
 def refuse_ambiguous(value: Any) -> None:
     """Raises InvalidDocument if ``value``, from ``parse_json``, can be understood in two ways."""
     limits = DocumentLimits(depth=_BODY_DEPTH, keys=sys.maxsize)
-    problems = list(_faults(value, limits))
+    problems = list(_faults_inside(value, limits))
     if problems:
         raise _invalid_document(problems)
 
@@ -257,6 +256,10 @@ def _faults(value: Any, limits: DocumentLimits) -> Iterator[Problem]:
         kind = _kind(value)
         yield Problem("", f"A configuration is a JSON object, and this is {kind}.", "type")
         return
+    yield from _faults_inside(value, limits)
+
+
+def _faults_inside(value: Any, limits: DocumentLimits) -> Iterator[Problem]:
     keys = 0
     waiting: list[tuple[Place, Any, int]] = [(None, value, 1)]
     while waiting:

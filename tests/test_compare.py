@@ -12,8 +12,10 @@ from distributed_config.services.compare import compare
 scalars = st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from([0.0, 1.0, "", "a/b~"])
 values = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.sampled_from(["", "a", "b", "c/d", "~"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["", "a", "b", "c/d", "~"]), inner, max_size=4)
+    ),
 )
 documents = st.dictionaries(st.sampled_from(["a", "b", "c", "/~"]), values, max_size=4)
 

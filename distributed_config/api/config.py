@@ -300,6 +300,8 @@ def _document(name: str) -> Document:
 
 def _object_of_merge_patch() -> dict[str, Any]:
     value = formats.read(formats.FORMATS["json"], asked.body_bytes())
+    if not isinstance(value, dict):
+        raise InvalidDocument.of([Problem("", "A merge patch is a JSON object here.", "type")])
     wire.refuse_ambiguous(value)
     changes: dict[str, Any] = value
     return changes
@@ -309,7 +311,7 @@ def _operations() -> list[Any]:
     value = formats.read(formats.FORMATS["json"], asked.body_bytes())
     if not isinstance(value, list):
         raise InvalidDocument.of([Problem("", "A JSON Patch is an array of operations.", "type")])
-    wire.refuse_ambiguous({"operations": value})
+    wire.refuse_ambiguous(value)
     return value
 
 

@@ -63,9 +63,9 @@ def note() -> fields.String:
 
 
 def repeatable(inner: fields.Field[Any], description: str) -> fields.List[Any]:
-    return fields.List(
-        inner, load_default=list, metadata={"repeatable": True, "description": description}
-    )
+    most = validate.Length(max=50, error="It is given at most 50 times.")
+    about = {"repeatable": True, "description": description}
+    return fields.List(inner, load_default=list, validate=most, metadata=about)
 
 
 # --- queries

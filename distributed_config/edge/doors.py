@@ -39,6 +39,8 @@ class Door:
 
 View = Callable[..., Answer]
 
+_MOST_ELEMENTS = 10_000
+
 
 def door(blueprint: Blueprint, method: str, path: str, **described: Any) -> Callable[[View], View]:
     """Registers a view under ``method`` and ``path``; the rest is as ``Door`` has it.
@@ -113,10 +115,23 @@ def _query_problems(error: ValidationError, known: str) -> list[Problem]:
 def _load_body(schema: Schema) -> Any:
     value = asked.body_value()
     wire.refuse_ambiguous(value)
+    _refuse_long_lists(value)
     try:
         return schema.load(value)
     except ValidationError as error:
         raise InvalidDocument.of(list(_body_problems("", _messages(error)))) from None
+
+
+def _refuse_long_lists(value: Any) -> None:
+    """Before each element is looked at: that alone would take long for a list of very many."""
+    fields = value.items() if isinstance(value, dict) else ()
+    problems = [
+        Problem(f"/{escape_pointer(name)}", f"It has more than {_MOST_ELEMENTS} elements.", "limit")
+        for name, each in fields
+        if isinstance(each, list) and len(each) > _MOST_ELEMENTS
+    ]
+    if problems:
+        raise InvalidDocument.of(problems)
 
 
 def _body_problems(pointer: str, messages: Any) -> list[Problem]:

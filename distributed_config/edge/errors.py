@@ -66,8 +66,9 @@ def problem_answer(error: DistconfError) -> Answer:
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.retry_after)
-    text = json.dumps(body, ensure_ascii=False)
-    return Answer(text.encode(), status, "application/problem+json", headers)
+    # Half a surrogate pair, told of in a problem, is written as the escape that it came as.
+    text = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return Answer(text, status, "application/problem+json", headers)
 
 
 def init_errors(app: Flask) -> None:

@@ -20,7 +20,8 @@ def publish(unit: Callable[[Journal], Answer], note: str = "", dry_run: bool = F
     With ``dry_run`` everything is done, answered and undone. With an Idempotency-Key it is done
     the first time only.
     """
-    key = "" if dry_run else asked.idempotency_key()
+    given = asked.idempotency_key()
+    key = "" if dry_run else given
     fingerprint = _fingerprint() if key else ""
     lifetime = database.of().settings.idempotency_hours
 

@@ -60,6 +60,7 @@ class Front:
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="request")
         self._asked = 0
         self._answering = 0
+        self._ended = False
         self._turns: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -150,7 +151,7 @@ class Front:
     async def _ask(self, scope: Scope, body: bytes | DistconfError, told: Exchange) -> Answer:
         if isinstance(body, DistconfError):
             told.refused, body = body, b""
-        elif self._asked >= self._settings.queue:
+        elif self._ended or self._asked >= self._settings.queue:
             told.refused = Overloaded()
         environ = environ_of(scope, body, told)
         if told.refused is not None:
@@ -191,6 +192,7 @@ class Front:
 
     def _close(self) -> None:
         """What both ways to the end come to; whichever comes second finds nothing to do."""
+        self._ended = True  # who comes now, on a connection still open, is told to come again
         self._tally.flush()
         self._threads.shutdown()
         self._on_end()

@@ -22,6 +22,19 @@ def merged(target: Any, patch: Any) -> Any:
     return result
 
 
+class _CopiesTooMuch(ValueError):
+    pass
+
+
+_FAILURES = (
+    jsonpatch.JsonPatchException,
+    JsonPointerException,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
 def patched(value: Any, operations: list[Any], limits: DocumentLimits) -> Any:
     """``value`` after ``operations``. What they copy is limited: each could double it."""
     if len(operations) > limits.keys:
@@ -32,20 +45,35 @@ def patched(value: Any, operations: list[Any], limits: DocumentLimits) -> Any:
         try:
             budget -= _copied(value, operation, budget)
             value = jsonpatch.apply_patch(value, [operation], in_place=True)
-        except (jsonpatch.JsonPatchException, JsonPointerException, TypeError, ValueError) as error:
+        except _FAILURES as error:
             # The operations behind this one rest on it, so there is one problem to tell.
-            message = f"This operation does not apply: {error}."
-            raise InvalidDocument.of([Problem(f"/{i}", message, "json-patch")]) from None
+            problem = Problem(f"/{i}", _sentence(error), "json-patch")
+            raise InvalidDocument.of([problem]) from None
     return value
 
 
+def _sentence(error: Exception) -> str:
+    """Why an operation does not apply; the library's own words would show what is stored."""
+    if isinstance(error, jsonpatch.JsonPatchTestFailed):
+        return "The test does not hold."
+    if isinstance(error, jsonpatch.InvalidJsonPatch):
+        return "It is not an operation of RFC 6902: op, path, and value or from are needed."
+    if isinstance(error, jsonpatch.JsonPatchConflict | JsonPointerException):
+        return "Its path, or its from, leads to nothing that is there."
+    if isinstance(error, RecursionError):
+        return "What it works on is nested far too deep."
+    if isinstance(error, _CopiesTooMuch):
+        return "It copies more than a document may hold."
+    return "It cannot be applied to what its path leads to."
+
+
 def _copied(value: Any, operation: Any, most: int) -> int:
-    """How much of ``value`` an operation copies. Raises ValueError if that is over ``most``."""
+    """How much of ``value`` an operation copies. Raises _CopiesTooMuch over ``most``."""
     if not isinstance(operation, dict) or operation.get("op") != "copy":
         return 0
     weight = _weight(JsonPointer(operation.get("from", "")).resolve(value), most)
     if weight > most:
-        raise ValueError("it copies more than a document may hold")
+        raise _CopiesTooMuch
     return weight
 
 

@@ -1,0 +1,252 @@
+"""The tables: what was measured, set against the targets."""
+
+import os
+import platform
+import re
+import statistics
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from bench import load
+from bench.growth import SMALL, Growth
+from bench.load import Sample
+from bench.serving import Serving
+from bench.startup import Startup
+from distributed_config.models import engine as engines
+
+BEGIN = "<!-- measured: begin (written by `make bench`) -->"
+END = "<!-- measured: end -->"
+
+# Ours, the other one, and how many times as fast ours is to be (None: only told).
+_COMPARED: list[tuple[str, str, float | None]] = [
+    ("ours, hot GET", "bare ASGI, 200", 0.75),
+    ("ours, hot GET", "etcd, JSON gateway", 3),
+    ("ours, hot GET", "Flask-SQLAlchemy, GET", 8),
+    ("ours, 304", "bare ASGI, 304", 0.9),
+    ("ours, 304", "bare ASGI, 200", None),
+    ("ours, GET through Flask", "minimal Flask, ASGI", 0.4),
+    ("ours, /healthz through Flask", "minimal Flask, ASGI", 0.4),
+    ("ours, GET through Flask", "minimal Flask, gthread", None),
+    ("ours, /healthz through Flask", "minimal Flask, gthread", None),
+    ("ours, append", "Flask-SQLAlchemy, append", 3),
+]
+_SLOWEST_WRITE = 0.25
+_GROWTH = {"current": 1.5, "append": 1.2}
+_READY = 1.5
+_MEMORY = 150e6
+_HELP = 0.3
+
+
+def tables(
+    serving: Serving | None,
+    growth: Growth | None,
+    startup: Startup | None,
+    rounds: int,
+    seconds: int,
+    busy: float,
+) -> str:
+    """Everything as Markdown."""
+    parts = [_machine(rounds, seconds, busy)]
+    if serving is not None:
+        parts += [_ratios(serving), *(f"*{text}*" for text in serving.missing), _figures(serving)]
+    if growth is not None:
+        parts.append(_growth(growth))
+    if startup is not None:
+        parts.append(_startup(startup, serving))
+    return "\n\n".join(parts)
+
+
+def write(path: Path, text: str) -> None:
+    """Puts ``text`` between the two marks of the file and leaves what stands around it."""
+    page = path.read_text() if path.exists() else f"# Benchmarks\n\n{BEGIN}\n{END}\n"
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise RuntimeError(f"{path} lacks the marks {BEGIN} and {END}; nothing was written")
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+
+
+def _ratios(serving: Serving) -> str:
+    rows = []
+    for ours, other, target in _COMPARED:
+        if ours not in serving.samples or other not in serving.samples:
+            continue
+        pairs = list(zip(serving.samples[ours], serving.samples[other], strict=True))
+        rates = [a.rate / b.rate for a, b in pairs]
+        cpu = [b.cpu / a.cpu for a, b in pairs]
+        rows.append(
+            (
+                f"{ours} : {other}",
+                _spread(rates, _ratio),
+                _spread(cpu, _ratio),
+                "–" if target is None else f"≥ {target:g}",
+                "–" if target is None else _reached(statistics.median(rates) >= target),
+            )
+        )
+    rows += _write_rows(serving.samples["ours, append"])
+    return _table(
+        ("compared", "by requests a second", "by processor time", "target", "reached"), rows
+    )
+
+
+def _write_rows(samples: list[Sample]) -> Iterator[tuple[str, ...]]:
+    failures = sum(sample.failures for sample in samples)
+    answers = sum(sample.answers for sample in samples)
+    slowest = max(sample.slowest for sample in samples)
+    yield (
+        "ours, append: failures",
+        f"{failures} of {answers + failures:,}",
+        "",
+        "0",
+        _reached(failures == 0),
+    )
+    yield (
+        "ours, append: slowest of all",
+        _milliseconds(slowest),
+        "",
+        f"≤ {_milliseconds(_SLOWEST_WRITE)}",
+        _reached(slowest <= _SLOWEST_WRITE),
+    )
+
+
+def _figures(serving: Serving) -> str:
+    rows = [
+        (
+            name,
+            _spread([sample.rate for sample in samples], "{:,.0f}".format),
+            f"{statistics.median(sample.cpu for sample in samples) * 1e6:,.0f} µs",
+            _milliseconds(statistics.median(sample.p50 for sample in samples)),
+            _milliseconds(statistics.median(sample.p99 for sample in samples)),
+            _milliseconds(max(sample.slowest for sample in samples)),
+            f"{sum(sample.failures for sample in samples):,}",
+        )
+        for name, samples in serving.samples.items()
+    ]
+    return _table(
+        (
+            *("", "requests a second", "processor time of the server for each", "half within"),
+            *("99 % within", "slowest", "failures"),
+        ),
+        rows,
+    )
+
+
+def _growth(growth: Growth) -> str:
+    rows = []
+    for kind, pairs in growth.pairs.items():
+        target = _GROWTH[kind.partition(",")[0]]
+        times = [large.time / small.time for small, large in pairs]
+        cpu = [large.cpu / small.cpu for small, large in pairs]
+        large = statistics.median(large.time for _, large in pairs)
+        most = max(statistics.median(times), statistics.median(cpu))
+        rows.append(
+            (
+                kind,
+                f"{large * 1e6:,.0f} µs",
+                _spread(times, _ratio),
+                _spread(cpu, _ratio),
+                f"≤ {target:g}",
+                _reached(most <= target),
+            )
+        )
+    return _table(
+        (
+            *(f"{growth.large:,} versions : {SMALL:,}", f"at {growth.large:,}", "by time"),
+            *("by processor time", "target", "reached"),
+        ),
+        rows,
+    )
+
+
+def _startup(startup: Startup, serving: Serving | None) -> str:
+    rows = []
+    for what, values, show, target in (
+        ("start to the first answer", startup.ready, _seconds, _READY),
+        ("processor time of all processes until then", startup.cpu, _seconds, None),
+        ("memory (PSS) of two workers", startup.workers, _megabytes, _MEMORY),
+        ("the same with gunicorn's first process", startup.whole, _megabytes, None),
+        ("the same after all the load above", _after(serving), _megabytes, None),
+        ("`distconf --help`", startup.help, _seconds, _HELP),
+    ):
+        if values:
+            rows.append((what, _spread(values, show), *_judged(values, show, target)))
+    return _table(("start and memory", "measured", "target", "reached"), rows)
+
+
+def _judged(
+    values: Sequence[float], show: Callable[[float], str], most: float | None
+) -> tuple[str, str]:
+    if most is None:
+        return "–", "–"
+    return f"≤ {show(most)}", _reached(statistics.median(values) <= most)
+
+
+def _after(serving: Serving | None) -> list[int]:
+    return [] if serving is None else [serving.memory]
+
+
+# --- the machine
+
+
+def _machine(rounds: int, seconds: int, busy: float) -> str:
+    generator = "wrk" if load.has_wrk() else "the benchmark's own client (wrk is not installed)"
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    facts = {
+        "when": f"{datetime.now(UTC):%Y-%m-%d}, {rounds} rounds, {seconds} s for each",
+        "machine": f"{os.cpu_count()} cores ({model[1] if model else platform.machine()}), "
+        f"Linux {platform.release()}; load average {busy:.1f} before the run",
+        "Python": f"{platform.python_version()}; gunicorn {metadata.version('gunicorn')}, "
+        f"Flask {metadata.version('flask')}, SQLAlchemy {metadata.version('sqlalchemy')}",
+        "SQLite": f"{engines.sqlite.sqlite_version}, {'/'.join(engines.journal_mode())}",
+        "load": f"reads by {generator}, writes by the benchmark's own client; 32 connections",
+    }
+    version = _etcd_version()
+    if version:
+        facts["etcd"] = version
+    return "\n".join(f"* {name}: {text}" for name, text in facts.items())
+
+
+def _etcd_version() -> str:
+    try:
+        told = subprocess.run(["etcd", "--version"], capture_output=True, text=True, check=True)
+    except OSError:
+        return ""
+    return told.stdout.partition("\n")[0].rpartition(" ")[2]
+
+
+# --- how values are written
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _spread(values: Sequence[float], show: Callable[[float], str]) -> str:
+    middle = show(statistics.median(values))
+    if len(values) == 1:
+        return middle
+    return f"{middle} ({show(min(values))}–{show(max(values))})"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2f} s"
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value * 1000:.1f} ms"
+
+
+def _megabytes(value: float) -> str:
+    return f"{value / 1e6:.0f} MB"
+
+
+def _reached(yes: bool) -> str:
+    return "yes" if yes else "**no**"

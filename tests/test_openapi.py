@@ -1,0 +1,310 @@
+"""The OpenAPI document: it is valid, it is complete, and the server does what it says."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import jsonschema_rs
+import pytest
+import schemathesis
+from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
+
+from distributed_config.app import create_app
+from distributed_config.edge.auth import PERMISSIONS
+from distributed_config.settings import Settings
+from tests.server import Api, Server
+
+Operation = tuple[str, str, dict[str, Any]]
+
+
+@pytest.fixture
+def described(api: Api) -> dict[str, Any]:
+    """The document that the server gives."""
+    response = api.http.get("/api/v1/openapi.json")
+    assert response.headers["Content-Type"] == "application/json"
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def operations(described: dict[str, Any]) -> Iterator[Operation]:
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            yield method.upper(), path, operation
+
+
+# --- the document
+
+
+def test_the_document_is_openapi_3_1(described: dict[str, Any]) -> None:
+    assert described["openapi"].startswith("3.1.")
+    assert [f"{each}" for each in OPENAPI_31_VALIDATOR.iter_errors(described)] == []
+    for schema in described["components"]["schemas"].values():
+        jsonschema_rs.meta.validate(
+            {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+        )
+
+
+def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:
+    references = set(re.findall(r"'\$ref': '#/components/schemas/(\w+)'", str(described)))
+
+    assert references
+    assert references <= described["components"]["schemas"].keys()
+
+
+def test_every_operation_and_every_parameter_has_one_name(described: dict[str, Any]) -> None:
+    names = [operation["operationId"] for _, _, operation in operations(described)]
+    assert len(names) == len(set(names))
+    for _, _, operation in operations(described):
+        parameters = [(each["in"], each["name"]) for each in operation["parameters"]]
+        assert len(parameters) == len(set(parameters))
+        assert operation["summary"].endswith(".")
+
+
+@pytest.fixture
+def app(server: Server) -> Flask:
+    """The application of the server, to ask it for its routes."""
+    return create_app(Settings(instance=server.instance))
+
+
+def test_every_route_is_described(described: dict[str, Any], app: Flask) -> None:
+    routes = {
+        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint != "static"
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+
+    assert routes == {(method, path) for method, path, _ in operations(described)}
+
+
+def test_every_operation_states_its_permission(described: dict[str, Any], app: Flask) -> None:
+    stated = {
+        operation["operationId"]: operation["x-permission"]
+        for _, _, operation in operations(described)
+    }
+
+    assert set(stated.values()) <= PERMISSIONS
+    # And it is the one that the route asks for, not another.
+    assert stated == {
+        name.replace(".", "_"): view.permission for name, view in app.view_functions.items()
+    }
+    reading = {name for name, permission in stated.items() if permission == "config:read"}
+    assert {
+        method for method, _, each in operations(described) if each["operationId"] in reading
+    } == {"GET"}
+
+
+def test_every_operation_says_what_it_may_answer(described: dict[str, Any]) -> None:
+    for method, path, operation in operations(described):
+        assert {"200", "403", "503"} <= operation["responses"].keys(), (method, path)
+        for status, answer in operation["responses"].items():
+            assert answer["description"]
+            if int(status) >= 400:
+                assert list(answer["content"]) == ["application/problem+json"]
+
+
+# --- the page
+
+
+def test_the_page_shows_every_operation(api: Api, described: dict[str, Any]) -> None:
+    page = api.http.get("/api/docs").text
+
+    shown = set(re.findall(r'<h2><b class="\w+">(\w+)</b> (\S+?)</h2>', page))
+    assert shown == {(method, path) for method, path, _ in operations(described)}
+    for _, _, operation in operations(described):
+        assert f'id="{operation["operationId"]}"' in page
+        assert f'href="#{operation["operationId"]}"' in page
+        for parameter in operation["parameters"]:
+            assert f"<code>{parameter['name']}</code>" in page
+
+
+def test_the_page_may_load_nothing_but_its_own_style(api: Api) -> None:
+    response = api.http.get("/api/docs")
+    policy = {
+        words[0]: set(words[1:])
+        for words in (
+            each.split() for each in response.headers["Content-Security-Policy"].split(";")
+        )
+    }
+
+    assert policy["default-src"] == {"'none'"}
+    assert policy["frame-ancestors"] == {"'none'"}
+    for sources in policy.values():
+        assert sources <= {"'none'", "'self'"}
+    assert "script-src" not in policy
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert not re.search(
+        r"<script|<iframe|<object|<base|<form|\son\w+=|\sstyle=|javascript:", response.text
+    )
+    for asset in re.findall(r'(?:href|src)="(/[^"#]*)"', response.text):
+        assert api.http.get(asset).status_code == 200
+    assert not re.findall(r'(?:href|src)="(?:https?:)?//', response.text)
+
+
+# --- what is answered is what is described
+
+
+def example_query(operation: dict[str, Any], name: str) -> dict[str, str]:
+    """A query that holds what is required."""
+    values = {"service": name, "from": "0", "to": "0"}
+    return {
+        each["name"]: values[each["name"]]
+        for each in operation["parameters"]
+        if each["in"] == "query" and each.get("required")
+    }
+
+
+BODY = b'{"a": 1}'
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "body"),
+    [
+        pytest.param({}, {}, None, id="nothing-more"),
+        pytest.param({}, {"service": "no-such-service"}, None, id="unknown-service"),
+        pytest.param({}, {"unknown": "1"}, None, id="unknown-parameter"),
+        pytest.param({"Host": "evil.example"}, {}, None, id="foreign-host"),
+        pytest.param({"Content-Encoding": "gzip"}, {}, BODY, id="compressed"),
+        pytest.param({"Content-Type": "text/plain"}, {}, BODY, id="unknown-kind"),
+        pytest.param({"Content-Type": "application/json"}, {}, BODY, id="a-body"),
+        pytest.param({"Content-Type": "application/json"}, {}, b" " * (3 << 20), id="large-body"),
+        pytest.param({"Content-Type": "application/yaml"}, {}, b" " * (300 << 10), id="large-yaml"),
+        pytest.param({"If-Match": '"x"'}, {}, BODY, id="if-match"),
+        pytest.param({"If-None-Match": "*"}, {}, None, id="if-none-match"),
+        pytest.param({"Accept": "text/html"}, {}, None, id="accept-html"),
+        pytest.param({"Idempotency-Key": "k" * 300}, {}, BODY, id="long-key"),
+    ],
+)
+def test_whatever_is_answered_is_described(
+    api: Api,
+    name: str,
+    described: dict[str, Any],
+    headers: dict[str, str],
+    query: dict[str, str],
+    body: bytes | None,
+) -> None:
+    api.put(name, {"a": 1})
+    api.put(f"{name}-nested", {"a": {"b": None}})
+    undescribed = []
+    for method, path, operation in operations(described):
+        target = httpx2.URL(path, params={**example_query(operation, name), **query})
+        response = api.http.request(method, target, headers=headers, content=body)
+        answers = operation["responses"].get(str(response.status_code))
+        kind = response.headers.get("Content-Type", "").partition(";")[0]
+        if answers is None or kind not in {"", *answers.get("content", {})}:
+            undescribed.append(f"{method} {path}: {response.status_code} {kind}")
+    assert not undescribed, "\n".join(undescribed)
+
+
+def test_a_body_that_comes_too_late_is_described(described: dict[str, Any]) -> None:
+    """Any request can have a body, and one that stops half-way is a 408 wherever it is sent."""
+    silent = [
+        f"{method} {path}"
+        for method, path, operation in operations(described)
+        if "408" not in operation["responses"]
+    ]
+    assert not silent, "\n".join(silent)
+
+
+# --- random requests after the document
+
+CHECKS = [
+    not_a_server_error,
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+]
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Iterator[Server]:
+    """A server of the test's own, with something of every sort in it."""
+    with Server(tmp_path / "instance", wait_seconds=1, log_requests="false") as running:
+        api = running.api
+        for number in range(4):
+            api.put("web", {"n": number, "nested": {"text": "é"}})
+        api.enable("web", 1, False)
+        api.enable("web", 2, False)
+        api.delete("web", version=2)
+        api.put("web/sub", {"flat": True})
+        api.put("off", {})
+        api.enable("off", 0, False)
+        api.http.put("/api/v1/services/tags?service=web", json={"tags": ["a", "b"]})
+        yield running
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+def test_random_requests_are_answered_as_described(
+    filled: Server, mode: GenerationMode, drill: bool
+) -> None:
+    document = filled.api.http.get("/api/v1/openapi.json").json()
+    schema = schemathesis.openapi.from_dict(document)
+    failures = []
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        if mode is GenerationMode.NEGATIVE and not takes_anything(operation):
+            continue  # there is nothing in it that could be wrong
+
+        @settings(
+            max_examples=1500 if drill else 20,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(cases(operation, mode))
+        def ask(case: Case) -> None:
+            response = case.call(base_url=filled.url)
+            if response.status_code in {503, 507}:
+                assert "retry-after" in response.headers
+                return
+            case.validate_response(response, checks=CHECKS)
+
+        try:
+            ask()
+        except (FailureGroup, AssertionError, BaseExceptionGroup) as failure:
+            failures.append(f"{operation.label}: {told(failure)}")
+    assert not failures, "\n\n".join(failures)
+
+
+def takes_anything(operation: Any) -> bool:
+    return bool(operation.query or operation.headers or operation.body)
+
+
+def cases(operation: Any, mode: GenerationMode) -> st.SearchStrategy[Case]:
+    """Requests to ``operation``, most of them about services that are there."""
+    names = [None]
+    if any(each.name == "service" and each.is_required for each in operation.query):
+        names += ["web", "web/sub", "off", "absent"]
+    return st.one_of(
+        operation.as_strategy(generation_mode=mode, query=name and {"service": name})
+        for name in names
+    ).filter(lambda case: not waits(case))
+
+
+def waits(case: Case) -> bool:
+    """Whether it asks for a revision that is not there: the server waits five seconds for it."""
+    asked = str((case.query or {}).get("min_revision", ""))
+    return asked.isdigit() and len(asked) > 1
+
+
+def told(failure: BaseException) -> str:
+    if isinstance(failure, BaseExceptionGroup):
+        return "\n".join(told(each) for each in failure.exceptions)
+    return f"{failure}"[:2000]
