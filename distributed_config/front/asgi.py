@@ -141,7 +141,7 @@ class Front:
                     answer = await self._ask(scope, b"", told)
                     self._keep(key, scope, answer, told)
             if replay is not None:
-                await self._replay(replay, b"", scope, send, began)
+                await self._replay(replay, question(scope)[1], scope, send, began)
                 return
             if told.hold is None:
                 await _send(answer, send, False)

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, exc
 
-from distributed_config.errors import DatabaseBusy, StorageFailed
+from distributed_config.errors import DatabaseBusy, DocumentDamaged, StorageFailed
 from distributed_config.live.turnstile import Turnstile
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.models.engine import storage_error
@@ -61,6 +61,12 @@ class _Outcome:
             done.set_exception(self.error)
         else:
             done.set_result(self.result)
+
+
+def _concerns_all(error: Exception) -> bool:
+    """Whether the whole transaction is lost with the unit; one damaged document is its own."""
+    meant = storage_error(error) if isinstance(error, exc.DBAPIError) else None
+    return meant is not None and not isinstance(meant, DocumentDamaged)
 
 
 class _Undone(Exception):  # nothing went wrong: it carries a result out of a unit
@@ -204,7 +210,7 @@ class Writer:
             try:
                 outcomes.append(_Outcome(order.unit(journal)))
             except Exception as error:  # a unit that fails takes nobody with it
-                if isinstance(error, exc.DBAPIError) and storage_error(error) is not None:
+                if _concerns_all(error):
                     raise
                 connection.exec_driver_sql("ROLLBACK TO SAVEPOINT unit")
                 outcomes.append(_Outcome(error=error))
