@@ -3,12 +3,15 @@
 from flask import Flask, request
 
 from distributed_config.api import config, docs, health, v1
+from distributed_config.dialects import tartarus
 from distributed_config.edge import auth, database, errors, observe
 from distributed_config.edge.holding import Holding
 from distributed_config.edge.responses import PlainResponse
 from distributed_config.live import exchange
 from distributed_config.live.exchange import Exchange
 from distributed_config.settings import Settings, load
+
+_DIALECTS = {"tartarus": tartarus.blueprint}
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -36,6 +39,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(v1.blueprint)
     app.register_blueprint(docs.blueprint)
     app.register_blueprint(health.blueprint)
+    for dialect in settings.dialects:
+        app.register_blueprint(_DIALECTS[dialect])
     auth.refuse_unstated_routes(app)
     app.wsgi_app = Holding(app.wsgi_app, connected.marks)  # type: ignore[method-assign]  # Flask's way
     return app

@@ -3,8 +3,11 @@
     DistconfError                  a mistake of ours
     ├── Invalid                    what was asked cannot be understood, or breaks a rule
     │   ├── InvalidDocument        the body is not a document that can be stored
+    │   │   └── NotConforming      it is not what the service's definition asks for
     │   ├── UnsupportedMediaType   the body is in a format that is not read here
     │   ├── ServiceExists          the name is taken
+    │   ├── DefinitionExists       the name of a definition is taken
+    │   ├── BreakingRevision       a schema's revision would break what its policy protects
     │   └── KeyReused              an idempotency key came back with another request
     ├── UnsupportedEncoding        the body is compressed
     ├── TooLarge                   more bytes than the limit
@@ -13,11 +16,14 @@
     │   ├── ServiceNotFound        there is no such service
     │   ├── VersionNotFound        the service has no such version
     │   ├── VersionDisabled        it exists, and is not served
-    │   └── NoCurrentVersion       every version is disabled
+    │   ├── NoCurrentVersion       every version is disabled
+    │   ├── DefinitionNotFound     there is no such definition
+    │   └── RevisionNotFound       the definition has no such revision
     ├── Gone                       it was there, and will not come back
     │   ├── VersionDeleted         the document was deleted; its number stays taken
     │   └── EpochChanged           a cursor from before the database was restored
     ├── StillEnabled               what is served cannot be deleted
+    ├── DefinitionInUse            services conform to what was to be deleted
     ├── PreconditionFailed         somebody else was faster
     ├── NotRepresentable           the asked format cannot hold this document
     ├── Refused                    the request came from where it may not come from
@@ -86,6 +92,22 @@ class InvalidDocument(Invalid):
     code = "invalid-document"
 
 
+class NotConforming(InvalidDocument):
+    code = "not-conforming"
+
+    def __init__(
+        self, definition: str, number: int, problems: Sequence[Problem], which: str = "It"
+    ) -> None:
+        first = problems[0]
+        where = f"{first.pointer}: " if first.pointer else ""
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        super().__init__(
+            f"{which} does not conform to the definition {definition!r}, revision {number}. "
+            f"{where}{first.message}{more}",
+            problems[:_MOST_PROBLEMS],
+        )
+
+
 class UnsupportedMediaType(Invalid):
     code = "unsupported-media-type"
 
@@ -98,6 +120,17 @@ class ServiceExists(Invalid):
             f"The service {name!r} exists already. "
             "Use PATCH to add a version, or PUT to create or update in one step."
         )
+
+
+class DefinitionExists(Invalid):
+    code = "definition-exists"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The definition {name!r} exists already. Use PUT to revise it.")
+
+
+class BreakingRevision(Invalid):
+    code = "breaking-revision"
 
 
 class KeyReused(Invalid):
@@ -171,6 +204,25 @@ class NoCurrentVersion(NotFound):
         )
 
 
+class DefinitionNotFound(NotFound):
+    code = "definition-not-found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"There is no definition {name!r}. Create it with PUT /api/v1/definitions."
+        )
+
+
+class RevisionNotFound(NotFound):
+    code = "revision-not-found"
+
+    def __init__(self, name: str, number: int) -> None:
+        super().__init__(
+            f"The definition {name!r} has no revision {number}. "
+            "GET /api/v1/definitions/revisions?definition=… lists what it has."
+        )
+
+
 class Gone(DistconfError):
     code = "gone"
 
@@ -198,13 +250,23 @@ class StillEnabled(DistconfError):
     code = "still-enabled"
 
 
+class DefinitionInUse(DistconfError):
+    code = "definition-in-use"
+
+    def __init__(self, name: str, services: int, first: str) -> None:
+        super().__init__(
+            f"Services conform to the definition {name!r}: {services}, {first!r} among them. "
+            "Detach them, or say what becomes of them with cascade=detach or cascade=delete."
+        )
+
+
 class PreconditionFailed(DistconfError):
     code = "precondition-failed"
 
-    def __init__(self, name: str, etag: str | None) -> None:
+    def __init__(self, name: str, etag: str | None, what: str = "service") -> None:
         now = f"it is now {etag}" if etag else "there is none"
         super().__init__(
-            f"The service {name!r} is not what If-Match names: {now}. Read it again and retry."
+            f"The {what} {name!r} is not what If-Match names: {now}. Read it again and retry."
         )
 
 

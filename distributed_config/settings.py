@@ -66,6 +66,11 @@ class Settings:
         "Further host names, separated by commas, that requests may name in their Host header. "
         "Loopback names and the bound address are always allowed; * allows all.",
     )
+    dialects: tuple[str, ...] = _setting(
+        ("tartarus",),
+        "Other config servers whose APIs are served as well, separated by commas; empty: none.",
+        choices=("tartarus",),
+    )
     workers: int = _setting(2, "Server processes.", least=1, most=64)
     threads: int = _setting(
         20, "Threads in each process for requests that need the database.", least=2, most=256
@@ -87,6 +92,9 @@ class Settings:
     )
     document_depth: int = _setting(64, "Nesting of one document.", least=1, most=200)
     document_keys: int = _setting(10_000, "Keys in one document, over all its objects.", least=1)
+    schema_bytes: int = _setting(
+        256 << 10, "Size of the schema of a definition as stored.", least=64, most=2 << 20
+    )
     body_bytes: int = _setting(2 << 20, "Size of one request body.", least=64, most=256 << 20)
     text_bytes: int = _setting(
         256 << 10, "Size of one YAML or TOML text; reading them is slow.", least=64, most=16 << 20
@@ -238,10 +246,16 @@ def _parse(each: "dataclasses.Field[Any]", text: str) -> Any:
     if isinstance(default, Path):
         return Path(text).expanduser()
     if isinstance(default, tuple):
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    if rules["choices"] and text not in rules["choices"]:
-        choices = ", ".join(choice or "(empty)" for choice in rules["choices"])
-        raise ValueError(f"{text!r} is not one of: {choices}.")
+        parts = tuple(part.strip() for part in text.split(",") if part.strip())
+        return tuple(_chosen(part, rules["choices"]) for part in parts)
+    return _chosen(text, rules["choices"])
+
+
+def _chosen(text: str, choices: tuple[str, ...]) -> str:
+    """``text`` if it is one of ``choices``, or if there are none to choose from."""
+    if choices and text not in choices:
+        known = ", ".join(choice or "(empty)" for choice in choices)
+        raise ValueError(f"{text!r} is not one of: {known}.")
     return text
 
 
@@ -283,7 +297,7 @@ def _shown(value: Any) -> str:
 
 
 def _type_name(each: "dataclasses.Field[Any]", kind: str) -> str:
-    if each.metadata["choices"]:
+    if each.metadata["choices"] and isinstance(each.default, str):
         return " | ".join(choice or "(empty)" for choice in each.metadata["choices"])
     return {"int": "number", "str": "text", "Path": "path", "bool": "true | false"}.get(
         kind, "list"

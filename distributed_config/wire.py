@@ -143,6 +143,18 @@ def document_of(value: Any, limits: DocumentLimits, service: str) -> Document:
     if isinstance(value, dict) and value.get("service", service) != service:
         message = f"It must be {service!r}, the service that is written to, or be left out."
         problems.append(Problem("/service", message, "service"))
+    return _as_stored(value, limits, problems)
+
+
+def object_of(value: Any, limits: DocumentLimits) -> Document:
+    """``value``, a JSON object that is no configuration, as it is stored.
+
+    Raises InvalidDocument with every problem in it.
+    """
+    return _as_stored(value, limits, list(_faults(value, limits)))
+
+
+def _as_stored(value: Any, limits: DocumentLimits, problems: list[Problem]) -> Document:
     if problems:
         raise _invalid_document(problems)
     text = json.dumps(value, ensure_ascii=False)

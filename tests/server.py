@@ -53,6 +53,28 @@ class Api:
         headers = query.pop("headers", {})
         return self.http.delete("/config", params={"service": service, **query}, headers=headers)
 
+    def define(
+        self, definition: str, schema: Any = None, *, query: Any = None, **body: Any
+    ) -> httpx2.Response:
+        """Creates or revises a definition."""
+        if schema is not None:
+            body["schema"] = schema
+        asked = {"definition": definition, **(query or {})}
+        return self.http.put("/api/v1/definitions", params=asked, json=body)
+
+    def conforming(self, definition: str, **query: Any) -> list[str]:
+        """The names of the services that conform to ``definition``, page after page."""
+        found: list[str] = []
+        url: str | None = "/api/v1/definitions/services"
+        asked: Any = {"definition": definition, **query}
+        while url:
+            response = self.http.get(url, params=asked)
+            assert response.status_code == 200, response.text
+            found += [each["name"] for each in response.json()["services"]]
+            url = response.links.get("next", {}).get("url")
+            asked = None
+        return found
+
     def changes(self, after: int = 0) -> list[dict[str, Any]]:
         """The whole journal behind ``after``."""
         found: list[dict[str, Any]] = []

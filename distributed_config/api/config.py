@@ -1,5 +1,7 @@
 """``/config?service=NAME``: the one endpoint. Its contract is frozen; see docs/config.md."""
 
+import json
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, request
@@ -20,10 +22,12 @@ from distributed_config.errors import (
     RevisionNotReached,
 )
 from distributed_config.formats import Format
+from distributed_config.json_schema import filled
 from distributed_config.live.exchange import Basis
 from distributed_config.live.watermarks import HEAD, word_of
+from distributed_config.services import definitions, versions
 from distributed_config.services import journal as log
-from distributed_config.services import versions
+from distributed_config.services.definitions import Definition
 from distributed_config.services.journal import Head, Journal
 from distributed_config.services.versions import Version, Written
 from distributed_config.wire import Document
@@ -58,7 +62,7 @@ def read(query: dict[str, Any]) -> Answer:
     name = query["service"]
     basis = Basis(word_of(auth.actor().organisation, name), head.revision)
     _require_revision(query["min_revision"], head)
-    answer = _selected(query, head, asked.wanted_format(query["format"]))
+    answer = _selected(query, head, _form(query))
     answer.headers |= {
         "Config-Revision": str(head.revision),
         "Cache-Control": "private, no-cache",
@@ -76,10 +80,10 @@ def read(query: dict[str, Any]) -> Answer:
     "POST",
     "/config",
     **_WRITE,
-    query=schemas.WriteQuery,
+    query=schemas.PutQuery,
     body_types=_DOCUMENT_TYPES,
     answers={200: schemas.CreatedAnswer},
-    refusals=(412, 422, 507),
+    refusals=(404, 412, 422, 507),
     headers=("Idempotency-Key", "Config-Note"),
 )
 def create(query: dict[str, Any]) -> Answer:
@@ -89,6 +93,7 @@ def create(query: dict[str, Any]) -> Answer:
 
     def unit(journal: Journal) -> Answer:
         written = versions.create(journal, name, document)
+        _attach(journal, name, query["definition"])
         total = versions.count_services(journal.connection, journal.organisation)
         return _answer(
             journal,
@@ -111,10 +116,10 @@ def create(query: dict[str, Any]) -> Answer:
     "PUT",
     "/config",
     **_WRITE,
-    query=schemas.WriteQuery,
+    query=schemas.PutQuery,
     body_types=_DOCUMENT_TYPES,
     answers={200: schemas.WrittenAnswer},
-    refusals=(412, 422, 507),
+    refusals=(404, 412, 422, 507),
     headers=("If-Match", "If-None-Match", "Idempotency-Key", "Config-Note"),
 )
 def put(query: dict[str, Any]) -> Answer:
@@ -124,7 +129,9 @@ def put(query: dict[str, Any]) -> Answer:
     expect = asked.expectation()
 
     def unit(journal: Journal) -> Answer:
-        return _written(journal, versions.put(journal, name, document, expect))
+        written = versions.put(journal, name, document, expect)
+        _attach(journal, name, query["definition"])
+        return _written(journal, written)
 
     return publish(unit, asked.note(query["note"]), query["dry_run"])
 
@@ -216,22 +223,56 @@ def _require_revision(asked_for: int | None, head: Head) -> None:
     raise RevisionNotReached(asked_for, head.revision)
 
 
-def _selected(query: dict[str, Any], head: Head, format_: Format) -> Answer:
+@dataclass(frozen=True)
+class _Form:
+    """How documents are to be shown: in which format, and filled with whose defaults."""
+
+    format: Format
+    definition: Definition | None
+
+    @property
+    def variant(self) -> str:
+        """What tells this form from others, for entity tags."""
+        if self.definition is None:
+            return self.format.name
+        return f"{self.format.name}.defaults-{self.definition.digest[:16]}"
+
+    def text(self, stored: str) -> str:
+        """A stored document as JSON."""
+        if self.definition is None:
+            return stored
+        return json.dumps(self.value(stored), ensure_ascii=False)
+
+    def value(self, stored: str) -> dict[str, Any]:
+        """A stored document's value."""
+        value = wire.parse_stored(stored)
+        return value if self.definition is None else filled(self.definition.schema, value)
+
+
+def _form(query: dict[str, Any]) -> _Form:
+    definition = None
+    if query["defaults"]:
+        organisation = auth.actor().organisation
+        definition = definitions.of_service(reading(), organisation, query["service"])
+    return _Form(asked.wanted_format(query["format"]), definition)
+
+
+def _selected(query: dict[str, Any], head: Head, form: _Form) -> Answer:
     connection, organisation, name = reading(), auth.actor().organisation, query["service"]
     which = query["version"]
     if query["as_of"] is not None:
-        return _one(_as_of(name, query["as_of"]), head, format_)
+        return _one(_as_of(name, query["as_of"]), head, form)
     if which == "current":
-        return _one(versions.current(connection, organisation, name), head, format_)
+        return _one(versions.current(connection, organisation, name), head, form)
     if which is not None:
-        return _one(versions.numbered(connection, organisation, name, int(which)), head, format_)
+        return _one(versions.numbered(connection, organisation, name, int(which)), head, form)
     most = database.of().settings.answer_bytes
     found = versions.existing(connection, organisation, name, most)
     if len(found) > 1:
-        return _all(found, head, format_)
+        return _all(found, head, form)
     if not found or not found[0].enabled:
         raise NoCurrentVersion(name)
-    return _one(found[0], head, format_)
+    return _one(found[0], head, form)
 
 
 def _as_of(name: str, moment: str) -> Version:
@@ -246,37 +287,39 @@ def _as_of(name: str, moment: str) -> Version:
     return versions.as_of_time(connection, organisation, name, time)
 
 
-def _one(version: Version, head: Head, format_: Format) -> Answer:
-    text = version.served
-    if format_.name != "json":
-        text = asked.written(format_, wire.parse_stored(text), version.size)
+def _one(version: Version, head: Head, form: _Form) -> Answer:
+    if form.format.name == "json":
+        text = form.text(version.served)
+    else:
+        text = asked.written(form.format, form.value(version.served), version.size)
     headers = {
-        "ETag": wire.version_etag(head.epoch, version.number, version.digest, format_.name),
+        "ETag": wire.version_etag(head.epoch, version.number, version.digest, form.variant),
         "Config-Version": str(version.number),
         "Last-Modified": http_date(version.created_at),
     }
-    return Answer(text.encode(), 200, format_.media_type, headers)
+    return Answer(text.encode(), 200, form.format.media_type, headers)
 
 
-def _all(found: list[Version], head: Head, format_: Format) -> Answer:
+def _all(found: list[Version], head: Head, form: _Form) -> Answer:
     """Every version that still exists, and which of them is current, told by the tag as well."""
     size = sum(each.size for each in found)
-    body = asked.written(format_, {str(each.number): each.text for each in found}, size).encode()
+    texts = {str(each.number): form.text(each.served) for each in found}
+    body = asked.written(form.format, texts, size).encode()
     enabled = [each for each in found if each.enabled]
     disabled = ",".join(str(each.number) for each in found if not each.enabled)
     headers = {}
     digest = wire.digest_of(body.decode() + disabled)
     if enabled:
-        variant = f"all-{format_.name}.{digest[:16]}"
+        variant = f"all-{form.variant}.{digest[:16]}"
         newest = enabled[-1]
         headers["ETag"] = wire.version_etag(head.epoch, newest.number, newest.digest, variant)
         headers["Config-Version"] = str(newest.number)
     else:
-        headers["ETag"] = wire.no_version_etag(head.epoch, f".all-{format_.name}.{digest[:16]}")
+        headers["ETag"] = wire.no_version_etag(head.epoch, f".all-{form.variant}.{digest[:16]}")
     if disabled:
         headers["Config-Disabled"] = disabled
     headers["Last-Modified"] = http_date(found[-1].created_at)
-    return Answer(body, 200, format_.media_type, headers)
+    return Answer(body, 200, form.format.media_type, headers)
 
 
 def _unless_known(answer: Answer, basis: Basis) -> Answer:
@@ -313,6 +356,12 @@ def _operations() -> list[Any]:
         raise InvalidDocument.of([Problem("", "A JSON Patch is an array of operations.", "type")])
     wire.refuse_ambiguous(value)
     return value
+
+
+def _attach(journal: Journal, name: str, definition: str | None) -> None:
+    """Makes the service, with what was just written, conform to what the query names."""
+    if definition is not None:
+        definitions.attach(journal, name, definition)
 
 
 def _written(journal: Journal, written: Written, enabled: bool | None = None) -> Answer:

@@ -52,6 +52,12 @@ def service_name(**rest: Any) -> ServiceName:
     return ServiceName(required=True, error_messages=missing, metadata={"example": "web"}, **rest)
 
 
+def definition_name() -> ServiceName:
+    """The name of a definition, that must be given; the rules are those of services' names."""
+    missing: dict[str, Any] = {"required": "A name is needed, as in ?definition=web."}
+    return ServiceName(required=True, error_messages=missing, metadata={"example": "web"})
+
+
 def dry_run() -> Switch:
     return Switch(load_default=False, metadata={"description": "Only answer what would happen."})
 
@@ -89,6 +95,10 @@ class ConfigReadQuery(ServiceQuery):
         load_default=None,
         validate=validate.OneOf(list(FORMATS), error="It is one of: {choices}."),
     )
+    defaults = Switch(
+        load_default=False,
+        metadata={"description": "Fill in what the definition has defaults for."},
+    )
     min_revision = WholeNumber(
         load_default=None,
         metadata={"description": "Answer only from this revision on; waits up to 5 s for it."},
@@ -103,6 +113,13 @@ class ConfigReadQuery(ServiceQuery):
 class WriteQuery(ServiceQuery):
     note = note()
     dry_run = dry_run()
+
+
+class PutQuery(WriteQuery):
+    definition = ServiceName(
+        load_default=None,
+        metadata={"description": "Conform to this definition, from this write on."},
+    )
 
 
 class PatchQuery(WriteQuery):
@@ -166,6 +183,68 @@ class PublishQuery(Schema):
     dry_run = dry_run()
 
 
+class DefinitionQuery(Schema):
+    definition = definition_name()
+
+
+class DefinitionReadQuery(DefinitionQuery):
+    number = WholeNumber(
+        load_default=None, metadata={"description": "A revision; the newest unless given."}
+    )
+
+
+class DefinitionsQuery(PageQuery):
+    search = fields.String(
+        load_default="", metadata={"description": "A part of the name, in any case."}
+    )
+
+
+class RevisionsQuery(DefinitionQuery, PageQuery):
+    schemas = Switch(load_default=False, metadata={"description": "Schemas as well."})
+
+
+class DefinitionDiffQuery(DefinitionQuery):
+    old = WholeNumber(required=True, data_key="from")
+    new = WholeNumber(required=True, data_key="to")
+
+
+class DefinitionWriteQuery(DefinitionQuery):
+    note = note()
+    dry_run = dry_run()
+
+
+class ReviseQuery(DefinitionWriteQuery):
+    force = Switch(
+        load_default=False,
+        metadata={"description": "Also if it breaks something; needs a note, and is journalled."},
+    )
+
+
+class DeleteDefinitionQuery(DefinitionWriteQuery):
+    cascade = fields.String(
+        load_default="",
+        validate=validate.OneOf(("detach", "delete"), error="It is one of: {choices}."),
+        metadata={"description": "What becomes of the services that conform to it."},
+    )
+
+
+class ConformingQuery(DefinitionQuery, PageQuery):
+    where = repeatable(
+        fields.String(),
+        "What an indexed property must be, as in `db.port>=5000`, `tier=gold` or "
+        "`tier in gold,silver`; several must all hold.",
+    )
+    search = fields.String(
+        load_default="", metadata={"description": "A part of the name, in any case."}
+    )
+    sort = fields.String(
+        load_default=None, metadata={"description": "An indexed property; by name unless given."}
+    )
+    order = fields.String(
+        load_default="asc", validate=validate.OneOf(("asc", "desc"), error="It is asc or desc.")
+    )
+
+
 class ExportQuery(Schema):
     prefix = fields.String(load_default="", metadata={"description": "How the name begins."})
     format = fields.String(
@@ -183,6 +262,39 @@ class ImportQuery(PublishQuery):
 
 class TagsBody(Schema):
     tags = fields.List(fields.String(validate=TAG), required=True, validate=validate.Length(max=50))
+
+
+POLICY = validate.OneOf(("none", "backward", "forward", "full"), error="It is one of: {choices}.")
+
+
+class DefinitionBody(Schema):
+    """What stays as it is may be left out."""
+
+    schema = fields.Dict(metadata={"description": "A JSON Schema, of draft 7 or 2020-12."})
+    policy = fields.String(
+        validate=POLICY,
+        metadata={"description": "What revisions must keep; none unless given."},
+    )
+    indexes = fields.List(
+        fields.String(),
+        metadata={"description": "Properties to find services by, as in `db.host`."},
+    )
+
+
+class NewDefinitionBody(DefinitionBody):
+    schema = fields.Dict(
+        required=True, metadata={"description": "A JSON Schema, of draft 7 or 2020-12."}
+    )
+
+
+class SchemaBody(Schema):
+    schema = fields.Dict(
+        required=True, metadata={"description": "A JSON Schema, of draft 7 or 2020-12."}
+    )
+
+
+class AttachBody(Schema):
+    definition = ServiceName(required=True)
 
 
 class ChangesetStep(Schema):
@@ -241,6 +353,7 @@ class ServiceAnswer(Schema):
     versions = fields.Integer(required=True)
     current = fields.Integer(required=True, allow_none=True)
     digest = fields.String(required=True, allow_none=True)
+    definition = fields.String(required=True, allow_none=True)
     created_at = fields.String(required=True)
     updated_at = fields.String(required=True)
 
@@ -248,6 +361,105 @@ class ServiceAnswer(Schema):
 class ServicesAnswer(Schema):
     services = fields.List(fields.Nested(ServiceAnswer), required=True)
     next = fields.String(allow_none=True, required=True)
+
+
+class ReasonAnswer(Schema):
+    pointer = fields.String(required=True)
+    message = fields.String(required=True)
+    breaks = fields.List(fields.String(), required=True)
+
+
+class CompatibilityAnswer(Schema):
+    """Null where it could not be decided."""
+
+    backward = fields.Boolean(required=True, allow_none=True)
+    forward = fields.Boolean(required=True, allow_none=True)
+    reasons = fields.List(fields.Nested(ReasonAnswer), required=True)
+
+
+class ProblemEntry(Schema):
+    parameter = fields.String()
+    pointer = fields.String(required=True)
+    message = fields.String(required=True)
+    rule = fields.String(required=True)
+
+
+class UnfitAnswer(Schema):
+    service = fields.String(required=True)
+    version = fields.Integer(required=True)
+    problems = fields.List(fields.Nested(ProblemEntry), required=True)
+
+
+class ReviewAnswer(Schema):
+    """What a schema would do. `unfit_services` shows the first hundred."""
+
+    checked = fields.Integer(required=True)
+    unfit = fields.Integer(required=True)
+    unfit_services = fields.List(fields.Nested(UnfitAnswer), required=True)
+    compatibility = fields.Nested(CompatibilityAnswer, required=True)
+    allowed = fields.Boolean(required=True)
+
+
+class DefinitionAnswer(Schema):
+    name = fields.String(required=True)
+    number = fields.Integer(required=True)
+    policy = fields.String(required=True)
+    indexes = fields.List(fields.String(), required=True)
+    services = fields.Integer(required=True)
+    digest = fields.String(required=True)
+    author = fields.String(required=True)
+    note = fields.String(required=True)
+    forced = fields.Boolean(required=True)
+    created_at = fields.String(required=True)
+    changed_at = fields.String(required=True)
+    revised_at = fields.String(required=True)
+    schema = fields.Dict()
+
+
+class DefinitionsAnswer(Schema):
+    definitions = fields.List(fields.Nested(DefinitionAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class RevisionsAnswer(Schema):
+    definition = fields.String(required=True)
+    revisions = fields.List(fields.Nested(DefinitionAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class RevisedAnswer(Schema):
+    success = fields.Boolean(required=True)
+    changed = fields.Boolean(required=True)
+    definition = fields.Nested(DefinitionAnswer, required=True)
+    review = fields.Nested(ReviewAnswer, allow_none=True, required=True)
+
+
+class RemovedAnswer(Schema):
+    success = fields.Boolean(required=True)
+    services = fields.List(fields.String(), required=True)
+
+
+class CheckedAnswer(Schema):
+    valid = fields.Boolean(required=True)
+    problems = fields.List(fields.Nested(ProblemEntry), required=True)
+
+
+class SchemaDiffAnswer(Schema):
+    patch = fields.List(fields.Dict(), required=True)
+    text = fields.String(required=True)
+    compatibility = fields.Nested(CompatibilityAnswer, required=True)
+
+
+class ConformingAnswer(Schema):
+    definition = fields.String(required=True)
+    services = fields.List(fields.Nested(ServiceAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class AttachedAnswer(Schema):
+    success = fields.Boolean(required=True)
+    changed = fields.Boolean(required=True)
+    definition = fields.String(required=True, allow_none=True)
 
 
 class VersionAnswer(Schema):
@@ -260,6 +472,8 @@ class VersionAnswer(Schema):
     note = fields.String(required=True)
     created_at = fields.String(required=True)
     revision = fields.Integer(required=True)
+    definition = fields.String(required=True, allow_none=True)
+    definition_revision = fields.Integer(required=True, allow_none=True)
     document = fields.Raw(metadata={"description": "With documents=true; null if deleted."})
 
 
@@ -280,6 +494,7 @@ class ChangeAnswer(Schema):
     time = fields.String(required=True)
     kind = fields.String(required=True)
     service = fields.String(required=True, allow_none=True)
+    definition = fields.String(required=True, allow_none=True)
     environment = fields.String(required=True, allow_none=True)
     version = fields.Integer(required=True, allow_none=True)
     current = fields.Integer(required=True, allow_none=True)
@@ -312,13 +527,6 @@ class ImportedAnswer(Schema):
     created = fields.List(fields.String(), required=True)
     updated = fields.List(fields.String(), required=True)
     unchanged = fields.List(fields.String(), required=True)
-
-
-class ProblemEntry(Schema):
-    parameter = fields.String()
-    pointer = fields.String(required=True)
-    message = fields.String(required=True)
-    rule = fields.String(required=True)
 
 
 class Problem(Schema):

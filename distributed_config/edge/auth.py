@@ -25,6 +25,8 @@ PERMISSIONS = frozenset(
         ANYBODY,
         "config:read",
         "config:write",
+        "definition:read",
+        "definition:write",
         "server:read",
     }
 )

@@ -27,6 +27,7 @@ STATUSES: dict[type[DistconfError], int] = {
     errors.NotFound: 404,
     errors.Gone: 410,
     errors.StillEnabled: 409,
+    errors.DefinitionInUse: 409,
     errors.PreconditionFailed: 412,
     errors.NotRepresentable: 406,
     errors.Refused: 403,
@@ -55,7 +56,7 @@ def problem_answer(error: DistconfError) -> Answer:
         "status": status,
         "detail": error.detail,
         "code": error.code,
-        "problems": [_problem(each) for each in error.problems],
+        "problems": [shown_problem(each) for each in error.problems],
         "request_id": g.get("request_id", ""),
         "success": False,
         "error": status,
@@ -74,38 +75,36 @@ def problem_answer(error: DistconfError) -> Answer:
 def init_errors(app: Flask) -> None:
     """Answers every error of ``app``, foreseen or not, in the one form."""
 
-    @app.errorhandler(DistconfError)
-    def _foreseen(error: DistconfError) -> Response:
-        g.error_code = error.code
-        return to_response(problem_answer(error))
-
-    @app.errorhandler(exc.DBAPIError)
-    def _database(error: exc.DBAPIError) -> Response:
-        meant = storage_error(error)
-        return _foreseen(meant) if meant is not None else _unforeseen(error)
-
-    @app.errorhandler(exc.TimeoutError)
-    def _no_connection(_error: exc.TimeoutError) -> Response:
-        # More readers at once than connections; behind the front it cannot come to that.
-        return _foreseen(errors.Overloaded())
-
-    @app.errorhandler(HTTPException)
-    def _http(error: HTTPException) -> Response:
-        if error.response is not None or (error.code or 500) < 400:
+    @app.errorhandler(Exception)
+    def _answer(error: Exception) -> Response:
+        if isinstance(error, HTTPException) and (error.response or (error.code or 500) < 400):
             return cast(Response, Response.force_type(error.get_response()))
-        response = _foreseen(_from_http(error))
-        for name, text in error.get_headers():
-            if name in {"Allow", "Location"}:
-                response.headers[name] = text
+        response = to_response(problem_answer(meant_by(error)))
+        if isinstance(error, HTTPException):
+            for name, text in error.get_headers():
+                if name in {"Allow", "Location"}:
+                    response.headers[name] = text
         return response
 
-    @app.errorhandler(Exception)
-    def _unforeseen(error: Exception) -> Response:
+
+def meant_by(error: Exception) -> DistconfError:
+    """What ``error`` is in the words of the domain; one that nobody foresaw is logged."""
+    meant: DistconfError | None = None
+    if isinstance(error, DistconfError):
+        meant = error
+    elif isinstance(error, exc.DBAPIError):
+        meant = storage_error(error)
+    elif isinstance(error, exc.TimeoutError):
+        # More readers at once than connections; behind the front it cannot come to that.
+        meant = errors.Overloaded()
+    elif isinstance(error, HTTPException):
+        meant = _from_http(error)
+    if meant is None:
         # A mistake of ours: the log has all of it, the answer nothing but the request's id.
         _logger.error("unforeseen error", exc_info=error)
-        return _foreseen(
-            DistconfError("The server made a mistake. Its log has the details by request_id.")
-        )
+        meant = DistconfError("The server made a mistake. Its log has the details by request_id.")
+    g.error_code = meant.code
+    return meant
 
 
 def _from_http(error: HTTPException) -> DistconfError:
@@ -122,7 +121,8 @@ def _from_http(error: HTTPException) -> DistconfError:
     return DistconfError("The server made a mistake. Its log has the details by request_id.")
 
 
-def _problem(problem: Problem) -> dict[str, str]:
+def shown_problem(problem: Problem) -> dict[str, str]:
+    """One fault as it is answered."""
     shown = {"pointer": problem.pointer, "message": problem.message, "rule": problem.rule}
     if problem.parameter:
         shown = {"parameter": problem.parameter, **shown}

@@ -17,6 +17,7 @@ from distributed_config.errors import (
     UnsupportedMediaType,
 )
 from distributed_config.formats import Format
+from distributed_config.json_schema import SchemaLimits
 from distributed_config.live import exchange
 from distributed_config.live.exchange import Basis, Exchange, Hold
 from distributed_config.services.versions import Expect, anything
@@ -42,6 +43,11 @@ def limits() -> DocumentLimits:
     """What a document may not exceed."""
     settings = database.of().settings
     return DocumentLimits(settings.document_bytes, settings.document_depth, settings.document_keys)
+
+
+def schema_limits() -> SchemaLimits:
+    """What the schema of a definition may not exceed."""
+    return SchemaLimits(database.of().settings.schema_bytes)
 
 
 def media_type() -> str:

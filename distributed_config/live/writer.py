@@ -218,7 +218,7 @@ class Writer:
                 connection.exec_driver_sql("RELEASE SAVEPOINT unit")
                 head = journal.head
                 touched |= {(journal.organisation, name) for name in journal.services}
-                everything |= journal.wrote and not journal.services
+                everything |= journal.everything
         if head.revision > first:
             log.advance(connection, head)
             self._marks.raise_to(head.revision, touched, everything)

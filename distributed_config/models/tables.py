@@ -83,6 +83,91 @@ class VersionRow(Base):
     document: Mapped[str | None] = mapped_column(Text)
 
 
+class DefinitionRow(Base):
+    """A named JSON Schema that services conform to. ``changed_at`` moves with all it has."""
+
+    __tablename__ = "definitions"
+    __table_args__ = (UniqueConstraint("organisation_id", "name"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    organisation_id: Mapped[int] = mapped_column(ForeignKey("organisations.id"))
+    name: Mapped[str] = mapped_column(Text)
+    policy: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[Moment]
+    changed_at: Mapped[Moment]
+
+
+class DefinitionRevisionRow(Base):
+    """One revision of a definition. Never updated. ``schema`` is last, as a document is."""
+
+    __tablename__ = "definition_revisions"
+
+    definition_id: Mapped[int] = mapped_column(ForeignKey("definitions.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    digest: Mapped[str] = mapped_column(Text)
+    author: Mapped[str] = mapped_column(Text)
+    note: Mapped[str] = mapped_column(Text)
+    forced: Mapped[bool]
+    created_at: Mapped[Moment]
+    revision: Mapped[Revision]
+    schema: Mapped[str] = mapped_column(Text)
+
+
+class IndexRow(Base):
+    """A property, by its dotted path, that a definition's services can be found by."""
+
+    __tablename__ = "definition_indexes"
+    __table_args__ = (UniqueConstraint("definition_id", "path"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    definition_id: Mapped[int] = mapped_column(ForeignKey("definitions.id"))
+    position: Mapped[int]
+    path: Mapped[str] = mapped_column(Text)
+
+
+class ConformanceRow(Base):
+    """A service that conforms to a definition.
+
+    The service's name is here as well, so that a definition's services come in its order without
+    being sorted. ``changed_at`` is when it got what is current.
+    """
+
+    __tablename__ = "conformances"
+    __table_args__ = (
+        Index(None, "definition_id", "name"),
+        Index(None, "definition_id", "changed_at"),
+    )
+
+    service_id: Mapped[int] = mapped_column(ForeignKey("services.id"), primary_key=True)
+    definition_id: Mapped[int] = mapped_column(ForeignKey("definitions.id"))
+    name: Mapped[str] = mapped_column(Text)
+    changed_at: Mapped[Moment]
+
+
+class EntryRow(Base):
+    """What the current document of a service has under an index; see ``services/indexes.py``."""
+
+    __tablename__ = "index_entries"
+    __table_args__ = (Index(None, "index_id", "key", "name", "service_id"),)
+
+    service_id: Mapped[int] = mapped_column(ForeignKey("services.id"), primary_key=True)
+    index_id: Mapped[int] = mapped_column(ForeignKey("definition_indexes.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(Text)
+
+
+class CheckRow(Base):
+    """The definition, and its revision, that a version was checked against last."""
+
+    __tablename__ = "version_checks"
+
+    service_id: Mapped[int] = mapped_column(ForeignKey("services.id"), primary_key=True)
+    environment: Mapped[str] = mapped_column(Text, primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    definition: Mapped[str] = mapped_column(Text)
+    definition_revision: Mapped[int]
+
+
 class HeadRow(Base):
     """The journal's head: one row. ``epoch`` is another one after every restore."""
 
@@ -97,7 +182,9 @@ class HeadRow(Base):
 class ChangeRow(Base):
     """One entry of the journal. Never updated, never deleted.
 
-    ``current`` is the number of the version that is current after the change, None if none is.
+    ``number`` is that of a version or, of a change that belongs to a definition and to no service,
+    of its revision. ``current`` is the number of the version that is current after the change,
+    None if none is.
     """
 
     __tablename__ = "changes"
@@ -118,6 +205,7 @@ class ChangeRow(Base):
     digest: Mapped[str | None] = mapped_column(Text)
     actor: Mapped[str] = mapped_column(Text)
     note: Mapped[str] = mapped_column(Text)
+    definition: Mapped[str | None] = mapped_column(Text)
 
 
 class IdempotencyRow(Base):

@@ -1,10 +1,17 @@
 """The list of services, and the tags they are found by."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select
 
-from distributed_config.models import ServiceRow, TagRow, VersionRow
+from distributed_config.models import (
+    ConformanceRow,
+    DefinitionRow,
+    ServiceRow,
+    TagRow,
+    VersionRow,
+)
 from distributed_config.services import journal as log
 from distributed_config.services.journal import DEFAULT_ENVIRONMENT, Journal
 from distributed_config.services.versions import require
@@ -14,6 +21,7 @@ from distributed_config.services.versions import require
 class Entry:
     """One service in the list. ``current`` is None when every version is disabled."""
 
+    id: int
     name: str
     created_at: int
     tags: tuple[str, ...]
@@ -21,6 +29,7 @@ class Entry:
     current: int | None
     digest: str | None
     updated_at: int
+    definition: str | None
 
 
 def services(
@@ -38,9 +47,7 @@ def services(
     ``search`` is a part of the name, in any case; ``prefix`` its beginning; all ``tags`` must be
     there.
     """
-    query = select(ServiceRow.id, ServiceRow.name, ServiceRow.created_at).where(
-        ServiceRow.organisation_id == organisation, ServiceRow.name > after
-    )
+    query = _SERVICES.where(ServiceRow.organisation_id == organisation, ServiceRow.name > after)
     if search:
         query = query.where(ServiceRow.name.icontains(search, autoescape=True))
     if prefix:
@@ -48,23 +55,20 @@ def services(
     for tag in tags:
         has_tag = select(TagRow.service_id).where(TagRow.tag == tag)
         query = query.where(ServiceRow.id.in_(has_tag))
-    found = connection.execute(query.order_by(ServiceRow.name).limit(limit)).all()
-    ids = [row.id for row in found]
-    tags_of = _tags_of(connection, ids)
-    return [
-        _entry(connection, row.id, row.name, row.created_at, tags_of.get(row.id, ()))
-        for row in found
-    ]
+    return _entries(connection, query.order_by(ServiceRow.name).limit(limit))
+
+
+def services_by_id(connection: Connection, ids: Sequence[int]) -> list[Entry]:
+    """The services with these ids, in this order."""
+    found = _entries(connection, _SERVICES.where(ServiceRow.id.in_(ids)))
+    by_id = {entry.id: entry for entry in found}
+    return [by_id[each] for each in ids]
 
 
 def service(connection: Connection, organisation: int, name: str) -> Entry:
     """One service. Raises ServiceNotFound."""
-    service_id = require(connection, organisation, name)
-    created_at = connection.execute(
-        select(ServiceRow.created_at).where(ServiceRow.id == service_id)
-    ).scalar_one()
-    tags = _tags_of(connection, [service_id]).get(service_id, ())
-    return _entry(connection, service_id, name, created_at, tags)
+    [entry] = services_by_id(connection, [require(connection, organisation, name)])
+    return entry
 
 
 def set_tags(journal: Journal, name: str, tags: tuple[str, ...]) -> bool:
@@ -80,6 +84,24 @@ def set_tags(journal: Journal, name: str, tags: tuple[str, ...]) -> bool:
     return True
 
 
+_SERVICES = (
+    select(
+        ServiceRow.id,
+        ServiceRow.name,
+        ServiceRow.created_at,
+        DefinitionRow.name.label("definition"),
+    )
+    .outerjoin(ConformanceRow, ConformanceRow.service_id == ServiceRow.id)
+    .outerjoin(DefinitionRow, DefinitionRow.id == ConformanceRow.definition_id)
+)
+
+
+def _entries(connection: Connection, query: Select[int, str, int, str]) -> list[Entry]:
+    found = connection.execute(query).all()
+    tags_of = _tags_of(connection, [row.id for row in found])
+    return [_entry(connection, row, tags_of.get(row.id, ())) for row in found]
+
+
 def _tags_of(connection: Connection, ids: list[int]) -> dict[int, tuple[str, ...]]:
     rows = connection.execute(
         select(TagRow.service_id, TagRow.tag)
@@ -92,12 +114,10 @@ def _tags_of(connection: Connection, ids: list[int]) -> dict[int, tuple[str, ...
     return tags
 
 
-def _entry(
-    connection: Connection, service_id: int, name: str, created_at: int, tags: tuple[str, ...]
-) -> Entry:
+def _entry(connection: Connection, row: Row[int, str, int, str], tags: tuple[str, ...]) -> Entry:
     """Two look-ups by the key for each service; a grouped join would read every version."""
     series = (
-        VersionRow.service_id == service_id,
+        VersionRow.service_id == row.id,
         VersionRow.environment == DEFAULT_ENVIRONMENT,
     )
     newest = (
@@ -115,11 +135,13 @@ def _entry(
     last = connection.execute(newest).one()
     now = connection.execute(current).one_or_none()
     return Entry(
-        name=name,
-        created_at=created_at,
+        id=row.id,
+        name=row.name,
+        created_at=row.created_at,
         tags=tags,
         versions=last.number + 1,
         current=None if now is None else now.number,
         digest=None if now is None else now.digest,
         updated_at=last.created_at,
+        definition=row.definition,
     )

@@ -22,6 +22,13 @@ VERSION_CREATED = "version.created"
 VERSION_ENABLED = "version.enabled"
 VERSION_DISABLED = "version.disabled"
 VERSION_DELETED = "version.deleted"
+SERVICE_ATTACHED = "service.attached"
+SERVICE_DETACHED = "service.detached"
+DEFINITION_CREATED = "definition.created"
+DEFINITION_REVISED = "definition.revised"
+DEFINITION_FORCED = "definition.forced"
+DEFINITION_CHANGED = "definition.changed"
+DEFINITION_DELETED = "definition.deleted"
 KINDS = (
     SERVICE_CREATED,
     SERVICE_DELETED,
@@ -30,6 +37,13 @@ KINDS = (
     VERSION_ENABLED,
     VERSION_DISABLED,
     VERSION_DELETED,
+    SERVICE_ATTACHED,
+    SERVICE_DETACHED,
+    DEFINITION_CREATED,
+    DEFINITION_REVISED,
+    DEFINITION_FORCED,
+    DEFINITION_CHANGED,
+    DEFINITION_DELETED,
 )
 
 
@@ -71,13 +85,15 @@ class Change:
     digest: str | None
     actor: str
     note: str
+    definition: str | None
 
 
 class Journal:
     """The pen of one unit of work, and the connection it writes on.
 
     ``revision`` is the one that the unit will have if it records anything. ``services`` collects
-    what was touched, so that stale answers about it can be dropped.
+    what was touched, so that stale answers about it can be dropped; ``everything`` says that a
+    change belongs to no service, and that any answer may rest on it.
     """
 
     def __init__(
@@ -92,6 +108,7 @@ class Journal:
         self._before = head
         self.note = note
         self.services: set[str] = set()
+        self.everything = False
         self._position = 0
 
     @property
@@ -119,6 +136,7 @@ class Journal:
         current: int | None = None,
         digest: str | None = None,
         note: str | None = None,
+        definition: str | None = None,
     ) -> None:
         """Adds one change to this unit. ``note`` is the unit's own unless given."""
         self.connection.execute(
@@ -130,16 +148,19 @@ class Journal:
                 "organisation_id": self.organisation,
                 "kind": kind,
                 "service": service,
-                "environment": DEFAULT_ENVIRONMENT if number is not None else None,
+                "environment": DEFAULT_ENVIRONMENT if service and number is not None else None,
                 "number": number,
                 "current": current,
                 "digest": digest,
                 "actor": self.actor.name,
                 "note": self.note if note is None else note,
+                "definition": definition,
             },
         )
         self._position += 1
-        if service is not None:
+        if service is None:
+            self.everything = True
+        else:
             self.services.add(service)
 
 
@@ -199,6 +220,7 @@ def changes(
             ChangeRow.digest,
             ChangeRow.actor,
             ChangeRow.note,
+            ChangeRow.definition,
         )
         .where(ChangeRow.organisation_id == organisation, ChangeRow.revision > after)
         .order_by(ChangeRow.revision, ChangeRow.position)
@@ -214,10 +236,10 @@ def changes(
         query = query.where(or_(ChangeRow.service.in_(exact), *begun))
     if kinds:
         query = query.where(ChangeRow.kind.in_(kinds))
-    found = [Change(*row) for row in connection.execute(query.limit(limit))]
+    found = [Change(**row._asdict()) for row in connection.execute(query.limit(limit))]
     if len(found) == limit:
         rest = query.where(
             ChangeRow.revision == found[-1].revision, ChangeRow.position > found[-1].position
         )
-        found += [Change(*row) for row in connection.execute(rest)]
+        found += [Change(**row._asdict()) for row in connection.execute(rest)]
     return found

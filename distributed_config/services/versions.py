@@ -1,8 +1,8 @@
 """The versions of a service: create, append, put, patch, enable, delete, roll back, and read."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Connection,
@@ -28,8 +28,17 @@ from distributed_config.errors import (
     VersionDisabled,
     VersionNotFound,
 )
-from distributed_config.models import ChangeRow, ServiceRow, TagRow, VersionRow
+from distributed_config.models import (
+    ChangeRow,
+    CheckRow,
+    ConformanceRow,
+    ServiceRow,
+    TagRow,
+    VersionRow,
+)
+from distributed_config.services import conformance
 from distributed_config.services import journal as log
+from distributed_config.services.conformance import Rule
 from distributed_config.services.journal import DEFAULT_ENVIRONMENT, Journal
 from distributed_config.services.patches import merged, patched
 from distributed_config.wire import (
@@ -58,6 +67,8 @@ class Version:
     revision: int
     deleted: bool
     text: str | None
+    checked: tuple[str, int] | None = None
+    """The definition and its revision that the version was checked against, if it was."""
 
     @property
     def served(self) -> str:
@@ -80,6 +91,14 @@ class Written:
     current: int | None
     changed: bool = True
     service_id: int = 0
+
+
+class _Service(NamedTuple):
+    """A service by its id; the number of its last version; whether it conforms to a definition."""
+
+    id: int
+    last: int
+    definition_id: int | None
 
 
 Expect = Callable[[str | None], bool]
@@ -108,14 +127,14 @@ def create(journal: Journal, name: str, document: Document) -> Written:
         },
     ).scalar_one()
     journal.record(log.SERVICE_CREATED, name)
-    return _insert(journal, service_id, name, 0, document)
+    return _insert(journal, _Service(service_id, -1, None), name, document)
 
 
 def append(journal: Journal, name: str, document: Document, expect: Expect = anything) -> Written:
     """Makes ``document`` the next version. Raises ServiceNotFound or PreconditionFailed."""
-    service_id, last = _require(journal.connection, journal.organisation, name)
-    _check_expected(journal, service_id, name, expect)
-    return _insert(journal, service_id, name, last + 1, document)
+    service = _require(journal.connection, journal.organisation, name)
+    _check_expected(journal, service.id, name, expect)
+    return _insert(journal, service, name, document)
 
 
 def put(journal: Journal, name: str, document: Document, expect: Expect = anything) -> Written:
@@ -125,12 +144,11 @@ def put(journal: Journal, name: str, document: Document, expect: Expect = anythi
         if not expect(None):
             raise PreconditionFailed(name, None)
         return create(journal, name, document)
-    service_id, last = found
-    current = _current_key(journal.connection, service_id)
-    _check_expected(journal, service_id, name, expect)
+    current = _current_key(journal.connection, found.id)
+    _check_expected(journal, found.id, name, expect)
     if current is not None and current.digest == document.digest:
         return Written(name, current.number, current.digest, current.number, changed=False)
-    return _insert(journal, service_id, name, last + 1, document)
+    return _insert(journal, found, name, document)
 
 
 def merge(
@@ -159,7 +177,7 @@ def patch(
 
 def roll_back(journal: Journal, name: str, number: int, expect: Expect = anything) -> Written:
     """Appends a copy of version ``number``, disabled or not."""
-    service_id, _ = _require(journal.connection, journal.organisation, name)
+    service_id = require(journal.connection, journal.organisation, name)
     old = _stored(journal.connection, service_id, name, number)
     return append(journal, name, Document(old.served, old.digest), expect)
 
@@ -168,22 +186,25 @@ def set_enabled(
     journal: Journal, name: str, number: int, enabled: bool, expect: Expect = anything
 ) -> Written:
     """Turns a version on or off; current moves by its one rule."""
-    service_id, _ = _require(journal.connection, journal.organisation, name)
-    _check_expected(journal, service_id, name, expect)
-    version = _stored(journal.connection, service_id, name, number)
-    changed = version.enabled != enabled
-    if changed:
-        journal.connection.execute(_ENABLE, {"series": service_id, "which": number, "to": enabled})
-    current = _current_number(journal, service_id)
-    if changed:
-        kind = log.VERSION_ENABLED if enabled else log.VERSION_DISABLED
-        journal.record(kind, name, number=number, current=current, digest=version.digest)
-    return Written(name, number, version.digest, current, changed)
+    service = _require(journal.connection, journal.organisation, name)
+    _check_expected(journal, service.id, name, expect)
+    version = _stored(journal.connection, service.id, name, number)
+    before = _current_number(journal, service.id)
+    if version.enabled == enabled:
+        return Written(name, number, version.digest, before, changed=False)
+    journal.connection.execute(_ENABLE, {"series": service.id, "which": number, "to": enabled})
+    current = _current_number(journal, service.id)
+    if current != before:
+        which = f"Version {current}, which would become current,"
+        _admit_stored(journal, service, name, current, which)
+    kind = log.VERSION_ENABLED if enabled else log.VERSION_DISABLED
+    journal.record(kind, name, number=number, current=current, digest=version.digest)
+    return Written(name, number, version.digest, current)
 
 
 def delete_version(journal: Journal, name: str, number: int, expect: Expect = anything) -> Written:
     """Deletes a disabled version's document; its number stays taken. Raises StillEnabled."""
-    service_id, _ = _require(journal.connection, journal.organisation, name)
+    service_id = require(journal.connection, journal.organisation, name)
     _check_expected(journal, service_id, name, expect)
     version = _stored(journal.connection, service_id, name, number)
     if version.enabled:
@@ -201,7 +222,7 @@ def delete_version(journal: Journal, name: str, number: int, expect: Expect = an
 
 def delete_service(journal: Journal, name: str, expect: Expect = anything) -> None:
     """Deletes the service and all its versions, if none is enabled. Raises StillEnabled."""
-    service_id, _ = _require(journal.connection, journal.organisation, name)
+    service_id = require(journal.connection, journal.organisation, name)
     _check_expected(journal, service_id, name, expect)
     enabled = journal.connection.scalars(_ENABLED_NUMBERS, {"series": service_id}).all()
     if enabled:
@@ -210,9 +231,22 @@ def delete_service(journal: Journal, name: str, expect: Expect = anything) -> No
             f"The service {name!r} has enabled versions ({shown}). Disable each first: "
             f"PATCH …&version={enabled[0]}&enabled=false."
         )
-    for rows in (VersionRow.service_id, TagRow.service_id, ServiceRow.id):
-        journal.connection.execute(delete(rows.class_).where(rows == service_id))
-    journal.record(log.SERVICE_DELETED, name)
+    _remove(journal, service_id, name)
+
+
+def retire(journal: Journal, name: str) -> None:
+    """Deletes the service and all its versions, enabled or not; what was served is served no more.
+
+    For those who were told to, as when a definition goes with its services.
+    """
+    _remove(journal, require(journal.connection, journal.organisation, name), name)
+
+
+def admit_current(journal: Journal, name: str) -> None:
+    """Makes sure that what is current conforms to the service's definition, from now its own."""
+    service = _require(journal.connection, journal.organisation, name)
+    number = _current_number(journal, service.id)
+    _admit_stored(journal, service, name, number, f"Version {number}, which is current,")
 
 
 # --- reading
@@ -220,7 +254,7 @@ def delete_service(journal: Journal, name: str, expect: Expect = anything) -> No
 
 def require(connection: Connection, organisation: int, name: str) -> int:
     """The service's id. Raises ServiceNotFound."""
-    return _require(connection, organisation, name)[0]
+    return _require(connection, organisation, name).id
 
 
 def current(connection: Connection, organisation: int, name: str) -> Version:
@@ -277,7 +311,12 @@ def history(
     service_id = require(connection, organisation, name)
     query = _HISTORY_WITH_DOCUMENTS if documents else _HISTORY
     asked = {"series": service_id, "before": before, "most": limit}
-    return [_version(name, row) for row in connection.execute(query, asked)]
+    found = [_version(name, row) for row in connection.execute(query, asked)]
+    if not found:
+        return []
+    span = {"series": service_id, "lowest": found[-1].number, "highest": found[0].number}
+    checks = {row[0]: (row[1], row[2]) for row in connection.execute(_CHECKS, span)}
+    return [replace(each, checked=checks.get(each.number)) for each in found]
 
 
 def as_of_revision(connection: Connection, organisation: int, name: str, revision: int) -> Version:
@@ -288,6 +327,16 @@ def as_of_revision(connection: Connection, organisation: int, name: str, revisio
 def as_of_time(connection: Connection, organisation: int, name: str, moment: int) -> Version:
     """What was current at ``moment``, in microseconds since 1970."""
     return _as_of(connection, organisation, name, ChangeRow.changed_at <= moment, "then")
+
+
+def current_value(connection: Connection, service_id: int) -> dict[str, Any] | None:
+    """The current document of a service by its id; None: nothing is current."""
+    key = _current_key(connection, service_id)
+    return (
+        None
+        if key is None
+        else parse_stored(_stored(connection, service_id, "", key.number).served)
+    )
 
 
 def count_services(connection: Connection, organisation: int) -> int:
@@ -319,12 +368,19 @@ _NAMED = and_(
     ServiceRow.organisation_id == bindparam("organisation"), ServiceRow.name == bindparam("name")
 )
 
-_FIND = select(
-    ServiceRow.id,
-    select(func.max(VersionRow.number))
-    .where(VersionRow.service_id == ServiceRow.id, VersionRow.environment == DEFAULT_ENVIRONMENT)
-    .scalar_subquery(),
-).where(_NAMED)
+_FIND = (
+    select(
+        ServiceRow.id,
+        select(func.max(VersionRow.number))
+        .where(
+            VersionRow.service_id == ServiceRow.id, VersionRow.environment == DEFAULT_ENVIRONMENT
+        )
+        .scalar_subquery(),
+        ConformanceRow.definition_id,
+    )
+    .outerjoin(ConformanceRow, ConformanceRow.service_id == ServiceRow.id)
+    .where(_NAMED)
+)
 _COUNT = (
     select(func.count())
     .select_from(ServiceRow)
@@ -365,6 +421,11 @@ _NEWEST_FIRST = VersionRow.number.desc()
 _MOST = bindparam("most", type_=Integer)
 _HISTORY = select(*_PLAIN).where(_BEFORE).order_by(_NEWEST_FIRST).limit(_MOST)
 _HISTORY_WITH_DOCUMENTS = select(*_WHOLE).where(_BEFORE).order_by(_NEWEST_FIRST).limit(_MOST)
+_CHECKS = select(CheckRow.number, CheckRow.definition, CheckRow.definition_revision).where(
+    CheckRow.service_id == bindparam("series"),
+    CheckRow.environment == DEFAULT_ENVIRONMENT,
+    CheckRow.number.between(bindparam("lowest"), bindparam("highest")),
+)
 _ENABLED_NUMBERS = (
     select(VersionRow.number).where(_SERIES, VersionRow.enabled).order_by(VersionRow.number)
 )
@@ -397,13 +458,12 @@ def _version(name: str, row: Any) -> Version:
     )
 
 
-def _find(connection: Connection, organisation: int, name: str) -> tuple[int, int] | None:
-    """The service's id and its last version's number."""
+def _find(connection: Connection, organisation: int, name: str) -> _Service | None:
     row = connection.execute(_FIND, {"organisation": organisation, "name": name}).one_or_none()
-    return None if row is None else (row[0], row[1])
+    return None if row is None else _Service(*row)
 
 
-def _require(connection: Connection, organisation: int, name: str) -> tuple[int, int]:
+def _require(connection: Connection, organisation: int, name: str) -> _Service:
     found = _find(connection, organisation, name)
     if found is None:
         raise ServiceNotFound(name)
@@ -470,13 +530,15 @@ def _base_for_patch(journal: Journal, name: str, expect: Expect) -> dict[str, An
     return parse_stored(base.served)
 
 
-def _insert(
-    journal: Journal, service_id: int, name: str, number: int, document: Document
-) -> Written:
+def _insert(journal: Journal, service: _Service, name: str, document: Document) -> Written:
+    number = service.last + 1
+    rule = _rule(journal, service)
+    if rule is not None:
+        conformance.admit(journal, rule, number, document)
     journal.connection.execute(
         _INSERT_VERSION,
         {
-            "service_id": service_id,
+            "service_id": service.id,
             "environment": DEFAULT_ENVIRONMENT,
             "number": number,
             "enabled": True,
@@ -490,4 +552,33 @@ def _insert(
         },
     )
     journal.record(log.VERSION_CREATED, name, number=number, current=number, digest=document.digest)
-    return Written(name, number, document.digest, number, service_id=service_id)
+    return Written(name, number, document.digest, number, service_id=service.id)
+
+
+def _rule(journal: Journal, service: _Service) -> Rule | None:
+    """What the service must satisfy; who conforms to nothing costs no look-up."""
+    if service.definition_id is None:
+        return None
+    return conformance.rule_of(journal.connection, service.id)
+
+
+def _admit_stored(
+    journal: Journal, service: _Service, name: str, number: int | None, which: str
+) -> None:
+    """Makes sure that version ``number``, if it is one, may be current."""
+    rule = _rule(journal, service)
+    if rule is None:
+        return
+    if number is None:
+        conformance.nothing_current(journal, rule)
+        return
+    version = _stored(journal.connection, service.id, name, number)
+    document = Document(version.served, version.digest)
+    conformance.admit(journal, rule, number, document, which)
+
+
+def _remove(journal: Journal, service_id: int, name: str) -> None:
+    conformance.forget(journal.connection, service_id)
+    for rows in (VersionRow.service_id, TagRow.service_id, ServiceRow.id):
+        journal.connection.execute(delete(rows.class_).where(rows == service_id))
+    journal.record(log.SERVICE_DELETED, name)

@@ -64,6 +64,7 @@ def _shown(change: Change) -> dict[str, Any]:
         "time": wire.rfc3339(change.changed_at),
         "kind": change.kind,
         "service": change.service,
+        "definition": change.definition,
         "environment": change.environment,
         "version": change.number,
         "current": change.current,

@@ -13,7 +13,7 @@ from distributed_config.edge.doors import door
 from distributed_config.edge.paging import page_answer, page_size
 from distributed_config.edge.publishing import publish
 from distributed_config.edge.responses import Answer, json_answer
-from distributed_config.services import catalogue
+from distributed_config.services import catalogue, definitions
 from distributed_config.services import journal as log
 from distributed_config.services.catalogue import Entry
 from distributed_config.services.journal import Journal
@@ -47,7 +47,7 @@ def list_services(query: dict[str, Any]) -> Answer:
     )
     more = len(found) > size
     cursor = wire.encode_cursor(epoch, found[size - 1].name) if more else None
-    return page_answer({"services": [_shown(entry) for entry in found[:size]]}, cursor)
+    return page_answer({"services": [shown_service(entry) for entry in found[:size]]}, cursor)
 
 
 @door(
@@ -62,7 +62,7 @@ def list_services(query: dict[str, Any]) -> Answer:
 def show_service(query: dict[str, Any]) -> Answer:
     """Show one service."""
     return json_answer(
-        _shown(catalogue.service(reading(), auth.actor().organisation, query["service"]))
+        shown_service(catalogue.service(reading(), auth.actor().organisation, query["service"]))
     )
 
 
@@ -83,18 +83,63 @@ def tag_service(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     def unit(journal: Journal) -> Answer:
         catalogue.set_tags(journal, query["service"], tuple(body["tags"]))
         entry = catalogue.service(journal.connection, journal.organisation, query["service"])
-        return json_answer(_shown(entry))
+        return json_answer(shown_service(entry))
 
     return publish(unit, asked.note(query["note"]), query["dry_run"])
 
 
-def _shown(entry: Entry) -> dict[str, Any]:
+@door(
+    blueprint,
+    "PUT",
+    "/services/definition",
+    permission="config:write",
+    query=schemas.WriteQuery,
+    body=schemas.AttachBody,
+    answers={200: schemas.AttachedAnswer},
+    refusals=(404, 422, 507),
+    headers=("Idempotency-Key", "Config-Note"),
+)
+def attach_service(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+    """Make a service conform to a definition; what is current must already."""
+    name, definition = query["service"], body["definition"]
+
+    def unit(journal: Journal) -> Answer:
+        changed = definitions.attach(journal, name, definition)
+        return json_answer({"success": True, "changed": changed, "definition": definition})
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+@door(
+    blueprint,
+    "DELETE",
+    "/services/definition",
+    permission="config:write",
+    query=schemas.WriteQuery,
+    answers={200: schemas.AttachedAnswer},
+    refusals=(404, 422, 507),
+    headers=("Idempotency-Key", "Config-Note"),
+)
+def detach_service(query: dict[str, Any]) -> Answer:
+    """Make a service conform to no definition."""
+    asked.refuse_body()
+
+    def unit(journal: Journal) -> Answer:
+        changed = definitions.detach(journal, query["service"])
+        return json_answer({"success": True, "changed": changed, "definition": None})
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+def shown_service(entry: Entry) -> dict[str, Any]:
+    """A service as lists show it."""
     return {
         "name": entry.name,
         "tags": list(entry.tags),
         "versions": entry.versions,
         "current": entry.current,
         "digest": entry.digest,
+        "definition": entry.definition,
         "created_at": wire.rfc3339(entry.created_at),
         "updated_at": wire.rfc3339(entry.updated_at),
     }

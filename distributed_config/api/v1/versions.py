@@ -115,7 +115,11 @@ def _shown(version: Version, with_document: bool) -> dict[str, Any]:
         "note": version.note,
         "created_at": wire.rfc3339(version.created_at),
         "revision": version.revision,
+        "definition": None,
+        "definition_revision": None,
     }
+    if version.checked is not None:
+        shown["definition"], shown["definition_revision"] = version.checked
     if with_document:
         text = version.text
         shown["document"] = None if text is None else wire.parse_stored(text)

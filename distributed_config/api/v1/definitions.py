@@ -1,0 +1,462 @@
+"""Definitions: their revisions, what a new one would do, and the services that conform to them."""
+
+import json
+import re
+from typing import Any
+
+from flask import Blueprint
+
+from distributed_config import wire
+from distributed_config.api import schemas
+from distributed_config.api.v1.services import shown_service
+from distributed_config.edge import auth
+from distributed_config.edge import requests as asked
+from distributed_config.edge.database import reading
+from distributed_config.edge.doors import door
+from distributed_config.edge.errors import shown_problem
+from distributed_config.edge.paging import page_answer, page_size
+from distributed_config.edge.publishing import publish
+from distributed_config.edge.responses import Answer, json_answer
+from distributed_config.errors import Invalid, InvalidDocument, Problem
+from distributed_config.json_schema import Compatibility, Reason, checker_of, compare, schema_of
+from distributed_config.services import catalogue, definitions, evolution, indexes
+from distributed_config.services import journal as log
+from distributed_config.services.compare import compare as compare_documents
+from distributed_config.services.definitions import Definition
+from distributed_config.services.evolution import Review
+from distributed_config.services.indexes import Filter, Names, Order, Question
+from distributed_config.services.journal import Journal
+from distributed_config.wire import Document
+
+blueprint = Blueprint("definitions", __name__)
+
+_READ = {"permission": "definition:read"}
+_WRITE = {
+    "permission": "definition:write",
+    "headers": ("If-Match", "Idempotency-Key", "Config-Note"),
+}
+_MOST_SHOWN = 100
+_COMPARISON = re.compile(
+    r"(?P<path>[^\s<>=]+)\s*(?P<operator><=|>=|=|<|>)\s*(?P<value>.*)", re.DOTALL
+)
+_MEMBERSHIP = re.compile(r"(?P<path>[^\s<>=]+)\s+in\s+(?P<values>.*)", re.DOTALL)
+
+
+@door(
+    blueprint,
+    "GET",
+    "/definitions",
+    **_READ,
+    query=schemas.DefinitionsQuery,
+    answers={200: schemas.DefinitionsAnswer},
+    refusals=(410, 422),
+)
+def list_definitions(query: dict[str, Any]) -> Answer:
+    """List the definitions, by name, without their schemas."""
+    connection = reading()
+    epoch = log.head(connection).epoch
+    size = page_size(query["limit"])
+    after = wire.decode_cursor(query["cursor"], epoch, str) if query["cursor"] else ""
+    found = definitions.definitions(
+        connection,
+        auth.actor().organisation,
+        after=after,
+        limit=size + 1,
+        search=query["search"],
+    )
+    cursor = wire.encode_cursor(epoch, found[size - 1].name) if len(found) > size else None
+    return page_answer({"definitions": [_shown(each) for each in found[:size]]}, cursor)
+
+
+@door(
+    blueprint,
+    "GET",
+    "/definitions/one",
+    **_READ,
+    query=schemas.DefinitionReadQuery,
+    answers={200: schemas.DefinitionAnswer},
+    refusals=(404, 422),
+)
+def show_definition(query: dict[str, Any]) -> Answer:
+    """Show a definition with its schema, at its newest revision or at `number`."""
+    connection = reading()
+    found = _require(query["definition"], query["number"])
+    etag = wire.version_etag(log.head(connection).epoch, found.number, found.digest)
+    return json_answer(_shown_whole(found), ETag=etag, Cache_Control="private, no-cache")
+
+
+@door(
+    blueprint,
+    "POST",
+    "/definitions",
+    **_WRITE,
+    query=schemas.DefinitionWriteQuery,
+    body=schemas.NewDefinitionBody,
+    answers={201: schemas.DefinitionAnswer},
+    refusals=(422, 507),
+)
+def create_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+    """Create a definition, with `schema` as its revision 0."""
+    name, schema = query["definition"], _schema(body)
+
+    def unit(journal: Journal) -> Answer:
+        policy, paths = body.get("policy", "none"), body.get("indexes", [])
+        made = definitions.create(journal, name, schema, policy, paths)
+        return _answer(journal, made, _shown_whole(made), 201)
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+@door(
+    blueprint,
+    "PUT",
+    "/definitions",
+    **_WRITE,
+    query=schemas.ReviseQuery,
+    body=schemas.DefinitionBody,
+    answers={200: schemas.RevisedAnswer, 201: schemas.RevisedAnswer},
+    refusals=(404, 412, 422, 507),
+)
+def put_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+    """Create a definition, or give it another schema, policy or indexes.
+
+    What the body leaves out stays as it is; the schema that is there already makes no revision.
+    A revision that makes a current document invalid, or breaks what the policy protects, is
+    refused with all that speaks against it; `force=true` with a note does it nevertheless.
+    """
+    name = query["definition"]
+    schema = _schema(body) if "schema" in body else None
+    policy, paths = body.get("policy"), body.get("indexes")
+    expect, forced = asked.expectation(), query["force"]
+    review = _review(name, schema)
+
+    def unit(journal: Journal) -> Answer:
+        if schema is not None and not definitions.exists(journal, name, expect):
+            made = definitions.create(journal, name, schema, policy or "none", paths or [])
+            return _answer(journal, made, _shown_revision(made, True, None), 201)
+        done = definitions.revise(
+            journal,
+            name,
+            schema=schema,
+            policy=policy,
+            paths=paths,
+            review=review,
+            forced=forced,
+            expect=expect,
+        )
+        shown = _shown_revision(done.definition, done.changed, done.review)
+        return _answer(journal, done.definition, shown)
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+@door(
+    blueprint,
+    "POST",
+    "/definitions/review",
+    **_READ,
+    query=schemas.DefinitionQuery,
+    body=schemas.SchemaBody,
+    answers={200: schemas.ReviewAnswer},
+    refusals=(404, 422),
+)
+def review_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+    """Tell what a schema would do in place of the newest revision; nothing is stored.
+
+    Which current documents would not conform, and whether old documents stay valid (backward
+    compatible) and new ones are valid under the old schema (forward).
+    """
+    found = _require(query["definition"])
+    review = _review(query["definition"], _schema(body))
+    assert review is not None  # the definition was just found
+    return json_answer(_shown_review(review, found.policy))
+
+
+@door(
+    blueprint,
+    "DELETE",
+    "/definitions",
+    **_WRITE,
+    query=schemas.DeleteDefinitionQuery,
+    answers={200: schemas.RemovedAnswer},
+    refusals=(404, 409, 412, 422, 507),
+)
+def delete_definition(query: dict[str, Any]) -> Answer:
+    """Delete a definition to which no service conforms.
+
+    With `cascade=detach` its services stay and conform to nothing; with `cascade=delete` they
+    are deleted with all their versions.
+    """
+    asked.refuse_body()
+    expect = asked.expectation()
+
+    def unit(journal: Journal) -> Answer:
+        services = definitions.remove(journal, query["definition"], query["cascade"], expect)
+        return json_answer({"success": True, "services": services})
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+@door(
+    blueprint,
+    "GET",
+    "/definitions/revisions",
+    **_READ,
+    query=schemas.RevisionsQuery,
+    answers={200: schemas.RevisionsAnswer},
+    refusals=(404, 410, 422),
+)
+def list_revisions(query: dict[str, Any]) -> Answer:
+    """List the revisions of a definition, newest first."""
+    connection, name = reading(), query["definition"]
+    epoch = log.head(connection).epoch
+    size = page_size(query["limit"])
+    before = wire.decode_cursor(query["cursor"], epoch, int) if query["cursor"] else None
+    found = definitions.revisions(
+        connection, auth.actor().organisation, name, before=before, limit=size + 1
+    )
+    cursor = wire.encode_cursor(epoch, found[size - 1].number) if len(found) > size else None
+    show = _shown_whole if query["schemas"] else _shown
+    return page_answer(
+        {"definition": name, "revisions": [show(each) for each in found[:size]]}, cursor
+    )
+
+
+@door(
+    blueprint,
+    "GET",
+    "/definitions/diff",
+    **_READ,
+    query=schemas.DefinitionDiffQuery,
+    answers={200: schemas.SchemaDiffAnswer},
+    refusals=(404, 422),
+)
+def diff_revisions(query: dict[str, Any]) -> Answer:
+    """Compare two revisions of a definition, as texts and as to what they allow."""
+    name = query["definition"]
+    old, new = (_require(name, query[side]) for side in ("old", "new"))
+    before, after = old.document.value, new.document.value
+    names = (f"{name} revision {old.number}", f"{name} revision {new.number}")
+    difference = compare_documents(before, after, *names)
+    return json_answer(
+        {
+            "patch": difference.patch,
+            "text": difference.text,
+            "compatibility": _shown_compatibility(compare(before, after)),
+        }
+    )
+
+
+@door(
+    blueprint,
+    "POST",
+    "/definitions/check",
+    **_READ,
+    query=schemas.DefinitionReadQuery,
+    body_types=("application/json", "application/yaml", "application/toml"),
+    answers={200: schemas.CheckedAnswer},
+    refusals=(404, 422),
+)
+def check_document(query: dict[str, Any]) -> Answer:
+    """Check a document against a definition; nothing is stored."""
+    found = _require(query["definition"], query["number"])
+    document = wire.object_of(asked.body_value(), asked.limits())
+    problems = checker_of(found.schema).problems(document.value, len(document.text))
+    shown = [shown_problem(each) for each in problems[:_MOST_SHOWN]]
+    return json_answer({"valid": not problems, "problems": shown})
+
+
+@door(
+    blueprint,
+    "GET",
+    "/definitions/services",
+    **_READ,
+    query=schemas.ConformingQuery,
+    answers={200: schemas.ConformingAnswer},
+    refusals=(404, 410, 422),
+)
+def list_conforming(query: dict[str, Any]) -> Answer:
+    """List the services that conform to a definition, found and sorted by indexed properties."""
+    connection, name = reading(), query["definition"]
+    epoch = log.head(connection).epoch
+    size = page_size(query["limit"])
+    found = _require(name)
+    services = indexes.find(
+        connection,
+        found.id,
+        Question(_filters(query["where"]), Names(search=query["search"])),
+        Order(query["sort"], descending=query["order"] == "desc"),
+        after=_position(query, epoch),
+        limit=size + 1,
+    )
+    cursor = None
+    if len(services) > size:
+        cursor = wire.encode_cursor(epoch, json.dumps(services[size - 1].position))
+    ids = [each.service_id for each in services[:size]]
+    shown = [shown_service(entry) for entry in catalogue.services_by_id(connection, ids)]
+    return page_answer({"definition": name, "services": shown}, cursor)
+
+
+# --- what is asked
+
+
+def _schema(body: dict[str, Any]) -> Document:
+    """The schema in a body. Raises InvalidDocument, with pointers into the body."""
+    try:
+        return schema_of(body["schema"], asked.schema_limits())
+    except InvalidDocument as error:
+        raise InvalidDocument.of(
+            [Problem(f"/schema{each.pointer}", each.message, each.rule) for each in error.problems]
+        ) from None
+
+
+def _review(name: str, schema: Document | None) -> Review | None:
+    """What ``schema`` would do, found out before anybody waits for it; None: nothing."""
+    if schema is None:
+        return None
+    connection = reading()
+    found = definitions.lookup(connection, auth.actor().organisation, name)
+    return None if found is None else evolution.review(connection, found.proposal(schema))
+
+
+def _require(name: str, number: int | None = None) -> Definition:
+    return definitions.require(reading(), auth.actor().organisation, name, number)
+
+
+def _filters(where: list[str]) -> tuple[Filter, ...]:
+    """What ``where=`` asks for. Raises Invalid with all that cannot be understood."""
+    filters = []
+    problems = []
+    for text in where:
+        try:
+            filters.append(_filter(text.strip()))
+        except ValueError as error:
+            problems.append(Problem("", f"{text[:80]!r}: {error}", "where", "where"))
+    if problems:
+        raise Invalid.of(problems)
+    return tuple(filters)
+
+
+def _filter(text: str) -> Filter:
+    among = _MEMBERSHIP.fullmatch(text)
+    if among is not None:
+        return Filter(among["path"], "in", _values(among["values"].strip()))
+    found = _COMPARISON.fullmatch(text)
+    if found is None:
+        raise ValueError("it is not like db.port>=5000, tier=gold or tier in gold,silver.")
+    value = _value(found["value"].strip())
+    ordered = isinstance(value, str | int | float) and not isinstance(value, bool)
+    if found["operator"] != "=" and not ordered:
+        raise ValueError("only numbers and text are more or less than others.")
+    return Filter(found["path"], found["operator"], (value,))
+
+
+def _values(text: str) -> tuple[Any, ...]:
+    """``gold,silver`` or ``["gold", "silver"]``."""
+    if not text.startswith("["):
+        return tuple(_value(part.strip()) for part in text.split(","))
+    value = _value(text)
+    if not isinstance(value, list) or any(isinstance(each, dict | list) for each in value):
+        raise ValueError("in takes values separated by commas, or a JSON array of them.")
+    return tuple(value)
+
+
+def _value(text: str) -> Any:
+    """A JSON value where it is one (``10``, ``true``, ``"10"``), and text otherwise."""
+    try:
+        value = wire.parse_json(text.encode())
+        wire.refuse_ambiguous(value)
+    except (InvalidDocument, UnicodeEncodeError):
+        return text
+    return value
+
+
+def _position(query: dict[str, Any], epoch: str) -> tuple[Any, ...] | None:
+    if not query["cursor"]:
+        return None
+    try:
+        position = json.loads(wire.decode_cursor(query["cursor"], epoch, str))
+    except ValueError:
+        position = None
+    length = 2 if query["sort"] else 1
+    if not isinstance(position, list) or [type(each) for each in position] != [str] * length:
+        message = "It is not one that this server gave for this question; follow Link."
+        raise Invalid.of([Problem("", message, "cursor", "cursor")])
+    return tuple(position)
+
+
+# --- what is answered
+
+
+def _answer(
+    journal: Journal, definition: Definition, body: dict[str, Any], status: int = 200
+) -> Answer:
+    etag = wire.version_etag(journal.epoch, definition.number, definition.digest)
+    answer = json_answer(body, ETag=etag)
+    answer.status = status
+    return answer
+
+
+def _shown(definition: Definition) -> dict[str, Any]:
+    return {
+        "name": definition.name,
+        "number": definition.number,
+        "policy": definition.policy,
+        "indexes": list(definition.indexes),
+        "services": definition.services,
+        "digest": definition.digest,
+        "author": definition.author,
+        "note": definition.note,
+        "forced": definition.forced,
+        "created_at": wire.rfc3339(definition.created_at),
+        "changed_at": wire.rfc3339(definition.changed_at),
+        "revised_at": wire.rfc3339(definition.revised_at),
+    }
+
+
+def _shown_whole(definition: Definition) -> dict[str, Any]:
+    return {**_shown(definition), "schema": definition.document.value}
+
+
+def _shown_revision(definition: Definition, changed: bool, review: Review | None) -> dict[str, Any]:
+    shown = None if review is None else _shown_review(review, definition.policy)
+    return {
+        "success": True,
+        "changed": changed,
+        "definition": _shown(definition),
+        "review": shown,
+    }
+
+
+def _shown_review(review: Review, policy: str) -> dict[str, Any]:
+    return {
+        "checked": review.checked,
+        "unfit": len(review.unfit),
+        "unfit_services": [
+            {
+                "service": name,
+                "version": each.number,
+                "problems": [shown_problem(problem) for problem in each.problems],
+            }
+            for name, each in list(review.unfit.items())[:_MOST_SHOWN]
+        ],
+        "compatibility": _shown_compatibility(review.compatibility),
+        "allowed": not evolution.breaks(review, policy),
+    }
+
+
+def _shown_compatibility(compatibility: Compatibility) -> dict[str, Any]:
+    return {
+        "backward": compatibility.backward,
+        "forward": compatibility.forward,
+        "reasons": [_shown_reason(reason) for reason in compatibility.reasons[:_MOST_SHOWN]],
+    }
+
+
+def _shown_reason(reason: Reason) -> dict[str, Any]:
+    sides = (("backward", reason.narrower), ("forward", reason.wider))
+    return {
+        "pointer": reason.pointer,
+        "message": reason.message,
+        "breaks": [side for side, broken in sides if broken],
+    }

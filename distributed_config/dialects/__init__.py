@@ -1,0 +1,1 @@
+"""The APIs of other config servers, a file for each, over the same services."""

@@ -1,0 +1,22 @@
+"""JSON Schemas: what they allow, what they cost, how two of them differ. No I/O.
+
+Drafts 7 and 2020-12 are understood. jsonschema-rs compiles and checks; what is here keeps a schema
+within bounds before it gets there, and says in words what a document breaks.
+"""
+
+from distributed_config.json_schema.checker import Checker, checker_of
+from distributed_config.json_schema.compatibility import Compatibility, Reason, compare
+from distributed_config.json_schema.defaults import filled
+from distributed_config.json_schema.reading import SchemaLimits, declares, schema_of
+
+__all__ = [
+    "Checker",
+    "Compatibility",
+    "Reason",
+    "SchemaLimits",
+    "checker_of",
+    "compare",
+    "declares",
+    "filled",
+    "schema_of",
+]

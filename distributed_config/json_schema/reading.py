@@ -1,0 +1,155 @@
+"""Reading a schema strictly: one that is stored can be compiled, and stays within its bounds."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema_rs
+
+from distributed_config.errors import InvalidDocument, Problem
+from distributed_config.json_schema.checker import COMPILING
+from distributed_config.json_schema.cost import MOST_LOOKS, LoopsInPlace, most_looks
+from distributed_config.json_schema.shape import (
+    DRAFT_7,
+    DRAFT_2020_12,
+    Node,
+    Outline,
+    Part,
+    draft_of,
+)
+from distributed_config.json_schema.words import problems_of, shown
+from distributed_config.wire import Document, DocumentLimits, object_of
+
+_MOST_SCHEMAS = 5_000
+_MOST_PATTERNS = 200
+_META_SCHEMAS = {
+    draft: jsonschema_rs.validator_for({"$schema": draft, "$ref": draft}, offline=True)
+    for draft in (DRAFT_7, DRAFT_2020_12)
+}
+_NOT_READ = ("$recursiveRef", "$recursiveAnchor", "$vocabulary")
+
+
+@dataclass(frozen=True)
+class SchemaLimits:
+    """What a schema may not exceed; see the settings of the same names."""
+
+    size: int = 256 << 10
+    depth: int = 64
+    keys: int = 10_000
+
+
+def schema_of(value: Any, limits: SchemaLimits) -> Document:
+    """``value`` as a definition will store it. Raises InvalidDocument with every problem in it.
+
+    What it refers to lies inside it: nothing is ever fetched.
+    """
+    document = object_of(value, DocumentLimits(limits.size, limits.depth, limits.keys))
+    draft = draft_of(value)
+    if draft is None:
+        message = "Drafts 7 and 2020-12 are understood; leave $schema out for 2020-12."
+        raise InvalidDocument.of([Problem("/$schema", message, "draft")])
+    broken = _META_SCHEMAS[draft].iter_errors(value)
+    # 2020-12 is checked by several vocabularies, which may say the same.
+    _refuse(list(dict.fromkeys(each for error in broken for each in problems_of(error, []))))
+    outline = Outline(value)
+    nodes = list(outline.nodes.values())
+    _refuse([each for node in nodes for each in _faults_of_references(outline, node)])
+    _refuse([*_faults_of_size(nodes), *_faults_of_patterns(nodes)])
+    _refuse(list(_faults_of_cost(outline)))
+    _refuse(list(_faults_of_compiling(value)))
+    return document
+
+
+def declares(schema: dict[str, Any], path: str) -> bool:
+    """Whether ``schema`` has a property at the dotted ``path``, in itself or what it refers to."""
+    outline = Outline(schema)
+    found: list[Part] = [("", schema)]
+    for name in path.split("."):
+        found = [
+            outline.node(each).properties[name]
+            for start in found
+            for each in outline.at_once(start)
+            if name in outline.node(each).properties
+        ]
+    return bool(found)
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        raise InvalidDocument.of(problems)
+
+
+def _faults_of_references(outline: Outline, node: Node) -> Iterator[Problem]:
+    for reference in node.references:
+        if not reference.startswith("#"):
+            message = (
+                f"{shown(reference)} lies outside, and nothing is fetched. "
+                "Put what it means under $defs, and refer to it as #/$defs/…."
+            )
+            yield Problem(node.pointer, message, "$ref")
+        elif outline.target(reference) is None:
+            yield Problem(node.pointer, f"{shown(reference)} leads to no schema.", "$ref")
+    for key in _NOT_READ:
+        if key in node.schema:
+            yield Problem(f"{node.pointer}/{key}", "It is not understood here.", key)
+    if node.pointer and not str(node.schema.get("$id", "#")).startswith("#"):
+        message = "Only the whole schema has an $id; use $anchor for a part."
+        yield Problem(f"{node.pointer}/$id", message, "$id")
+
+
+def _faults_of_size(nodes: list[Node]) -> Iterator[Problem]:
+    if len(nodes) > _MOST_SCHEMAS:
+        message = f"It has {len(nodes)} schemas in it, of at most {_MOST_SCHEMAS}."
+        yield Problem("", message, "size")
+
+
+def _faults_of_patterns(nodes: list[Node]) -> Iterator[Problem]:
+    patterns = list(_patterns(nodes))
+    if len(patterns) > _MOST_PATTERNS:
+        message = f"It has {len(patterns)} patterns, of at most {_MOST_PATTERNS}."
+        yield Problem("", message, "size")
+        return
+    for pointer, pattern in patterns:
+        try:
+            jsonschema_rs.validator_for({"pattern": pattern}, **COMPILING)
+        except ValueError:
+            message = (
+                f"{shown(pattern)} is not a pattern that is read here, or is too large; "
+                "look-around and back-references are not."
+            )
+            yield Problem(pointer, message, "pattern")
+
+
+def _patterns(nodes: list[Node]) -> Iterator[tuple[str, str]]:
+    for node in nodes:
+        pattern = node.schema.get("pattern")
+        if isinstance(pattern, str):
+            yield f"{node.pointer}/pattern", pattern
+        keyed = node.schema.get("patternProperties")
+        for name in keyed if isinstance(keyed, dict) else ():
+            yield f"{node.pointer}/patternProperties", name
+
+
+def _faults_of_cost(outline: Outline) -> Iterator[Problem]:
+    try:
+        looks = most_looks(outline)
+    except LoopsInPlace as loop:
+        message = "It refers to itself without going deeper into the document."
+        yield Problem(str(loop), message, "$ref")
+        return
+    if looks > MOST_LOOKS:
+        message = (
+            f"It makes one value be looked at more than {MOST_LOOKS} times: its alternatives "
+            "and references multiply. Say the same in fewer."
+        )
+        yield Problem("", message, "cost")
+
+
+def _faults_of_compiling(value: dict[str, Any]) -> Iterator[Problem]:
+    """What only the compiler finds."""
+    try:
+        jsonschema_rs.validator_for(value, **COMPILING)
+    except jsonschema_rs.ValidationError as error:
+        yield from problems_of(error, [])
+    except ValueError as error:
+        yield Problem("", f"It cannot be compiled: {error}.", "schema")

@@ -1,0 +1,215 @@
+"""Where the schemas inside a schema are, and to what of a value each applies."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from distributed_config.wire import escape_pointer
+
+Schema = dict[str, Any]
+Part = tuple[str, Any]
+"""A schema (an object, or true or false) behind its pointer."""
+
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+DRAFT_2020_12 = "https://json-schema.org/draft/2020-12/schema"
+REFERENCES = ("$ref", "$dynamicRef")
+
+# To the value itself.
+_SAME_LISTS = ("allOf", "anyOf", "oneOf")
+_SAME_ONES = ("not", "if", "then", "else")
+_SAME_MAPS = ("dependentSchemas", "dependencies")
+# To every member of an object, and to every element of an array.
+_ALL_MEMBERS = ("unevaluatedProperties", "propertyNames")
+_ALL_ELEMENTS = ("contains", "unevaluatedItems")
+# To nothing by themselves: they are kept to be referred to.
+_STORES = ("$defs", "definitions")
+_ANCHORS = ("$anchor", "$dynamicAnchor")
+
+
+@dataclass
+class Node:
+    """One schema inside a schema, by what it hands on to others.
+
+    ``references`` and ``same`` apply to the same value. To a member of an object applies the one
+    of ``properties`` that has its name, or else ``additional``; those of ``patterned`` that match;
+    and each of ``all_members``. To an element of an array applies the one of ``positions``, or
+    else ``rest``; and each of ``all_elements``.
+    """
+
+    pointer: str
+    schema: Schema
+    references: list[str] = field(default_factory=list)
+    same: list[Part] = field(default_factory=list)
+    properties: dict[str, Part] = field(default_factory=dict)
+    patterned: dict[str, Part] = field(default_factory=dict)
+    additional: Part | None = None
+    all_members: list[Part] = field(default_factory=list)
+    positions: list[Part] = field(default_factory=list)
+    rest: Part | None = None
+    all_elements: list[Part] = field(default_factory=list)
+
+    @property
+    def member_groups(self) -> list[list[Part]]:
+        """To a member apply all groups, and of each only one."""
+        named = [*self.properties.values(), *_given(self.additional)]
+        return [named, *([part] for part in (*self.patterned.values(), *self.all_members))]
+
+    @property
+    def element_groups(self) -> list[list[Part]]:
+        """To an element apply all groups, and of each only one."""
+        listed = [*self.positions, *_given(self.rest)]
+        return [listed, *([part] for part in self.all_elements)]
+
+    def at(self, position: int) -> Part | None:
+        """What applies to the element at ``position``, besides ``all_elements``."""
+        return self.positions[position] if position < len(self.positions) else self.rest
+
+
+class Outline:
+    """Every schema inside ``schema``, by its pointer, and where its references lead."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self.draft = draft_of(schema) or DRAFT_2020_12
+        self.nodes: dict[str, Node] = {}
+        self._anchors: dict[str, str] = {}
+        self._add(("", schema))
+        # A reference may lead to a place where no keyword keeps a schema; one by one they join.
+        waiting = list(self.nodes.values())
+        while waiting:
+            for reference in waiting.pop().references:
+                target = self.target(reference)
+                if target is not None and target[0] not in self.nodes:
+                    waiting += self._add(target)
+
+    def node(self, part: Part) -> Node:
+        """What is known of ``part``, which lies inside the schema."""
+        return self.nodes[part[0]]
+
+    def target(self, reference: str) -> Part | None:
+        """What ``reference`` leads to; None if that is nothing inside the schema."""
+        if not reference.startswith("#"):
+            return None
+        fragment = unquote(reference[1:])
+        if fragment and not fragment.startswith("/"):
+            if fragment not in self._anchors:
+                return None
+            fragment = self._anchors[fragment]
+        pointer, here = "", self.schema
+        for token in fragment.split("/")[1:]:
+            key = token.replace("~1", "/").replace("~0", "~")
+            pointer += f"/{escape_pointer(key)}"
+            if isinstance(here, dict) and key in here:
+                here = here[key]
+            elif isinstance(here, list) and key.isdecimal() and int(key) < len(here):
+                here = here[int(key)]
+            else:
+                return None
+        return (pointer, here) if isinstance(here, dict | bool) else None
+
+    def at_once(self, *start: Part) -> Iterator[Part]:
+        """``start`` and all that holds for the same value whenever these do, each once.
+
+        References and ``allOf`` are followed; alternatives and conditions are not.
+        """
+        seen: set[str] = set()
+        waiting = list(start)
+        while waiting:
+            part = waiting.pop(0)
+            if part[0] in seen:
+                continue
+            seen.add(part[0])
+            yield part
+            node = self.node(part)
+            targets = map(self.target, node.references)
+            waiting += [target for target in targets if target is not None]
+            waiting += _listed(node, "allOf")
+
+    def _add(self, start: Part) -> list[Node]:
+        """Adds ``start`` and every schema in it; the nodes that are new."""
+        new = []
+        waiting = [start]
+        while waiting:
+            pointer, schema = waiting.pop()
+            if pointer in self.nodes:
+                continue
+            node = self.nodes[pointer] = _node(pointer, schema, self.draft)
+            new.append(node)
+            waiting += _below(node)
+            names = [node.schema.get(key) for key in _ANCHORS]
+            identity = node.schema.get("$id")
+            if self.draft == DRAFT_7 and isinstance(identity, str) and identity.startswith("#"):
+                names.append(identity[1:])
+            self._anchors |= {name: pointer for name in names if isinstance(name, str)}
+        return new
+
+
+def draft_of(schema: Any) -> str | None:
+    """The draft that ``schema`` names, 2020-12 if it names none; None: another one."""
+    named = schema.get("$schema", DRAFT_2020_12)
+    if not isinstance(named, str):
+        return None
+    return {
+        "http://json-schema.org/draft-07/schema": DRAFT_7,
+        "http://json-schema.org/draft/2020-12/schema": DRAFT_2020_12,
+    }.get(named.removesuffix("#").replace("https://", "http://"))
+
+
+def _node(pointer: str, schema: Any, draft: str) -> Node:
+    # true allows anything, as {} does, and false nothing.
+    node = Node(pointer, schema if isinstance(schema, dict) else {} if schema else {"not": {}})
+    values = [node.schema.get(key) for key in REFERENCES]
+    node.references = [value for value in values if isinstance(value, str)]
+    if draft == DRAFT_7 and "$ref" in node.schema:
+        return node  # in draft 7 nothing beside a $ref counts
+    node.same = [
+        *(part for key in _SAME_LISTS for part in _listed(node, key)),
+        *(part for key in _SAME_ONES for part in _given(_one(node, key))),
+        *(part for key in _SAME_MAPS for part in _mapped(node, key).values()),
+    ]
+    node.properties = _mapped(node, "properties")
+    node.patterned = _mapped(node, "patternProperties")
+    node.additional = _one(node, "additionalProperties")
+    node.all_members = [part for key in _ALL_MEMBERS for part in _given(_one(node, key))]
+    # Draft 7 has in items, and in additionalItems, what 2020-12 has in prefixItems and in items.
+    listed = "prefixItems" if draft == DRAFT_2020_12 else "items"
+    node.positions = _listed(node, listed)
+    node.rest = _one(node, "items") or _one(node, "additionalItems")
+    node.all_elements = [part for key in _ALL_ELEMENTS for part in _given(_one(node, key))]
+    return node
+
+
+def _below(node: Node) -> Iterator[Part]:
+    yield from node.same
+    for group in (*node.member_groups, *node.element_groups):
+        yield from group
+    for key in _STORES:
+        yield from _mapped(node, key).values()
+
+
+def _given(part: Part | None) -> list[Part]:
+    return [] if part is None else [part]
+
+
+def _one(node: Node, key: str) -> Part | None:
+    value = node.schema.get(key)
+    return (f"{node.pointer}/{key}", value) if isinstance(value, dict | bool) else None
+
+
+def _listed(node: Node, key: str) -> list[Part]:
+    value = node.schema.get(key)
+    if not isinstance(value, list):
+        return []
+    return [(f"{node.pointer}/{key}/{i}", each) for i, each in enumerate(value)]
+
+
+def _mapped(node: Node, key: str) -> dict[str, Part]:
+    value = node.schema.get(key)
+    if not isinstance(value, dict):
+        return {}
+    return {
+        name: (f"{node.pointer}/{key}/{escape_pointer(name)}", each)
+        for name, each in value.items()
+        if isinstance(each, dict | bool)  # draft 7's dependencies may be lists of names
+    }

@@ -1,0 +1,122 @@
+"""What a document breaks, in words. A value of the document is never shown; it may be a secret."""
+
+import difflib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from jsonschema_rs import ValidationError
+from jsonschema_rs import ValidationErrorKind as Kind
+
+from distributed_config.errors import Problem
+from distributed_config.wire import escape_pointer
+
+_LONGEST = 200
+_KINDS = {
+    "array": "an array",
+    "integer": "a whole number",
+    "object": "an object",
+    "boolean": "true or false",
+    "null": "null",
+    "number": "a number",
+    "string": "a string",
+}
+_LIMITS = {
+    "minLength": "at least {} long",
+    "maxLength": "at most {} long",
+    "minItems": "of at least {} elements",
+    "maxItems": "of at most {} elements",
+    "minProperties": "of at least {} keys",
+    "maxProperties": "of at most {} keys",
+    "minimum": "at least {}",
+    "maximum": "at most {}",
+    "exclusiveMinimum": "more than {}",
+    "exclusiveMaximum": "less than {}",
+}
+
+
+def problems_of(error: ValidationError, known: list[str]) -> list[Problem]:
+    """One broken rule as problems. ``known`` are the properties that the place may have."""
+    pointer = pointer_of(error.instance_path)
+    kind = error.kind
+    if isinstance(kind, Kind.AdditionalProperties | Kind.UnevaluatedProperties):
+        return [
+            Problem(f"{pointer}/{escape_pointer(name)}", _unknown(name, known), kind.name)
+            for name in kind.unexpected
+        ]
+    return [Problem(pointer, _sentence(error), _rule(kind))]
+
+
+def pointer_of(path: list[str | int]) -> str:
+    """The JSON pointer of a path of keys and positions."""
+    return "".join(f"/{escape_pointer(str(key))}" for key in path)
+
+
+def shown(value: Any) -> str:
+    """A value of a schema as JSON, cut where it is long."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def types_in_words(types: list[str]) -> str:
+    """``["string", "null"]`` as ``a string or null``."""
+    return " or ".join(_KINDS.get(each, each) for each in types)
+
+
+def _rule(kind: Kind) -> str:
+    return "false" if isinstance(kind, Kind.FalseSchema) else kind.name
+
+
+def _sentence(error: ValidationError) -> str:
+    kind = error.kind
+    if isinstance(kind, Kind.AnyOf | Kind.OneOfNotValid):
+        fits = f"It fits none of the {len(kind.context)} alternatives."
+        return fits + _nearest(error, kind.context)
+    if isinstance(kind, Kind.PropertyNames):
+        return f"A key in it is not allowed: {_sentence(kind.error)}"
+    if kind.name in _LIMITS:
+        return f"It must be {_LIMITS[kind.name].format(kind.value)}."
+    say = _SENTENCES.get(type(kind))
+    return f"It breaks the rule {kind.name}." if say is None else say(kind)
+
+
+_SENTENCES: dict[type, Callable[[Any], str]] = {
+    Kind.Type: lambda kind: f"It must be {types_in_words(kind.types)}.",
+    Kind.Required: lambda kind: f"{shown(kind.property)} is missing; it is required.",
+    Kind.Enum: lambda kind: f"It must be one of: {', '.join(map(shown, kind.options[:20]))}.",
+    Kind.Constant: lambda kind: f"It must be {shown(kind.expected_value)}.",
+    Kind.Pattern: lambda kind: f"It must match the pattern {kind.pattern[:_LONGEST]}.",
+    Kind.Format: lambda kind: f"It must be in the format {kind.format}.",
+    Kind.MultipleOf: lambda kind: f"It must be a multiple of {kind.multiple_of}.",
+    Kind.UniqueItems: lambda _: "Its elements must all be different.",
+    Kind.FalseSchema: lambda _: "Nothing is allowed here; leave it out.",
+    Kind.Contains: lambda _: "Too few or too many of its elements are what it must contain.",
+    Kind.Not: lambda kind: f"It must not be what is ruled out: {shown(kind.schema)}.",
+    Kind.OneOfMultipleValid: lambda _: "It fits several alternatives, and must fit exactly one.",
+    Kind.AdditionalItems: lambda kind: f"It has at most {kind.limit} elements.",
+    Kind.UnevaluatedItems: lambda _: "It has elements that nothing allows.",
+}
+
+
+def _nearest(error: ValidationError, context: list[list[ValidationError]]) -> str:
+    """What is wrong by the alternative that comes nearest: the deepest, then the fewest faults."""
+    told = [faults for faults in context if faults]
+    if not told:
+        return ""
+
+    def distance(faults: list[ValidationError]) -> tuple[int, int]:
+        return -max(len(fault.instance_path) for fault in faults), len(faults)
+
+    fault = min(told, key=distance)[0]
+    inner = pointer_of(fault.instance_path).removeprefix(pointer_of(error.instance_path))
+    where = f"{inner}: " if inner else ""
+    return f" By the nearest: {where}{_sentence(fault)}"
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    if near:
+        return f"There is no such property; did you mean {shown(near[0])}?"
+    if known and len(known) <= 20:
+        return f"There is no such property; there are: {', '.join(sorted(known))}."
+    return "There is no such property; leave it out."

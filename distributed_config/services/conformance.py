@@ -1,0 +1,215 @@
+"""Services that conform to a definition: the check at every write, and what follows from it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
+
+from distributed_config.errors import DocumentDamaged, NotConforming
+from distributed_config.json_schema import checker_of
+from distributed_config.models import (
+    CheckRow,
+    ConformanceRow,
+    DefinitionRevisionRow,
+    DefinitionRow,
+    ServiceRow,
+    VersionRow,
+)
+from distributed_config.services import indexes
+from distributed_config.services.journal import DEFAULT_ENVIRONMENT, Journal
+from distributed_config.wire import Document, digest_of
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What one service must satisfy: the newest revision of its definition."""
+
+    service_id: int
+    service: str
+    definition_id: int
+    definition: str
+    number: int
+    schema: str
+
+    def require(self, value: Any, size: int, which: str = "It") -> None:
+        """Raises NotConforming with all that ``value``, a document of ``size`` bytes, breaks."""
+        problems = checker_of(self.schema).problems(value, size)
+        if problems:
+            raise NotConforming(self.definition, self.number, problems, which)
+
+
+def rule_of(connection: Connection, service_id: int) -> Rule | None:
+    """What a service must satisfy; None: it conforms to no definition."""
+    row = connection.execute(_RULE, {"service": service_id}).one_or_none()
+    return None if row is None else Rule(*row)
+
+
+def count(connection: Connection, definition_id: int) -> int:
+    """How many services conform to a definition."""
+    return connection.execute(_COUNT, {"definition": definition_id}).scalar_one()
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a service of a definition has now. ``text`` is its current document."""
+
+    name: str
+    created_at: int
+    changed_at: int
+    text: str
+
+
+def configurations(connection: Connection, ids: Sequence[int]) -> list[Configuration]:
+    """What the services with these ids have, in this order; without those that serve nothing."""
+    rows = connection.execute(_CURRENT, {"ids": list(ids)})
+    found = {row.service_id: row for row in rows}
+    for row in found.values():
+        if row.document is None or digest_of(row.document) != row.digest:
+            raise DocumentDamaged()
+    return [
+        Configuration(row.name, row.created_at, row.changed_at, row.document)
+        for row in (found[each] for each in ids if each in found)
+    ]
+
+
+def at_times(
+    connection: Connection, definition_id: int, created: int | None, changed: int | None
+) -> frozenset[int]:
+    """The services of a definition that were created, or got what is current, at these times."""
+    query = (
+        select(ConformanceRow.service_id)
+        .join(ServiceRow, ServiceRow.id == ConformanceRow.service_id)
+        .where(ConformanceRow.definition_id == definition_id)
+    )
+    if created is not None:
+        query = query.where(ServiceRow.created_at == created)
+    if changed is not None:
+        query = query.where(ConformanceRow.changed_at == changed)
+    return frozenset(connection.scalars(query))
+
+
+def bind(journal: Journal, service_id: int, name: str, definition_id: int) -> None:
+    """Makes a service, that conforms to none, conform to a definition from here on.
+
+    What is current must be admitted by the caller.
+    """
+    journal.connection.execute(
+        insert(ConformanceRow),
+        {
+            "service_id": service_id,
+            "definition_id": definition_id,
+            "name": name,
+            "changed_at": journal.now,
+        },
+    )
+
+
+def release(connection: Connection, service_id: int) -> None:
+    """Makes a service conform to nothing. What its versions were checked against stays known."""
+    indexes.forget(connection, service_id)
+    connection.execute(delete(ConformanceRow).where(ConformanceRow.service_id == service_id))
+
+
+def forget(connection: Connection, service_id: int) -> None:
+    """Removes all that is known of a service, which is about to go."""
+    release(connection, service_id)
+    connection.execute(delete(CheckRow).where(CheckRow.service_id == service_id))
+
+
+def admit(journal: Journal, rule: Rule, number: int, document: Document, which: str = "It") -> None:
+    """Lets version ``number`` become current. Raises NotConforming if it may not.
+
+    Keeps which revision it was checked against, and what the indexes find the service by.
+    """
+    value = document.value
+    rule.require(value, len(document.text), which)
+    row = {
+        "service_id": rule.service_id,
+        "environment": DEFAULT_ENVIRONMENT,
+        "number": number,
+        "definition": rule.definition,
+        "definition_revision": rule.number,
+    }
+    journal.connection.execute(_FORGET_CHECK, {"service": rule.service_id, "which": number})
+    journal.connection.execute(_CHECKED, row)
+    _follow(journal, rule, value)
+
+
+def nothing_current(journal: Journal, rule: Rule) -> None:
+    """Says that the service serves nothing any more."""
+    _follow(journal, rule, None)
+
+
+def _follow(journal: Journal, rule: Rule, value: Any) -> None:
+    connection = journal.connection
+    paths = indexes.paths_of(connection, rule.definition_id)
+    indexes.write(connection, rule.service_id, rule.service, paths, value)
+    connection.execute(_TOUCH, {"service": rule.service_id, "at": journal.now})
+
+
+# --- statements, made once
+
+
+_RULE = (
+    select(
+        ConformanceRow.service_id,
+        ConformanceRow.name,
+        DefinitionRow.id,
+        DefinitionRow.name,
+        DefinitionRevisionRow.number,
+        DefinitionRevisionRow.schema,
+    )
+    .select_from(ConformanceRow)
+    .join(DefinitionRow, DefinitionRow.id == ConformanceRow.definition_id)
+    .join(DefinitionRevisionRow, DefinitionRevisionRow.definition_id == DefinitionRow.id)
+    .where(ConformanceRow.service_id == bindparam("service"))
+    .order_by(DefinitionRevisionRow.number.desc())
+    .limit(1)
+)
+_NEWEST = (
+    select(func.max(VersionRow.number))
+    .where(
+        VersionRow.service_id == ConformanceRow.service_id,
+        VersionRow.environment == DEFAULT_ENVIRONMENT,
+        VersionRow.enabled,
+    )
+    .correlate(ConformanceRow)
+    .scalar_subquery()
+)
+_CURRENT = (
+    select(
+        ConformanceRow.service_id,
+        ConformanceRow.name,
+        ConformanceRow.changed_at,
+        ServiceRow.created_at,
+        VersionRow.number,
+        VersionRow.digest,
+        VersionRow.document,
+    )
+    .join(ServiceRow, ServiceRow.id == ConformanceRow.service_id)
+    .join(VersionRow, VersionRow.service_id == ConformanceRow.service_id)
+    .where(
+        ConformanceRow.service_id.in_(bindparam("ids", expanding=True)),
+        VersionRow.environment == DEFAULT_ENVIRONMENT,
+        VersionRow.number == _NEWEST,
+    )
+)
+_COUNT = (
+    select(func.count())
+    .select_from(ConformanceRow)
+    .where(ConformanceRow.definition_id == bindparam("definition"))
+)
+_FORGET_CHECK = delete(CheckRow).where(
+    and_(
+        CheckRow.service_id == bindparam("service"),
+        CheckRow.environment == DEFAULT_ENVIRONMENT,
+        CheckRow.number == bindparam("which"),
+    )
+)
+_CHECKED = insert(CheckRow)
+_TOUCH = (
+    update(ConformanceRow)
+    .where(ConformanceRow.service_id == bindparam("service"))
+    .values(changed_at=bindparam("at"))
+)

@@ -1,0 +1,168 @@
+"""What a new schema would do to the services of a definition, before it does it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection, Row, Select, func, select
+
+from distributed_config.errors import BreakingRevision, DocumentDamaged, Problem
+from distributed_config.json_schema import Compatibility, checker_of, compare
+from distributed_config.models import ChangeRow, ConformanceRow, VersionRow
+from distributed_config.services import conformance
+from distributed_config.services import journal as log
+from distributed_config.services.journal import DEFAULT_ENVIRONMENT, Journal
+from distributed_config.wire import Document, digest_of, parse_stored
+
+_MOST_PROBLEMS = 10
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """A current document that would not conform: its version, and the first of its problems."""
+
+    number: int
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """``new`` in place of ``old``, which is revision ``number`` of a definition."""
+
+    definition_id: int
+    number: int
+    old: Document
+    new: Document
+
+
+@dataclass(frozen=True)
+class Review:
+    """What was found out about a proposal, as the journal stood at ``revision``.
+
+    ``unfit`` holds the services whose current documents would not conform, by name; ``checked``
+    is how many conform to the definition.
+    """
+
+    proposal: Proposal
+    revision: int
+    compatibility: Compatibility
+    checked: int
+    unfit: Mapping[str, Unfit]
+
+
+def review(connection: Connection, proposal: Proposal) -> Review:
+    """Compares the two schemas, and checks every current document against the new one.
+
+    That takes some microseconds for each; do it where nobody waits for a lock.
+    """
+    revision = log.head(connection).revision
+    rows = connection.execute(_current(proposal.definition_id)).yield_per(_AT_ONCE)
+    unfit = dict(_unfit(rows, proposal.new))
+    compatibility = compare(proposal.old.value, proposal.new.value)
+    checked = conformance.count(connection, proposal.definition_id)
+    return Review(proposal, revision, compatibility, checked, unfit)
+
+
+def renewed(journal: Journal, proposal: Proposal, before: Review | None) -> Review:
+    """The review as of now, under the write lock: only what changed since is looked at again."""
+    connection = journal.connection
+    if before is None or before.proposal != proposal:
+        return review(connection, proposal)
+    changed = connection.scalars(
+        select(ChangeRow.service)
+        .where(
+            ChangeRow.organisation_id == journal.organisation,
+            ChangeRow.revision > before.revision,
+            ChangeRow.service.is_not(None),
+        )
+        .distinct()
+    ).all()
+    names = [name for name in changed if name is not None]
+    unfit = {name: each for name, each in before.unfit.items() if name not in set(names)}
+    for start in range(0, len(names), _AT_ONCE):
+        some = _current(proposal.definition_id).where(
+            ConformanceRow.name.in_(names[start : start + _AT_ONCE])
+        )
+        unfit |= dict(_unfit(connection.execute(some), proposal.new))
+    return replace(
+        before, unfit=unfit, checked=conformance.count(connection, proposal.definition_id)
+    )
+
+
+def breaks(found: Review, policy: str) -> list[Problem]:
+    """What speaks against the revision: documents that would not conform, a policy not kept."""
+    problems = [
+        Problem("", f"{name!r}, version {each.number}: {_told(each.problems[0])}", "conformance")
+        for name, each in found.unfit.items()
+    ]
+    sides = (
+        ("backward", found.compatibility.backward, "narrower"),
+        ("forward", found.compatibility.forward, "wider"),
+    )
+    for side, holds, against in sides:
+        if policy in {side, "full"} and holds is not True:
+            problems += [
+                Problem(f"/schema{reason.pointer}", reason.message, side)
+                for reason in found.compatibility.reasons
+                if getattr(reason, against)
+            ]
+    return problems
+
+
+def refusal(found: Review, policy: str, problems: Sequence[Problem]) -> BreakingRevision:
+    """The error that says so, and what can be done."""
+    said = []
+    if found.unfit:
+        said.append(f"{len(found.unfit)} of {found.checked} current documents would not conform")
+    for side, holds in (
+        ("backward", found.compatibility.backward),
+        ("forward", found.compatibility.forward),
+    ):
+        if policy in {side, "full"} and holds is not True:
+            known = "is not" if holds is False else "cannot be shown to be"
+            said.append(f"the revision {known} {side} compatible, as the policy {policy!r} asks")
+    return BreakingRevision(
+        f"Nothing was changed: {', and '.join(said)}. Change the documents or the schema, "
+        "or force it with force=true and a note that says why.",
+        problems[:100],
+    )
+
+
+def _told(problem: Problem) -> str:
+    return f"{problem.pointer}: {problem.message}" if problem.pointer else problem.message
+
+
+def _current(definition_id: int) -> Select[str, int, str, str | None]:
+    """The current documents of the services of a definition."""
+    newest = (
+        select(func.max(VersionRow.number))
+        .where(
+            VersionRow.service_id == ConformanceRow.service_id,
+            VersionRow.environment == DEFAULT_ENVIRONMENT,
+            VersionRow.enabled,
+        )
+        .correlate(ConformanceRow)
+        .scalar_subquery()
+    )
+    return (
+        select(ConformanceRow.name, VersionRow.number, VersionRow.digest, VersionRow.document)
+        .join(VersionRow, VersionRow.service_id == ConformanceRow.service_id)
+        .where(
+            ConformanceRow.definition_id == definition_id,
+            VersionRow.environment == DEFAULT_ENVIRONMENT,
+            VersionRow.number == newest,
+        )
+        .order_by(ConformanceRow.name)
+    )
+
+
+def _unfit(
+    rows: Iterable[Row[str, int, str, str | None]], schema: Document
+) -> Iterator[tuple[str, Unfit]]:
+    checker = checker_of(schema.text)
+    for name, number, digest, text in rows:
+        if text is None or digest_of(text) != digest:
+            raise DocumentDamaged()
+        problems = checker.problems(parse_stored(text), len(text))
+        if problems:
+            yield name, Unfit(number, tuple(problems[:_MOST_PROBLEMS]))

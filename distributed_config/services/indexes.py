@@ -1,0 +1,410 @@
+"""Indexes of a definition: which services have what under a property of their current document.
+
+Every service of a definition has one entry for each of its indexes. The entry's key is text whose
+order, character by character, is that of the values: null, false, true, numbers by their size,
+text by its code points. So one index of the database serves equality, ranges and order, whatever
+the types; and numbers compare as numbers, however large.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from typing import Any, Literal
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.orm import aliased
+
+from distributed_config.errors import Invalid, Problem
+from distributed_config.models import ConformanceRow, EntryRow, IndexRow
+
+# Each kind of value has keys that begin alike; the order of the beginnings is that of the kinds.
+_NULL, _FALSE, _TRUE, _NUMBER, _TEXT = "0", "1", "2", "3", "4"
+NO_KEY = "9"
+"""The key of a document that has nothing under the path, or an object or an array."""
+
+_TEXT_LENGTH = 200
+_EXPONENT_BIAS = 5_000
+_COMPLEMENT = str.maketrans("0123456789", "9876543210")
+_EXACT = Context(prec=2_000)
+
+# What matches is gathered and sorted up to so many; more is walked in the wanted order, and each
+# is asked whether it matches. Either way a page costs some milliseconds, however many there are.
+_FEW = 3_000
+
+OPERATORS = ("=", "<=", ">=", "<", ">", "in")
+
+
+@dataclass(frozen=True)
+class Filter:
+    """``operator`` is one of OPERATORS; only ``in`` may have other than one value."""
+
+    path: str
+    operator: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Order:
+    """By what is under an index's ``path``; or, without one, ``by`` name, created or changed.
+
+    Names decide between equals. What has nothing under the path comes last, or first if
+    ``descending``.
+    """
+
+    path: str | None = None
+    descending: bool = False
+    by: Literal["name", "created", "changed"] = "name"
+
+
+@dataclass(frozen=True)
+class Names:
+    """Which names are wanted: those that begin with ``prefix`` and have ``search`` behind it.
+
+    ``search`` is looked for in any case, as the database does it: that of ASCII letters.
+    """
+
+    prefix: str = ""
+    search: str = ""
+
+    def fit(self, name: str) -> bool:
+        rest = name.removeprefix(self.prefix)
+        if self.prefix and rest == name:
+            return False
+        return self.search.encode().lower() in rest.encode().lower()
+
+    def on(self, column: Any) -> Iterator[ColumnElement[bool]]:
+        """The conditions on a column of names."""
+        if self.prefix:
+            yield column >= self.prefix
+            yield column < self.prefix[:-1] + chr(ord(self.prefix[-1]) + 1)
+        if self.search:
+            rest = func.substr(column, len(self.prefix) + 1)
+            yield rest.icontains(self.search, autoescape=True)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which services are wanted: those to which all of it applies. ``among`` None: any."""
+
+    filters: tuple[Filter, ...] = ()
+    names: Names = Names()
+    among: frozenset[int] | None = None
+
+    def fits(self, found: "Found") -> bool:
+        """Whether all but the filters apply."""
+        return self.names.fit(found.name) and (self.among is None or found.service_id in self.among)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A service of a definition. ``position`` is its place in the order that was asked for."""
+
+    service_id: int
+    name: str
+    position: tuple[Any, ...]
+
+
+# --- keys
+
+
+def key_of(value: Any) -> str:
+    """The key of a scalar. Long text is told from other text by its digest, out of order."""
+    if value is None:
+        return _NULL
+    if isinstance(value, bool):
+        return _TRUE if value else _FALSE
+    if isinstance(value, int | float):
+        return _NUMBER + _number_key(Decimal(repr(value)))
+    if isinstance(value, str):
+        if len(value) <= _TEXT_LENGTH:
+            return _TEXT + value
+        digest = hashlib.sha256(value.encode()).hexdigest()
+        return f"{_TEXT}{value[:_TEXT_LENGTH]}{digest}"
+    return NO_KEY
+
+
+def _number_key(number: Decimal) -> str:
+    """Sign, then how many digits stand before the point, then the digits; mirrored below zero."""
+    if not number:
+        return "1"
+    sign, digits, exponent = _EXACT.normalize(number).as_tuple()
+    assert isinstance(exponent, int)  # JSON has no infinity
+    key = f"{_EXPONENT_BIAS + exponent + len(digits):05}{''.join(map(str, digits))}"
+    # The last character makes a shorter mirrored text come behind the longer that begins like it.
+    return f"0{key.translate(_COMPLEMENT)}~" if sign else f"2{key}"
+
+
+def at(value: Any, path: str) -> Any:
+    """What ``value`` has at the dotted ``path``; an empty list where there is nothing."""
+    for name in path.split("."):
+        if not isinstance(value, dict) or name not in value:
+            return []
+        value = value[name]
+    return value
+
+
+# --- writing
+
+
+def paths_of(connection: Connection, definition_id: int) -> dict[str, int]:
+    """The ids of a definition's indexes by their paths, in the order given."""
+    rows = connection.execute(_PATHS, {"definition": definition_id})
+    return {row.path: row.id for row in rows}
+
+
+def write(
+    connection: Connection, service_id: int, name: str, paths: Mapping[str, int], value: Any
+) -> None:
+    """Makes the entries of a service those of ``value``, its current document; None: it has none.
+
+    ``paths`` are the indexes that are written; entries of others stay.
+    """
+    if not paths:
+        return
+    rows = [
+        {"service_id": service_id, "index_id": index, "key": key_of(at(value, path)), "name": name}
+        for path, index in paths.items()
+    ]
+    connection.execute(
+        _FORGET, [{"service": service_id, "which": each["index_id"]} for each in rows]
+    )
+    connection.execute(_ENTER, rows)
+
+
+def forget(connection: Connection, service_id: int) -> None:
+    """Removes every entry of a service."""
+    connection.execute(delete(EntryRow).where(EntryRow.service_id == service_id))
+
+
+def set_paths(connection: Connection, definition_id: int, paths: Sequence[str]) -> list[str]:
+    """Gives a definition exactly these indexes; those that are new, and have no entries yet."""
+    before = paths_of(connection, definition_id)
+    gone = [index for path, index in before.items() if path not in paths]
+    connection.execute(delete(EntryRow).where(EntryRow.index_id.in_(gone)))
+    connection.execute(delete(IndexRow).where(IndexRow.id.in_(gone)))
+    for position, path in enumerate(paths):
+        if path in before:
+            connection.execute(_MOVE, {"which": before[path], "to": position})
+        else:
+            row = {"definition_id": definition_id, "position": position, "path": path}
+            connection.execute(insert(IndexRow), row)
+    return [path for path in paths if path not in before]
+
+
+# --- finding
+
+
+def find(
+    connection: Connection,
+    definition_id: int,
+    question: Question,
+    order: Order,
+    *,
+    after: tuple[Any, ...] | None = None,
+    offset: int = 0,
+    limit: int,
+) -> list[Found]:
+    """The services of a definition that answer ``question``, in ``order``.
+
+    The page begins behind the position ``after``, and ``offset`` services later. Raises Invalid
+    for paths that are not indexed.
+    """
+    paths = paths_of(connection, definition_id)
+    wanted = _wanted(paths, question, order)
+    gathered = _gathered(connection, wanted)
+    if gathered is None:
+        source = _source(definition_id, paths, wanted, order)
+        query = _walk(source, wanted, order, question, after)
+        rows = connection.execute(query.offset(offset).limit(limit))
+        return [Found(row[0], row[1], tuple(row[2:])) for row in rows]
+    found = [
+        each
+        for each in _placed(connection, gathered, paths, order)
+        if question.fits(each) and _is_behind(each.position, after, order)
+    ]
+    found.sort(key=lambda each: each.position, reverse=order.descending)
+    return found[offset : offset + limit]
+
+
+def count(connection: Connection, definition_id: int, question: Question) -> int:
+    """How many services ``find`` finds in all."""
+    paths = paths_of(connection, definition_id)
+    wanted = _wanted(paths, question, Order())
+    source = _source(definition_id, paths, wanted, Order())
+    query = _walk(source, wanted, Order(), question, None).order_by(None)
+    return connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A filter, and the index that it is about."""
+
+    index: int
+    filter: Filter
+
+    def on(self, entry: Any) -> ColumnElement[bool]:
+        """The condition on an entry."""
+        keys = [key_of(value) for value in self.filter.values]
+        condition = self._of_keys(entry.key, keys)
+        return and_(entry.index_id == self.index, condition)
+
+    def _of_keys(self, column: Any, keys: list[str]) -> ColumnElement[bool]:
+        if self.filter.operator in {"=", "in"}:
+            among: ColumnElement[bool] = column.in_(keys)
+            return among
+        [bound] = keys
+        # A range stays among values of one kind.
+        first, behind = bound[0], chr(ord(bound[0]) + 1)
+        limits: dict[str, ColumnElement[bool]] = {
+            "<": (column >= first) & (column < bound),
+            "<=": (column >= first) & (column <= bound),
+            ">": (column > bound) & (column < behind),
+            ">=": (column >= bound) & (column < behind),
+        }
+        return limits[self.filter.operator]
+
+
+def _wanted(paths: Mapping[str, int], question: Question, order: Order) -> list[_Wanted]:
+    """The filters, each with its index. Raises Invalid where one is not indexed."""
+    asked = [("where", each.path) for each in question.filters]
+    if order.path is not None:
+        asked.append(("sort", order.path))
+    known = ", ".join(paths) or "none"
+    problems = [
+        Problem("", f"{path!r} is not indexed here. Indexed are: {known}.", "index", parameter)
+        for parameter, path in asked
+        if path not in paths
+    ]
+    if problems:
+        raise Invalid.of(problems)
+    return [_Wanted(paths[each.path], each) for each in question.filters]
+
+
+def _gathered(connection: Connection, wanted: list[_Wanted]) -> dict[int, str] | None:
+    """The ids and names of all that match, where one filter alone leaves only a few."""
+    best: dict[int, str] | None = None
+    chosen = None
+    for each in wanted:
+        matching = select(EntryRow.service_id, EntryRow.name).where(each.on(EntryRow))
+        found = {row[0]: row[1] for row in connection.execute(matching.limit(_FEW + 1))}
+        if len(found) <= _FEW and (best is None or len(found) < len(best)):
+            best, chosen = found, each
+    if best is None:
+        return None
+    for each in wanted:
+        if each is not chosen:
+            also = select(EntryRow.service_id).where(
+                each.on(EntryRow), EntryRow.service_id.in_(best)
+            )
+            left = set(connection.scalars(also))
+            best = {service: name for service, name in best.items() if service in left}
+    return best
+
+
+def _placed(
+    connection: Connection, services: Mapping[int, str], paths: Mapping[str, int], order: Order
+) -> list[Found]:
+    """``services``, each with its position."""
+    query: Select[*tuple[Any, ...]]
+    if order.path is not None:
+        query = select(EntryRow.service_id, EntryRow.key).where(
+            EntryRow.index_id == paths[order.path], EntryRow.service_id.in_(services)
+        )
+    elif order.by == "changed":
+        query = select(ConformanceRow.service_id, ConformanceRow.changed_at).where(
+            ConformanceRow.service_id.in_(services)
+        )
+    elif order.by == "created":
+        return [Found(service, name, (service,)) for service, name in services.items()]
+    else:
+        return [Found(service, name, (name,)) for service, name in services.items()]
+    return [
+        Found(service, services[service], (first, services[service]))
+        for service, first in connection.execute(query)
+    ]
+
+
+def _is_behind(position: tuple[Any, ...], after: tuple[Any, ...] | None, order: Order) -> bool:
+    if after is None:
+        return True
+    return position < after if order.descending else position > after
+
+
+def _source(
+    definition_id: int, paths: Mapping[str, int], wanted: list[_Wanted], order: Order
+) -> "_Source":
+    """What is walked: an index of the database that has the services in the wanted order."""
+    if order.path is not None:
+        entry = aliased(EntryRow)
+        return _Source(entry, entry.index_id == paths[order.path], [entry.key, entry.name])
+    row = aliased(ConformanceRow)
+    conforming = row.definition_id == definition_id
+    if order.by == "changed":
+        return _Source(row, conforming, [row.changed_at, row.name])
+    if order.by == "created":
+        # A service's id is higher than that of any before it.
+        return _Source(row, conforming, [row.service_id])
+    for each in wanted:
+        if each.filter.operator == "=":
+            entry = aliased(EntryRow)
+            return _Source(entry, each.on(entry), [entry.name])
+    return _Source(row, conforming, [row.name])
+
+
+@dataclass(frozen=True)
+class _Source:
+    row: Any
+    condition: ColumnElement[bool]
+    position: list[Any]
+
+
+def _walk(
+    source: _Source,
+    wanted: list[_Wanted],
+    order: Order,
+    question: Question,
+    after: tuple[Any, ...] | None,
+) -> Select[Any]:
+    query = select(source.row.service_id, source.row.name, *source.position).where(source.condition)
+    for each in wanted:
+        entry = aliased(EntryRow)
+        query = query.where(
+            exists().where(entry.service_id == source.row.service_id, each.on(entry))
+        )
+    query = query.where(*question.names.on(source.row.name))
+    if question.among is not None:
+        query = query.where(source.row.service_id.in_(question.among))
+    if after is not None:
+        place = tuple_(*source.position)
+        query = query.where(place < after if order.descending else place > after)
+    directed = [each.desc() if order.descending else each for each in source.position]
+    return query.order_by(*directed)
+
+
+# --- statements, made once
+
+
+_PATHS = (
+    select(IndexRow.path, IndexRow.id)
+    .where(IndexRow.definition_id == bindparam("definition"))
+    .order_by(IndexRow.position)
+)
+_FORGET = delete(EntryRow).where(
+    EntryRow.service_id == bindparam("service"), EntryRow.index_id == bindparam("which")
+)
+_ENTER = insert(EntryRow)
+_MOVE = update(IndexRow).where(IndexRow.id == bindparam("which")).values(position=bindparam("to"))
