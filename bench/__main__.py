@@ -8,10 +8,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import growth, report, serving, startup
+from bench import definitions, growth, report, serving, startup
 from bench.servers import ROOT
 
-_PARTS = ("serving", "growth", "startup")
+_PARTS = ("serving", "growth", "definitions", "startup")
 
 
 def main() -> None:
@@ -29,14 +29,16 @@ def main() -> None:
         folders = {part: Path(name, part) for part in _PARTS}
         for folder in folders.values():
             folder.mkdir()
-        served = grown = started = None
+        served = grown = defined = started = None
         if "serving" in asked.only:
             served = serving.measure(folders["serving"], rounds, seconds, say)
         if "growth" in asked.only:
             grown = growth.measure(folders["growth"], rounds, large, say)
+        if "definitions" in asked.only:
+            defined = definitions.measure(folders["definitions"], rounds, say)
         if "startup" in asked.only:
             started = startup.measure(folders["startup"], 1 if asked.quick else 5, say)
-    text = report.tables(served, grown, started, rounds, seconds, busy)
+    text = report.tables(served, grown, defined, started, rounds, seconds, busy)
     print(f"\n{text}\n")
     if asked.quick or set(asked.only) != set(_PARTS):
         print("Not the whole run: docs/benchmarks.md stays as it is.")

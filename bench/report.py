@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from bench import load
+from bench.definitions import SERVICES, Definitions
 from bench.growth import SMALL, Growth
 from bench.load import Sample
 from bench.serving import Serving
@@ -38,11 +39,14 @@ _GROWTH = {"current": 1.5, "append": 1.2}
 _READY = 1.5
 _MEMORY = 150e6
 _HELP = 0.3
+_CHECK = 10e-6
+_PAGE = 10e-3
 
 
 def tables(
     serving: Serving | None,
     growth: Growth | None,
+    definitions: Definitions | None,
     startup: Startup | None,
     rounds: int,
     seconds: int,
@@ -54,6 +58,8 @@ def tables(
         parts += [_ratios(serving), *(f"*{text}*" for text in serving.missing), _figures(serving)]
     if growth is not None:
         parts.append(_growth(growth))
+    if definitions is not None:
+        parts.append(_definitions(definitions))
     if startup is not None:
         parts.append(_startup(startup, serving))
     return "\n\n".join(parts)
@@ -161,6 +167,35 @@ def _growth(growth: Growth) -> str:
     )
 
 
+def _definitions(found: Definitions) -> str:
+    rows = [
+        (
+            "check of a document against 30 properties",
+            _spread(found.check, _microseconds),
+            *_judged(found.check, _microseconds, _CHECK),
+        ),
+        (
+            "append, with a definition of three indexes : without",
+            _spread([bound / free for free, bound in found.appends], _ratio),
+            *_judged([], _ratio, None),
+        ),
+        *(
+            (
+                f"page of 100 out of {SERVICES:,} services: {name}",
+                _spread(times, _milliseconds),
+                *_judged(times, _milliseconds, _PAGE),
+            )
+            for name, times in found.pages.items()
+        ),
+        (
+            "review of a revision, each current document",
+            _spread(found.review, _microseconds),
+            *_judged([], _microseconds, None),
+        ),
+    ]
+    return _table(("definitions, below HTTP", "measured", "target", "reached"), rows)
+
+
 def _startup(startup: Startup, serving: Serving | None) -> str:
     rows = []
     for what, values, show, target in (
@@ -238,6 +273,10 @@ def _ratio(value: float) -> str:
 
 def _seconds(value: float) -> str:
     return f"{value:.2f} s"
+
+
+def _microseconds(value: float) -> str:
+    return f"{value * 1e6:.1f} µs"
 
 
 def _milliseconds(value: float) -> str:

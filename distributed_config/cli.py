@@ -21,6 +21,7 @@ _COMMANDS = {
     "restore": "Put a backup in place of the database.",
     "export": "Write the current documents of all services.",
     "import": "Create or update services from files.",
+    "definitions": "Look after the JSON Schemas that services conform to.",
     "settings": "Show every setting, its value and where that came from.",
     "completion": "Print the set-up for completion in your shell.",
 }
@@ -58,7 +59,10 @@ def main(arguments: list[str] | None = None) -> Any:
         click.echo(f"distconf: {error.detail}", err=True)
         for problem in error.problems:
             if problem.message not in error.detail or problem.pointer:
-                click.echo(f"  {problem.pointer or problem.parameter}: {problem.message}", err=True)
+                where = problem.pointer or problem.parameter
+                click.echo(
+                    f"  {where}: {problem.message}" if where else f"  {problem.message}", err=True
+                )
         sys.exit(1)
     except OSError as error:
         click.echo(f"distconf: {error.strerror}: {error.filename}", err=True)

@@ -96,7 +96,7 @@ class NotConforming(InvalidDocument):
     code = "not-conforming"
 
     def __init__(
-        self, definition: str, number: int, problems: Sequence[Problem], which: str = "It"
+        self, definition: str, number: int, problems: Sequence[Problem], which: str
     ) -> None:
         first = problems[0]
         where = f"{first.pointer}: " if first.pointer else ""

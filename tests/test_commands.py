@@ -215,3 +215,93 @@ def test_check_finds_what_is_not_as_promised(faulty: Server, damage: str, told: 
     assert run.returncode == 1
     assert told in run.stdout
     assert json.loads(faulty.run("check", "--output", "json").stdout)
+
+
+# --- definitions
+
+
+SCHEMA = "type: object\nproperties:\n  port: {type: integer, minimum: 1}\nrequired: [port]\n"
+
+
+@pytest.fixture
+def defined(stopped: Server, tmp_path: Path) -> Server:
+    """The same with a definition, and a service that conforms to it."""
+    folder = written(tmp_path / "files", web_dot_yaml=SCHEMA, shop_dot_json='{"port": 80}')
+    put = stopped.run("definitions", "put", "web", str(folder / "web.yaml"), "--index", "port")
+    assert put.stdout == "The definition 'web' is at revision 0.\n", put.stderr
+    imported = written(tmp_path / "import", shop_dot_json='{"port": 80}')
+    assert stopped.run("import", str(imported)).returncode == 0
+    assert stopped.run("definitions", "attach", "web", "shop").returncode == 0
+    return stopped
+
+
+def test_definitions_are_kept_from_the_terminal(defined: Server, tmp_path: Path) -> None:
+    def told(*arguments: str) -> str:
+        run = defined.run("definitions", *arguments)
+        assert run.returncode == 0, run.stderr
+        return run.stdout
+
+    wider = written(tmp_path / "files", wider_dot_toml="type = 'object'\n") / "wider.toml"
+    assert "revision 1" in told("put", "web", str(wider), "--no-indexes", "--policy", "backward")
+    assert "is so already" in told("put", "web", str(wider))
+    assert told("show", "web") == '{"type": "object"}\n'
+    assert told("show", "web", "--number", "0", "--format", "yaml").startswith("type: object\n")
+    assert [line.split()[0] for line in told("history", "web").splitlines()] == ["1", "0"]
+    assert json.loads(told("list", "--output", "json"))[0]["policy"] == "backward"
+    assert told("services", "web") == "shop\n"
+    assert '-  "required": [' in told("diff", "web", "0", "1")
+    assert "no definition" in told("detach", "shop")
+    assert "is deleted" in told("delete", "web")
+
+
+def test_a_configuration_is_checked_with_an_exit_code_for_ci(
+    defined: Server, tmp_path: Path
+) -> None:
+    folder = written(tmp_path / "ci", good_dot_json='{"port": 1}', bad_dot_json='{"port": "x"}')
+    good = defined.run("definitions", "check", "web", str(folder / "good.json"))
+    bad = defined.run("definitions", "check", "web", str(folder / "bad.json"))
+
+    assert (good.returncode, bad.returncode) == (0, 1)
+    assert "/port: It must be a whole number." in bad.stderr
+
+
+def test_an_import_of_what_does_not_conform_is_refused_whole(
+    defined: Server, tmp_path: Path
+) -> None:
+    folder = written(tmp_path / "bad", shop_dot_json='{"port": "x"}', other_dot_json="{}")
+    run = defined.run("import", str(folder))
+
+    assert run.returncode == 1
+    assert "/shop/port: It must be a whole number." in run.stderr
+    assert exported(defined) == {"shop": {"port": 80}}
+
+
+def test_a_breaking_revision_is_reviewed_refused_and_forced(
+    defined: Server, tmp_path: Path
+) -> None:
+    text = SCHEMA.replace("minimum: 1", "minimum: 1000")
+    file = str(written(tmp_path / "files", strict_dot_yaml=text) / "strict.yaml")
+    review = defined.run("definitions", "review", "web", file)
+    refused = defined.run("definitions", "put", "web", file)
+    unexplained = defined.run("definitions", "put", "web", file, "--force")
+    tried = defined.run("definitions", "put", "web", file, "--force", "--note", "x", "--dry-run")
+    forced = defined.run("definitions", "put", "web", file, "--force", "--note", "it must be")
+
+    assert (review.returncode, refused.returncode, unexplained.returncode) == (1, 1, 1)
+    assert "shop version 0: /port: It must be at least 1000." in review.stdout
+    assert "Backward compatible (old documents stay valid): no." in review.stdout
+    assert "force it" in refused.stderr
+    assert "would be at revision 1" in tried.stdout
+    assert "is at revision 1" in forced.stdout
+    assert "forced  it must be" in defined.run("definitions", "history", "web").stdout
+
+
+def test_check_tells_of_an_index_that_does_not_have_what_is_current(defined: Server) -> None:
+    assert defined.run("check").returncode == 0
+    with engines.raw_connection(defined.database) as connection:
+        connection.execute("UPDATE index_entries SET key = '9'")
+
+    run = defined.run("check")
+
+    assert run.returncode == 1
+    assert "the indexes do not have what the service 'shop' has" in run.stdout

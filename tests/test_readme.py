@@ -1,19 +1,23 @@
-"""The README's commands are executed, and answer what it says."""
+"""The commands of the README and of the manual are executed, and answer what is said there."""
 
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import need
 from tests.server import Server
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+WALKS = ["README.md", "docs/definitions.md"]
 
 
-def walk() -> list[tuple[str, str]]:
-    """The commands of the walk, each with the answer printed below it ("" if none is)."""
-    text = README.read_text().split("<!-- walk", 1)[1].split("<!-- /walk -->")[0]
+def walk(page: str) -> list[tuple[str, str]]:
+    """The commands of a page's walk, each with the answer printed below it ("" if none is)."""
+    text = (ROOT / page).read_text().split("<!-- walk", 1)[1].split("<!-- /walk -->")[0]
     blocks = re.findall(r"```(sh)?\n(.*?)```", text, re.DOTALL)
     steps: list[tuple[str, str]] = []
     for kind, body in blocks:
@@ -24,9 +28,10 @@ def walk() -> list[tuple[str, str]]:
     return steps
 
 
-def test_the_walk_in_the_readme_answers_as_it_says(own_server: Server) -> None:
+@pytest.mark.parametrize("page", WALKS)
+def test_a_walk_answers_as_the_page_says(own_server: Server, page: str) -> None:
     need(shutil.which("curl") is not None, "curl")
-    for command, expected in walk():
+    for command, expected in walk(page):
         here = command.replace("http://localhost:5000", own_server.url).replace("curl ", "curl -s ")
         run = subprocess.run(["bash", "-c", here], capture_output=True, text=True, check=True)
         pattern = re.escape(expected.strip()).replace("…", ".+?")

@@ -452,7 +452,7 @@ def _filters(definition: Definition) -> tuple[Filter, ...]:
             filters.append(Filter(name, "in", _spelled(text)))
         elif name not in _LIST_PARAMETERS:
             known = "'created_at', 'modified_at' or indexes"
-            raise _invalid("query parameter", f"Must be one of: {known}")
+            raise _invalid(name, f"Invalid query parameter. Must be one of: {known}")
     return tuple(filters)
 
 

@@ -7,20 +7,22 @@ from distributed_config.errors import DistconfError, Invalid, Problem
 from distributed_config.services import versions
 from distributed_config.services.journal import Journal
 from distributed_config.services.versions import Written
-from distributed_config.wire import Document
+from distributed_config.wire import Document, escape_pointer
 
 
 @dataclass(frozen=True)
 class Step:
     """What happens to one service.
 
-    ``pointer`` says where in the request it stands, and ``part`` where in it the action does.
+    ``pointer`` says where in the request it stands, and ``place`` where its action does.
+    ``literal`` says that what will be current stands there itself, and not a change to it.
     """
 
     pointer: str
-    part: str
+    place: str
     service: str
     act: Callable[[Journal], Written]
+    literal: bool
 
 
 def publish(journal: Journal, steps: Sequence[Step]) -> list[Written]:
@@ -55,8 +57,11 @@ class Imported:
 
 
 def import_all(journal: Journal, documents: Sequence[tuple[str, Document]]) -> Imported:
-    """Creates or updates every service named; one revision for all."""
-    written = [versions.put(journal, name, document) for name, document in documents]
+    """Creates or updates every service named; one revision for all.
+
+    Raises with the problems of all of them, each behind the service's pointer.
+    """
+    written = publish(journal, [_imported(name, document) for name, document in documents])
     return Imported(
         created=tuple(each.service for each in written if each.changed and each.number == 0),
         updated=tuple(each.service for each in written if each.changed and each.number > 0),
@@ -64,15 +69,23 @@ def import_all(journal: Journal, documents: Sequence[tuple[str, Document]]) -> I
     )
 
 
+def _imported(name: str, document: Document) -> Step:
+    pointer = f"/{escape_pointer(name)}"
+    return Step(
+        pointer, pointer, name, lambda journal: versions.put(journal, name, document), literal=True
+    )
+
+
 def _placed(step: Step, error: DistconfError) -> list[Problem]:
     """The problems of a step that failed, by where in the request they come from."""
     if not error.problems:
         return [Problem(step.pointer, error.detail, error.code)]
-    action = f"{step.pointer}/{step.part}"
     return [
-        replace(each, pointer=action + each.pointer)
-        if each.rule == "json-patch"
-        else replace(each, pointer=action, message=f"In the result, {each.pointer}: {each.message}")
+        replace(each, pointer=step.place + each.pointer)
+        if step.literal or each.rule == "json-patch"
+        else replace(
+            each, pointer=step.place, message=f"In the result, {each.pointer}: {each.message}"
+        )
         for each in error.problems
     ]
 

@@ -1,10 +1,14 @@
-"""Whether what is stored is what was promised: digests true, numbers and revisions without gaps."""
+"""Whether what is stored is what was promised.
+
+Digests are true, numbers and revisions have no gaps, and the indexes have what is current.
+"""
 
 from collections.abc import Callable
 
 from sqlalchemy import Connection, func, select
 
-from distributed_config.models import ChangeRow, ServiceRow, VersionRow
+from distributed_config.models import ChangeRow, ConformanceRow, ServiceRow, VersionRow
+from distributed_config.services import indexes, versions
 from distributed_config.services import journal as log
 from distributed_config.wire import digest_of
 
@@ -21,6 +25,7 @@ def faults(connection: Connection, progress: Callable[[int, int], None]) -> list
         *_faults_of_numbers(connection),
         *_faults_of_digests(connection, progress),
         *_versions_without_change(connection),
+        *_faults_of_indexes(connection),
     ]
 
 
@@ -99,3 +104,20 @@ def _versions_without_change(connection: Connection) -> list[str]:
         .limit(_MOST_FAULTS)
     )
     return [f"version {number} of {name!r} has no change in the journal" for name, number in rows]
+
+
+def _faults_of_indexes(connection: Connection) -> list[str]:
+    """Services that an index finds by something else than what they have, or does not find."""
+    found: list[str] = []
+    conforming = select(
+        ConformanceRow.service_id, ConformanceRow.name, ConformanceRow.definition_id
+    ).order_by(ConformanceRow.definition_id, ConformanceRow.name)
+    for service_id, name, definition_id in connection.execute(conforming).all():
+        paths = indexes.paths_of(connection, definition_id)
+        value = versions.current_value(connection, service_id)
+        wanted = {index: indexes.key_of(indexes.at(value, path)) for path, index in paths.items()}
+        if indexes.keys_of(connection, service_id) != wanted:
+            found.append(f"the indexes do not have what the service {name!r} has")
+        if len(found) == _MOST_FAULTS:
+            break
+    return found

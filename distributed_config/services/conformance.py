@@ -32,10 +32,11 @@ class Rule:
     number: int
     schema: str
 
-    def require(self, value: Any, size: int, which: str = "It") -> None:
+    def require(self, value: Any, size: int, which: str = "") -> None:
         """Raises NotConforming with all that ``value``, a document of ``size`` bytes, breaks."""
         problems = checker_of(self.schema).problems(value, size)
         if problems:
+            which = which or f"This configuration of {self.service!r}"
             raise NotConforming(self.definition, self.number, problems, which)
 
 
@@ -48,6 +49,12 @@ def rule_of(connection: Connection, service_id: int) -> Rule | None:
 def count(connection: Connection, definition_id: int) -> int:
     """How many services conform to a definition."""
     return connection.execute(_COUNT, {"definition": definition_id}).scalar_one()
+
+
+def services(connection: Connection, definition_id: int) -> list[tuple[int, str]]:
+    """The ids and names of the services that conform to a definition, by name."""
+    rows = connection.execute(_SERVICES, {"definition": definition_id})
+    return [(row.service_id, row.name) for row in rows]
 
 
 @dataclass(frozen=True)
@@ -194,6 +201,11 @@ _CURRENT = (
         VersionRow.environment == DEFAULT_ENVIRONMENT,
         VersionRow.number == _NEWEST,
     )
+)
+_SERVICES = (
+    select(ConformanceRow.service_id, ConformanceRow.name)
+    .where(ConformanceRow.definition_id == bindparam("definition"))
+    .order_by(ConformanceRow.name)
 )
 _COUNT = (
     select(func.count())

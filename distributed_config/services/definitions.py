@@ -18,7 +18,6 @@ from distributed_config.errors import (
 )
 from distributed_config.json_schema import declares
 from distributed_config.models import (
-    ConformanceRow,
     DefinitionRevisionRow,
     DefinitionRow,
     IndexRow,
@@ -163,19 +162,19 @@ def remove(journal: Journal, name: str, cascade: str = "", expect: Expect = anyt
     etag = version_etag(journal.epoch, found.number, found.digest)
     if not expect(etag):
         raise PreconditionFailed(name, etag, "definition")
-    services = journal.connection.execute(_SERVICES, {"definition": found.id}).all()
+    services = conformance.services(journal.connection, found.id)
     if services and not cascade:
-        raise DefinitionInUse(name, len(services), services[0].name)
-    for service in services:
+        raise DefinitionInUse(name, len(services), services[0][1])
+    for service_id, service in services:
         if cascade == "delete":
-            versions.retire(journal, service.name)
+            versions.retire(journal, service)
         else:
-            conformance.release(journal.connection, service.service_id)
-            journal.record(log.SERVICE_DETACHED, service.name, definition=name)
+            conformance.release(journal.connection, service_id)
+            journal.record(log.SERVICE_DETACHED, service, definition=name)
     for rows in (IndexRow.definition_id, DefinitionRevisionRow.definition_id, DefinitionRow.id):
         journal.connection.execute(delete(rows.class_).where(rows == found.id))
     journal.record(log.DEFINITION_DELETED, definition=name, number=found.number)
-    return [service.name for service in services]
+    return [service for _, service in services]
 
 
 def attach(journal: Journal, service: str, name: str) -> bool:
@@ -328,11 +327,6 @@ def revisions(
 # --- inside
 
 
-_SERVICES = (
-    select(ConformanceRow.service_id, ConformanceRow.name)
-    .where(ConformanceRow.definition_id == bindparam("definition"))
-    .order_by(ConformanceRow.name)
-)
 _TOUCH = (
     update(DefinitionRow)
     .where(DefinitionRow.id == bindparam("which"))
@@ -422,6 +416,6 @@ def _index_again(journal: Journal, definition: Definition, new: Sequence[str]) -
     paths = {path: known[path] for path in new}
     if not paths:
         return
-    for service in journal.connection.execute(_SERVICES, {"definition": definition.id}).all():
-        value = versions.current_value(journal.connection, service.service_id)
-        indexes.write(journal.connection, service.service_id, service.name, paths, value)
+    for service_id, service in conformance.services(journal.connection, definition.id):
+        value = versions.current_value(journal.connection, service_id)
+        indexes.write(journal.connection, service_id, service, paths, value)

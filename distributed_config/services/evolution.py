@@ -123,7 +123,7 @@ def refusal(found: Review, policy: str, problems: Sequence[Problem]) -> Breaking
             said.append(f"the revision {known} {side} compatible, as the policy {policy!r} asks")
     return BreakingRevision(
         f"Nothing was changed: {', and '.join(said)}. Change the documents or the schema, "
-        "or force it with force=true and a note that says why.",
+        "or force it (force=true, or --force), with a note that says why.",
         problems[:100],
     )
 

@@ -162,8 +162,8 @@ def at(value: Any, path: str) -> Any:
 
 def paths_of(connection: Connection, definition_id: int) -> dict[str, int]:
     """The ids of a definition's indexes by their paths, in the order given."""
-    rows = connection.execute(_PATHS, {"definition": definition_id})
-    return {row.path: row.id for row in rows}
+    rows = connection.execute(_PATHS, {"definition": definition_id}).all()
+    return {row.path: row.id for row in sorted(rows, key=lambda row: row.position)}
 
 
 def write(
@@ -183,6 +183,14 @@ def write(
         _FORGET, [{"service": service_id, "which": each["index_id"]} for each in rows]
     )
     connection.execute(_ENTER, rows)
+
+
+def keys_of(connection: Connection, service_id: int) -> dict[int, str]:
+    """The keys that a service is found by, by the ids of the indexes."""
+    rows = connection.execute(
+        select(EntryRow.index_id, EntryRow.key).where(EntryRow.service_id == service_id)
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def forget(connection: Connection, service_id: int) -> None:
@@ -257,12 +265,15 @@ class _Wanted:
     filter: Filter
 
     def on(self, entry: Any) -> ColumnElement[bool]:
-        """The condition on an entry."""
-        keys = [key_of(value) for value in self.filter.values]
-        condition = self._of_keys(entry.key, keys)
-        return and_(entry.index_id == self.index, condition)
+        """The condition on an entry, for looking through the index."""
+        return and_(entry.index_id == self.index, self._of_keys(entry.key))
 
-    def _of_keys(self, column: Any, keys: list[str]) -> ColumnElement[bool]:
+    def of_service(self, entry: Any) -> ColumnElement[bool]:
+        """The same for the entries of services that are known."""
+        return and_(_is_index(entry, self.index), self._of_keys(entry.key))
+
+    def _of_keys(self, column: Any) -> ColumnElement[bool]:
+        keys = [key_of(value) for value in self.filter.values]
         if self.filter.operator in {"=", "in"}:
             among: ColumnElement[bool] = column.in_(keys)
             return among
@@ -276,6 +287,16 @@ class _Wanted:
             ">=": (column >= bound) & (column < behind),
         }
         return limits[self.filter.operator]
+
+
+def _is_index(entry: Any, index: int) -> ColumnElement[bool]:
+    """The condition on the index of an entry whose service is known.
+
+    Adding nothing keeps the database from walking the whole index instead; without statistics it
+    would often rather do that.
+    """
+    condition: ColumnElement[bool] = entry.index_id + 0 == index
+    return condition
 
 
 def _wanted(paths: Mapping[str, int], question: Question, order: Order) -> list[_Wanted]:
@@ -308,7 +329,7 @@ def _gathered(connection: Connection, wanted: list[_Wanted]) -> dict[int, str] |
     for each in wanted:
         if each is not chosen:
             also = select(EntryRow.service_id).where(
-                each.on(EntryRow), EntryRow.service_id.in_(best)
+                each.of_service(EntryRow), EntryRow.service_id.in_(best)
             )
             left = set(connection.scalars(also))
             best = {service: name for service, name in best.items() if service in left}
@@ -322,7 +343,7 @@ def _placed(
     query: Select[*tuple[Any, ...]]
     if order.path is not None:
         query = select(EntryRow.service_id, EntryRow.key).where(
-            EntryRow.index_id == paths[order.path], EntryRow.service_id.in_(services)
+            _is_index(EntryRow, paths[order.path]), EntryRow.service_id.in_(services)
         )
     elif order.by == "changed":
         query = select(ConformanceRow.service_id, ConformanceRow.changed_at).where(
@@ -383,7 +404,7 @@ def _walk(
     for each in wanted:
         entry = aliased(EntryRow)
         query = query.where(
-            exists().where(entry.service_id == source.row.service_id, each.on(entry))
+            exists().where(entry.service_id == source.row.service_id, each.of_service(entry))
         )
     query = query.where(*question.names.on(source.row.name))
     if question.among is not None:
@@ -398,10 +419,8 @@ def _walk(
 # --- statements, made once
 
 
-_PATHS = (
-    select(IndexRow.path, IndexRow.id)
-    .where(IndexRow.definition_id == bindparam("definition"))
-    .order_by(IndexRow.position)
+_PATHS = select(IndexRow.path, IndexRow.id, IndexRow.position).where(
+    IndexRow.definition_id == bindparam("definition")
 )
 _FORGET = delete(EntryRow).where(
     EntryRow.service_id == bindparam("service"), EntryRow.index_id == bindparam("which")

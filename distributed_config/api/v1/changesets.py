@@ -60,7 +60,8 @@ def _steps(changes: list[dict[str, Any]]) -> list[Step]:
         pointer = f"/changes/{i}"
         try:
             [part] = [action for action in schemas.ChangesetStep.ACTIONS if action in change]
-            steps.append(Step(pointer, part, change["service"], _act(change)))
+            place, literal = f"{pointer}/{part}", part == "document"
+            steps.append(Step(pointer, place, change["service"], _act(change), literal))
         except InvalidDocument as error:
             prefix = f"{pointer}/document"
             problems += [replace(each, pointer=prefix + each.pointer) for each in error.problems]

@@ -1,0 +1,164 @@
+"""What it costs that a service conforms to a definition, below HTTP."""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from distributed_config.commands import opened, schema
+from distributed_config.json_schema import checker_of
+from distributed_config.live.writer import Writer
+from distributed_config.services import definitions, evolution, indexes, versions
+from distributed_config.services.indexes import Filter, Order, Question, key_of
+from distributed_config.services.journal import DEFAULT_ORGANISATION, LOCAL_OPERATOR, Journal
+from distributed_config.settings import Settings
+from distributed_config.wire import Document, DocumentLimits, digest_of, object_of
+
+SERVICES = 100_000
+REVIEWED = 10_000
+
+_PROPERTIES = {
+    f"p{i:02}": {"type": "string", "minLength": 1, "maxLength": 40}
+    if i % 2
+    else {"type": "integer", "minimum": 0, "maximum": 65535}
+    for i in range(30)
+}
+SCHEMA = {
+    "type": "object",
+    "properties": _PROPERTIES,
+    "required": ["p00", "p01"],
+    "additionalProperties": False,
+}
+_PATHS = ("p00", "p01", "p02")
+_QUESTIONS = {
+    "one in a thousand, by name": (Question((Filter("p00", "=", (17,)),)), Order()),
+    "every second, by name": (Question((Filter("p01", "=", ("x1",)),)), Order()),
+    "a range of half of them, by name": (Question((Filter("p00", "<", (500,)),)), Order()),
+    "every second, by another index": (Question((Filter("p01", "=", ("x1",)),)), Order("p00")),
+}
+
+
+@dataclass
+class Definitions:
+    """Seconds of one call, an entry for each round."""
+
+    check: list[float] = field(default_factory=list)
+    appends: list[tuple[float, float]] = field(default_factory=list)
+    pages: dict[str, list[float]] = field(default_factory=dict)
+    review: list[float] = field(default_factory=list)
+
+
+def measure(folder: Path, rounds: int, say: Callable[[str], None]) -> Definitions:
+    """Makes a definition with very many services, then asks round by round."""
+    found = Definitions()
+    own = Settings(instance=folder)
+    schema.upgrade(own)
+    with opened.writing(own) as writer:
+        say(f"definitions: {SERVICES:,} services, {REVIEWED:,} of them with documents")
+        _fill(writer)
+        for number in range(1, rounds + 1):
+            found.check.append(_check())
+            found.appends.append((_append(writer, "free"), _append(writer, "bound")))
+            with opened.reading(own) as connection:
+                for name, asked in _QUESTIONS.items():
+                    found.pages.setdefault(name, []).append(_page(connection, *asked))
+                found.review.append(_review(connection))
+            say(
+                f"definitions {number}/{rounds}  check {found.check[-1] * 1e6:.1f} µs, "
+                f"review {found.review[-1] * 1e6:.0f} µs a document"
+            )
+    return found
+
+
+def _document(number: int) -> Document:
+    value = {name: f"text {number}" if i % 2 else i for i, name in enumerate(_PROPERTIES)}
+    stored = json.dumps(value)
+    return Document(stored, digest_of(stored))
+
+
+def _fill(writer: Writer) -> None:
+    stored = object_of(SCHEMA, DocumentLimits())
+
+    def unit(journal: Journal) -> None:
+        definitions.create(journal, "many", stored, "none", _PATHS[:2])
+        definitions.create(journal, "d", stored, "none", _PATHS)
+        versions.create(journal, "free", _document(0))
+        versions.create(journal, "bound", _document(0))
+        definitions.attach(journal, "bound", "d")
+        journal.connection.execute(
+            text("INSERT INTO services VALUES (:id + 10, 1, :name, 0, 1)"), _rows(SERVICES)
+        )
+        for statement, rows in (
+            ("INSERT INTO conformances VALUES (:id + 10, 1, :name, 0)", SERVICES),
+            ("INSERT INTO index_entries VALUES (:id + 10, 1, :number, :name)", SERVICES),
+            ("INSERT INTO index_entries VALUES (:id + 10, 2, :word, :name)", SERVICES),
+            (
+                "INSERT INTO versions VALUES (:id + 10, 'default', 0, 1, :digest, :size, "
+                "'bench', '', 0, 1, NULL, :document)",
+                REVIEWED,
+            ),
+        ):
+            journal.connection.execute(text(statement), _rows(rows))
+
+    writer.write(LOCAL_OPERATOR, unit)
+
+
+def _rows(many: int) -> list[dict[str, Any]]:
+    document = _document(1)
+    return [
+        {
+            "id": number,
+            "name": f"s{number * 7919 % SERVICES:06}",
+            "number": key_of(number % 1000),
+            "word": key_of(f"x{number % 2}"),
+            "digest": document.digest,
+            "size": len(document.text),
+            "document": document.text,
+        }
+        for number in range(1, many + 1)
+    ]
+
+
+def _check() -> float:
+    """A check with a kept checker, found by the schema's text as a write finds it."""
+    stored, value, size = json.dumps(SCHEMA), _document(1).value, 500
+    return _each(2_000, lambda: checker_of(stored).problems(value, size))
+
+
+def _append(writer: Writer, name: str) -> float:
+    calls = 100
+    documents = iter([_document(number) for number in range(calls + 1)])
+    return _each(
+        calls,
+        lambda: writer.rehearse(
+            LOCAL_OPERATOR, lambda journal: versions.append(journal, name, next(documents))
+        ),
+    )
+
+
+def _page(connection: Connection, question: Question, order: Order) -> float:
+    definition = definitions.require(connection, DEFAULT_ORGANISATION, "many")
+    return _each(5, lambda: indexes.find(connection, definition.id, question, order, limit=101))
+
+
+def _review(connection: Connection) -> float:
+    definition = definitions.require(connection, DEFAULT_ORGANISATION, "many")
+    wider = object_of({**SCHEMA, "title": "wider", "required": ["p00"]}, DocumentLimits())
+    proposal = definition.proposal(wider)
+    return _each(1, lambda: evolution.review(connection, proposal)) / REVIEWED
+
+
+def _each(calls: int, call: Callable[[], Any]) -> float:
+    """The median of the seconds of one call, after one that is not counted."""
+    call()
+    times = []
+    for _ in range(calls):
+        began = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
