@@ -36,6 +36,7 @@
     │   ├── StorageFailed          the disk failed; nothing is written until a restart
     │   ├── DocumentDamaged        what is stored is not what was written; it is not served
     │   ├── Overloaded             too many requests are waiting already
+    │   ├── TooManyWatchers        too many streams are open already
     │   └── RevisionNotReached     the asked revision is not here yet
     └── CannotStart                the server or a command refuses to begin, and says why
 
@@ -354,6 +355,17 @@ class Overloaded(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("Too many requests are waiting already. Try again in a moment.")
+
+
+class TooManyWatchers(Unavailable):
+    code = "too-many-watchers"
+    retry_after = 5
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"{most} streams are open in this process already (DISTCONF_WATCHERS). "
+            "Try again; another process may have room."
+        )
 
 
 class RevisionNotReached(Unavailable):

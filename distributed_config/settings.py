@@ -113,6 +113,9 @@ class Settings:
     page: int = _setting(100, "Entries on a page, unless limit= says otherwise.", least=1)
     page_most: int = _setting(500, "Most entries on a page.", least=1)
     wait_seconds: int = _setting(60, "Longest wait that a reader may ask for.", least=1, most=600)
+    watchers: int = _setting(
+        20_000, "Streams of changes in each process; more are refused with 503.", least=1
+    )
     lock_seconds: int = _setting(
         5, "How long a write waits for a database that another program holds.", least=1, most=60
     )

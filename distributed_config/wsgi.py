@@ -3,6 +3,7 @@
 from distributed_config.app import create_app
 from distributed_config.edge import observe
 from distributed_config.front import Front
+from distributed_config.live.feed import Feed
 from distributed_config.settings import load
 
 _settings = load()
@@ -12,6 +13,7 @@ _database = app.extensions["distributed_config"]
 front = Front(
     app.wsgi_app,
     _database.marks,
+    Feed(_database.readers),
     _settings,
     log_requests=observe.logs_requests(_settings),
     text_log=observe.writes_text(_settings),

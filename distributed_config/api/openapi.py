@@ -28,6 +28,7 @@ _HEADERS: dict[str, dict[str, Any]] = {
     "If-Match": {"description": "Go on only if this entity tag is still current."},
     "If-None-Match": {"description": "The entity tag that is known already."},
     "Prefer": {"description": "`wait=30`: with If-None-Match, wait so long for news."},
+    "Last-Event-ID": {"description": "Of a stream: the event that was seen last."},
     "Idempotency-Key": {
         "description": "The same key and request within 24 h is answered again, not done again.",
         "maxLength": 255,

@@ -165,8 +165,21 @@ class RollbackQuery(WriteQuery):
 
 
 class ChangesQuery(Schema):
-    after = WholeNumber(load_default=0, metadata={"description": "Changes behind this revision."})
+    after = WholeNumber(
+        load_default=None,
+        metadata={
+            "description": "Changes behind this revision: from the first, unless it is a stream."
+        },
+    )
     limit = WholeNumber(least=1, most=100_000, load_default=None)
+    wait = WholeNumber(
+        load_default=None, metadata={"description": "Seconds to wait until there is something."}
+    )
+    include = fields.String(
+        load_default=None,
+        validate=validate.OneOf(("document",), error="It is document."),
+        metadata={"description": "What became current as well, where it has up to 64 KiB."},
+    )
     service = repeatable(fields.String(), "Only this service; one that ends in / is a prefix.")
     kind = repeatable(
         fields.String(validate=validate.OneOf(KINDS, error="It is one of: {choices}.")),
@@ -501,6 +514,7 @@ class ChangeAnswer(Schema):
     digest = fields.String(required=True, allow_none=True)
     actor = fields.String(required=True)
     note = fields.String(required=True)
+    document = fields.Dict(allow_none=True, metadata={"description": "With include=document."})
 
 
 class ChangesAnswer(Schema):

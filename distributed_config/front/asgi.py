@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from weakref import WeakValueDictionary
 
-from distributed_config.errors import DistconfError, Overloaded
+from distributed_config.errors import DistconfError, Overloaded, TooManyWatchers
 from distributed_config.front.bridge import (
     Answer,
     Receive,
@@ -21,8 +21,16 @@ from distributed_config.front.bridge import (
     read_body,
 )
 from distributed_config.front.replay import Key, Replay, Replays, question
+from distributed_config.front.sockets import (
+    Conversation,
+    as_request_for_stream,
+    closing,
+    is_for_stream,
+)
+from distributed_config.front.streams import Streams
 from distributed_config.front.tally import Tally
 from distributed_config.live.exchange import Exchange, Hold
+from distributed_config.live.feed import Feed, Told, Watch
 from distributed_config.live.hub import Hub
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.settings import Settings
@@ -44,6 +52,7 @@ class Front:
         self,
         app: WsgiApp,
         marks: Watermarks,
+        feed: Feed,
         settings: Settings,
         *,
         log_requests: bool,
@@ -58,6 +67,7 @@ class Front:
         self._tally = Tally(log_requests, text_log)
         self._hub = Hub(marks)
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="request")
+        self._streams = Streams(feed, marks, self._threads)
         self._asked = 0
         self._answering = 0
         self._ended = False
@@ -67,7 +77,7 @@ class Front:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
+            await self._converse(scope, receive, send)
         elif scope["method"] in _READING:
             await self._read(scope, receive, send)
         else:
@@ -80,6 +90,7 @@ class Front:
         come.
         """
         self._hub.close()
+        self._streams.close()
         while self._answering or not closed():
             await asyncio.sleep(0.05)
         self._close()
@@ -107,9 +118,11 @@ class Front:
         try:
             settings = self._settings
             body = await read_body(scope, receive, settings.body_bytes, settings.body_seconds)
-            told = Exchange()
+            told = Exchange(streams=True)
             answer = await self._ask(scope, body, told)
-            if told.hold is not None and key is not None:
+            if told.stream is not None:
+                await self._stream(told.stream, answer, send)
+            elif told.hold is not None and key is not None:
                 await self._hold(scope, send, key, told.hold)
             else:
                 self._keep(key, scope, answer, told)
@@ -148,11 +161,42 @@ class Front:
                 return
             basis = told.hold.basis
 
+    async def _stream(self, watch: Watch, beginning: Answer, send: Send) -> None:
+        """Server-sent events, after the headers and the body that the application began with."""
+        headers = [each for each in beginning.headers if each[0] != b"content-length"]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": beginning.body, "more_body": True})
+
+        async def tell(revision: int, told: Told | None) -> None:
+            # The id moves with a heartbeat too: who comes back then has less to look through.
+            body = told.event if told is not None else b": alive\nid: %d\n\n" % revision
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+
+        await self._streams.follow(watch, tell)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _converse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The same stream over a WebSocket."""
+        await receive()  # that it connects
+        told = Exchange(streams=True)
+        answer = await self._ask(as_request_for_stream(scope), b"", told)
+        await send({"type": "websocket.accept"})
+        if told.stream is None:
+            await send(closing(answer))
+            return
+        self._answering += 1
+        try:
+            await Conversation(receive, send).hold(self._streams, told.stream)
+        finally:
+            self._answering -= 1
+
     async def _ask(self, scope: Scope, body: bytes | DistconfError, told: Exchange) -> Answer:
         if isinstance(body, DistconfError):
             told.refused, body = body, b""
         elif self._ended or self._asked >= self._settings.queue:
             told.refused = Overloaded()
+        elif len(self._streams) >= self._settings.watchers and is_for_stream(scope):
+            told.refused = TooManyWatchers(self._settings.watchers)
         environ = environ_of(scope, body, told)
         if told.refused is not None:
             # A refusal touches neither disk nor lock, and all threads may be taken.

@@ -8,6 +8,7 @@ it. The application decides; the server side only waits and repeats.
 from dataclasses import dataclass
 
 from distributed_config.errors import DistconfError
+from distributed_config.live.feed import Watch
 
 KEY = "distributed_config.exchange"
 
@@ -30,13 +31,17 @@ class Hold:
 
 @dataclass
 class Exchange:
-    """``refused`` and ``last`` come from the server side; the rest comes from the application.
+    """The first three come from the server side, the rest from the application.
 
     ``last`` says that the question will not be asked again: the answer must not be a hold.
+    ``streams`` says that a stream can be held open here, and ``stream`` what it is to tell; the
+    answer is then its beginning.
     """
 
     refused: DistconfError | None = None
     last: bool = False
+    streams: bool = False
+    stream: Watch | None = None
     replay: Basis | None = None
     hold: Hold | None = None
     service: str = ""

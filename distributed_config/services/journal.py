@@ -77,6 +77,7 @@ class Change:
     revision: int
     position: int
     changed_at: int
+    organisation_id: int
     kind: str
     service: str | None
     environment: str | None
@@ -195,7 +196,7 @@ def touch(journal: Journal) -> int:
 
 def changes(
     connection: Connection,
-    organisation: int,
+    organisation: int | None,
     *,
     after: int,
     limit: int,
@@ -204,14 +205,16 @@ def changes(
 ) -> list[Change]:
     """The changes behind revision ``after``, oldest first, whole revisions only.
 
-    At least ``limit`` changes where there are as many; the last revision is never cut. A service
-    that ends in ``/`` stands for every service whose name begins so.
+    Of all organisations if ``organisation`` is None. At least ``limit`` changes where there are as
+    many; the last revision is never cut. A service that ends in ``/`` stands for every service
+    whose name begins so.
     """
     query = (
         select(
             ChangeRow.revision,
             ChangeRow.position,
             ChangeRow.changed_at,
+            ChangeRow.organisation_id,
             ChangeRow.kind,
             ChangeRow.service,
             ChangeRow.environment,
@@ -222,9 +225,11 @@ def changes(
             ChangeRow.note,
             ChangeRow.definition,
         )
-        .where(ChangeRow.organisation_id == organisation, ChangeRow.revision > after)
+        .where(ChangeRow.revision > after)
         .order_by(ChangeRow.revision, ChangeRow.position)
     )
+    if organisation is not None:
+        query = query.where(ChangeRow.organisation_id == organisation)
     if services:
         exact = [name for name in services if not name.endswith("/")]
         # The next character after "/" bounds a prefix without LIKE and its wildcards.

@@ -1,21 +1,32 @@
-"""The journal as a feed, in its immediate form."""
+"""The journal as a feed: at once, held until there is news, or as a stream of events."""
 
+import json
+import random
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, request
 
-from distributed_config import wire
 from distributed_config.api import schemas
-from distributed_config.edge import auth
+from distributed_config.edge import auth, database
+from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.doors import door
 from distributed_config.edge.paging import page_size
 from distributed_config.edge.responses import Answer, json_answer
-from distributed_config.errors import EpochChanged
+from distributed_config.errors import EpochChanged, Invalid, NotRepresentable, Problem
+from distributed_config.live.exchange import Basis
+from distributed_config.live.feed import Watch, shown_change
+from distributed_config.live.watermarks import HEAD, word_of
+from distributed_config.services import feed
 from distributed_config.services import journal as log
-from distributed_config.services.journal import Change
+from distributed_config.services.journal import Change, Head
+from distributed_config.wire import parse_stored
 
 blueprint = Blueprint("changes", __name__)
+
+_EVENTS = "text/event-stream"
+# A server that comes back is not met by all its watchers at once.
+_SOONEST, _LATEST = 500, 5_000
 
 
 @door(
@@ -25,31 +36,41 @@ blueprint = Blueprint("changes", __name__)
     permission="config:read",
     query=schemas.ChangesQuery,
     answers={200: schemas.ChangesAnswer},
-    refusals=(410, 422),
+    refusals=(406, 410, 422),
+    headers=("Prefer", "Last-Event-ID"),
 )
 def list_changes(query: dict[str, Any]) -> Answer:
-    """List what changed behind a revision, oldest first.
+    """List what changed behind a revision, oldest first; or wait for it, or watch it.
 
     Whole revisions only. Go on with `after=` the `revision` of the answer; when `more` is false,
     that is the journal's head, also when the filters left nothing. A revision that the journal
-    has not reached is a 410: it is from before a restore.
+    has not reached is a 410: it is from before a restore. With `wait=` (or `Prefer: wait=`) the
+    answer is held until there is something, or the time is up. With
+    `Accept: text/event-stream` the answer is a stream of events, and a WebSocket on the same
+    path tells the same; both begin with what comes next unless `after` says otherwise.
     """
-    connection = reading()
-    head = log.head(connection)
-    if query["after"] > head.revision or query["epoch"] not in {None, head.epoch}:
+    head = log.head(reading())
+    if request.accept_mimetypes.best == _EVENTS:
+        return _stream(query, head)
+    waiting = query["wait"] or asked.wait_seconds()
+    after = query["after"] or 0
+    if _is_from_elsewhere(after, query["epoch"], head):
         raise EpochChanged()
     size = page_size(query["limit"])
     found = log.changes(
-        connection,
+        reading(),
         auth.actor().organisation,
-        after=query["after"],
+        after=after,
         limit=size,
         services=tuple(query["service"]),
         kinds=tuple(query["kind"]),
     )
+    if not found and waiting:
+        most = database.of().settings.wait_seconds
+        asked.hold(Basis(_word(query["service"]), head.revision), min(waiting, most))
     more = len(found) >= size
     body = {
-        "changes": [_shown(change) for change in found],
+        "changes": _shown(found, query["include"] == "document"),
         "revision": found[-1].revision if more else head.revision,
         "epoch": head.epoch,
         "more": more,
@@ -57,18 +78,68 @@ def list_changes(query: dict[str, Any]) -> Answer:
     return json_answer(body, Cache_Control="private, no-cache", Config_Revision=str(head.revision))
 
 
-def _shown(change: Change) -> dict[str, Any]:
-    return {
-        "revision": change.revision,
-        "position": change.position,
-        "time": wire.rfc3339(change.changed_at),
-        "kind": change.kind,
-        "service": change.service,
-        "definition": change.definition,
-        "environment": change.environment,
-        "version": change.number,
-        "current": change.current,
-        "digest": change.digest,
-        "actor": change.actor,
-        "note": change.note,
-    }
+def _shown(changes: list[Change], with_documents: bool) -> list[dict[str, Any]]:
+    if not with_documents:
+        return [shown_change(change) for change in changes]
+    documents = feed.documents(reading(), changes)
+    shown = []
+    for change in changes:
+        key = feed.key_of(change)
+        text = None if key is None else documents.get(key)
+        document = None if text is None else parse_stored(text)
+        shown.append({**shown_change(change), "document": document})
+    return shown
+
+
+def _word(services: list[str]) -> int:
+    """What has to move before there can be news of ``services``."""
+    if len(services) == 1 and not services[0].endswith("/"):
+        return word_of(auth.actor().organisation, services[0])
+    return HEAD
+
+
+def _is_from_elsewhere(after: int, epoch: str | None, head: Head) -> bool:
+    """Whether a revision is one of the journal before it was restored."""
+    return after > head.revision or epoch not in {None, head.epoch}
+
+
+def _stream(query: dict[str, Any], head: Head) -> Answer:
+    """The beginning of a stream; what follows is the server side's."""
+    if not asked.told().streams:
+        raise NotRepresentable(
+            "This server answers one request at a time and cannot hold a stream open. "
+            "Ask with wait= instead, or run `distconf serve`."
+        )
+    after = _last_seen(query["after"])
+    reset = after is not None and _is_from_elsewhere(after, query["epoch"], head)
+    if after is None or reset:
+        after = head.revision
+    services = query["service"]
+    watch = Watch(
+        organisation=auth.actor().organisation,
+        after=after,
+        epoch=head.epoch,
+        services=frozenset(name for name in services if not name.endswith("/")),
+        prefixes=tuple(name for name in services if name.endswith("/")),
+        kinds=frozenset(query["kind"]),
+        documents=query["include"] == "document",
+        reset=reset,
+    )
+    asked.told().stream = watch
+    retry = random.randint(_SOONEST, _LATEST)  # noqa: S311  # it only has to differ
+    began = json.dumps({"revision": after, "epoch": head.epoch})
+    event = "reset" if reset else "hello"
+    text = f"retry: {retry}\nid: {after}\nevent: {event}\ndata: {began}\n\n"
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return Answer(text.encode(), media_type=_EVENTS, headers=headers)
+
+
+def _last_seen(from_query: int | None) -> int | None:
+    """Where the watcher was: what it saw last counts more than where it began."""
+    header = request.headers.get("Last-Event-ID", "")
+    if not header:
+        return from_query
+    if not (header.isascii() and header.isdigit() and len(header) < 19):
+        message = "It is not the id of an event of this stream."
+        raise Invalid.of([Problem("", message, "cursor", "Last-Event-ID")])
+    return int(header)

@@ -1,0 +1,96 @@
+"""WebSockets that tell what a stream of events tells."""
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import Any
+
+from distributed_config.front.bridge import Answer, Message, Receive, Scope, Send
+from distributed_config.front.streams import Streams
+from distributed_config.live.feed import Told, Watch
+
+# RFC 6455 leaves 4000 to 4999 to applications: here they are the HTTP status and 4000.
+_REFUSED = 4000
+_ENDING = 1001
+_LONGEST_REASON = 120
+
+_EVENTS = b"text/event-stream"
+
+
+def is_for_stream(scope: Scope) -> bool:
+    """Whether a request would rather have events than one answer."""
+    return any(name == b"accept" and _EVENTS in value for name, value in scope["headers"])
+
+
+def as_request_for_stream(scope: Scope) -> Scope:
+    """A WebSocket's request as the one for events that the application decides about."""
+    left_out = {b"accept", b"upgrade", b"connection"}
+    headers = [each for each in scope["headers"] if each[0] not in left_out]
+    plain = {"ws": "http", "wss": "https"}.get(scope.get("scheme", "ws"), "http")
+    return {
+        **scope,
+        "type": "http",
+        "method": "GET",
+        "scheme": plain,
+        "headers": [*headers, (b"accept", _EVENTS)],
+    }
+
+
+def closing(refusal: Answer) -> Message:
+    """What ends a WebSocket that the application refused, or has nothing to tell."""
+    try:
+        reason = str(json.loads(refusal.body)["detail"])
+    except (ValueError, KeyError, TypeError):
+        reason = "There is no stream at this path."
+    status = refusal.status if refusal.status >= 400 else 404
+    return _close(_REFUSED + status, reason)
+
+
+def _close(code: int, reason: str) -> Message:
+    cut = reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
+    return {"type": "websocket.close", "code": code, "reason": cut}
+
+
+class Conversation:
+    """One WebSocket. What it says is not understood, except for a ping, which is answered."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+
+    async def hold(self, streams: Streams, watch: Watch) -> None:
+        """Tells until either side ends it."""
+        first = {"event": "reset" if watch.reset else "hello"}
+        await self._say({**first, "revision": watch.after, "epoch": watch.epoch})
+        listening = asyncio.ensure_future(self._listen())
+        telling = asyncio.ensure_future(streams.follow(watch, self._tell))
+        try:
+            await asyncio.wait([listening, telling], return_when=asyncio.FIRST_COMPLETED)
+            if telling.done() and not listening.done():
+                await self._send(_close(_ENDING, "The server ends; connect again."))
+        finally:
+            for each in (listening, telling):
+                each.cancel()
+                with suppress(asyncio.CancelledError, OSError):
+                    await each
+
+    async def _tell(self, revision: int, told: Told | None) -> None:
+        if told is None:
+            await self._say({"event": "alive", "revision": revision})
+        else:
+            text = f'{{"event": "changes", {told.text[1:]}'
+            await self._send({"type": "websocket.send", "text": text})
+
+    async def _listen(self) -> None:
+        """Until the other side is gone."""
+        while True:
+            message = await self._receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            with suppress(ValueError, TypeError):
+                said = json.loads(message.get("text") or "null")
+                if isinstance(said, dict) and "ping" in said:
+                    await self._say({"event": "pong", "pong": said["ping"]})
+
+    async def _say(self, value: dict[str, Any]) -> None:
+        await self._send({"type": "websocket.send", "text": json.dumps(value)})

@@ -1,0 +1,221 @@
+"""Streams of changes to very many watchers.
+
+A watcher holds nothing but a cursor. One task of the process reads the journal when it moves and
+keeps what is newest in memory; then it wakes, some at a time, the watchers who want any of it, and
+each sends what lies behind its cursor. Who is further behind reads from the database. So a slow
+watcher costs nobody anything: its own sending waits, and its cursor with it.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from functools import partial
+from typing import TypeVar
+
+from distributed_config.live.feed import Feed, Moment, Page, Told, Watch
+from distributed_config.live.watermarks import Watermarks
+
+T = TypeVar("T")
+
+HEARTBEAT = 10.0
+"""Seconds after which a watcher hears something, if only that the stream is alive."""
+
+_LOOK_EVERY = 0.01
+_PAUSE = 0.002
+_LONGEST_PAUSE = 0.2
+_AFTER_FAILURE = 1.0
+_WOKEN_AT_ONCE = 64
+_SEEN_AT_ONCE = 512
+_MOST_BYTES = 8 << 20
+_PATIENCE = 30.0  # for one that does not read
+
+_logger = logging.getLogger(__name__)
+
+Tell = Callable[[int, Told | None], Awaitable[None]]
+"""Tells a watcher that it is at a revision now, and what happened there; None is a heartbeat."""
+
+
+class _Watcher:
+    """One who watches: where it is, and what it waits for."""
+
+    __slots__ = ("cursor", "sending_since", "task", "waiting", "watch")
+
+    def __init__(self, watch: Watch, task: "asyncio.Task[object]") -> None:
+        self.watch = watch
+        self.cursor = watch.after
+        self.task = task
+        self.waiting: asyncio.Future[None] | None = None
+        self.sending_since = 0.0
+
+    def wants(self, moments: list[Moment]) -> bool:
+        """Whether any of ``moments`` is news that it wants."""
+        return any(each.revision > self.cursor and each.wanted_by(self.watch) for each in moments)
+
+    def wake(self) -> int:
+        """Ends its wait; how many were woken."""
+        if self.waiting is None or self.waiting.done():
+            return 0
+        self.waiting.set_result(None)
+        return 1
+
+
+class Streams:
+    """The streams of one process."""
+
+    def __init__(self, feed: Feed, marks: Watermarks, threads: Executor) -> None:
+        self._feed = feed
+        self._marks = marks
+        self._threads = threads
+        self._watchers: set[_Watcher] = set()
+        self._newest: deque[Moment] = deque()
+        self._bytes = 0
+        # All that lies behind _first, up to and with _last, is in _newest.
+        self._first = self._last = 0
+        self._beginning: asyncio.Future[None] | None = None
+        self._broadcasting: asyncio.Task[None] | None = None
+        self._closing = False
+
+    def __len__(self) -> int:
+        return len(self._watchers)
+
+    def close(self) -> None:
+        """Lets every watcher go, now and from now on."""
+        self._closing = True
+        for watcher in self._watchers:
+            watcher.wake()
+
+    async def follow(self, watch: Watch, tell: Tell) -> None:
+        """Tells ``watch`` what it wants to hear of until the process ends or it is dropped."""
+        task = asyncio.current_task()
+        assert task is not None  # the server runs every request in a task
+        watcher = _Watcher(watch, task)
+        self._watchers.add(watcher)
+        try:
+            await self._begin()
+            while not self._closing:
+                await self._catch_up(watcher, tell)
+        finally:
+            self._watchers.discard(watcher)
+
+    async def _catch_up(self, watcher: _Watcher, tell: Tell) -> None:
+        """Sends what lies behind the cursor; waits for more where nothing does."""
+        if watcher.cursor >= self._last:
+            await self._wait(watcher, tell)
+            return
+        if watcher.cursor >= self._first:
+            page = Page(self._behind(watcher.cursor), self._last)
+        else:
+            page = await self._read(partial(self._feed.of, watcher.watch, watcher.cursor))
+        for moment in page.moments:
+            told = moment.told_to(watcher.watch)
+            if told is not None:
+                await self._send(watcher, tell, moment.revision, told)
+            watcher.cursor = moment.revision
+        watcher.cursor = max(watcher.cursor, page.upto)
+
+    async def _wait(self, watcher: _Watcher, tell: Tell) -> None:
+        """Until there is something that the watcher wants, or it is time for a heartbeat."""
+        watcher.waiting = asyncio.get_running_loop().create_future()
+        await watcher.waiting
+        if watcher.cursor >= self._last and not self._closing:
+            await self._send(watcher, tell, watcher.cursor, None)
+
+    async def _send(self, watcher: _Watcher, tell: Tell, revision: int, told: Told | None) -> None:
+        watcher.sending_since = time.monotonic()
+        await tell(revision, told)
+        watcher.sending_since = 0.0
+
+    def _behind(self, cursor: int) -> list[Moment]:
+        """The newest moments behind ``cursor``; most often that is the last one."""
+        found: list[Moment] = []
+        for moment in reversed(self._newest):
+            if moment.revision <= cursor:
+                break
+            found.append(moment)
+        return found[::-1]
+
+    async def _read(self, ask: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+
+    # --- the one task that reads for all
+
+    async def _begin(self) -> None:
+        """Makes sure that the journal is followed; it is, for as long as anybody watches."""
+        if self._beginning is None:
+            self._beginning = asyncio.ensure_future(self._look_first())
+        try:
+            await asyncio.shield(self._beginning)
+        except Exception:  # whatever it is: the next watcher tries again
+            self._beginning = None
+            raise
+        if self._broadcasting is None:
+            self._broadcasting = asyncio.get_running_loop().create_task(self._broadcast())
+
+    async def _look_first(self) -> None:
+        self._newest.clear()
+        self._bytes = 0
+        self._first = self._last = await self._read(self._feed.head)
+
+    async def _broadcast(self) -> None:
+        pause, alive = _PAUSE, time.monotonic()
+        while self._watchers and not self._closing:
+            if time.monotonic() - alive > HEARTBEAT:
+                alive = time.monotonic()
+                self._drop_the_stuck()
+                await self._wake(None)
+            if self._marks.head <= self._last:
+                await asyncio.sleep(_LOOK_EVERY)
+                continue
+            page = await self._next_page()
+            if page is not None and page.upto > self._last:
+                pause = _PAUSE
+                self._keep(page)
+                await self._wake(page.moments)
+            else:
+                # The mark is raised just before the commit: the first look may be too early.
+                await asyncio.sleep(pause if page is not None else _AFTER_FAILURE)
+                pause = min(_LONGEST_PAUSE, pause * 2)
+        self._beginning = self._broadcasting = None
+
+    async def _next_page(self) -> Page | None:
+        """What is new; None if that cannot be read just now."""
+        try:
+            return await self._read(partial(self._feed.all, self._last))
+        except Exception:  # whatever it is, the watchers wait for what comes after it
+            _logger.exception("the journal could not be read for the streams")
+            return None
+
+    def _keep(self, page: Page) -> None:
+        for moment in page.moments:
+            self._newest.append(moment)
+            self._bytes += moment.size
+        self._last = page.upto
+        while self._bytes > _MOST_BYTES and self._newest:
+            gone = self._newest.popleft()
+            self._bytes -= gone.size
+            self._first = gone.revision
+
+    async def _wake(self, moments: list[Moment] | None) -> None:
+        """Wakes those who want any of ``moments``; None: everybody, for a heartbeat.
+
+        Some at a time: reads are answered in between.
+        """
+        woken = 0
+        for seen, watcher in enumerate(list(self._watchers)):
+            if moments is None or watcher.wants(moments):
+                woken += watcher.wake()
+            elif watcher.waiting is not None and not watcher.waiting.done():
+                watcher.cursor = max(watcher.cursor, self._last)
+            if woken >= _WOKEN_AT_ONCE or seen % _SEEN_AT_ONCE == _SEEN_AT_ONCE - 1:
+                woken = 0
+                await asyncio.sleep(0)
+
+    def _drop_the_stuck(self) -> None:
+        """Ends the streams of those who have not read for long; each can go on where it was."""
+        oldest = time.monotonic() - _PATIENCE
+        for watcher in list(self._watchers):
+            if 0 < watcher.sending_since < oldest:
+                watcher.task.cancel()

@@ -1,0 +1,176 @@
+"""The journal as events: read from the database, encoded once for all who may see them."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Engine
+
+from distributed_config import wire
+from distributed_config.services import feed
+from distributed_config.services import journal as log
+from distributed_config.services.journal import Change
+
+_PAGE = 500
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What one watcher wants to hear of, behind the revision ``after``.
+
+    No ``services``, or no ``kinds``, are all; a service that ends in ``/`` stands for all that
+    begin so. ``reset`` says that the watcher's past cannot be continued: it begins at ``after``.
+    """
+
+    organisation: int
+    after: int
+    epoch: str
+    services: frozenset[str] = frozenset()
+    prefixes: tuple[str, ...] = ()
+    kinds: frozenset[str] = frozenset()
+    documents: bool = False
+    reset: bool = False
+
+    def wants(self, change: Change) -> bool:
+        """Whether the watcher is to hear of ``change``."""
+        if change.organisation_id != self.organisation:
+            return False
+        if self.kinds and change.kind not in self.kinds:
+            return False
+        if not self.services and not self.prefixes:
+            return True
+        name = change.service
+        return name is not None and (name in self.services or name.startswith(self.prefixes))
+
+
+class Entry:
+    """One change, encoded when the first one asks for it."""
+
+    __slots__ = ("_plain", "change", "document")
+
+    def __init__(self, change: Change, document: str | None) -> None:
+        self.change = change
+        self.document = document
+        self._plain: str | None = None
+
+    @property
+    def plain(self) -> str:
+        """The change as JSON."""
+        if self._plain is None:
+            self._plain = json.dumps(shown_change(self.change), ensure_ascii=False)
+        return self._plain
+
+    @property
+    def with_document(self) -> str:
+        """The same with what became current, or null; spliced in as it is stored."""
+        return f'{self.plain[:-1]}, "document": {self.document or "null"}}}'
+
+
+class Told:
+    """What is told of one revision: JSON, and the same as an event of a stream."""
+
+    __slots__ = ("event", "revision", "text")
+
+    def __init__(self, revision: int, entries: list[Entry], documents: bool) -> None:
+        changes = ", ".join(each.with_document if documents else each.plain for each in entries)
+        self.revision = revision
+        self.text = f'{{"revision": {revision}, "changes": [{changes}]}}'
+        self.event = f"id: {revision}\nevent: changes\ndata: {self.text}\n\n".encode()
+
+
+class Moment:
+    """One revision: all its changes, told at once or not at all."""
+
+    __slots__ = ("_told", "entries", "revision")
+
+    def __init__(self, revision: int, entries: list[Entry]) -> None:
+        self.revision = revision
+        self.entries = entries
+        self._told: dict[bool, Told] = {}
+
+    @property
+    def size(self) -> int:
+        """About the bytes that it holds."""
+        return 1_500 * len(self.entries) + 3 * sum(len(e.document or "") for e in self.entries)
+
+    def wanted_by(self, watch: Watch) -> bool:
+        """Whether there is anything in it for ``watch``."""
+        return any(watch.wants(each.change) for each in self.entries)
+
+    def told_to(self, watch: Watch) -> Told | None:
+        """What ``watch`` is told; None: nothing. Those who want all of it share one."""
+        entries = [each for each in self.entries if watch.wants(each.change)]
+        if not entries:
+            return None
+        if len(entries) < len(self.entries):
+            return Told(self.revision, entries, watch.documents)
+        if watch.documents not in self._told:
+            self._told[watch.documents] = Told(self.revision, entries, watch.documents)
+        return self._told[watch.documents]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some moments, and the revision up to which there are no others."""
+
+    moments: list[Moment]
+    upto: int
+
+
+class Feed:
+    """Reads moments from the database behind ``engine``; each call in a transaction of its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def head(self) -> int:
+        """The revision that is newest in the database."""
+        with self._engine.connect() as connection:
+            return log.head(connection).revision
+
+    def all(self, after: int) -> Page:
+        """The moments of every organisation behind ``after``, some hundreds at most."""
+        return self._read(after, None, {})
+
+    def of(self, watch: Watch, after: int) -> Page:
+        """The moments behind ``after`` in which there is something that ``watch`` wants."""
+        filters = {"services": [*watch.services, *watch.prefixes], "kinds": list(watch.kinds)}
+        return self._read(after, watch.organisation, filters)
+
+    def _read(self, after: int, organisation: int | None, filters: dict[str, Any]) -> Page:
+        with self._engine.connect() as connection:
+            head = log.head(connection).revision
+            changes = log.changes(connection, organisation, after=after, limit=_PAGE, **filters)
+            documents = feed.documents(connection, changes)
+        moments = list(_moments(changes, documents))
+        complete = len(changes) < _PAGE
+        return Page(moments, max(head, after) if complete else moments[-1].revision)
+
+
+def shown_change(change: Change) -> dict[str, Any]:
+    """One change as it is told everywhere."""
+    return {
+        "revision": change.revision,
+        "position": change.position,
+        "time": wire.rfc3339(change.changed_at),
+        "kind": change.kind,
+        "service": change.service,
+        "definition": change.definition,
+        "environment": change.environment,
+        "version": change.number,
+        "current": change.current,
+        "digest": change.digest,
+        "actor": change.actor,
+        "note": change.note,
+    }
+
+
+def _moments(changes: Iterable[Change], documents: dict[feed.Key, str]) -> Iterator[Moment]:
+    for revision, group in groupby(changes, key=lambda change: change.revision):
+        entries = []
+        for change in group:
+            key = feed.key_of(change)
+            entries.append(Entry(change, None if key is None else documents.get(key)))
+        yield Moment(revision, entries)
