@@ -38,15 +38,19 @@
     │   ├── Overloaded             too many requests are waiting already
     │   ├── TooManyWatchers        too many streams are open already
     │   └── RevisionNotReached     the asked revision is not here yet
-    └── CannotStart                the server or a command refuses to begin, and says why
+    ├── CannotStart                the server or a command refuses to begin, and says why
+    └── ClientError                what happens on the client's side alone
+        ├── Unreachable            no server answered, or not in time
+        ├── NeverLoaded            no server, no snapshot and no defaults: there is nothing to give
+        └── Rejected               the application does not take the configuration that came
 
 ``code`` is stable and documented. ``detail`` says what to do next. ``problems`` lists every
 fault, never only the first. The HTTP status of each class is chosen in ``edge/errors.py``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import TypeVar
 
 _MOST_PROBLEMS = 100
 
@@ -75,12 +79,29 @@ class DistconfError(Exception):
         self.detail = detail
         self.problems = tuple(problems)
 
+    @staticmethod
+    def told(code: str, detail: str, problems: Sequence[Problem] = ()) -> "DistconfError":
+        """The error that a server told of: of the class that has its ``code``, where one has."""
+        kind = next((each for each in _kinds(DistconfError) if each.code == code), DistconfError)
+        error = kind.__new__(kind)
+        DistconfError.__init__(error, detail, problems)
+        return error
+
+
+def _kinds(kind: type[DistconfError]) -> Iterator[type[DistconfError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _kinds(below)
+
+
+InvalidT = TypeVar("InvalidT", bound="Invalid")
+
 
 class Invalid(DistconfError):
     code = "invalid"
 
     @classmethod
-    def of(cls, problems: Sequence[Problem]) -> Self:
+    def of(cls: type[InvalidT], problems: Sequence[Problem]) -> InvalidT:
         """One error that speaks for all ``problems`` (at least one); it tells the first 100."""
         first = problems[0]
         where = first.parameter or first.pointer
@@ -376,6 +397,22 @@ class RevisionNotReached(Unavailable):
             f"This server is at revision {reached}, and {asked} was asked for. "
             "Try again, or ask without min_revision."
         )
+
+
+class ClientError(DistconfError):
+    code = "client-error"
+
+
+class Unreachable(ClientError):
+    code = "unreachable"
+
+
+class NeverLoaded(ClientError):
+    code = "never-loaded"
+
+
+class Rejected(ClientError):
+    code = "rejected"
 
 
 class CannotStart(DistconfError):

@@ -19,6 +19,15 @@ from distributed_config.errors import CannotStart, Problem
 
 PREFIX = "DISTCONF_"
 _INSTANCE = Path("instance")
+# The client's, which may share an environment with the server.
+_CLIENT = {
+    "DISTCONF_URL",
+    "DISTCONF_TOKEN",
+    "DISTCONF_TOKEN_FILE",
+    "DISTCONF_PROFILE",
+    "DISTCONF_PROFILES",
+    "DISTCONF_SNAPSHOTS",
+}
 # Kubernetes sets these in every pod beside a Service that is called distconf.
 _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_TCP\w*)?)$")
 
@@ -220,7 +229,7 @@ def variable(each: "dataclasses.Field[Any]") -> str:
 def _known_variables() -> set[str]:
     fields = dataclasses.fields(Settings)
     secrets = {f"{variable(each)}_FILE" for each in fields if each.metadata["secret"]}
-    return {variable(each) for each in fields} | secrets
+    return {variable(each) for each in fields} | secrets | _CLIENT
 
 
 def _text_of(each: "dataclasses.Field[Any]", environ: Mapping[str, str]) -> str | None:

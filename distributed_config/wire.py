@@ -14,12 +14,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any, TypeVar, cast
 
 from distributed_config.errors import EpochChanged, Invalid, InvalidDocument, Problem
 
 Key = TypeVar("Key", str, int)
+UTC = timezone.utc  # noqa: UP017  # the client runs on Python 3.10, which has no datetime.UTC
 
 NAME_LENGTH = 200
 # The longest integer that is kept exactly. CPython refuses to print one of over 4,300 digits.

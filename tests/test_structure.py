@@ -16,7 +16,7 @@ FLOORS = (
     {"errors"},
     {"wire", "settings"},
     {"formats", "json_schema"},
-    {"models"},
+    {"models", "client"},
     {"services"},
     {"live"},
     {"front", "edge"},

@@ -6,6 +6,7 @@ A definition here is a definition there, and its configuration ``KEY`` is the se
 https://github.com/qreater/Tartarus, whose clients work unchanged.
 """
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from distributed_config.services.conformance import Configuration
 from distributed_config.services.definitions import Definition
 from distributed_config.services.indexes import Filter, Names, Order, Question
 from distributed_config.services.journal import Journal
-from distributed_config.wire import Document
+from distributed_config.wire import NAME_LENGTH, Document
 
 blueprint = Blueprint("tartarus", __name__)
 
@@ -110,10 +111,12 @@ def _door(method: str, path: str, permission: str, status: int = 200) -> Callabl
     return register
 
 
-@blueprint.get("/health")
-@blueprint.get("/readiness-probe")
+@blueprint.get("/<any(health, 'readiness-probe'):_probe>", strict_slashes=False)
+@blueprint.get("/<any(health, 'readiness-probe'):_probe>/", strict_slashes=False)
+@blueprint.get("/api/v1/<any(health, 'readiness-probe'):_probe>", strict_slashes=False)
+@blueprint.get("/api/v1/<any(health, 'readiness-probe'):_probe>/", strict_slashes=False)
 @auth.allows(auth.ANYBODY)
-def healthy() -> Response:
+def healthy(_probe: str) -> Response:
     """Whether the process answers."""
     return to_response(
         json_answer({"message": "Welcome to the Tartarus API of Distributed Config"})
@@ -144,7 +147,7 @@ def _told(error: DistconfError) -> _Failure:
 @_door("POST", "", "definition:write", 201)
 def create_definition() -> Answer:
     body = _body({"config_definition_key": str}, {"json_schema": dict, "indexes": list})
-    key = _new_key(body["config_definition_key"], "config_definition_key")
+    key = _new_key(body["config_definition_key"], "config_definition_key", NAME_LENGTH - 4)
     schema = _schema(body.get("json_schema") or {})
     paths = _paths(body.get("indexes") or [], schema)
 
@@ -186,6 +189,8 @@ def update_definition(key: str) -> Answer:
     body = _body({}, {"json_schema": dict, "indexes": list})
     if not body:
         raise _WrongField("body", "indexes", _REQUIRED)
+    if body.get("indexes", []) is None:
+        raise _WrongField("body", "indexes", "Input should be a valid list")
     found = _definition(key)
     schema = None if body.get("json_schema") is None else _schema(body["json_schema"])
     paths = None
@@ -198,6 +203,8 @@ def update_definition(key: str) -> Answer:
             done = definitions.revise(journal, key, schema=schema, paths=paths, review=review)
         except errors.BreakingRevision as error:
             raise _invalid("json_schema", error.detail, *_reasons(error)) from None
+        except Invalid as error:
+            raise _invalid("json_schema", *(each.message for each in error.problems)) from None
         except errors.DefinitionNotFound:
             raise _definition_missing(key) from None
         shown: dict[str, Any] = {"indexes": list(done.definition.indexes)}
@@ -214,6 +221,7 @@ def delete_definition(key: str) -> Answer:
 
     def unit(journal: Journal) -> Answer:
         try:
+            _release_others(journal, key)
             definitions.remove(journal, key, "delete")
         except errors.DefinitionNotFound:
             raise _definition_missing(key) from None
@@ -222,15 +230,23 @@ def delete_definition(key: str) -> Answer:
     return publish(unit)
 
 
+def _release_others(journal: Journal, key: str) -> None:
+    """Detaches the services that are no configurations of the dialect's: they stay."""
+    found = definitions.require(journal.connection, journal.organisation, key)
+    for _, service in conformance.services(journal.connection, found.id):
+        if not service.startswith(f"{key}/"):
+            definitions.detach(journal, service)
+
+
 # --- configurations
 
 
 @_door("POST", "/<key>/config", "config:write", 201)
 def create_config(key: str) -> Answer:
     body = _body({"config_key": str, "data": dict}, {})
-    config_key = _new_key(body["config_key"], "config_key")
+    config_key = _new_key(body["config_key"], "config_key", NAME_LENGTH - len(key) - 1)
     _definition(key)
-    document = _document(body["data"])
+    document = _document(body["data"], f"{key}/{config_key}")
 
     def unit(journal: Journal) -> Answer:
         name = f"{key}/{config_key}"
@@ -251,12 +267,12 @@ def create_config(key: str) -> Answer:
 
 @_door("GET", "/<key>/config", "config:read")
 def list_configs(key: str) -> Answer:
-    listing = _listing("config_key")
     found = _definition(key)
+    listing = _listing("config_key", found.indexes)
     connection = reading()
-    names = Names(f"{key}/", listing.search)
+    names = Names(f"{key}/", listing.search, never="/")
     question = Question(_filters(found), names, _among(found))
-    order = Order(by=listing.by, descending=listing.descending)
+    order = Order(listing.path, listing.descending, listing.by)
     listed = indexes.find(
         connection, found.id, question, order, offset=listing.offset, limit=listing.limit
     )
@@ -268,15 +284,17 @@ def list_configs(key: str) -> Answer:
 
 @_door("GET", "/<key>/config/<config_key>", "config:read")
 def read_config(key: str, config_key: str) -> Answer:
-    found = _definition(key)
-    return _success("Configuration retrieved", _shown_config(_config(found, config_key)))
+    found = _config(_definition(key), config_key)
+    if found.text is None:
+        raise _config_missing(config_key)  # every version of it is disabled
+    return _success("Configuration retrieved", _shown_config(found))
 
 
 @_door("PUT", "/<key>/config/<config_key>", "config:write")
 def update_config(key: str, config_key: str) -> Answer:
     body = _body({"data": dict}, {})
     found = _definition(key)
-    document = _document(body["data"])
+    document = _document(body["data"], f"{key}/{config_key}")
     _config(found, config_key)
 
     def unit(journal: Journal) -> Answer:
@@ -332,11 +350,11 @@ def _body(required: dict[str, type], optional: dict[str, type]) -> dict[str, Any
 _KINDS: dict[type, str] = {str: "string", dict: "dictionary", list: "list"}
 
 
-def _new_key(key: str, field: str) -> str:
-    if not _KEY.fullmatch(key):
+def _new_key(key: str, field: str, longest: int = NAME_LENGTH) -> str:
+    if not _KEY.fullmatch(key) or len(key) > longest:
         reason = (
             "It must start with a letter, be made of letters, digits and underscores, "
-            "and have at least 3 characters."
+            f"and have at least 3 characters and here at most {longest}."
         )
         raise _invalid(field, reason)
     return key
@@ -359,11 +377,11 @@ def _paths(values: list[Any], schema: Document) -> list[str]:
     return values
 
 
-def _document(data: dict[str, Any]) -> Document:
+def _document(data: dict[str, Any], name: str) -> Document:
     if not data:
         raise _invalid("data", "Configuration data must be provided.")
     try:
-        return wire.object_of(data, asked.limits())
+        return wire.document_of(data, asked.limits(), name)
     except Invalid as error:
         raise _invalid("data", *_reasons(error)) from None
 
@@ -391,10 +409,10 @@ def _config(definition: Definition, config_key: str) -> Configuration:
         _new_key(config_key, "config_key")
         raise _config_missing(config_key) from None
     rule = conformance.rule_of(connection, service_id)
-    found = conformance.configurations(connection, [service_id])
-    if not found or rule is None or rule.definition_id != definition.id:
+    if rule is None or rule.definition_id != definition.id:
         raise _config_missing(config_key)
-    return found[0]
+    [found] = conformance.configurations(connection, [service_id])
+    return found
 
 
 @dataclass(frozen=True)
@@ -404,6 +422,7 @@ class _Listing:
     page: int
     limit: int
     by: By
+    path: str | None
     descending: bool
     search: str
 
@@ -416,7 +435,7 @@ class _Listing:
         return {"results": results, "meta": meta}
 
 
-def _listing(key_field: str) -> _Listing:
+def _listing(key_field: str, paths: tuple[str, ...] = ()) -> _Listing:
     page, limit = _number("page", 1), _number("limit", 10)
     if page < 1 or limit < 1:
         raise _invalid("page/limit", "Page number and limit must be greater than 0.")
@@ -425,14 +444,16 @@ def _listing(key_field: str) -> _Listing:
     orders: dict[str, By] = {key_field: "name", "created_at": "created", "modified_at": "changed"}
     sort_by = request.args.get("sort_by", "modified_at")
     sort_order = request.args.get("sort_order", "desc")
-    if sort_by not in orders:
-        raise _invalid("sort_by", f"Sort field must be one of {list(orders)}.")
+    path = sort_by if sort_by in paths and sort_by not in orders else None
+    if sort_by not in orders and path is None:
+        raise _invalid("sort_by", f"Sort field must be one of {[*orders, *paths]}.")
     if sort_order not in {"asc", "desc"}:
         raise _invalid("sort_order", "Sort order must be one of ['asc', 'desc'].")
     search = request.args.get("search", "")
     if search and not _SEARCH.fullmatch(search):
         raise _invalid("search", "It must be at least three letters, digits or underscores.")
-    return _Listing(page, limit, orders[sort_by], sort_order == "desc", search)
+    by = orders.get(sort_by, "name")
+    return _Listing(page, limit, by, path, sort_order == "desc", search)
 
 
 def _number(name: str, default: int) -> int:
@@ -448,9 +469,11 @@ def _filters(definition: Definition) -> tuple[Filter, ...]:
     """What the parameters ask of the indexes; each is compared as text."""
     filters = []
     for name, text in request.args.items():
+        if name in _LIST_PARAMETERS:
+            continue  # also where an index has that name
         if name in definition.indexes:
             filters.append(Filter(name, "in", _spelled(text)))
-        elif name not in _LIST_PARAMETERS:
+        else:
             known = "'created_at', 'modified_at' or indexes"
             raise _invalid(name, f"Invalid query parameter. Must be one of: {known}")
     return tuple(filters)
@@ -476,14 +499,14 @@ def _moment(name: str) -> int | None:
 
 def _spelled(text: str) -> tuple[Any, ...]:
     """Every value that is written as ``text``."""
-    values: list[Any] = [text]
     try:
         value = wire.parse_json(text.encode())
     except (InvalidDocument, UnicodeEncodeError):
         return (text,)
-    if isinstance(value, bool | int | float):
-        values.append(value)
-    return tuple(values)
+    if isinstance(value, float) and value.is_integer():
+        return (text,)  # the index knows 1.0 and 1 by one key; the text 1 finds both
+    same = isinstance(value, bool | int | float) and json.dumps(value) == text
+    return (text, value) if same else (text,)
 
 
 # --- what is answered
@@ -506,9 +529,10 @@ def _shown_definition(definition: Definition) -> dict[str, Any]:
 
 
 def _shown_config(configuration: Configuration) -> dict[str, Any]:
+    text = configuration.text
     return {
         "config_key": configuration.name.partition("/")[2],
-        "data": wire.parse_stored(configuration.text),
+        "data": None if text is None else wire.parse_stored(text),
         "created_at": wire.rfc3339(configuration.created_at),
         "modified_at": wire.rfc3339(configuration.changed_at),
     }

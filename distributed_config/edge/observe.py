@@ -17,7 +17,7 @@ from distributed_config.live.exchange import Exchange
 from distributed_config.live.writer import Commit
 from distributed_config.settings import Settings
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 _logger = structlog.get_logger("request")
 

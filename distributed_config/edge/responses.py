@@ -21,7 +21,9 @@ class Answer:
 def json_answer(value: Any, **headers: str) -> Answer:
     """``value`` as JSON. Header names are given with ``_`` for ``-``."""
     named = {name.replace("_", "-"): text for name, text in headers.items()}
-    return Answer(json.dumps(value, ensure_ascii=False).encode(), headers=named)
+    # Half a surrogate pair, told of in a refusal, is written as the escape that it came as.
+    text = json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return Answer(text, headers=named)
 
 
 def http_date(microseconds: int) -> str:

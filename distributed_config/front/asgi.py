@@ -35,7 +35,7 @@ from distributed_config.live.hub import Hub
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.settings import Settings
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _PAUSE = 0.002
 _LONGEST_PAUSE = 0.2
 _READING = frozenset({"GET", "HEAD"})

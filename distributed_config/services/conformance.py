@@ -59,20 +59,20 @@ def services(connection: Connection, definition_id: int) -> list[tuple[int, str]
 
 @dataclass(frozen=True)
 class Configuration:
-    """What a service of a definition has now. ``text`` is its current document."""
+    """What a service of a definition has now. ``text`` is its current document, None: none is."""
 
     name: str
     created_at: int
     changed_at: int
-    text: str
+    text: str | None
 
 
 def configurations(connection: Connection, ids: Sequence[int]) -> list[Configuration]:
-    """What the services with these ids have, in this order; without those that serve nothing."""
+    """What the services with these ids have, in this order."""
     rows = connection.execute(_CURRENT, {"ids": list(ids)})
     found = {row.service_id: row for row in rows}
     for row in found.values():
-        if row.document is None or digest_of(row.document) != row.digest:
+        if row.digest is not None and digest_of(row.document or "") != row.digest:
             raise DocumentDamaged()
     return [
         Configuration(row.name, row.created_at, row.changed_at, row.document)
@@ -195,12 +195,15 @@ _CURRENT = (
         VersionRow.document,
     )
     .join(ServiceRow, ServiceRow.id == ConformanceRow.service_id)
-    .join(VersionRow, VersionRow.service_id == ConformanceRow.service_id)
-    .where(
-        ConformanceRow.service_id.in_(bindparam("ids", expanding=True)),
-        VersionRow.environment == DEFAULT_ENVIRONMENT,
-        VersionRow.number == _NEWEST,
+    .outerjoin(
+        VersionRow,
+        and_(
+            VersionRow.service_id == ConformanceRow.service_id,
+            VersionRow.environment == DEFAULT_ENVIRONMENT,
+            VersionRow.number == _NEWEST,
+        ),
     )
+    .where(ConformanceRow.service_id.in_(bindparam("ids", expanding=True)))
 )
 _SERVICES = (
     select(ConformanceRow.service_id, ConformanceRow.name)

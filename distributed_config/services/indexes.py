@@ -74,15 +74,20 @@ class Order:
 class Names:
     """Which names are wanted: those that begin with ``prefix`` and have ``search`` behind it.
 
-    ``search`` is looked for in any case, as the database does it: that of ASCII letters.
+    ``search`` is looked for in any case, as the database does it: that of ASCII letters. What is
+    behind the prefix must not hold ``never``.
     """
 
     prefix: str = ""
     search: str = ""
+    never: str = ""
 
     def fit(self, name: str) -> bool:
+        """Whether ``name`` is wanted."""
         rest = name.removeprefix(self.prefix)
         if self.prefix and rest == name:
+            return False
+        if self.never and self.never in rest:
             return False
         return self.search.encode().lower() in rest.encode().lower()
 
@@ -91,8 +96,10 @@ class Names:
         if self.prefix:
             yield column >= self.prefix
             yield column < self.prefix[:-1] + chr(ord(self.prefix[-1]) + 1)
+        rest = func.substr(column, len(self.prefix) + 1)
+        if self.never:
+            yield ~rest.contains(self.never, autoescape=True)
         if self.search:
-            rest = func.substr(column, len(self.prefix) + 1)
             yield rest.icontains(self.search, autoescape=True)
 
 

@@ -1,0 +1,173 @@
+"""From a document to an application's own types: dataclasses, and pydantic's models."""
+
+import dataclasses
+import enum
+import types
+from collections.abc import Iterator
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from distributed_config.errors import Problem, Rejected
+from distributed_config.wire import escape_pointer
+
+T = TypeVar("T")
+
+
+def bound(kind: type[T], value: Any) -> T:
+    """``value`` as a ``kind``. Raises Rejected with everything that does not fit.
+
+    A dataclass takes what its fields name; other keys are left alone, so that a newer
+    configuration does not stop an older program. Whole numbers are taken where floats are wanted;
+    nothing else is converted. A model of pydantic's is validated by itself.
+    """
+    validate = getattr(kind, "model_validate", None)
+    if validate is not None:
+        try:
+            made: T = validate(value)
+        except ValueError as error:
+            raise Rejected(f"{kind.__name__}: {error}") from None
+        return made
+    problems: list[Problem] = []
+    result: T = _convert(kind, value, "", problems)
+    if problems:
+        first = problems[0]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise Rejected(f"{first.pointer or 'It'}: {first.message}{more}", problems)
+    return result
+
+
+def _convert(  # noqa: PLR0911  # a line for each kind of type
+    kind: Any, value: Any, pointer: str, problems: list[Problem]
+) -> Any:
+    """``value`` as a ``kind``; what does not fit is added to ``problems``."""
+    plain = get_origin(kind) or kind
+    if kind is Any:
+        return value
+    if plain in {Union, types.UnionType}:
+        return _one_of(get_args(kind), value, pointer, problems)
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        return _dataclass(kind, value, pointer, problems)
+    if plain in {list, tuple} and isinstance(value, list):
+        return _sequence(plain, get_args(kind), value, pointer, problems)
+    if plain is dict and isinstance(value, dict):
+        return _mapping(get_args(kind), value, pointer, problems)
+    if _fits(kind, value):
+        return _scalar(kind, value)
+    problems.append(Problem(pointer, f"It must be {_told(kind)}.", "type"))
+    return None
+
+
+def _mapping(
+    args: tuple[Any, ...], value: dict[str, Any], pointer: str, problems: list[Problem]
+) -> dict[str, Any]:
+    inner = args[1] if args else Any
+    return {
+        key: _convert(inner, each, f"{pointer}/{escape_pointer(key)}", problems)
+        for key, each in value.items()
+    }
+
+
+def _scalar(kind: Any, value: Any) -> Any:
+    if _is_enum(kind):
+        return kind(value)
+    return float(value) if kind is float else value
+
+
+def _is_enum(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, enum.Enum)
+
+
+def _dataclass(kind: Any, value: dict[str, Any], pointer: str, problems: list[Problem]) -> Any:
+    hints = get_type_hints(kind)
+    given: dict[str, Any] = {}
+    before = len(problems)
+    for field in dataclasses.fields(kind):
+        here = f"{pointer}/{escape_pointer(field.name)}"
+        if not field.init:
+            continue
+        if field.name in value:
+            given[field.name] = _convert(hints[field.name], value[field.name], here, problems)
+        elif _is_required(field):
+            problems.append(Problem(here, "It is missing.", "required"))
+    if len(problems) > before:
+        return None
+    try:
+        return kind(**given)
+    except (TypeError, ValueError) as error:
+        # What the class itself checks, in its __post_init__.
+        problems.append(Problem(pointer, f"{error}", "value"))
+        return None
+
+
+def _is_required(field: "dataclasses.Field[Any]") -> bool:
+    missing = dataclasses.MISSING
+    return field.default is missing and field.default_factory is missing
+
+
+def _sequence(
+    kind: Any, args: tuple[Any, ...], value: list[Any], pointer: str, problems: list[Problem]
+) -> Any:
+    if kind is tuple and args and args[-1] is not ...:
+        if len(args) != len(value):
+            problems.append(Problem(pointer, f"It must have {len(args)} elements.", "type"))
+            return None
+        kinds = list(args)
+    else:
+        kinds = [args[0] if args else Any] * len(value)
+    return kind(
+        _convert(inner, each, f"{pointer}/{position}", problems)
+        for position, (inner, each) in enumerate(zip(kinds, value, strict=True))
+    )
+
+
+def _one_of(kinds: tuple[Any, ...], value: Any, pointer: str, problems: list[Problem]) -> Any:
+    for kind in kinds:
+        told: list[Problem] = []
+        made = _convert(kind, value, pointer, told)
+        if not told:
+            return made
+    if value is not None and len(kinds) == 2 and type(None) in kinds:
+        # Of an optional value, what is wrong with the value itself says more.
+        [kind] = [each for each in kinds if each is not type(None)]
+        return _convert(kind, value, pointer, problems)
+    message = f"It must be {' or '.join(_told(kind) for kind in kinds)}."
+    problems.append(Problem(pointer, message, "type"))
+    return None
+
+
+def _fits(kind: Any, value: Any) -> bool:  # noqa: PLR0911  # a line for each kind of type
+    if kind is type(None):
+        return value is None
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if _is_enum(kind):
+        return value in [each.value for each in kind]
+    if kind in {list, tuple, dict}:
+        return False
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(kind, type) and isinstance(value, kind)
+
+
+def _told(kind: Any) -> str:
+    names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    names |= {type(None): "null", list: "an array", tuple: "an array", dict: "an object"}
+    known = names.get(get_origin(kind) or kind)
+    if known is not None:
+        return known
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(repr, get_args(kind)))}"
+    if _is_enum(kind):
+        return f"one of {', '.join(repr(each.value) for each in kind)}"
+    return "an object" if dataclasses.is_dataclass(kind) else getattr(kind, "__name__", str(kind))
+
+
+def paths(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value that is no object, by its dotted path."""
+    for key, each in value.items():
+        path = f"{prefix}.{key}" if prefix else key
+        if isinstance(each, dict):
+            yield from paths(each, path)
+        else:
+            yield path, each

@@ -1,0 +1,110 @@
+"""The last good configuration on disk: what an application starts from when no server answers.
+
+A file for each server and service: one line of JSON that says what it is and has its checksum,
+then the document. It is written whole or not at all, only its owner may read it, and a link in its
+place is never followed. What is damaged counts as not there.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distributed_config.client.files import write_atomically
+
+_LARGEST = 64 << 20
+_FORMAT = 1
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A configuration as it was last good."""
+
+    version: int
+    etag: str
+    text: str
+
+
+def default_folder() -> Path:
+    """Where snapshots are kept: DISTCONF_SNAPSHOTS, or the user's cache folder."""
+    named = os.environ.get("DISTCONF_SNAPSHOTS")
+    if named:
+        return Path(named)
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "distconf"
+
+
+class Snapshots:
+    """The snapshots of one server in ``folder``."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self._folder = folder
+        self._url = url
+
+    def path(self, service: str) -> Path:
+        """The file of a service."""
+        told = hashlib.sha256(f"{self._url} {service}".encode()).hexdigest()[:16]
+        return self._folder / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', service)[:80]}-{told}.json"
+
+    def save(self, service: str, snapshot: Snapshot) -> None:
+        """Keeps ``snapshot``. A disk that is full, or read-only, is logged and nothing more."""
+        body = snapshot.text.encode()
+        head = {
+            "format": _FORMAT,
+            "service": service,
+            "url": self._url,
+            "version": snapshot.version,
+            "etag": snapshot.etag,
+            "sha256": hashlib.sha256(body).hexdigest(),
+        }
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomically(self.path(service), json.dumps(head).encode() + b"\n" + body, 0o600)
+        except OSError as error:
+            _logger.warning("the snapshot of %s cannot be kept: %s", service, error)
+
+    def load(self, service: str) -> Snapshot | None:
+        """The last snapshot; None if there is none that can be trusted."""
+        path = self.path(service)
+        try:
+            data = _read_own(path)
+            if data is None:
+                return None
+            head, _, body = data.partition(b"\n")
+            return _checked(json.loads(head), body, service)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            _logger.warning("the snapshot %s cannot be used: %s", path, error)
+            return None
+
+
+def _checked(head: Any, body: bytes, service: str) -> Snapshot:
+    if head["format"] != _FORMAT or head["service"] != service:
+        raise ValueError("it is another's")
+    if hashlib.sha256(body).hexdigest() != head["sha256"]:
+        raise ValueError("it is damaged")
+    text = body.decode()
+    if not isinstance(json.loads(text), dict):
+        raise TypeError("it is no configuration")
+    return Snapshot(int(head["version"]), str(head["etag"]), text)
+
+
+def _read_own(path: Path) -> bytes | None:
+    """The bytes of a file of our own; None if it is not there. Raises if it is anything else."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    with open(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            raise ValueError("it is not a file of our own")
+        if found.st_mode & 0o022:
+            raise ValueError("others may write to it")
+        return file.read(_LARGEST)

@@ -1,0 +1,79 @@
+"""Following the journal of a server: server-sent events, taken up again where they ended."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from distributed_config.client.transport import Request, Transport
+from distributed_config.errors import Invalid, Unavailable, Unreachable
+
+# The server says something every ten seconds.
+_SILENCE = 25.0
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One revision: ``changes`` as the server's API has them, all that were asked for.
+
+    ``reset``: what lay before cannot be continued; read anew what you need. It has no changes.
+    """
+
+    number: int
+    changes: tuple[dict[str, Any], ...] = ()
+    reset: bool = False
+
+
+def follow(transport: Transport, query: Mapping[str, Any]) -> Iterator[Revision]:
+    """Every revision, once and in order, for ever; or until the transport is closed.
+
+    Raises what the server says against the question itself, and Unreachable once closed.
+    """
+    asked = dict(query)
+    failures = 0
+
+    def began() -> None:
+        nonlocal failures
+        failures = 0
+
+    while True:
+        request = Request(
+            "GET",
+            "/api/v1/changes",
+            asked,
+            {"Accept": "text/event-stream"},
+            timeout=_SILENCE,
+        )
+        try:
+            for event, number, data in _events(transport.lines(request, began)):
+                asked["after"] = number
+                if event in {"hello", "reset"}:
+                    asked["epoch"] = data["epoch"]
+                if event == "reset":
+                    yield Revision(number, reset=True)
+                elif event == "changes":
+                    yield Revision(number, tuple(data["changes"]))
+        except Invalid:
+            raise
+        except (Unreachable, Unavailable):
+            failures += 1
+            if transport.pause(transport.backoff.seconds(failures)):
+                raise
+
+
+def _events(lines: Iterator[bytes]) -> Iterator[tuple[str, int, Any]]:
+    """Name, id and data of each event; one without data is "" and moves the id only."""
+    name, data, number = "", b"", 0
+    for line in lines:
+        if not line:
+            if data or not name:
+                yield name if data else "", number, json.loads(data or b"null")
+            name, data = "", b""
+            continue
+        key, _, value = line.partition(b": ")
+        if key == b"event":
+            name = value.decode()
+        elif key == b"data":
+            data += value
+        elif key == b"id" and value.isdigit():
+            number = int(value)
