@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -34,6 +35,7 @@ FORBIDDEN = {
     "errors": WEB | {"sqlalchemy"},
     "wire": WEB | {"sqlalchemy"},
     "formats": WEB | {"sqlalchemy"},
+    "client": WEB | {"sqlalchemy", "structlog", "click", "ruamel", "tomli_w", "jsonschema_rs"},
     "json_schema": WEB | {"sqlalchemy"},
     "settings": WEB | {"sqlalchemy"},
     "models": WEB,
@@ -44,7 +46,10 @@ FORBIDDEN = {
     "dialects": {"sqlalchemy", "flask_sqlalchemy"},
 }
 # A module that is loaded by its name escapes the rules; each of these says why it does so.
-LOADING_BY_NAME = {"cli.py", "serve_command.py", "gunicorn_conf.py"}
+LOADING_BY_NAME = {"cli.py", "serve_command.py", "gunicorn_conf.py", "client/__init__.py"}
+
+
+CLIENT_MAY_IMPORT = {"errors", "wire", "client"}
 
 
 def sources() -> list[Path]:
@@ -79,8 +84,22 @@ def test_a_room_imports_only_itself_and_the_floors_below(path: Path) -> None:
         assert parts[0] not in FORBIDDEN.get(room, set()), f"{room} imports {name}"
 
 
-def test_only_three_modules_load_others_by_name() -> None:
-    loading = {path.name for path in sources() if "import_module" in path.read_text()}
+@pytest.mark.parametrize("path", sorted((PACKAGE / "client").rglob("*.py")), ids=lambda p: p.name)
+def test_the_client_needs_nothing_but_the_standard_library_and_words(path: Path) -> None:
+    for name in imports_of(ast.parse(path.read_text())):
+        parts = name.split(".")
+        if parts[0] == "distributed_config":
+            assert len(parts) == 1 or parts[1] in CLIENT_MAY_IMPORT, name
+        else:
+            assert parts[0] in sys.stdlib_module_names, name
+
+
+def test_only_few_modules_load_others_by_name() -> None:
+    loading = {
+        f"client/{path.name}" if room_of(path) == "client" else path.name
+        for path in sources()
+        if "import_module" in path.read_text()
+    }
     assert loading == LOADING_BY_NAME
 
 
@@ -126,6 +145,10 @@ def test_a_broad_except_states_its_reason(path: Path) -> None:
             assert "#" in line, line
 
 
+# They read numbers, or hand them on; none of them chooses one for an error of ours.
+_SPEAKING_HTTP = {"errors.py", "openapi.py", "bridge.py", "transport.py", "sockets.py"}
+
+
 def test_the_status_numbers_of_errors_are_chosen_in_one_file() -> None:
     """Elsewhere they stand only where a door says with which ones it may refuse.
 
@@ -133,7 +156,7 @@ def test_the_status_numbers_of_errors_are_chosen_in_one_file() -> None:
     """
     outside = []
     for path in sources():
-        if path.name in {"errors.py", "openapi.py", "bridge.py"} or room_of(path) == "dialects":
+        if path.name in _SPEAKING_HTTP or room_of(path) == "dialects":
             continue
         tree = ast.parse(path.read_text())
         declared = {

@@ -12,11 +12,15 @@
 start or to run. Errors are those of ``distributed_config.errors``.
 """
 
-from distributed_config.client.client import Client, Configuration, Written
-from distributed_config.client.config import Bound, Config
-from distributed_config.client.streams import Revision
-from distributed_config.client.transport import Backoff
-from distributed_config.errors import DistconfError
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from distributed_config.client.client import Client, Configuration, Written
+    from distributed_config.client.config import Bound, Config
+    from distributed_config.client.streams import Revision
+    from distributed_config.client.transport import Backoff
+    from distributed_config.errors import DistconfError
 
 __all__ = [
     "Backoff",
@@ -28,3 +32,23 @@ __all__ = [
     "Revision",
     "Written",
 ]
+
+_HOMES = {
+    "Backoff": "client.transport",
+    "Bound": "client.config",
+    "Client": "client.client",
+    "Config": "client.config",
+    "Configuration": "client.client",
+    "DistconfError": "errors",
+    "Revision": "client.streams",
+    "Written": "client.client",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads what is used when it is used: an application's start should not wait for the rest."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"distributed_config.{_HOMES[name]}")
+    found = globals()[name] = getattr(module, name)
+    return found

@@ -2,7 +2,6 @@
 
 import json
 import os
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -223,7 +222,7 @@ class Client:
 
     def _write(self, request: Request, note: str, if_match: str = "") -> Written:
         # One key for all attempts of this write: it happens once, however often it is sent.
-        headers = {**request.headers, "Idempotency-Key": str(uuid.uuid4())}
+        headers = {**request.headers, "Idempotency-Key": os.urandom(16).hex()}
         if note:
             headers["Config-Note"] = note.encode().decode("latin-1")
         if if_match:

@@ -86,6 +86,7 @@ class Config(Mapping[str, Any]):
         self._heard_at: float | None = None
         self.problem: DistconfError | None = None
         """Why the newest attempt to load failed; None: it did not."""
+        self._known = ""
         self._flat: dict[str, Any] = {}
         self._value: Mapping[str, Any] = {}
         self._state = _State({}, None, "", "nothing")
@@ -110,6 +111,9 @@ class Config(Mapping[str, Any]):
             return self._flat[path]
         except KeyError:
             return self._found(path, default)
+
+    # Mappings are equal by what they hold; here each is also itself, to be kept in a set.
+    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         return f"<Config {self.service!r} version {self.version} from {self.source}>"
@@ -238,35 +242,37 @@ class Config(Mapping[str, Any]):
         self._news = threading.Condition()
         self._thread = self._begin()
 
-    def _ask(self) -> float:
-        """Asks once, and waits for news if what is known is current; seconds to pause after."""
+    def _ask(self) -> None:
+        """Asks once; the server holds the question for as long as what is known is current."""
         headers = {}
-        if self._state.etag:
-            headers = {"If-None-Match": self._state.etag, "Prefer": f"wait={_HELD:.0f}"}
+        if self._known:
+            headers = {"If-None-Match": self._known, "Prefer": f"wait={_HELD:.0f}"}
         request = Request("GET", "/config", self._query, headers, timeout=_HELD + 10)
         if self._heard_at is None:
             request.timeout = 5.0
         answer = self._client.transport.ask(request)
         if answer.status == 304:
             self._heard()
-            return 0
+            return
         version = int(answer.headers["config-version"])
-        self._take(answer.body.decode(), version, answer.headers.get("etag", ""))
-        return 0
+        # Also where it is not taken: what is waited for then is another one.
+        self._known = answer.headers.get("etag", "")
+        self._take(answer.body.decode(), version, self._known)
 
     def _take(self, text: str, version: int, etag: str) -> None:
         """Makes a document that came the current one, if every binding takes it."""
         value = frozen(parse_stored(text))
         made = [(each, bound(each.kind, value)) for each in self._bounds]
         with self._news:
-            old = self._value
+            old, before = self._value, self._state.source
             self._swap(value, version, etag, "server")
             for each, instance in made:
                 each.value = instance
         self._heard()
         if self._snapshots is not None:
             self._snapshots.save(self.service, Snapshot(version, etag, text))
-        self._tell(old)
+        if before != "nothing":
+            self._tell(old)
 
     def _swap(self, value: Any, version: int | None, etag: str, source: str) -> None:
         self._state = _State(frozen(value), version, etag, source)
@@ -314,13 +320,12 @@ def _run(reference: "weakref.ref[Config]") -> None:
         if config is None or config._ended.is_set():
             return
         try:
-            pause = config._ask()
-            failures = 0
+            config._ask()
+            failures, pause = 0, 0.0
         except Rejected as error:
-            # The same document again would be rejected again: wait for another one.
+            failures, pause = 0, 0.0
             config._failed(error)
             _logger.warning("%s: what came is not taken: %s", config.service, error.detail)
-            pause = 5.0
         except DistconfError as error:
             failures += 1
             config._failed(error)

@@ -17,7 +17,7 @@ def write_atomically(
     draft = draft_of(path, data, mode, owner)
     try:
         draft.replace(path)
-    except BaseException:
+    except BaseException:  # nothing is left behind, whatever ends it
         draft.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
@@ -37,7 +37,7 @@ def draft_of(path: Path, data: bytes, mode: int, owner: tuple[int, int] | None =
                 with contextlib.suppress(PermissionError):
                     os.fchown(descriptor, *owner)
             os.fsync(descriptor)
-    except BaseException:
+    except BaseException:  # nothing is left behind, whatever ends it
         draft.unlink(missing_ok=True)
         raise
     return draft

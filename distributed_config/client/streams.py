@@ -27,7 +27,7 @@ class Revision:
 def follow(transport: Transport, query: Mapping[str, Any]) -> Iterator[Revision]:
     """Every revision, once and in order, for ever; or until the transport is closed.
 
-    Raises what the server says against the question itself, and Unreachable once closed.
+    Raises what the server says against the question itself.
     """
     asked = dict(query)
     failures = 0
@@ -58,7 +58,7 @@ def follow(transport: Transport, query: Mapping[str, Any]) -> Iterator[Revision]
         except (Unreachable, Unavailable):
             failures += 1
             if transport.pause(transport.backoff.seconds(failures)):
-                raise
+                return
 
 
 def _events(lines: Iterator[bytes]) -> Iterator[tuple[str, int, Any]]:

@@ -187,7 +187,7 @@ class Transport:
         try:
             connection.request(request.method, self._base + request.target, request.body, headers)
             return connection.getresponse()
-        except BaseException:
+        except BaseException:  # half a request may be on it, whatever ended it
             self._forget(connection)
             raise
 
