@@ -65,7 +65,7 @@ class Snapshots:
             "sha256": hashlib.sha256(body).hexdigest(),
         }
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=stat.S_IRWXU, parents=True, exist_ok=True)
             write_atomically(self.path(service), json.dumps(head).encode() + b"\n" + body, 0o600)
         except OSError as error:
             _logger.warning("the snapshot of %s cannot be kept: %s", service, error)
