@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from distributed_config import __version__
+from distributed_config.client.commands import COMMANDS as _AT_A_SERVER
 from distributed_config.errors import DistconfError
 
 _COMMANDS = {
@@ -41,7 +42,9 @@ class _Listed(click.Group):
         return command
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
+        with formatter.section("Commands that speak to a server"):
+            formatter.write_dl(list(_AT_A_SERVER.items()))
+        with formatter.section("Commands on the server's own machine"):
             formatter.write_dl(list(_COMMANDS.items()))
 
 
@@ -52,7 +55,14 @@ def distconf() -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Runs the command line. Exit codes: 0 done, 1 refused or found wanting, 2 wrong usage."""
+    """Runs the command line.
+
+    Exit codes: 0 done, 1 refused or found wanting, 2 wrong usage, 3 no server answered.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    if given and given[0] in _AT_A_SERVER:
+        # These need nothing but the standard library, and have a parser of their own.
+        sys.exit(importlib.import_module("distributed_config.client.cli").main(given))
     try:
         return distconf.main(arguments, prog_name="distconf")
     except DistconfError as error:

@@ -15,7 +15,7 @@ from distributed_config.client.binding import bound
 from distributed_config.client.client import Client
 from distributed_config.client.frozen import frozen
 from distributed_config.client.snapshots import Snapshot, Snapshots, default_folder
-from distributed_config.client.transport import Backoff, Request
+from distributed_config.client.transport import Backoff, Request, Transport
 from distributed_config.errors import DistconfError, NeverLoaded, Rejected, Unreachable
 from distributed_config.wire import parse_stored
 
@@ -30,8 +30,11 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _State:
-    """One configuration, whole. It is swapped for the next one in a single assignment."""
+class State:
+    """One configuration, whole. It is swapped for the next one in a single assignment.
+
+    ``version`` is None for defaults; ``source`` is ``server``, ``snapshot`` or ``defaults``.
+    """
 
     value: Mapping[str, Any]
     version: int | None
@@ -89,7 +92,7 @@ class Config(Mapping[str, Any]):
         self._known = ""
         self._flat: dict[str, Any] = {}
         self._value: Mapping[str, Any] = {}
-        self._state = _State({}, None, "", "nothing")
+        self._state = State({}, None, "", "nothing")
         self._thread = self._begin()
         self._load_first(defaults, deadline)
         _running.add(self)
@@ -122,6 +125,16 @@ class Config(Mapping[str, Any]):
     def value(self) -> Mapping[str, Any]:
         """The whole configuration, as it is now; it cannot be changed, and does not change."""
         return self._value
+
+    @property
+    def state(self) -> "State":
+        """What is read now, with all that is known of it, as one."""
+        return self._state
+
+    @property
+    def transport(self) -> Transport:
+        """The way to the server."""
+        return self._client.transport
 
     @property
     def version(self) -> int | None:
@@ -275,7 +288,7 @@ class Config(Mapping[str, Any]):
             self._tell(old)
 
     def _swap(self, value: Any, version: int | None, etag: str, source: str) -> None:
-        self._state = _State(frozen(value), version, etag, source)
+        self._state = State(frozen(value), version, etag, source)
         self._value = self._state.value
         self._flat = {}
 

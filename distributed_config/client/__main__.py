@@ -1,0 +1,7 @@
+"""``python -m distributed_config.client``: the commands that need nothing but Python."""
+
+import sys
+
+from distributed_config.client.cli import main
+
+sys.exit(main())

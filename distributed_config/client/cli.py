@@ -1,0 +1,434 @@
+"""The commands of ``distconf`` that speak to a server; the standard library is all they need.
+
+python -m distributed_config.client get web
+"""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from distributed_config.client.client import Client, token_of
+from distributed_config.client.commands import COMMANDS
+from distributed_config.client.config import Config
+from distributed_config.client.profiles import Profile, profile_of, read_file
+from distributed_config.client.rendering import as_env, as_json, as_text, environment
+from distributed_config.client.sidecar import Sidecar, plan_of
+from distributed_config.client.transport import Request
+from distributed_config.errors import DistconfError, Invalid, Problem, Unreachable
+
+DONE, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
+
+_TYPES = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
+_GRACE = 10
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command. Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no server answered."""
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if asked.command is None:
+        parser.print_help()
+        return USAGE
+    try:
+        code: int = asked.run(asked)
+    except Unreachable as error:
+        return _complain(error, UNREACHABLE)
+    except DistconfError as error:
+        return _complain(error, REFUSED)
+    except OSError as error:
+        sys.stderr.write(f"distconf: {error.strerror}: {error.filename}\n")
+        return REFUSED
+    except (KeyboardInterrupt, BrokenPipeError):
+        return 128 + signal.SIGINT
+    return code
+
+
+def _complain(error: DistconfError, code: int) -> int:
+    sys.stderr.write(f"distconf: {error.detail}\n")
+    for problem in error.problems:
+        where = problem.pointer or problem.parameter
+        if problem.message not in error.detail:
+            sys.stderr.write(f"  {where + ': ' if where else ''}{problem.message}\n")
+    return code
+
+
+# --- commands
+
+
+def _get(asked: argparse.Namespace) -> int:
+    with _client(asked) as client:
+        if asked.output == "yaml" and not asked.path:
+            sys.stdout.write(client.text(asked.service, format="yaml"))
+            return DONE
+        found = client.get(
+            asked.service, version=asked.version, as_of=asked.as_of, defaults=asked.defaults
+        )
+    value: Any = found.value
+    for key in asked.path.split(".") if asked.path else ():
+        if not isinstance(value, dict) or key not in value:
+            sys.stderr.write(f"distconf: {asked.service!r} has nothing at {asked.path}.\n")
+            return REFUSED
+        value = value[key]
+    if asked.path and asked.output != "json":
+        print(as_text(value))
+    elif asked.output == "json":
+        print(found.text if not asked.path else json.dumps(value, ensure_ascii=False))
+    else:
+        sys.stdout.write(as_json(value))
+    return DONE
+
+
+def _put(asked: argparse.Namespace) -> int:
+    query = {
+        "service": asked.service,
+        "definition": asked.definition,
+        "dry_run": "true" if asked.dry_run else None,
+        "note": asked.note or None,
+    }
+    headers = {"Content-Type": _content_type(asked.file), "Idempotency-Key": os.urandom(16).hex()}
+    if asked.if_match:
+        headers["If-Match"] = asked.if_match
+    body = _body(asked.file)
+    with _client(asked) as client:
+        answer = client.transport.ask(Request("PUT", "/config", query, headers, body)).json()
+    return _wrote(asked, answer["version"], answer["changed"])
+
+
+def _patch(asked: argparse.Namespace) -> int:
+    changes: Any = {}
+    pairs = [each for each in asked.changes if "=" in each]
+    if asked.changes and not pairs:
+        changes = json.loads(_body(asked.changes[0]))
+    for pair in pairs:
+        path, _, text = pair.partition("=")
+        _set(changes, path.split("."), _value(text))
+    with _client(asked) as client:
+        done = client.patch(
+            changes, asked.service, note=asked.note, if_match=asked.if_match, dry_run=asked.dry_run
+        )
+    return _wrote(asked, done.version, done.changed)
+
+
+def _history(asked: argparse.Namespace) -> int:
+    with _client(asked) as client:
+        found = list(client.history(asked.service))
+    columns = ("number", "enabled", "created_at", "author", "note")
+    _table(asked, found, columns)
+    return DONE
+
+
+def _diff(asked: argparse.Namespace) -> int:
+    with _client(asked) as client:
+        found = client.diff(asked.old, asked.new, asked.service)
+    if asked.output == "json":
+        print(json.dumps(found["patch"], ensure_ascii=False))
+    else:
+        sys.stdout.write(_coloured(found["text"]))
+    return DONE
+
+
+def _rollback(asked: argparse.Namespace) -> int:
+    with _client(asked) as client:
+        done = client.rollback(asked.to, asked.service, note=asked.note, dry_run=asked.dry_run)
+    return _wrote(asked, done.version, done.changed)
+
+
+def _watch(asked: argparse.Namespace) -> int:
+    with _client(asked) as client:
+        for revision in client.changes(asked.after, services=asked.services):
+            if revision.reset:
+                sys.stderr.write("distconf: the database was restored; read anew\n")
+            for change in revision.changes:
+                if asked.output == "json":
+                    print(json.dumps(change, ensure_ascii=False), flush=True)
+                else:
+                    what = change["service"] or change["definition"] or ""
+                    version = "" if change["version"] is None else f" {change['version']}"
+                    line = (
+                        f"{change['revision']}  {change['time']}  {change['kind']}  {what}{version}"
+                    )
+                    print(f"{line}  {change['note']}".rstrip(), flush=True)
+    return DONE
+
+
+def _env(asked: argparse.Namespace) -> int:
+    with _client(asked) as client:
+        value = client.get(asked.service, defaults=asked.defaults).value
+    lines = as_env(value, asked.prefix)
+    if asked.export:
+        lines = "".join(f"export {line}\n" for line in lines.splitlines())
+    sys.stdout.write(lines)
+    return DONE
+
+
+def _exec(asked: argparse.Namespace) -> int:
+    """Runs the command, and again or with a signal when the configuration changes."""
+    command = [each for each in asked.words if each != "--"] if asked.words else []
+    if not command:
+        raise Invalid.of([Problem("", "Name a command behind --.", "required", "command")])
+    profile = _profile(asked)
+    with Config(
+        asked.service,
+        url=profile.url,
+        token=profile.token,
+        deadline=asked.deadline,
+        fill_defaults=asked.defaults,
+    ) as config:
+        return _Child(command, config, asked.prefix, asked.on_change).run()
+
+
+class _Child:
+    """A command that runs with a configuration in its environment."""
+
+    def __init__(self, command: list[str], config: Config, prefix: str, on_change: str) -> None:
+        self._command = command
+        self._config = config
+        self._prefix = prefix
+        self._on_change = on_change
+        self._process: subprocess.Popen[bytes] | None = None
+        self._again = threading.Event()
+        self._ending = False
+
+    def run(self) -> int:
+        """Until the command ends by itself; its exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._pass_on)
+        if self._on_change != "none":
+            self._config.on_change(lambda _new, _old: self._changed())
+        while True:
+            self._again.clear()
+            variables = {**os.environ, **environment(self._config.value, self._prefix)}
+            self._process = subprocess.Popen(self._command, env=variables)  # noqa: S603  # the user's own
+            code = self._process.wait()
+            if not self._again.is_set() or self._ending:
+                return 128 - code if code < 0 else code
+
+    def _changed(self) -> None:
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        if self._on_change != "restart":
+            process.send_signal(getattr(signal, f"SIG{self._on_change}"))
+            return
+        self._again.set()
+        process.terminate()
+        try:
+            process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+    def _pass_on(self, number: int, _frame: Any) -> None:
+        self._ending = number != signal.SIGHUP
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+
+
+def _sidecar(asked: argparse.Namespace) -> int:
+    """Until SIGTERM or SIGINT; SIGHUP reads the plan anew."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    ended, again = threading.Event(), threading.Event()
+
+    def wake(number: int, _frame: Any) -> None:
+        (again if number == signal.SIGHUP else ended).set()
+        woken.set()
+
+    woken = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, wake)
+    while True:
+        sidecar = Sidecar(plan_of(_planned(asked)))
+        good = sidecar.start()
+        if asked.once:
+            sidecar.end()
+            return DONE if good else REFUSED
+        sidecar.follow()
+        woken.wait()
+        sidecar.end()
+        if ended.is_set():
+            return DONE
+        woken.clear()
+        again.clear()
+
+
+def _planned(asked: argparse.Namespace) -> dict[str, Any]:
+    """The plan's file, or the flags that stand for one; and the profile's server."""
+    if asked.config:
+        value = read_file(Path(asked.config))
+    else:
+        target = {
+            name: given
+            for name in ("service", "file", "format", "template", "mode", "check", "reload")
+            if (given := getattr(asked, name))
+        }
+        value = {"targets": [target]}
+    profile = _profile(asked)
+    found: dict[str, Any] = {"url": profile.url, "token": profile.token, **value}
+    for name in ("debounce", "splay", "health", "deadline"):
+        if getattr(asked, name) is not None:
+            found[name] = getattr(asked, name)
+    return found
+
+
+# --- what is given
+
+
+def _profile(asked: argparse.Namespace) -> Profile:
+    found = profile_of(asked.profile, os.environ)
+    return Profile(asked.url or found.url, asked.token or token_of(os.environ) or found.token)
+
+
+def _client(asked: argparse.Namespace) -> Client:
+    profile = _profile(asked)
+    return Client(profile.url, token=profile.token)
+
+
+def _body(file: str) -> bytes:
+    return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+
+
+def _content_type(file: str) -> str:
+    kind = _TYPES.get(Path(file).suffix.lower(), "json" if file == "-" else "")
+    if not kind:
+        message = "Its ending tells no format that is read: .json, .yaml or .toml."
+        raise Invalid.of([Problem("", message, "format", file)])
+    return f"application/{kind}"
+
+
+def _value(text: str) -> Any:
+    """JSON where it is JSON, and text otherwise; ``key=null`` removes."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _set(target: dict[str, Any], path: list[str], value: Any) -> None:
+    for key in path[:-1]:
+        target = target.setdefault(key, {})
+    target[path[-1]] = value
+
+
+# --- what is told
+
+
+def _wrote(asked: argparse.Namespace, version: int, changed: bool) -> int:
+    if asked.output == "json":
+        print(json.dumps({"service": asked.service, "version": version, "changed": changed}))
+    elif not asked.quiet:
+        would = "would be " if asked.dry_run else "is "
+        state = (
+            f"{would}at version {version}" if changed else f"is so already, at version {version}"
+        )
+        print(f"{asked.service} {state}.")
+    return DONE
+
+
+def _table(asked: argparse.Namespace, rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
+    if asked.output != "table":
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    texts = [[as_text(row[column]) for column in columns] for row in rows]
+    widths = [max(map(len, [name, *column])) for name, *column in zip(columns, *texts, strict=True)]
+    for line in [list(columns), *texts] if not asked.quiet else texts:
+        cells = (f"{text:{width}}" for text, width in zip(line, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+def _coloured(text: str) -> str:
+    """A diff in red and green, for people who want it."""
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    colours = {"-": "\x1b[31m", "+": "\x1b[32m", "@": "\x1b[36m"}
+
+    def lines() -> Iterator[str]:
+        for line in text.splitlines():
+            colour = colours.get(line[:1], "")
+            yield f"{colour}{line}\x1b[0m\n" if colour else f"{line}\n"
+
+    return "".join(lines())
+
+
+# --- the arguments
+
+
+def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  # a list, longer than a page
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--url", help="The server; DISTCONF_URL, or http://127.0.0.1:5000.")
+    common.add_argument("--token", help="A token; DISTCONF_TOKEN or DISTCONF_TOKEN_FILE is safer.")
+    common.add_argument("--profile", help="A profile of the profiles' file; DISTCONF_PROFILE.")
+    common.add_argument("--output", choices=("table", "json", "yaml"), default="table")
+    common.add_argument("-q", "--quiet", action="store_true", help="Say only what is asked for.")
+    writing = argparse.ArgumentParser(add_help=False)
+    writing.add_argument("--note", default="", help="Why; kept with the version.")
+    writing.add_argument("--if-match", default="", help="Only if this entity tag is current.")
+    writing.add_argument("--dry-run", action="store_true", help="Only say what would happen.")
+
+    parser = argparse.ArgumentParser("distconf", description=__doc__.partition("\n")[0])
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    def command(name: str, run: Callable[[Any], int], *parents: Any) -> argparse.ArgumentParser:
+        help_text = COMMANDS[name]
+        made = commands.add_parser(
+            name, parents=[common, *parents], help=help_text, description=help_text
+        )
+        made.set_defaults(run=run)
+        return made
+
+    get = command("get", _get)
+    get.add_argument("service")
+    get.add_argument("path", nargs="?", default="", help="One value, as db.host.")
+    get.add_argument("--version", type=int)
+    get.add_argument("--as-of", help="A revision or a time: what was current then.")
+    put = command("put", _put, writing)
+    put.add_argument("service")
+    put.add_argument("file", help="JSON, YAML or TOML; - is JSON on standard input.")
+    put.add_argument("--definition", help="Conform to this definition from now on.")
+    patch = command("patch", _patch, writing)
+    patch.add_argument("service")
+    patch.add_argument("changes", nargs="+", metavar="key=value | FILE")
+    history = command("history", _history)
+    history.add_argument("service")
+    diff = command("diff", _diff)
+    diff.add_argument("service")
+    diff.add_argument("old", type=int)
+    diff.add_argument("new", type=int)
+    rollback = command("rollback", _rollback, writing)
+    rollback.add_argument("service")
+    rollback.add_argument("to", type=int)
+    watch = command("watch", _watch)
+    watch.add_argument("services", nargs="*", help="Names; one that ends in / is a prefix.")
+    watch.add_argument("--after", type=int, help="Changes behind this revision; from now on.")
+    env = command("env", _env)
+    env.add_argument("service")
+    env.add_argument("--prefix", default="", help="What every name begins with, as APP_.")
+    env.add_argument("--export", action="store_true", help='For eval "$(distconf env …)".')
+    run = command("exec", _exec)
+    reactions = ("none", "restart", "HUP", "USR1", "USR2")
+    run.add_argument("--service", required=True)
+    run.add_argument("--prefix", default="")
+    run.add_argument("--on-change", choices=reactions, default="none")
+    run.add_argument("--deadline", type=float, default=10.0, help="Seconds to wait for a server.")
+    run.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+    for each in (get, env, run):
+        each.add_argument("--defaults", action="store_true", help="Fill in the definition's.")
+    _add_sidecar(command("sidecar", _sidecar))
+    return parser
+
+
+def _add_sidecar(sidecar: argparse.ArgumentParser) -> None:
+    sidecar.add_argument("-c", "--config", help="The plan: JSON, TOML or YAML.")
+    sidecar.add_argument("--once", action="store_true", help="Write everything and end.")
+    for name in ("service", "file", "format", "template", "mode", "check", "reload"):
+        sidecar.add_argument(f"--{name}", help=f"Without a plan: the one target's {name}.")
+    sidecar.add_argument("--debounce", type=float, help="Seconds in which changes gather.")
+    sidecar.add_argument("--splay", type=float, help="Wait up to so many seconds before writing.")
+    sidecar.add_argument("--deadline", type=float, help="Seconds to wait for a server at first.")
+    sidecar.add_argument("--health", help="Address for /healthz, as 127.0.0.1:8099.")

@@ -1,0 +1,14 @@
+"""The commands that speak to a server, each in one line; loading this loads nothing else."""
+
+COMMANDS = {
+    "get": "Read a configuration, or one value of it.",
+    "put": "Create or update a service from a file.",
+    "patch": "Change some values: key=value, or a patch in a file.",
+    "history": "List the versions of a service.",
+    "diff": "Show how two versions differ.",
+    "rollback": "Append a copy of an older version.",
+    "watch": "Tell of every change as it happens.",
+    "env": "Write a configuration as environment variables.",
+    "exec": "Run a command with a configuration in its environment.",
+    "sidecar": "Keep files as services say, beside an application.",
+}

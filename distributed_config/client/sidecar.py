@@ -1,0 +1,419 @@
+"""The sidecar: follows services and keeps files as they say, beside an application.
+
+What changes is gathered for a moment, written to a file beside the target, checked by a command of
+yours, put in place in one step, and then the application is told. What fails is told in the log
+and by ``/healthz``, and leaves the last good file where it is.
+"""
+
+import json
+import logging
+import os
+import random
+import shutil
+import signal
+import stat
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from distributed_config.client.config import Config
+from distributed_config.client.files import draft_of, sync_folder
+from distributed_config.client.rendering import (
+    BY_SERVER,
+    FORMATS,
+    as_env,
+    as_json,
+    as_properties,
+    filled_in,
+)
+from distributed_config.client.transport import Request
+from distributed_config.errors import (
+    ClientError,
+    DistconfError,
+    Invalid,
+    Problem,
+    Rejected,
+)
+
+_COMMAND_SECONDS = 60
+_LINKED = "..data"
+_LOOK_EVERY = 1.0
+_AGAIN_AFTER = 30.0
+
+_logger = logging.getLogger("distconf.sidecar")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A file that is kept as a service says.
+
+    ``check`` is a command that is run on the new file before it is put in place; ``{file}`` in it
+    is that file. Afterwards ``reload`` is run, ``signal`` is sent to the process in ``pidfile``,
+    and ``notify`` is called with POST; those that are given.
+    """
+
+    service: str
+    file: str
+    format: str = ""
+    template: str = ""
+    mode: str = ""
+    defaults: bool = False
+    symlink: bool = False
+    check: str | Sequence[str] = ""
+    reload: str | Sequence[str] = ""
+    signal: str = ""
+    pidfile: str = ""
+    notify: str = ""
+
+    @property
+    def path(self) -> Path:
+        return Path(self.file).absolute()
+
+    @property
+    def kind(self) -> str:
+        """The format: as given, or as the file's ending says, or JSON."""
+        ending = self.path.suffix.lstrip(".").replace("yml", "yaml")
+        return self.format or (ending if ending in FORMATS else "json")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that one sidecar does. ``debounce`` and ``splay`` are seconds."""
+
+    targets: tuple[Target, ...]
+    url: str | None = None
+    token: str | None = None
+    debounce: float = 0.2
+    splay: float = 0.0
+    health: str = ""
+    snapshots: str | bool = True
+    deadline: float = 10.0
+
+
+def plan_of(value: Any) -> Plan:
+    """The plan in a configuration file. Raises Invalid with everything that is wrong in it."""
+    problems: list[Problem] = []
+    given = dict(value) if isinstance(value, dict) else {}
+    entries = given.pop("targets", [])
+    if not isinstance(entries, list) or not entries:
+        message = 'It needs "targets": [{"service": "web", "file": "/etc/web.json"}].'
+        problems.append(Problem("/targets", message, "required"))
+        entries = []
+    problems += _unknown("", given, Plan)
+    targets = []
+    for position, entry in enumerate(entries):
+        pointer = f"/targets/{position}"
+        if not isinstance(entry, dict):
+            problems.append(Problem(pointer, "It must be an object.", "type"))
+            continue
+        wrong = [*_unknown(pointer, entry, Target), *_faults(pointer, entry)]
+        problems += wrong
+        if not wrong:
+            targets.append(Target(**entry))
+    if problems:
+        raise Invalid.of(problems)
+    return Plan(targets=tuple(targets), **given)
+
+
+def _unknown(pointer: str, entry: dict[str, Any], kind: Any) -> list[Problem]:
+    known = [field.name for field in fields(kind)]
+    return [
+        Problem(f"{pointer}/{name}", f"It is not known; there are: {', '.join(known)}.", "unknown")
+        for name in entry
+        if name not in known
+    ]
+
+
+def _faults(pointer: str, entry: dict[str, Any]) -> list[Problem]:
+    found = [
+        Problem(f"{pointer}/{name}", "It is missing.", "required")
+        for name in ("service", "file")
+        if not entry.get(name)
+    ]
+    if entry.get("format", "json") not in FORMATS:
+        message = f"It must be one of: {', '.join(FORMATS)}."
+        found.append(Problem(f"{pointer}/format", message, "format"))
+    if entry.get("signal") and not hasattr(signal, _signal_name(entry["signal"])):
+        found.append(Problem(f"{pointer}/signal", "There is no such signal.", "signal"))
+    if entry.get("signal") and not entry.get("pidfile"):
+        message = "A signal needs the pidfile of the process."
+        found.append(Problem(f"{pointer}/pidfile", message, "required"))
+    return found
+
+
+def _signal_name(name: str) -> str:
+    return name if name.startswith("SIG") else f"SIG{name}"
+
+
+class Keeper:
+    """Keeps one target."""
+
+    def __init__(self, target: Target, plan: Plan) -> None:
+        self.target = target
+        self.problem = ""
+        self.written: int | None = None
+        """The version that the file holds; None: nothing was written yet."""
+        self._plan = plan
+        self._ended = threading.Event()
+        self.config = Config(
+            target.service,
+            url=plan.url,
+            token=plan.token,
+            defaults={},  # it goes on looking for the server, instead of giving up
+            deadline=plan.deadline,
+            snapshots=plan.snapshots,
+            fill_defaults=target.defaults,
+        )
+        self._news = threading.Event()
+        self.config.on_change(lambda _new, _old: self._news.set())
+
+    def attempt(self) -> bool:
+        """Makes the file what is current; whether it is as it should be.
+
+        What fails is told, and the file stays. When neither a server nor a snapshot has told
+        anything yet, a file that is there is good.
+        """
+        try:
+            if self.config.version is None:
+                self.problem = self.config.problem.detail if self.config.problem else "no answer"
+                return self.target.path.exists()
+            self._write()
+        except (DistconfError, OSError, ValueError, subprocess.SubprocessError) as error:
+            self.problem = str(error)
+            _logger.error("%s is not written: %s", self.target.file, error)
+            return False
+        return True
+
+    def run(self) -> None:
+        """Writes whenever there is news, until the end. What failed is tried again now and then."""
+        tried = time.monotonic()
+        while not self._ended.is_set():
+            self._news.wait(_LOOK_EVERY)
+            again = bool(self.problem) and time.monotonic() - tried > _AGAIN_AFTER
+            if self.config.version == self.written and not again:
+                self._news.clear()
+                continue
+            # Everything that comes until this is over is written as one.
+            if self._ended.wait(self._plan.debounce + self._pause()):
+                return
+            self._news.clear()
+            tried = time.monotonic()
+            if not self.attempt():
+                self._ended.wait(1)
+
+    def end(self) -> None:
+        """Ends the following and the thread."""
+        self._ended.set()
+        self._news.set()
+        self.config.close()
+
+    @property
+    def is_good(self) -> bool:
+        """Whether there is a file to live with, though it may be old."""
+        return self.target.path.exists() and self.config.version in {None, self.written}
+
+    def _write(self) -> None:
+        state = self.config.state
+        data = self._rendered(state.value, state.version).encode()
+        if not _is(self.target.path, data):
+            self._place(data)
+            name = self.target.service
+            _logger.info("%s is %s version %s", self.target.file, name, state.version)
+            self._tell()
+        self.written = state.version
+        self.problem = ""
+
+    def _pause(self) -> float:
+        splay = self._plan.splay if self.written is not None else 0.0
+        return random.uniform(0, splay)  # noqa: S311  # it only has to differ
+
+    def _rendered(self, value: Any, version: int | None) -> str:
+        if self.target.template:
+            return filled_in(Path(self.target.template).read_text(encoding="utf-8"), value)
+        if self.target.kind in BY_SERVER:
+            return self._by_server(value, version)
+        write = {"env": as_env, "properties": as_properties}.get(self.target.kind, as_json)
+        return write(value)
+
+    def _by_server(self, value: Any, version: int | None) -> str:
+        """The format as the server writes it. Without a server YAML is JSON, which it may be."""
+        query = {
+            "service": self.target.service,
+            "version": version,
+            "format": self.target.kind,
+            "defaults": "true" if self.target.defaults else None,
+        }
+        try:
+            request = Request("GET", "/config", query, {"Accept": "*/*"})
+            return self.config.transport.ask(request).body.decode()
+        except ClientError:
+            if self.target.kind == "yaml":
+                return as_json(value)
+            raise
+
+    def _place(self, data: bytes) -> None:
+        path = self.target.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mode, owner = self._rights(path)
+        draft = draft_of(path, data, mode, owner)
+        try:
+            if self.target.check:
+                _run(self.target.check, draft)
+            if self.target.symlink:
+                _swap_link(path, draft)
+            else:
+                draft.replace(path)
+                sync_folder(path.parent)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _rights(self, path: Path) -> tuple[int, tuple[int, int] | None]:
+        """Mode and owner: as given, or as those of the file that is there."""
+        mode, owner = 0o644, None
+        with suppress(OSError):
+            found = path.stat()
+            mode, owner = stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid)
+        return int(self.target.mode, 8) if self.target.mode else mode, owner
+
+    def _tell(self) -> None:
+        if self.target.reload:
+            _run(self.target.reload, self.target.path)
+        if self.target.signal:
+            pid = int(Path(self.target.pidfile).read_text(encoding="ascii").strip())
+            os.kill(pid, getattr(signal, _signal_name(self.target.signal)))
+        if self.target.notify:
+            request = urllib.request.Request(self.target.notify, data=b"", method="POST")  # noqa: S310  # the operator's own
+            urllib.request.urlopen(request, timeout=10).close()  # noqa: S310  # the same
+
+
+def _is(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except OSError:
+        return False
+
+
+def _run(command: str | Sequence[str], file: Path) -> None:
+    """Runs a command on ``file``. Raises Rejected, with what it said, if it does not like it."""
+    words = command.split() if isinstance(command, str) else list(command)
+    done = subprocess.run(  # noqa: S603  # the operator's own command; no shell
+        [word.replace("{file}", str(file)) for word in words],
+        capture_output=True,
+        text=True,
+        timeout=_COMMAND_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip()[-500:]
+        raise Rejected(f"{words[0]} ended with {done.returncode}: {said}")
+
+
+def _swap_link(path: Path, draft: Path) -> None:
+    """Puts the file in place as Kubernetes does: in a new folder, behind a link that is swapped.
+
+    ``path`` is a link into ``..data``, and ``..data`` one to the folder; so all files of a folder
+    that are kept this way change in one step, and programs that watch for that see it.
+    """
+    folder = path.parent
+    link = folder / _LINKED
+    before = link.resolve() if link.is_symlink() else None
+    fresh = folder / f"..{os.urandom(6).hex()}"
+    fresh.mkdir()
+    if before is not None and before.is_dir():
+        for other in before.iterdir():
+            if other.name != path.name:
+                shutil.copy2(other, fresh / other.name)
+    draft.replace(fresh / path.name)
+    sync_folder(fresh)
+    draft_link = folder / f"{_LINKED}.{os.urandom(6).hex()}"
+    draft_link.symlink_to(fresh.name)
+    draft_link.replace(link)
+    if not path.is_symlink():
+        first = folder / f".{path.name}.{os.urandom(6).hex()}"
+        first.symlink_to(f"{_LINKED}/{path.name}")
+        first.replace(path)
+    sync_folder(folder)
+    if before is not None:
+        shutil.rmtree(before, ignore_errors=True)
+
+
+class Sidecar:
+    """All targets of one plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.keepers: list[Keeper] = []
+        self._threads: list[threading.Thread] = []
+        self._server: ThreadingHTTPServer | None = None
+
+    def start(self) -> bool:
+        """Loads and writes every target once; whether all of them are as they should be."""
+        # One after the other they would wait for a server that is away one deadline each.
+        with ThreadPoolExecutor(len(self.plan.targets)) as pool:
+            self.keepers = list(pool.map(lambda each: Keeper(each, self.plan), self.plan.targets))
+        attempts = [keeper.attempt() for keeper in self.keepers]
+        return all(attempts)
+
+    def follow(self) -> None:
+        """Keeps the targets in the background, and answers ``/healthz`` if that was asked for."""
+        for keeper in self.keepers:
+            thread = threading.Thread(target=keeper.run, name=keeper.target.service, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        if self.plan.health:
+            host, _, port = self.plan.health.rpartition(":")
+            self._server = ThreadingHTTPServer((host, int(port)), _handler(self))
+            threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def end(self) -> None:
+        """Ends everything; files stay as they are."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+        for keeper in self.keepers:
+            keeper.end()
+        for thread in self._threads:
+            thread.join(5)
+
+    def health(self) -> tuple[bool, list[dict[str, Any]]]:
+        """Whether every file is good, and what there is to say of each."""
+        told = [
+            {
+                "service": keeper.target.service,
+                "file": keeper.target.file,
+                "version": keeper.written,
+                "current": keeper.config.version,
+                "stale": keeper.config.stale,
+                "age": keeper.config.age,
+                "problem": keeper.problem,
+            }
+            for keeper in self.keepers
+        ]
+        return all(not keeper.problem or keeper.is_good for keeper in self.keepers), told
+
+
+def _handler(sidecar: Sidecar) -> type[BaseHTTPRequestHandler]:
+    class Health(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # the library's name
+            good, targets = sidecar.health()
+            body = json.dumps({"status": "good" if good else "bad", "targets": targets}).encode()
+            self.send_response(200 if good else 503)
+            if self.path != "/healthz":
+                body = b'{"detail": "There is only /healthz."}'
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the library's name
+            """Probes come every few seconds; nobody wants a line for each."""
+
+    return Health
