@@ -3,7 +3,7 @@
 from flask import Flask, request
 
 from distributed_config.api import config, docs, health, v1
-from distributed_config.dialects import tartarus
+from distributed_config.dialects import tartarus, unified
 from distributed_config.edge import auth, database, errors, observe
 from distributed_config.edge.holding import Holding
 from distributed_config.edge.responses import PlainResponse
@@ -11,7 +11,7 @@ from distributed_config.live import exchange
 from distributed_config.live.exchange import Exchange
 from distributed_config.settings import Settings, load
 
-_DIALECTS = {"tartarus": tartarus.blueprint}
+_DIALECTS = {"tartarus": tartarus.blueprint, "unified": unified.blueprint}
 
 
 def create_app(settings: Settings | None = None) -> Flask:

@@ -64,6 +64,11 @@ class Settings:
         "Database, as sqlite:////absolute/path.db; empty: distconf.db in the instance folder.",
         secret=True,
     )
+    bootstrap: Path = _setting(
+        Path(),
+        "File of {service: document}, or folder with a file for each service, that a database "
+        "which never held anything begins with, when `distconf serve` starts; empty: none.",
+    )
     auth: str = _setting(
         "",
         "Who may call. Empty: anybody, and only on a loopback address. open: anybody, on any "
@@ -76,9 +81,9 @@ class Settings:
         "Loopback names and the bound address are always allowed; * allows all.",
     )
     dialects: tuple[str, ...] = _setting(
-        ("tartarus",),
+        ("tartarus", "unified"),
         "Other config servers whose APIs are served as well, separated by commas; empty: none.",
-        choices=("tartarus",),
+        choices=("tartarus", "unified"),
     )
     workers: int = _setting(2, "Server processes.", least=1, most=64)
     threads: int = _setting(
@@ -256,7 +261,7 @@ def _parse(each: "dataclasses.Field[Any]", text: str) -> Any:
             raise ValueError(f"{text!r} is not a whole number {span}.")
         return number
     if isinstance(default, Path):
-        return Path(text).expanduser()
+        return Path(text).expanduser() if text else default
     if isinstance(default, tuple):
         parts = tuple(part.strip() for part in text.split(",") if part.strip())
         return tuple(_chosen(part, rules["choices"]) for part in parts)
@@ -305,7 +310,7 @@ def _shown(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, tuple):
         return ",".join(value)
-    return str(value)
+    return "" if value == Path() else str(value)
 
 
 def _type_name(each: "dataclasses.Field[Any]", kind: str) -> str:

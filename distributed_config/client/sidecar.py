@@ -45,6 +45,7 @@ from distributed_config.errors import (
 
 _COMMAND_SECONDS = 60
 _LINKED = "..data"
+_LINKS = threading.Lock()  # several targets may share a folder, and its link
 _LOOK_EVERY = 1.0
 _AGAIN_AFTER = 30.0
 
@@ -263,6 +264,8 @@ class Keeper:
         path = self.target.path
         path.parent.mkdir(parents=True, exist_ok=True)
         mode, owner = self._rights(path)
+        for left in path.parent.glob(f".{path.name}.{'[0-9a-f]' * 12}"):
+            left.unlink(missing_ok=True)  # by one that was killed
         draft = draft_of(path, data, mode, owner)
         try:
             if self.target.check:
@@ -322,6 +325,11 @@ def _swap_link(path: Path, draft: Path) -> None:
     ``path`` is a link into ``..data``, and ``..data`` one to the folder; so all files of a folder
     that are kept this way change in one step, and programs that watch for that see it.
     """
+    with _LINKS:
+        _swap_link_alone(path, draft)
+
+
+def _swap_link_alone(path: Path, draft: Path) -> None:
     folder = path.parent
     link = folder / _LINKED
     before = link.resolve() if link.is_symlink() else None

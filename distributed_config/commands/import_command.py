@@ -27,7 +27,7 @@ def command(sources: tuple[Path, ...], dry_run: bool, note: str) -> None:
     inside the folder, without its ending, is the service's name.
     """
     settings = load()
-    documents = _read(sources, settings)
+    documents = read_sources(sources, settings)
     wire.check_note(note, settings.note_length)
 
     def unit(journal: Journal) -> Imported:
@@ -43,7 +43,7 @@ def command(sources: tuple[Path, ...], dry_run: bool, note: str) -> None:
     )
 
 
-def _read(sources: tuple[Path, ...], settings: Settings) -> list[tuple[str, Document]]:
+def read_sources(sources: tuple[Path, ...], settings: Settings) -> list[tuple[str, Document]]:
     """Every document of every source. Raises Invalid with the problems of all of them."""
     limits = DocumentLimits(
         settings.document_bytes, settings.document_depth, settings.document_keys

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from pathlib import Path
 
 import click
 from gunicorn.app.wsgiapp import WSGIApplication
@@ -22,6 +23,8 @@ def command(upgrade: bool) -> None:
     if upgrade and migration_of(settings.database_path) != MIGRATION:
         # Loaded only when there is something to do: it would be a third of the time to start.
         importlib.import_module("distributed_config.commands.schema").upgrade(settings)
+    if settings.bootstrap != Path():
+        importlib.import_module("distributed_config.commands.bootstrap").bootstrap(settings)
     sys.argv = [
         "gunicorn",
         "--config",

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from distributed_config.front.bridge import Answer, Message, Receive, Scope, Send
-from distributed_config.front.streams import Streams
+from distributed_config.front.streams import Streams, Tell
 from distributed_config.live.feed import Told, Watch
 
 # RFC 6455 leaves 4000 to 4999 to applications: here they are the HTTP status and 4000.
@@ -60,10 +60,13 @@ class Conversation:
 
     async def hold(self, streams: Streams, watch: Watch) -> None:
         """Tells until either side ends it."""
-        first = {"event": "reset" if watch.reset else "hello"}
-        await self._say({**first, "revision": watch.after, "epoch": watch.epoch})
+        tell: Tell = self._tell_configs
+        if watch.shape == "changes":
+            first = {"event": "reset" if watch.reset else "hello"}
+            await self._say({**first, "revision": watch.after, "epoch": watch.epoch})
+            tell = self._tell
         listening = asyncio.ensure_future(self._listen())
-        telling = asyncio.ensure_future(streams.follow(watch, self._tell))
+        telling = asyncio.ensure_future(streams.follow(watch, tell))
         try:
             await asyncio.wait([listening, telling], return_when=asyncio.FIRST_COMPLETED)
             if telling.done() and not listening.done():
@@ -80,6 +83,11 @@ class Conversation:
         else:
             text = f'{{"event": "changes", {told.text[1:]}'
             await self._send({"type": "websocket.send", "text": text})
+
+    async def _tell_configs(self, _revision: int, told: Told | None) -> None:
+        """A dialect's own messages: nothing but what was set and deleted."""
+        if told is not None and told.text:
+            await self._send({"type": "websocket.send", "text": told.text})
 
     async def _listen(self) -> None:
         """Until the other side is gone."""

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Engine
 
@@ -12,6 +12,8 @@ from distributed_config import wire
 from distributed_config.services import feed
 from distributed_config.services import journal as log
 from distributed_config.services.journal import Change
+from distributed_config.services.sections import WRAPPER, changed
+from distributed_config.wire import parse_stored
 
 _PAGE = 500
 
@@ -32,6 +34,8 @@ class Watch:
     kinds: frozenset[str] = frozenset()
     documents: bool = False
     reset: bool = False
+    shape: Literal["changes", "configs"] = "changes"
+    """How it is told: as the API has changes, or as the keys of sections that are others now."""
 
     def wants(self, change: Change) -> bool:
         """Whether the watcher is to hear of ``change``."""
@@ -48,11 +52,12 @@ class Watch:
 class Entry:
     """One change, encoded when the first one asks for it."""
 
-    __slots__ = ("_plain", "change", "document")
+    __slots__ = ("_plain", "change", "document", "previous")
 
-    def __init__(self, change: Change, document: str | None) -> None:
+    def __init__(self, change: Change, document: str | None, previous: str | None) -> None:
         self.change = change
         self.document = document
+        self.previous = previous
         self._plain: str | None = None
 
     @property
@@ -67,16 +72,32 @@ class Entry:
         """The same with what became current, or null; spliced in as it is stored."""
         return f'{self.plain[:-1]}, "document": {self.document or "null"}}}'
 
+    @property
+    def keys(self) -> dict[str, Any]:
+        """The keys of the section that are others now, as ``section:key``; None: gone."""
+        change = self.change
+        if change.kind not in {log.VERSION_CREATED, log.SERVICE_DISABLED}:
+            return {}
+        before = parse_stored(self.previous) if self.previous else {}
+        after = parse_stored(self.document) if self.document else {}
+        return {
+            f"{change.service}:{key}" if key != WRAPPER else f"{change.service}": value
+            for key, value in changed(before, after).items()
+        }
+
 
 class Told:
     """What is told of one revision: JSON, and the same as an event of a stream."""
 
     __slots__ = ("event", "revision", "text")
 
-    def __init__(self, revision: int, entries: list[Entry], documents: bool) -> None:
-        changes = ", ".join(each.with_document if documents else each.plain for each in entries)
+    def __init__(self, revision: int, entries: list[Entry], watch: Watch) -> None:
+        texts = (each.with_document if watch.documents else each.plain for each in entries)
         self.revision = revision
-        self.text = f'{{"revision": {revision}, "changes": [{changes}]}}'
+        self.text = f'{{"revision": {revision}, "changes": [{", ".join(texts)}]}}'
+        if watch.shape == "configs":
+            keys = {name: value for each in entries for name, value in each.keys.items()}
+            self.text = json.dumps({"configs": keys}, ensure_ascii=False) if keys else ""
         self.event = f"id: {revision}\nevent: changes\ndata: {self.text}\n\n".encode()
 
 
@@ -88,7 +109,7 @@ class Moment:
     def __init__(self, revision: int, entries: list[Entry]) -> None:
         self.revision = revision
         self.entries = entries
-        self._told: dict[bool, Told] = {}
+        self._told: dict[tuple[bool, str], Told] = {}
 
     @property
     def size(self) -> int:
@@ -105,10 +126,11 @@ class Moment:
         if not entries:
             return None
         if len(entries) < len(self.entries):
-            return Told(self.revision, entries, watch.documents)
-        if watch.documents not in self._told:
-            self._told[watch.documents] = Told(self.revision, entries, watch.documents)
-        return self._told[watch.documents]
+            return Told(self.revision, entries, watch)
+        form = (watch.documents, watch.shape)
+        if form not in self._told:
+            self._told[form] = Told(self.revision, entries, watch)
+        return self._told[form]
 
 
 @dataclass(frozen=True)
@@ -171,6 +193,7 @@ def _moments(changes: Iterable[Change], documents: dict[feed.Key, str]) -> Itera
     for revision, group in groupby(changes, key=lambda change: change.revision):
         entries = []
         for change in group:
-            key = feed.key_of(change)
-            entries.append(Entry(change, None if key is None else documents.get(key)))
+            keys = (feed.key_of(change), feed.previous_key_of(change))
+            now, before = (documents.get(key) if key is not None else None for key in keys)
+            entries.append(Entry(change, now, before))
         yield Moment(revision, entries)

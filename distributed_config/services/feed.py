@@ -5,7 +5,12 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, select, tuple_
 
 from distributed_config.models import ServiceRow, VersionRow
-from distributed_config.services.journal import DEFAULT_ENVIRONMENT, Change
+from distributed_config.services.journal import (
+    DEFAULT_ENVIRONMENT,
+    SERVICE_DISABLED,
+    VERSION_CREATED,
+    Change,
+)
 from distributed_config.wire import digest_of
 
 LARGEST_DOCUMENT = 64 << 10
@@ -25,13 +30,29 @@ def key_of(change: Change) -> Key | None:
     return change.organisation_id, change.service, change.current
 
 
+def previous_key_of(change: Change) -> Key | None:
+    """What ``change`` put an end to; None if it did not, or that is not known."""
+    if change.service is None or change.number is None:
+        return None
+    if change.kind == SERVICE_DISABLED:
+        return change.organisation_id, change.service, change.number
+    if change.kind == VERSION_CREATED and change.number > 0:
+        return change.organisation_id, change.service, change.number - 1
+    return None
+
+
 def documents(connection: Connection, changes: Sequence[Change]) -> dict[Key, str]:
-    """The documents that ``changes`` made current, those that are still there.
+    """The documents that ``changes`` made current or put an end to, those that are still there.
 
     Those over LARGEST_DOCUMENT bytes are left out, and so are those of services that have been
     made anew since.
     """
-    wanted = {key: each.revision for each in changes if (key := key_of(each)) is not None}
+    wanted = {
+        key: each.revision
+        for each in changes
+        for key in (previous_key_of(each), key_of(each))
+        if key is not None
+    }
     keys = list(wanted)
     found: dict[Key, str] = {}
     for start in range(0, len(keys), _AT_ONCE):

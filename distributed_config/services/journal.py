@@ -18,6 +18,7 @@ DEFAULT_ENVIRONMENT = "default"
 SERVICE_CREATED = "service.created"
 SERVICE_DELETED = "service.deleted"
 SERVICE_TAGGED = "service.tagged"
+SERVICE_DISABLED = "service.disabled"
 VERSION_CREATED = "version.created"
 VERSION_ENABLED = "version.enabled"
 VERSION_DISABLED = "version.disabled"
@@ -33,6 +34,7 @@ KINDS = (
     SERVICE_CREATED,
     SERVICE_DELETED,
     SERVICE_TAGGED,
+    SERVICE_DISABLED,
     VERSION_CREATED,
     VERSION_ENABLED,
     VERSION_DISABLED,

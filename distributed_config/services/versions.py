@@ -234,6 +234,22 @@ def delete_service(journal: Journal, name: str, expect: Expect = anything) -> No
     _remove(journal, service_id, name)
 
 
+def disable_service(journal: Journal, name: str) -> int:
+    """Disables every version, so that nothing is served and all can be again; what was current.
+
+    Raises NoCurrentVersion if nothing is.
+    """
+    service = _require(journal.connection, journal.organisation, name)
+    before = _current_key(journal.connection, service.id)
+    if before is None:
+        raise NoCurrentVersion(name)
+    journal.connection.execute(_DISABLE_ALL, {"series": service.id})
+    _admit_stored(journal, service, name, None, "")
+    number: int = before.number
+    journal.record(log.SERVICE_DISABLED, name, number=number, digest=before.digest)
+    return number
+
+
 def retire(journal: Journal, name: str) -> None:
     """Deletes the service and all its versions, enabled or not; what was served is served no more.
 
@@ -432,6 +448,7 @@ _ENABLED_NUMBERS = (
 _INSERT_SERVICE = insert(ServiceRow).returning(ServiceRow.id)
 _INSERT_VERSION = insert(VersionRow)
 _ENABLE = update(VersionRow).where(_ONE).values(enabled=bindparam("to"))
+_DISABLE_ALL = update(VersionRow).where(_SERIES, VersionRow.enabled).values(enabled=False)
 _ERASE = update(VersionRow).where(_ONE).values(document=None, deleted_revision=bindparam("at"))
 
 

@@ -1,0 +1,40 @@
+"""What a new database begins with."""
+
+import sys
+
+from distributed_config.commands import opened
+from distributed_config.commands.import_command import read_sources
+from distributed_config.errors import CannotStart, Invalid
+from distributed_config.services.changesets import Imported, import_all
+from distributed_config.services.journal import LOCAL_OPERATOR, Journal
+from distributed_config.settings import Settings
+
+
+def bootstrap(settings: Settings) -> None:
+    """Loads the bootstrap of ``settings`` if the database has never held anything.
+
+    In one transaction, so of several servers that start together one does it. Raises CannotStart
+    with everything that is wrong with it: a server that lacks what it should begin with is worse
+    than none.
+    """
+    source = settings.bootstrap
+    with opened.writing(settings) as writer:
+        if not writer.write(LOCAL_OPERATOR, _is_new):
+            return
+        if not source.exists():
+            raise CannotStart(f"DISTCONF_BOOTSTRAP: there is nothing at {source}.")
+        try:
+            documents = read_sources((source,), settings)
+
+            def unit(journal: Journal) -> Imported | None:
+                return import_all(journal, documents) if _is_new(journal) else None
+
+            done = writer.write(LOCAL_OPERATOR, unit, f"Began with {source}.")
+        except Invalid as error:
+            raise CannotStart(f"DISTCONF_BOOTSTRAP: {error.detail}", error.problems) from None
+    if done is not None:
+        sys.stderr.write(f"distconf: began with {len(done.created)} services from {source}\n")
+
+
+def _is_new(journal: Journal) -> bool:
+    return journal.revision == 1 and not journal.wrote
