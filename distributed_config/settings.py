@@ -26,6 +26,7 @@ _CLIENT = {
     "DISTCONF_TOKEN_FILE",
     "DISTCONF_PROFILE",
     "DISTCONF_PROFILES",
+    "DISTCONF_SERVICE",
     "DISTCONF_SNAPSHOTS",
 }
 # Kubernetes sets these in every pod beside a Service that is called distconf.

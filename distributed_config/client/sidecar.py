@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -413,7 +414,7 @@ def _handler(sidecar: Sidecar) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:  # the library's name
             good, targets = sidecar.health()
             body = json.dumps({"status": "good" if good else "bad", "targets": targets}).encode()
-            self.send_response(200 if good else 503)
+            self.send_response(HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE)
             if self.path != "/healthz":
                 body = b'{"detail": "There is only /healthz."}'
             self.send_header("Content-Type", "application/json")

@@ -1,0 +1,19 @@
+"""Django: in ``settings.py``, behind the defaults,
+
+load(globals(), "web", url="http://config:5000")
+"""
+
+from typing import Any
+
+from distributed_config.client.config import Config
+
+
+def load(settings: dict[str, Any], service: str, **options: Any) -> Config:
+    """Puts the top-level keys of ``service``, in capitals, over ``settings``.
+
+    Django reads its settings once, so they stay as they are now; the Config that is returned
+    goes on. ``options`` are those of Config.
+    """
+    config = Config(service, **options)
+    settings.update({key.upper(): value for key, value in config.value.items()})
+    return config
