@@ -46,6 +46,7 @@ from distributed_config.errors import (
 
 _COMMAND_SECONDS = 60
 _LINKED = "..data"
+_MODE = stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH
 _LINKS = threading.Lock()  # several targets may share a folder, and its link
 _LOOK_EVERY = 1.0
 _AGAIN_AFTER = 30.0
@@ -281,7 +282,7 @@ class Keeper:
 
     def _rights(self, path: Path) -> tuple[int, tuple[int, int] | None]:
         """Mode and owner: as given, or as those of the file that is there."""
-        mode, owner = 0o644, None
+        mode, owner = _MODE, None
         with suppress(OSError):
             found = path.stat()
             mode, owner = stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid)
