@@ -16,6 +16,7 @@ from bench.growth import SMALL, Growth
 from bench.load import Sample
 from bench.serving import Serving
 from bench.startup import Startup
+from bench.streams import Streams
 from distributed_config.models import engine as engines
 
 BEGIN = "<!-- measured: begin (written by `make bench`) -->"
@@ -41,13 +42,19 @@ _MEMORY = 150e6
 _HELP = 0.3
 _CHECK = 10e-6
 _PAGE = 10e-3
+_DELIVERY = 0.3
+_EACH = 25 * 1024
+_READ_WHILE = 0.03
+_GET = 100e-9
 
 
 def tables(
     serving: Serving | None,
     growth: Growth | None,
     definitions: Definitions | None,
+    streams: Streams | None,
     startup: Startup | None,
+    *,
     rounds: int,
     seconds: int,
     busy: float,
@@ -60,6 +67,8 @@ def tables(
         parts.append(_growth(growth))
     if definitions is not None:
         parts.append(_definitions(definitions))
+    if streams is not None:
+        parts.append(_streams(streams))
     if startup is not None:
         parts.append(_startup(startup, serving))
     return "\n\n".join(parts)
@@ -196,6 +205,64 @@ def _definitions(found: Definitions) -> str:
     return _table(("definitions, below HTTP", "measured", "target", "reached"), rows)
 
 
+def _streams(found: Streams) -> str:
+    who = f"{found.watchers:,} watchers"
+    rows = [
+        (
+            f"{who}: events that one of them missed",
+            f"{found.missed}",
+            "0",
+            _reached(not found.missed),
+        ),
+        (
+            f"{who}: from the acknowledgement of a commit to the last of them",
+            _spread(found.delivery, _milliseconds),
+            f"≤ {_milliseconds(_DELIVERY)}",
+            _reached(bool(found.delivery) and max(found.delivery) <= _DELIVERY),
+        ),
+        (
+            f"{who}: memory of the server (PSS) for each",
+            f"{found.bytes_each / 1024:.1f} KiB",
+            f"≤ {_EACH / 1024:.0f} KiB",
+            _reached(found.bytes_each <= _EACH),
+        ),
+        (
+            "a read while they are told, 99 % within",
+            _milliseconds(_ninety_ninth(found.reads_busy)),
+            f"≤ {_milliseconds(_READ_WHILE)}",
+            _reached(_ninety_ninth(found.reads_busy) <= _READ_WHILE),
+        ),
+        (
+            "the same read when nobody watches",
+            _milliseconds(_ninety_ninth(found.reads_quiet)),
+            "–",
+            "–",
+        ),
+        (
+            'client: `cfg["key"]`',
+            _spread(found.get, _nanoseconds),
+            *_judged(found.get, _nanoseconds, _GET),
+        ),
+        (
+            "from an acknowledgement to the program",
+            _spread(found.to_program, _milliseconds),
+            "–",
+            "–",
+        ),
+        (
+            "from an acknowledgement to the sidecar's file",
+            _spread(found.to_file, _milliseconds),
+            "–",
+            "–",
+        ),
+    ]
+    return _table(("streams and clients", "measured", "target", "reached"), rows)
+
+
+def _ninety_ninth(values: Sequence[float]) -> float:
+    return sorted(values)[int(len(values) * 0.99)]
+
+
 def _startup(startup: Startup, serving: Serving | None) -> str:
     rows = []
     for what, values, show, target in (
@@ -273,6 +340,10 @@ def _ratio(value: float) -> str:
 
 def _seconds(value: float) -> str:
     return f"{value:.2f} s"
+
+
+def _nanoseconds(value: float) -> str:
+    return f"{value * 1e9:.0f} ns"
 
 
 def _microseconds(value: float) -> str:

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from distributed_config.errors import DistconfError, Overloaded, TooManyWatchers
 from distributed_config.front.bridge import (
     Answer,
+    Message,
     Receive,
     Scope,
     Send,
@@ -79,7 +80,9 @@ class Front:
         elif scope["type"] == "websocket":
             await self._converse(scope, receive, send)
         elif scope["method"] in _READING:
-            await self._read(scope, receive, send)
+            stream = await self._read(scope, receive, send)
+            if stream is not None:
+                await self._stream(stream, send)
         else:
             await self._pass_on(scope, receive, send, None)
 
@@ -95,14 +98,14 @@ class Front:
             await asyncio.sleep(0.05)
         self._close()
 
-    async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _read(self, scope: Scope, receive: Receive, send: Send) -> Watch | None:
         began = time.perf_counter()
         key, given = question(scope)
         replay = self._replays.find(key)
         if replay is None:
-            await self._pass_on(scope, receive, send, key)
-        else:
-            await self._replay(replay, given, scope, send, began)
+            return await self._pass_on(scope, receive, send, key)
+        await self._replay(replay, given, scope, send, began)
+        return None
 
     async def _replay(
         self, replay: Replay, given: bytes, scope: Scope, send: Send, began: float
@@ -113,7 +116,10 @@ class Front:
         await send(replay.body)
         self._tally.note(replay, request_id, scope["client"][0], began)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, key: Key | None) -> None:
+    async def _pass_on(
+        self, scope: Scope, receive: Receive, send: Send, key: Key | None
+    ) -> Watch | None:
+        """Lets the application answer. What is left to be streamed after that, if anything is."""
         self._answering += 1
         try:
             settings = self._settings
@@ -121,12 +127,13 @@ class Front:
             told = Exchange(streams=True)
             answer = await self._ask(scope, body, told)
             if told.stream is not None:
-                await self._stream(told.stream, answer, send)
+                await _begin_stream(answer, send)
             elif told.hold is not None and key is not None:
                 await self._hold(scope, send, key, told.hold)
             else:
                 self._keep(key, scope, answer, told)
                 await _send(answer, send, isinstance(body, DistconfError))
+            return told.stream
         finally:
             self._answering -= 1
 
@@ -161,19 +168,22 @@ class Front:
                 return
             basis = told.hold.basis
 
-    async def _stream(self, watch: Watch, beginning: Answer, send: Send) -> None:
-        """Server-sent events, after the headers and the body that the application began with."""
-        headers = [each for each in beginning.headers if each[0] != b"content-length"]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": beginning.body, "more_body": True})
+    async def _stream(self, watch: Watch, send: Send) -> None:
+        """Server-sent events, after what the application began with.
+
+        Nothing of the request is kept meanwhile but what the server keeps.
+        """
 
         async def tell(revision: int, told: Told | None) -> None:
             # The id moves with a heartbeat too: who comes back then has less to look through.
-            body = told.event if told is not None else b": alive\nid: %d\n\n" % revision
-            await send({"type": "http.response.body", "body": body, "more_body": True})
+            await send(told.message if told is not None else _alive(revision))
 
-        await self._streams.follow(watch, tell)
-        await send({"type": "http.response.body", "body": b""})
+        self._answering += 1
+        try:
+            await self._streams.follow(watch, tell)
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            self._answering -= 1
 
     async def _converse(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The same stream over a WebSocket."""
@@ -247,3 +257,14 @@ async def _send(answer: Answer, send: Send, unread: bool) -> None:
     headers = [*answer.headers, (b"connection", b"close")] if unread else answer.headers
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _begin_stream(beginning: Answer, send: Send) -> None:
+    headers = [each for each in beginning.headers if each[0] != b"content-length"]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": beginning.body, "more_body": True})
+
+
+def _alive(revision: int) -> Message:
+    body = b": alive\nid: %d\n\n" % revision
+    return {"type": "http.response.body", "body": body, "more_body": True}

@@ -34,6 +34,9 @@ _PATIENCE = 30.0  # for one that does not read
 
 _logger = logging.getLogger(__name__)
 
+_LOOK = Told(-1, [], Watch(0, 0, ""))
+"""In place of news: there is more of it than one thing."""
+
 Tell = Callable[[int, Told | None], Awaitable[None]]
 """Tells a watcher that it is at a revision now, and what happened there; None is a heartbeat."""
 
@@ -47,18 +50,21 @@ class _Watcher:
         self.watch = watch
         self.cursor = watch.after
         self.task = task
-        self.waiting: asyncio.Future[None] | None = None
+        self.waiting: asyncio.Future[Told | None] | None = None
         self.sending_since = 0.0
 
-    def wants(self, moments: list[Moment]) -> bool:
-        """Whether any of ``moments`` is news that it wants."""
-        return any(each.revision > self.cursor and each.wanted_by(self.watch) for each in moments)
+    def news_of(self, moments: list[Moment]) -> Told | None:
+        """What there is for it in ``moments``: what it is told, or _LOOK; None: nothing."""
+        found = [each for each in moments if each.revision > self.cursor]
+        if len(found) == 1:
+            return found[0].told_to(self.watch)
+        return _LOOK if any(each.wanted_by(self.watch) for each in found) else None
 
-    def wake(self) -> int:
-        """Ends its wait; how many were woken."""
+    def wake(self, news: Told | None) -> int:
+        """Ends its wait; how many were woken. None is a heartbeat."""
         if self.waiting is None or self.waiting.done():
             return 0
-        self.waiting.set_result(None)
+        self.waiting.set_result(news)
         return 1
 
 
@@ -85,26 +91,36 @@ class Streams:
         """Lets every watcher go, now and from now on."""
         self._closing = True
         for watcher in self._watchers:
-            watcher.wake()
+            watcher.wake(_LOOK)
 
     async def follow(self, watch: Watch, tell: Tell) -> None:
         """Tells ``watch`` what it wants to hear of until the process ends or it is dropped."""
+        loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None  # the server runs every request in a task
         watcher = _Watcher(watch, task)
         self._watchers.add(watcher)
         try:
             await self._begin()
+            # One frame for all of it: ten thousand watchers have ten thousand of each.
             while not self._closing:
-                await self._catch_up(watcher, tell)
+                if watcher.cursor < self._last:
+                    await self._catch_up(watcher, tell)
+                    continue
+                watcher.waiting = loop.create_future()
+                news = await watcher.waiting
+                if news is _LOOK:
+                    continue
+                watcher.sending_since = time.monotonic()
+                await tell(watcher.cursor, news)
+                watcher.sending_since = 0.0
+                if news is not None:
+                    watcher.cursor = max(watcher.cursor, news.revision)
         finally:
             self._watchers.discard(watcher)
 
     async def _catch_up(self, watcher: _Watcher, tell: Tell) -> None:
-        """Sends what lies behind the cursor; waits for more where nothing does."""
-        if watcher.cursor >= self._last:
-            await self._wait(watcher, tell)
-            return
+        """Sends what lies behind the cursor: from memory if it is new enough for that."""
         if watcher.cursor >= self._first:
             page = Page(self._behind(watcher.cursor), self._last)
         else:
@@ -112,21 +128,11 @@ class Streams:
         for moment in page.moments:
             told = moment.told_to(watcher.watch)
             if told is not None:
-                await self._send(watcher, tell, moment.revision, told)
+                watcher.sending_since = time.monotonic()
+                await tell(moment.revision, told)
+                watcher.sending_since = 0.0
             watcher.cursor = moment.revision
         watcher.cursor = max(watcher.cursor, page.upto)
-
-    async def _wait(self, watcher: _Watcher, tell: Tell) -> None:
-        """Until there is something that the watcher wants, or it is time for a heartbeat."""
-        watcher.waiting = asyncio.get_running_loop().create_future()
-        await watcher.waiting
-        if watcher.cursor >= self._last and not self._closing:
-            await self._send(watcher, tell, watcher.cursor, None)
-
-    async def _send(self, watcher: _Watcher, tell: Tell, revision: int, told: Told | None) -> None:
-        watcher.sending_since = time.monotonic()
-        await tell(revision, told)
-        watcher.sending_since = 0.0
 
     def _behind(self, cursor: int) -> list[Moment]:
         """The newest moments behind ``cursor``; most often that is the last one."""
@@ -205,8 +211,9 @@ class Streams:
         """
         woken = 0
         for seen, watcher in enumerate(list(self._watchers)):
-            if moments is None or watcher.wants(moments):
-                woken += watcher.wake()
+            news = None if moments is None else watcher.news_of(moments)
+            if moments is None or news is not None:
+                woken += watcher.wake(news)
             elif watcher.waiting is not None and not watcher.waiting.done():
                 watcher.cursor = max(watcher.cursor, self._last)
             if woken >= _WOKEN_AT_ONCE or seen % _SEEN_AT_ONCE == _SEEN_AT_ONCE - 1:

@@ -89,7 +89,7 @@ class Entry:
 class Told:
     """What is told of one revision: JSON, and the same as an event of a stream."""
 
-    __slots__ = ("event", "revision", "text")
+    __slots__ = ("message", "revision", "text")
 
     def __init__(self, revision: int, entries: list[Entry], watch: Watch) -> None:
         texts = (each.with_document if watch.documents else each.plain for each in entries)
@@ -98,7 +98,9 @@ class Told:
         if watch.shape == "configs":
             keys = {name: value for each in entries for name, value in each.keys.items()}
             self.text = json.dumps({"configs": keys}, ensure_ascii=False) if keys else ""
-        self.event = f"id: {revision}\nevent: changes\ndata: {self.text}\n\n".encode()
+        event = f"id: {revision}\nevent: changes\ndata: {self.text}\n\n".encode()
+        # One message for all watchers, as it is handed to the server.
+        self.message = {"type": "http.response.body", "body": event, "more_body": True}
 
 
 class Moment:
