@@ -85,7 +85,7 @@ def set_values() -> Answer:
     """Sets one key of a section, or replaces the section."""
     body = _object()
     section = _name(body.get("section"), "/section")
-    if "key" in body:
+    if body.get("key") is not None:
         key = _name(body["key"], "/key")
         changes = {key: _value(body.get("value"), "/value")}
         return _save({section: changes}, replace=False)
@@ -131,7 +131,7 @@ def delete() -> Answer:
 
     def unit(journal: Journal) -> Answer:
         document = _current(journal, section)
-        if document is None or (key and key not in document):
+        if document is None or (key and (key not in document or key == sections.WRAPPER)):
             raise _Failure(404, "Config not found.")
         if key:
             rest = {name: value for name, value in document.items() if name != key}
@@ -160,6 +160,7 @@ def _save(changes: dict[str, Any], *, replace: bool) -> Answer:
 
 
 def _put(journal: Journal, section: str, document: dict[str, Any], limits: DocumentLimits) -> None:
+    wire.check_name(section)
     versions.put(journal, section, wire.document_of(document, limits, section))
 
 
@@ -198,7 +199,7 @@ def get() -> Answer:
 @_door("GET", "/export", "config:read")
 def export() -> Answer:
     """Every section."""
-    wanted = request.args.get("format", "json")
+    wanted = request.args.get("format", "json").lower()
     if wanted not in _FORMATS:
         raise _Failure(400, "Unsupported format. Choose 'json', 'yaml', or 'toml'.")
     found = {}
@@ -217,7 +218,7 @@ def export() -> Answer:
 @_door("GET", "/history", "config:read")
 def history() -> Answer:
     """What happened to keys, newest first."""
-    limit, offset = _number("limit", 1, _MOST_LISTED, 100), _number("offset", 0, 10**9, 0)
+    limit, offset = _number("limit", 1, _MOST_LISTED, 10), _number("offset", 0, 10**9, 0)
     found = sections.history(
         reading(),
         auth.actor().organisation,

@@ -83,6 +83,7 @@ class Streams:
         self._beginning: asyncio.Future[None] | None = None
         self._broadcasting: asyncio.Task[None] | None = None
         self._closing = False
+        self._by_keys = False
 
     def __len__(self) -> int:
         return len(self._watchers)
@@ -100,6 +101,10 @@ class Streams:
         assert task is not None  # the server runs every request in a task
         watcher = _Watcher(watch, task)
         self._watchers.add(watcher)
+        if watch.shape == "configs" and not self._by_keys:
+            # What is in memory lacks what these watchers want; they begin behind it.
+            self._by_keys = True
+            self._first = self._last
         try:
             await self._begin()
             # One frame for all of it: ten thousand watchers have ten thousand of each.
@@ -189,7 +194,7 @@ class Streams:
     async def _next_page(self) -> Page | None:
         """What is new; None if that cannot be read just now."""
         try:
-            return await self._read(partial(self._feed.all, self._last))
+            return await self._read(partial(self._feed.all, self._last, with_keys=self._by_keys))
         except Exception:  # whatever it is, the watchers wait for what comes after it
             _logger.exception("the journal could not be read for the streams")
             return None

@@ -1,12 +1,11 @@
 """The journal as events: read from the database, encoded once for all who may see them."""
 
 import json
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from distributed_config import wire
 from distributed_config.services import feed
@@ -16,6 +15,7 @@ from distributed_config.services.sections import WRAPPER, changed
 from distributed_config.wire import parse_stored
 
 _PAGE = 500
+_EVERY_SIZE = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -70,18 +70,20 @@ class Entry:
     @property
     def with_document(self) -> str:
         """The same with what became current, or null; spliced in as it is stored."""
-        return f'{self.plain[:-1]}, "document": {self.document or "null"}}}'
+        document = self.document
+        if document is None or len(document.encode()) > feed.LARGEST_DOCUMENT:
+            document = "null"
+        return f'{self.plain[:-1]}, "document": {document}}}'
 
     @property
     def keys(self) -> dict[str, Any]:
         """The keys of the section that are others now, as ``section:key``; None: gone."""
-        change = self.change
-        if change.kind not in {log.VERSION_CREATED, log.SERVICE_DISABLED}:
+        if self.change.kind not in feed.MOVING:
             return {}
         before = parse_stored(self.previous) if self.previous else {}
         after = parse_stored(self.document) if self.document else {}
         return {
-            f"{change.service}:{key}" if key != WRAPPER else f"{change.service}": value
+            f"{self.change.service}:{key}" if key != WRAPPER else f"{self.change.service}": value
             for key, value in changed(before, after).items()
         }
 
@@ -154,23 +156,49 @@ class Feed:
         with self._engine.connect() as connection:
             return log.head(connection).revision
 
-    def all(self, after: int) -> Page:
-        """The moments of every organisation behind ``after``, some hundreds at most."""
-        return self._read(after, None, {})
+    def all(self, after: int, *, with_keys: bool) -> Page:
+        """The moments of every organisation behind ``after``, some hundreds at most.
+
+        ``with_keys``: somebody wants to hear of the keys of sections, which takes more reading.
+        """
+        return self._read(after, None, {}, with_keys)
 
     def of(self, watch: Watch, after: int) -> Page:
         """The moments behind ``after`` in which there is something that ``watch`` wants."""
         filters = {"services": [*watch.services, *watch.prefixes], "kinds": list(watch.kinds)}
-        return self._read(after, watch.organisation, filters)
+        return self._read(after, watch.organisation, filters, watch.shape == "configs")
 
-    def _read(self, after: int, organisation: int | None, filters: dict[str, Any]) -> Page:
+    def _read(
+        self, after: int, organisation: int | None, filters: dict[str, Any], with_keys: bool
+    ) -> Page:
         with self._engine.connect() as connection:
             head = log.head(connection).revision
             changes = log.changes(connection, organisation, after=after, limit=_PAGE, **filters)
-            documents = feed.documents(connection, changes)
-        moments = list(_moments(changes, documents))
+            entries = _entries(connection, changes, with_keys)
+        moments = [
+            Moment(revision, list(group))
+            for revision, group in groupby(entries, key=lambda entry: entry.change.revision)
+        ]
         complete = len(changes) < _PAGE
         return Page(moments, max(head, after) if complete else moments[-1].revision)
+
+
+def _entries(connection: Connection, changes: list[Change], with_keys: bool) -> list[Entry]:
+    """``changes`` with their documents, and with what they put an end to if that is wanted."""
+    now = [feed.key_of(change) for change in changes]
+    before: list[feed.Key | None] = [None] * len(changes)
+    if with_keys:
+        before = [feed.before(connection, change) for change in changes]
+    wanted = {
+        key: change.revision
+        for change, *keys in zip(changes, before, now, strict=True)
+        for key in keys
+        if key is not None
+    }
+    most = _EVERY_SIZE if with_keys else feed.LARGEST_DOCUMENT
+    found = feed.documents(connection, wanted, most)
+    texts = [[None if key is None else found.get(key) for key in keys] for keys in (now, before)]
+    return [Entry(*each) for each in zip(changes, *texts, strict=True)]
 
 
 def shown_change(change: Change) -> dict[str, Any]:
@@ -189,13 +217,3 @@ def shown_change(change: Change) -> dict[str, Any]:
         "actor": change.actor,
         "note": change.note,
     }
-
-
-def _moments(changes: Iterable[Change], documents: dict[feed.Key, str]) -> Iterator[Moment]:
-    for revision, group in groupby(changes, key=lambda change: change.revision):
-        entries = []
-        for change in group:
-            keys = (feed.key_of(change), feed.previous_key_of(change))
-            now, before = (documents.get(key) if key is not None else None for key in keys)
-            entries.append(Entry(change, now, before))
-        yield Moment(revision, entries)

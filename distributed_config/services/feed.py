@@ -1,14 +1,19 @@
 """The journal with what became current: for those who want the documents with the news."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, bindparam, select, tuple_
 
-from distributed_config.models import ServiceRow, VersionRow
+from distributed_config.models import ChangeRow, ServiceRow, VersionRow
 from distributed_config.services.journal import (
     DEFAULT_ENVIRONMENT,
+    SERVICE_CREATED,
+    SERVICE_DELETED,
     SERVICE_DISABLED,
     VERSION_CREATED,
+    VERSION_DELETED,
+    VERSION_DISABLED,
+    VERSION_ENABLED,
     Change,
 )
 from distributed_config.wire import digest_of
@@ -18,6 +23,29 @@ LARGEST_DOCUMENT = 64 << 10
 
 _AT_ONCE = 200
 
+
+# A service that is made, or deleted, begins with nothing: what was before is another's.
+MOVING = (
+    SERVICE_CREATED,
+    SERVICE_DELETED,
+    SERVICE_DISABLED,
+    VERSION_CREATED,
+    VERSION_ENABLED,
+    VERSION_DISABLED,
+    VERSION_DELETED,
+)
+_BEFORE = (
+    select(ChangeRow.current)
+    .where(
+        ChangeRow.organisation_id == bindparam("organisation"),
+        ChangeRow.service == bindparam("service_"),
+        ChangeRow.kind.in_(MOVING),
+        tuple_(ChangeRow.revision, ChangeRow.position)
+        < tuple_(bindparam("revision_"), bindparam("position_")),
+    )
+    .order_by(ChangeRow.revision.desc(), ChangeRow.position.desc())
+    .limit(1)
+)
 
 Key = tuple[int, str, int]
 """What a change made current: organisation, service and number."""
@@ -30,29 +58,34 @@ def key_of(change: Change) -> Key | None:
     return change.organisation_id, change.service, change.current
 
 
-def previous_key_of(change: Change) -> Key | None:
-    """What ``change`` put an end to; None if it did not, or that is not known."""
-    if change.service is None or change.number is None:
+def before(connection: Connection, change: Change) -> Key | None:
+    """What was current before ``change``; None if nothing was."""
+    if change.service is None:
         return None
-    if change.kind == SERVICE_DISABLED:
-        return change.organisation_id, change.service, change.number
-    if change.kind == VERSION_CREATED and change.number > 0:
-        return change.organisation_id, change.service, change.number - 1
-    return None
+    found = connection.execute(
+        _BEFORE,
+        {
+            "organisation": change.organisation_id,
+            "service_": change.service,
+            "revision_": change.revision,
+            "position_": change.position,
+        },
+    ).one_or_none()
+    if found is None or found.current is None:
+        return None
+    return change.organisation_id, change.service, found.current
 
 
-def documents(connection: Connection, changes: Sequence[Change]) -> dict[Key, str]:
-    """The documents that ``changes`` made current or put an end to, those that are still there.
+def documents(
+    connection: Connection,
+    wanted: Mapping[Key, int],
+    most_bytes: int = LARGEST_DOCUMENT,
+) -> dict[Key, str]:
+    """The documents that are ``wanted``, at most as new as the revisions that it tells.
 
-    Those over LARGEST_DOCUMENT bytes are left out, and so are those of services that have been
-    made anew since.
+    Those over ``most_bytes`` are left out, and those that are gone; so are those of services that
+    have been made anew since.
     """
-    wanted = {
-        key: each.revision
-        for each in changes
-        for key in (previous_key_of(each), key_of(each))
-        if key is not None
-    }
     keys = list(wanted)
     found: dict[Key, str] = {}
     for start in range(0, len(keys), _AT_ONCE):
@@ -69,7 +102,7 @@ def documents(connection: Connection, changes: Sequence[Change]) -> dict[Key, st
             .join(VersionRow, VersionRow.service_id == ServiceRow.id)
             .where(
                 VersionRow.environment == DEFAULT_ENVIRONMENT,
-                VersionRow.size <= LARGEST_DOCUMENT,
+                VersionRow.size <= most_bytes,
                 place.in_(keys[start : start + _AT_ONCE]),
             )
         )

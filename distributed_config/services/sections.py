@@ -4,6 +4,7 @@ A section may also be a list or a plain value; it is stored as an object with th
 which is no key of a section, and comes back as itself.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from distributed_config.models import ChangeRow, ServiceRow, VersionRow
+from distributed_config.services import feed
 from distributed_config.services import journal as log
 from distributed_config.services.journal import DEFAULT_ENVIRONMENT
 from distributed_config.wire import parse_stored
@@ -41,67 +43,87 @@ class KeyChange:
 
 
 def changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """The keys that are others in ``after``, with what they are now; None: gone."""
+    """The keys that are written differently in ``after``, with what they are now; None: gone."""
     gone = dict.fromkeys(key for key in before if key not in after)
-    missing = object()
     return gone | {
         key: value
         for key, value in after.items()
-        if before.get(key, missing) != value or type(before.get(key)) is not type(value)
+        # Not compared as values: 1, 1.0 and true are equal, and not the same.
+        if key not in before or json.dumps(before[key]) != json.dumps(value)
     }
 
 
 def history(
     connection: Connection, organisation: int, section: str = "", key: str = ""
 ) -> list[KeyChange]:
-    """What happened to keys, newest first. Of services that were deleted only that they were."""
-    found = [
-        each
-        for each in (
-            *_of_versions(connection, organisation, section),
-            *_of_ends(connection, organisation, section),
-        )
-        if not key or each.key in {key, None}
-    ]
-    return sorted(found, key=lambda each: (-each.revision, each.section, each.key or ""))
+    """What happened to keys, newest first: whatever made another document current, or none.
+
+    Of services that were deleted only that they were.
+    """
+    documents = _documents(connection, organisation, section)
+    current: dict[str, int | None] = {}
+    found: list[KeyChange] = []
+    for change in _moves(connection, organisation, section):
+        name = change.service
+        before = documents.get((name, current.get(name)), {})
+        current[name] = change.current
+        after = documents.get((name, change.current), {})
+        told = (change.changed_at, change.actor, change.revision)
+        if change.current is None and change.kind != log.SERVICE_CREATED:
+            if not key or key in before:
+                found.append(KeyChange(name, key or None, None, *told))
+            continue
+        for each, value in changed(before, after).items():
+            if not key or each == key:
+                found.append(KeyChange(name, None if each == WRAPPER else each, value, *told))
+    return found[::-1]
 
 
-def _of_versions(connection: Connection, organisation: int, section: str) -> Iterator[KeyChange]:
+def _documents(
+    connection: Connection, organisation: int, section: str
+) -> dict[tuple[str, int | None], dict[str, Any]]:
+    """Every document that there is, by service and number."""
     query = (
-        select(
-            ServiceRow.name,
-            VersionRow.number,
-            VersionRow.revision,
-            VersionRow.created_at,
-            VersionRow.author,
-            VersionRow.document,
-        )
+        select(ServiceRow.name, VersionRow.number, VersionRow.document)
         .join(VersionRow, VersionRow.service_id == ServiceRow.id)
         .where(
             ServiceRow.organisation_id == organisation,
             VersionRow.environment == DEFAULT_ENVIRONMENT,
+            VersionRow.document.is_not(None),
         )
-        .order_by(ServiceRow.id, VersionRow.number)
     )
     if section:
         query = query.where(ServiceRow.name == section)
-    before: dict[str, Any] = {}
-    for row in connection.execute(query).yield_per(500):
-        after = parse_stored(row.document) if row.document is not None else before
-        for key, value in changed({} if row.number == 0 else before, after).items():
-            name = None if key == WRAPPER else key
-            yield KeyChange(row.name, name, value, row.created_at, row.author, row.revision)
-        before = after
+    rows = connection.execute(query).yield_per(500)
+    return {(name, number): parse_stored(text or "") for name, number, text in rows}
 
 
-def _of_ends(connection: Connection, organisation: int, section: str) -> Iterator[KeyChange]:
-    query = select(
-        ChangeRow.service, ChangeRow.changed_at, ChangeRow.actor, ChangeRow.revision
-    ).where(
-        ChangeRow.organisation_id == organisation,
-        ChangeRow.kind.in_((log.SERVICE_DISABLED, log.SERVICE_DELETED)),
+def _moves(connection: Connection, organisation: int, section: str) -> Iterator[Any]:
+    """What moved what is current, oldest first.
+
+    Of services that were made anew, only the end of what was before; its documents are gone.
+    """
+    rows = connection.execute(
+        select(ServiceRow.name, ServiceRow.created_revision).where(
+            ServiceRow.organisation_id == organisation
+        )
+    )
+    born = {row.name: row.created_revision for row in rows}
+    query = (
+        select(
+            ChangeRow.service,
+            ChangeRow.kind,
+            ChangeRow.current,
+            ChangeRow.changed_at,
+            ChangeRow.actor,
+            ChangeRow.revision,
+        )
+        .where(ChangeRow.organisation_id == organisation, ChangeRow.kind.in_(feed.MOVING))
+        .order_by(ChangeRow.revision, ChangeRow.position)
     )
     if section:
         query = query.where(ChangeRow.service == section)
-    for name, changed_at, actor, revision in connection.execute(query):
-        yield KeyChange(name or "", None, None, changed_at, actor, revision)
+    for row in connection.execute(query).yield_per(500):
+        alive = row.service in born and row.revision >= born[row.service]
+        if alive or row.kind == log.SERVICE_DELETED:
+            yield row

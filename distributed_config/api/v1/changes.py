@@ -81,7 +81,8 @@ def list_changes(query: dict[str, Any]) -> Answer:
 def _shown(changes: list[Change], with_documents: bool) -> list[dict[str, Any]]:
     if not with_documents:
         return [shown_change(change) for change in changes]
-    documents = feed.documents(reading(), changes)
+    wanted = {key: each.revision for each in changes if (key := feed.key_of(each)) is not None}
+    documents = feed.documents(reading(), wanted)
     shown = []
     for change in changes:
         key = feed.key_of(change)
