@@ -83,6 +83,8 @@ preload_app = True
 reuse_port = True
 worker_tmp_dir = _in_memory
 worker_connections = 25_000
+# Who is gone is not told anything any more: a stream ends at once.
+asgi_disconnect_grace_period = 0
 keepalive = 75
 timeout = 60
 # An end within 10 s: what has begun is finished, what waits is let go.

@@ -26,7 +26,6 @@ from distributed_config.front.sockets import (
     Conversation,
     as_request_for_stream,
     closing,
-    is_for_stream,
 )
 from distributed_config.front.streams import Streams
 from distributed_config.front.tally import Tally
@@ -70,6 +69,7 @@ class Front:
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="request")
         self._streams = Streams(feed, marks, self._threads)
         self._asked = 0
+        self._watching = 0
         self._answering = 0
         self._ended = False
         self._turns: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
@@ -126,7 +126,10 @@ class Front:
             body = await read_body(scope, receive, settings.body_bytes, settings.body_seconds)
             told = Exchange(streams=True)
             answer = await self._ask(scope, body, told)
+            if told.stream is not None and not self._has_room():
+                answer, told = self._refuse(scope)
             if told.stream is not None:
+                self._watching += 1
                 await _begin_stream(answer, send)
             elif told.hold is not None and key is not None:
                 await self._hold(scope, send, key, told.hold)
@@ -184,29 +187,43 @@ class Front:
             await send({"type": "http.response.body", "body": b""})
         finally:
             self._answering -= 1
+            self._watching -= 1
+
+    def _has_room(self) -> bool:
+        """Whether one more may watch."""
+        return self._watching < self._settings.watchers
+
+    def _refuse(self, scope: Scope) -> tuple[Answer, Exchange]:
+        """What one watcher too many is told."""
+        told = Exchange(refused=TooManyWatchers(self._settings.watchers))
+        return call(self._app, environ_of(scope, b"", told)), told
 
     async def _converse(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The same stream over a WebSocket."""
         await receive()  # that it connects
         told = Exchange(streams=True)
-        answer = await self._ask(as_request_for_stream(scope), b"", told)
-        await send({"type": "websocket.accept"})
+        asked = as_request_for_stream(scope)
+        answer = await self._ask(asked, b"", told)
+        if told.stream is not None and not self._has_room():
+            answer, told = self._refuse(asked)
         if told.stream is None:
+            await send({"type": "websocket.accept"})
             await send(closing(answer))
             return
+        self._watching += 1
         self._answering += 1
         try:
+            await send({"type": "websocket.accept"})
             await Conversation(receive, send).hold(self._streams, told.stream)
         finally:
             self._answering -= 1
+            self._watching -= 1
 
     async def _ask(self, scope: Scope, body: bytes | DistconfError, told: Exchange) -> Answer:
         if isinstance(body, DistconfError):
             told.refused, body = body, b""
         elif self._ended or self._asked >= self._settings.queue:
             told.refused = Overloaded()
-        elif len(self._streams) >= self._settings.watchers and is_for_stream(scope):
-            told.refused = TooManyWatchers(self._settings.watchers)
         environ = environ_of(scope, body, told)
         if told.refused is not None:
             # A refusal touches neither disk nor lock, and all threads may be taken.

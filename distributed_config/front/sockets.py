@@ -13,13 +13,9 @@ from distributed_config.live.feed import Told, Watch
 _REFUSED = 4000
 _ENDING = 1001
 _LONGEST_REASON = 120
+_FAREWELL = 1.0
 
 _EVENTS = b"text/event-stream"
-
-
-def is_for_stream(scope: Scope) -> bool:
-    """Whether a request would rather have events than one answer."""
-    return any(name == b"accept" and _EVENTS in value for name, value in scope["headers"])
 
 
 def as_request_for_stream(scope: Scope) -> Scope:
@@ -70,7 +66,10 @@ class Conversation:
         try:
             await asyncio.wait([listening, telling], return_when=asyncio.FIRST_COMPLETED)
             if telling.done() and not listening.done():
-                await self._send(_close(_ENDING, "The server ends; connect again."))
+                # The server waits for the other side's farewell; not for long when it ends.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_FAREWELL):
+                        await self._send(_close(_ENDING, "The server ends; connect again."))
         finally:
             for each in (listening, telling):
                 each.cancel()
@@ -95,10 +94,10 @@ class Conversation:
             message = await self._receive()
             if message["type"] == "websocket.disconnect":
                 return
-            with suppress(ValueError, TypeError):
+            with suppress(ValueError, TypeError, RecursionError):
                 said = json.loads(message.get("text") or "null")
                 if isinstance(said, dict) and "ping" in said:
                     await self._say({"event": "pong", "pong": said["ping"]})
 
     async def _say(self, value: dict[str, Any]) -> None:
-        await self._send({"type": "websocket.send", "text": json.dumps(value)})
+        await self._send({"type": "websocket.send", "text": json.dumps(value, allow_nan=False)})

@@ -15,7 +15,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import TypeVar
 
-from distributed_config.live.feed import Feed, Moment, Page, Told, Watch
+from distributed_config.live.feed import DELETING, Feed, Moment, Page, Told, Watch
 from distributed_config.live.watermarks import Watermarks
 
 T = TypeVar("T")
@@ -201,6 +201,7 @@ class Streams:
 
     def _keep(self, page: Page) -> None:
         for moment in page.moments:
+            self._forget_deleted(moment)
             self._newest.append(moment)
             self._bytes += moment.size
         self._last = page.upto
@@ -208,6 +209,13 @@ class Streams:
             gone = self._newest.popleft()
             self._bytes -= gone.size
             self._first = gone.revision
+
+    def _forget_deleted(self, news: Moment) -> None:
+        """What was deleted is told to nobody any more who comes from before."""
+        for change in (entry.change for entry in news.entries):
+            if change.kind in DELETING and change.service is not None:
+                for moment in self._newest:
+                    moment.forget(change.organisation_id, change.service, change.number)
 
     async def _wake(self, moments: list[Moment] | None) -> None:
         """Wakes those who want any of ``moments``; None: everybody, for a heartbeat.

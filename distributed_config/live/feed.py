@@ -14,8 +14,12 @@ from distributed_config.services.journal import Change
 from distributed_config.services.sections import WRAPPER, changed
 from distributed_config.wire import parse_stored
 
-_PAGE = 500
+_PAGE = 200
+_PAGE_WITH_DOCUMENTS = 16
 _EVERY_SIZE = 1 << 30
+
+DELETING = frozenset({log.VERSION_DELETED, log.SERVICE_DELETED})
+"""Changes after which documents are gone."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,18 @@ class Moment:
         """About the bytes that it holds."""
         return 1_500 * len(self.entries) + 3 * sum(len(e.document or "") for e in self.entries)
 
+    def forget(self, organisation: int, service: str, number: int | None) -> None:
+        """Leaves out a document that was deleted; all of the service's if ``number`` is None."""
+        for entry in self.entries:
+            change = entry.change
+            if (change.organisation_id, change.service) != (organisation, service):
+                continue
+            if number is None or change.current == number:
+                entry.document = None
+            if number is None or entry.previous is not None:
+                entry.previous = None
+            self._told.clear()
+
     def wanted_by(self, watch: Watch) -> bool:
         """Whether there is anything in it for ``watch``."""
         return any(watch.wants(each.change) for each in self.entries)
@@ -161,25 +177,46 @@ class Feed:
 
         ``with_keys``: somebody wants to hear of the keys of sections, which takes more reading.
         """
-        return self._read(after, None, {}, with_keys)
+        return self._read(after, None, {}, _PAGE, with_keys=with_keys, with_documents=True)
 
     def of(self, watch: Watch, after: int) -> Page:
         """The moments behind ``after`` in which there is something that ``watch`` wants."""
         filters = {"services": [*watch.services, *watch.prefixes], "kinds": list(watch.kinds)}
-        return self._read(after, watch.organisation, filters, watch.shape == "configs")
+        by_keys = watch.shape == "configs"
+        with_documents = watch.documents or by_keys
+        # Very many may come from far behind at once, and each holds a page.
+        most = _PAGE_WITH_DOCUMENTS if with_documents else _PAGE
+        return self._read(
+            after,
+            watch.organisation,
+            filters,
+            most,
+            with_keys=by_keys,
+            with_documents=with_documents,
+        )
 
     def _read(
-        self, after: int, organisation: int | None, filters: dict[str, Any], with_keys: bool
+        self,
+        after: int,
+        organisation: int | None,
+        filters: dict[str, Any],
+        most: int,
+        *,
+        with_keys: bool,
+        with_documents: bool,
     ) -> Page:
         with self._engine.connect() as connection:
             head = log.head(connection).revision
-            changes = log.changes(connection, organisation, after=after, limit=_PAGE, **filters)
-            entries = _entries(connection, changes, with_keys)
+            changes = log.changes(connection, organisation, after=after, limit=most, **filters)
+            if with_documents:
+                entries = _entries(connection, changes, with_keys)
+            else:
+                entries = [Entry(change, None, None) for change in changes]
         moments = [
             Moment(revision, list(group))
             for revision, group in groupby(entries, key=lambda entry: entry.change.revision)
         ]
-        complete = len(changes) < _PAGE
+        complete = len(changes) < most
         return Page(moments, max(head, after) if complete else moments[-1].revision)
 
 
@@ -189,16 +226,18 @@ def _entries(connection: Connection, changes: list[Change], with_keys: bool) -> 
     before: list[feed.Key | None] = [None] * len(changes)
     if with_keys:
         before = [feed.before(connection, change) for change in changes]
-    wanted = {
-        key: change.revision
-        for change, *keys in zip(changes, before, now, strict=True)
-        for key in keys
-        if key is not None
-    }
+    wanted = [key for key in (*before, *now) if key is not None]
     most = _EVERY_SIZE if with_keys else feed.LARGEST_DOCUMENT
     found = feed.documents(connection, wanted, most)
-    texts = [[None if key is None else found.get(key) for key in keys] for keys in (now, before)]
-    return [Entry(*each) for each in zip(changes, *texts, strict=True)]
+
+    def text(key: feed.Key | None, change: Change) -> str | None:
+        stored = None if key is None else found.get(key)
+        return None if stored is None else stored.at(change.revision)
+
+    return [
+        Entry(change, text(after, change), text(earlier, change))
+        for change, after, earlier in zip(changes, now, before, strict=True)
+    ]
 
 
 def shown_change(change: Change) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The journal with what became current: for those who want the documents with the news."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, select, tuple_
 
@@ -51,6 +52,18 @@ Key = tuple[int, str, int]
 """What a change made current: organisation, service and number."""
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A document, and the revision that brought it."""
+
+    revision: int
+    text: str
+
+    def at(self, revision: int) -> str | None:
+        """The text, if it was there at ``revision``."""
+        return self.text if self.revision <= revision else None
+
+
 def key_of(change: Change) -> Key | None:
     """What ``change`` made current; None if nothing is."""
     if change.service is None or change.current is None:
@@ -78,16 +91,16 @@ def before(connection: Connection, change: Change) -> Key | None:
 
 def documents(
     connection: Connection,
-    wanted: Mapping[Key, int],
+    wanted: Iterable[Key],
     most_bytes: int = LARGEST_DOCUMENT,
-) -> dict[Key, str]:
-    """The documents that are ``wanted``, at most as new as the revisions that it tells.
+) -> dict[Key, Stored]:
+    """The documents that are ``wanted`` and still there.
 
-    Those over ``most_bytes`` are left out, and those that are gone; so are those of services that
-    have been made anew since.
+    Those over ``most_bytes`` are left out. A service that was made anew since has other documents
+    under the same numbers: ``Stored.at`` knows.
     """
-    keys = list(wanted)
-    found: dict[Key, str] = {}
+    keys = list(dict.fromkeys(wanted))
+    found: dict[Key, Stored] = {}
     for start in range(0, len(keys), _AT_ONCE):
         place = tuple_(ServiceRow.organisation_id, ServiceRow.name, VersionRow.number)
         rows = connection.execute(
@@ -95,7 +108,7 @@ def documents(
                 ServiceRow.organisation_id,
                 ServiceRow.name,
                 VersionRow.number,
-                ServiceRow.created_revision,
+                VersionRow.revision,
                 VersionRow.digest,
                 VersionRow.document,
             )
@@ -106,8 +119,7 @@ def documents(
                 place.in_(keys[start : start + _AT_ONCE]),
             )
         )
-        for organisation, name, number, born, digest, text in rows:
-            key = (organisation, name, number)
-            if text is not None and born <= wanted[key] and digest_of(text) == digest:
-                found[key] = text
+        for organisation, name, number, revision, digest, text in rows:
+            if text is not None and digest_of(text) == digest:
+                found[organisation, name, number] = Stored(revision, text)
     return found

@@ -50,7 +50,8 @@ def list_changes(query: dict[str, Any]) -> Answer:
     path tells the same; both begin with what comes next unless `after` says otherwise.
     """
     head = log.head(reading())
-    if request.accept_mimetypes.best == _EVENTS:
+    best = (request.accept_mimetypes.best or "").partition(";")[0].strip().lower()
+    if best == _EVENTS:
         return _stream(query, head)
     waiting = query["wait"] or asked.wait_seconds()
     after = query["after"] or 0
@@ -81,12 +82,12 @@ def list_changes(query: dict[str, Any]) -> Answer:
 def _shown(changes: list[Change], with_documents: bool) -> list[dict[str, Any]]:
     if not with_documents:
         return [shown_change(change) for change in changes]
-    wanted = {key: each.revision for each in changes if (key := feed.key_of(each)) is not None}
-    documents = feed.documents(reading(), wanted)
+    keys = [feed.key_of(change) for change in changes]
+    documents = feed.documents(reading(), [key for key in keys if key is not None])
     shown = []
-    for change in changes:
-        key = feed.key_of(change)
-        text = None if key is None else documents.get(key)
+    for change, key in zip(changes, keys, strict=True):
+        stored = None if key is None else documents.get(key)
+        text = None if stored is None else stored.at(change.revision)
         document = None if text is None else parse_stored(text)
         shown.append({**shown_change(change), "document": document})
     return shown
@@ -126,7 +127,8 @@ def _stream(query: dict[str, Any], head: Head) -> Answer:
         documents=query["include"] == "document",
         reset=reset,
     )
-    asked.told().stream = watch
+    if request.method == "GET":  # and not HEAD, which wants to know and not to hear
+        asked.told().stream = watch
     retry = random.randint(_SOONEST, _LATEST)  # noqa: S311  # it only has to differ
     began = json.dumps({"revision": after, "epoch": head.epoch})
     event = "reset" if reset else "hello"
