@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import sys
 import types
 from collections.abc import Iterator
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -23,8 +24,8 @@ def bound(kind: type[T], value: Any) -> T:
     if validate is not None:
         try:
             made: T = validate(value)
-        except ValueError as error:
-            raise Rejected(f"{kind.__name__}: {error}") from None
+        except Exception as error:  # of the application's own; whatever it is, it says no
+            raise Rejected(f"{getattr(kind, '__name__', kind)}: {error}") from None
         return made
     problems: list[Problem] = []
     result: T = _convert(kind, value, "", problems)
@@ -92,8 +93,7 @@ def _dataclass(kind: Any, value: dict[str, Any], pointer: str, problems: list[Pr
         return None
     try:
         return kind(**given)
-    except (TypeError, ValueError) as error:
-        # What the class itself checks, in its __post_init__.
+    except Exception as error:  # what the class itself checks, in its __post_init__
         problems.append(Problem(pointer, f"{error}", "value"))
         return None
 
@@ -138,16 +138,22 @@ def _fits(kind: Any, value: Any) -> bool:  # noqa: PLR0911  # a line for each ki
     if kind is type(None):
         return value is None
     if get_origin(kind) is Literal:
-        return value in get_args(kind)
+        return _is_among(value, get_args(kind))
     if _is_enum(kind):
-        return value in [each.value for each in kind]
+        return _is_among(value, tuple(each.value for each in kind))
     if kind in {list, tuple, dict}:
         return False
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return fits and abs(value) <= sys.float_info.max
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(kind, type) and isinstance(value, kind)
+
+
+def _is_among(value: Any, values: tuple[Any, ...]) -> bool:
+    """Whether ``value`` is one of them, and not only equal: true is not 1."""
+    return any(type(each) is type(value) and each == value for each in values)
 
 
 def _told(kind: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from distributed_config.client.streams import Revision, follow
 from distributed_config.client.transport import Backoff, Request, Transport
-from distributed_config.errors import Invalid, Problem
+from distributed_config.errors import Invalid, InvalidDocument, Problem, Unreachable
 
 DEFAULT_URL = "http://127.0.0.1:5000"
 
@@ -110,11 +110,11 @@ class Client:
         answer = self.transport.ask(Request("GET", "/config", query))
         return Configuration(
             service=name,
-            version=int(answer.headers["config-version"]),
+            version=answer.number("config-version"),
             value=answer.json(),
-            text=answer.body.decode(),
+            text=answer.body.decode(errors="replace"),
             etag=answer.headers.get("etag", ""),
-            revision=int(answer.headers["config-revision"]),
+            revision=answer.number("config-revision"),
         )
 
     def text(self, service: str | None = None, *, format: str = "json") -> str:  # noqa: A002
@@ -132,15 +132,19 @@ class Client:
         }
         while True:
             page = self.transport.ask(Request("GET", "/api/v1/versions", query)).json()
+            if not isinstance(page.get("versions"), list):
+                raise Unreachable("What answered is not a configuration server.")
             yield from page["versions"]
-            if page["next"] is None:
+            if page.get("next") is None:
                 return
             query["cursor"] = page["next"]
 
     def diff(self, old: int, new: int, service: str | None = None) -> dict[str, Any]:
         """Two versions side by side: ``patch`` (RFC 6902) and ``text``, a unified diff."""
         query = {"service": self._named(service), "from": old, "to": new}
-        found: dict[str, Any] = self.transport.ask(Request("GET", "/api/v1/diff", query)).json()
+        found = self.transport.ask(Request("GET", "/api/v1/diff", query)).json()
+        if not {"patch", "text"} <= found.keys():
+            raise Unreachable("What answered is not a configuration server.")
         return found
 
     def changes(
@@ -223,18 +227,23 @@ class Client:
     def _write(self, request: Request, note: str, if_match: str = "") -> Written:
         # One key for all attempts of this write: it happens once, however often it is sent.
         headers = {**request.headers, "Idempotency-Key": os.urandom(16).hex()}
-        if note:
+        query = dict(request.query)
+        if note.isprintable() and note:
             headers["Config-Note"] = note.encode().decode("latin-1")
+        elif note:
+            query["note"] = note  # a header holds one line
         if if_match:
             headers["If-Match"] = if_match
-        answer = self.transport.ask(replace(request, headers=headers))
+        answer = self.transport.ask(replace(request, query=query, headers=headers))
         body = answer.json()
+        if not isinstance(body.get("version"), int):
+            raise Unreachable("What answered is not a configuration server.")
         return Written(
             version=body["version"],
             current=body.get("current"),
             changed=body.get("changed", True),
             etag=answer.headers.get("etag", ""),
-            revision=int(answer.headers.get("config-revision", 0)),
+            revision=answer.number("config-revision") if "config-revision" in answer.headers else 0,
         )
 
     def _named(self, service: str | None) -> str:
@@ -255,7 +264,21 @@ def token_of(environ: Mapping[str, str]) -> str:
 
 
 def _encoded(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    """``value`` as JSON. Raises InvalidDocument if that cannot hold it."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+        return text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidDocument.of([Problem("", f"It is no JSON: {error}.", "json")]) from None
+
+
+def _plain(value: Any) -> Any:
+    """Any mapping and any sequence as what JSON knows."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence):
+        return list(value)
+    raise TypeError(f"a {type(value).__name__} has no place in it")
 
 
 def _switch(on: bool) -> str | None:

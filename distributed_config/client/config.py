@@ -1,22 +1,32 @@
 """``Config``: a live view of one service, which needs no server to start or to run."""
 
+import json
 import logging
 import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from distributed_config.client.binding import bound
 from distributed_config.client.client import Client
-from distributed_config.client.frozen import frozen
+from distributed_config.client.frozen import FrozenDict, frozen
 from distributed_config.client.snapshots import Snapshot, Snapshots, default_folder
 from distributed_config.client.transport import Backoff, Request, Transport
-from distributed_config.errors import DistconfError, NeverLoaded, Rejected, Unreachable
+from distributed_config.errors import (
+    DistconfError,
+    Invalid,
+    NeverLoaded,
+    Problem,
+    Rejected,
+    Unavailable,
+    Unreachable,
+)
 from distributed_config.wire import parse_stored
 
 T = TypeVar("T")
@@ -29,7 +39,7 @@ _STALE_AFTER = 60.0
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class State:
     """One configuration, whole. It is swapped for the next one in a single assignment.
 
@@ -40,9 +50,11 @@ class State:
     version: int | None
     etag: str
     source: str
+    flat: dict[str, Any] = field(default_factory=dict, repr=False)
+    """Values by their dotted paths, as far as they were asked for."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Listener:
     callback: Changed
     path: tuple[str, ...]
@@ -79,9 +91,14 @@ class Config(Mapping[str, Any]):
         if fill_defaults:
             self._query["defaults"] = "true"
         self._snapshots: Snapshots | None = None
+        # What was filled in is another document.
+        self._kept_as = f"{service}?defaults" if fill_defaults else service
         if snapshots is not False:
-            folder = default_folder() if snapshots is True else Path(snapshots)
-            self._snapshots = Snapshots(folder, self._client.transport.url)
+            try:
+                folder = default_folder() if snapshots is True else Path(snapshots)
+                self._snapshots = Snapshots(folder, self._client.transport.url)
+            except RuntimeError as error:
+                _logger.warning("there is no place for snapshots: %s", error)
         self._bounds: list[Bound[Any]] = []
         self._listeners: list[_Listener] = []
         self._news = threading.Condition()
@@ -90,30 +107,48 @@ class Config(Mapping[str, Any]):
         self.problem: DistconfError | None = None
         """Why the newest attempt to load failed; None: it did not."""
         self._known = ""
-        self._flat: dict[str, Any] = {}
-        self._value: Mapping[str, Any] = {}
-        self._state = State({}, None, "", "nothing")
+        self._rejected = False
+        self._state = State(FrozenDict(), None, "", "nothing")
         self._thread = self._begin()
         self._load_first(defaults, deadline)
         _running.add(self)
+        weakref.finalize(self, self._client.close)
 
     # --- reading
 
     def __getitem__(self, key: str) -> Any:
-        return self._value[key]
+        return self._state.value[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._value)
+        return iter(self._state.value)
 
     def __len__(self) -> int:
-        return len(self._value)
+        return len(self._state.value)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._state.value
+
+    # Those of Mapping look up each key by itself, and could meet two documents.
+
+    def keys(self) -> KeysView[str]:
+        return self._state.value.keys()
+
+    def values(self) -> ValuesView[Any]:
+        return self._state.value.values()
+
+    def items(self) -> ItemsView[str, Any]:
+        return self._state.value.items()
 
     def get(self, path: str, default: Any = None) -> Any:
-        """What is at the dotted ``path``, or ``default``: ``cfg.get("db.host", "localhost")``."""
+        """What is at the dotted ``path``, or ``default``: ``cfg.get("db.host", "localhost")``.
+
+        A top-level key that has dots in it is found too.
+        """
+        state = self._state
         try:
-            return self._flat[path]
-        except KeyError:
-            return self._found(path, default)
+            return state.flat[path]
+        except (KeyError, TypeError):
+            return _found(state, path, default)
 
     # Mappings are equal by what they hold; here each is also itself, to be kept in a set.
     __hash__ = object.__hash__
@@ -124,7 +159,7 @@ class Config(Mapping[str, Any]):
     @property
     def value(self) -> Mapping[str, Any]:
         """The whole configuration, as it is now; it cannot be changed, and does not change."""
-        return self._value
+        return self._state.value
 
     @property
     def state(self) -> "State":
@@ -165,17 +200,30 @@ class Config(Mapping[str, Any]):
         In the background, one after the other; what is missing is None. What it raises is logged.
         Returns a function that ends it.
         """
+        if pointer and not pointer.startswith("/"):
+            message = f"{pointer!r} is not a JSON pointer, as in /db/host."
+            raise Invalid.of([Problem("", message, "pointer", "pointer")])
         tokens = tuple(
             token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]
         )
         listener = _Listener(callback, tokens)
         self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+
+        def end() -> None:
+            with suppress(ValueError):
+                self._listeners.remove(listener)
+
+        return end
 
     def wait_for(self, version: int, timeout: float | None = None) -> bool:
-        """Waits until ``version``, or a later one, is read; False when the time is up."""
+        """Waits until ``version``, or a later one, is read; False when the time is up, or closed."""
+
+        def there() -> bool:
+            return self.version is not None and self.version >= version
+
         with self._news:
-            return self._news.wait_for(lambda: (self.version or -1) >= version, timeout)
+            self._news.wait_for(lambda: there() or self._ended.is_set(), timeout)
+            return there()
 
     def bind(self, kind: type[T]) -> "Bound[T]":
         """A view of the configuration as a ``kind``, a dataclass or a model of pydantic's.
@@ -183,17 +231,23 @@ class Config(Mapping[str, Any]):
         From here on a configuration that does not fit is not taken: the last good one stays, and
         ``problem`` says why. Raises Rejected if the present one does not fit.
         """
-        made = Bound(self, kind, bound(kind, self._value))
-        self._bounds.append(made)
+        with self._news:
+            made = Bound(self, kind, bound(kind, self._state.value))
+            self._bounds.append(made)
         return made
 
     def close(self) -> None:
         """Ends the background; what was read last can still be read."""
+        self._end()
+        if self._thread is not threading.current_thread():
+            self._thread.join(0.5)
+
+    def _end(self) -> None:
         self._ended.set()
         self._client.close()
         _running.discard(self)
-        if self._thread is not threading.current_thread():
-            self._thread.join(5)
+        with self._news:
+            self._news.notify_all()
 
     def __enter__(self) -> "Config":
         return self
@@ -203,24 +257,13 @@ class Config(Mapping[str, Any]):
 
     # --- inside
 
-    def _found(self, path: str, default: Any) -> Any:
-        value: Any = self._value
-        flat = self._flat
-        for key in path.split("."):
-            try:
-                value = value[key]
-            except (KeyError, TypeError, IndexError):
-                return default
-        flat[path] = value
-        return value
-
     def _load_first(self, defaults: Mapping[str, Any] | None, deadline: float) -> None:
         """Waits for the server, and falls back on the snapshot and on the defaults."""
         with self._news:
             self._news.wait_for(lambda: self._heard_at is not None or self._refused(), deadline)
         if self._state.version is not None:
             return
-        kept = self._snapshots.load(self.service) if self._snapshots else None
+        kept = self._snapshots.load(self._kept_as) if self._snapshots else None
         with self._news:
             if self._state.version is not None:
                 return  # the server was faster after all
@@ -229,7 +272,7 @@ class Config(Mapping[str, Any]):
             elif defaults is not None:
                 self._swap(dict(defaults), None, "", "defaults")
         if self._state.source == "nothing":
-            self.close()
+            self._end()
             reason = self.problem.detail if self.problem else "The server did not answer in time."
             raise NeverLoaded(
                 f"There is no configuration of {self.service!r}: no server, no snapshot and no "
@@ -238,7 +281,8 @@ class Config(Mapping[str, Any]):
 
     def _refused(self) -> bool:
         """Whether the server answered, and has nothing to give."""
-        return self.problem is not None and not isinstance(self.problem, Unreachable)
+        passing = isinstance(self.problem, Unreachable | Unavailable)
+        return self.problem is not None and not passing
 
     def _begin(self) -> threading.Thread:
         thread = threading.Thread(
@@ -253,13 +297,17 @@ class Config(Mapping[str, Any]):
             return
         self._client = self._make_client()
         self._news = threading.Condition()
+        self._known = self._state.etag
         self._thread = self._begin()
 
     def _ask(self) -> None:
         """Asks once; the server holds the question for as long as what is known is current."""
         headers = {}
         if self._known:
-            headers = {"If-None-Match": self._known, "Prefer": f"wait={_HELD:.0f}"}
+            headers["If-None-Match"] = self._known
+        if self._known and (self.problem is None or self._rejected):
+            # After a failure one wants to know at once whether it has passed.
+            headers["Prefer"] = f"wait={_HELD:.0f}"
         request = Request("GET", "/config", self._query, headers, timeout=_HELD + 10)
         if self._heard_at is None:
             request.timeout = 5.0
@@ -267,35 +315,40 @@ class Config(Mapping[str, Any]):
         if answer.status == 304:
             self._heard()
             return
-        version = int(answer.headers["config-version"])
+        answer.json()  # what is no object came from something else
+        version = answer.number("config-version")
         # Also where it is not taken: what is waited for then is another one.
         self._known = answer.headers.get("etag", "")
-        self._take(answer.body.decode(), version, self._known)
+        self._rejected = False
+        try:
+            self._take(answer.body.decode(), version, self._known)
+        except Rejected:
+            self._rejected = True
+            raise
 
     def _take(self, text: str, version: int, etag: str) -> None:
         """Makes a document that came the current one, if every binding takes it."""
         value = frozen(parse_stored(text))
-        made = [(each, bound(each.kind, value)) for each in self._bounds]
         with self._news:
-            old, before = self._value, self._state.source
+            made = [(each, bound(each.kind, value)) for each in self._bounds]
+            old, before = self._state.value, self._state.source
             self._swap(value, version, etag, "server")
             for each, instance in made:
                 each.value = instance
         self._heard()
         if self._snapshots is not None:
-            self._snapshots.save(self.service, Snapshot(version, etag, text))
+            self._snapshots.save(self._kept_as, Snapshot(version, etag, text))
         if before != "nothing":
             self._tell(old)
 
     def _swap(self, value: Any, version: int | None, etag: str, source: str) -> None:
         self._state = State(frozen(value), version, etag, source)
-        self._value = self._state.value
-        self._flat = {}
 
     def _heard(self) -> None:
         with self._news:
             self._heard_at = time.monotonic()
-            self.problem = None
+            if not self._rejected:
+                self.problem = None
             self._news.notify_all()
 
     def _failed(self, error: DistconfError) -> None:
@@ -304,15 +357,16 @@ class Config(Mapping[str, Any]):
             self._news.notify_all()
 
     def _tell(self, old: Mapping[str, Any]) -> None:
+        new = self._state.value
         for listener in list(self._listeners):
-            before, after = _at(old, listener.path), _at(self._value, listener.path)
-            if before == after:
+            before, after = _at(old, listener.path), _at(new, listener.path)
+            if _same(before, after) or listener not in self._listeners:
                 continue
             try:
                 listener.callback(
                     None if after is _MISSING else after, None if before is _MISSING else before
                 )
-            except Exception:  # the application's own; the next listener is told nevertheless
+            except BaseException:  # the application's own, also an exit; the others are told
                 _logger.exception("a listener to %s failed", self.service)
 
 
@@ -352,6 +406,29 @@ def _run(reference: "weakref.ref[Config]") -> None:
         del config
         if ended.wait(pause):
             return
+
+
+def _found(state: State, path: Any, default: Any) -> Any:
+    """What a state has at a path; kept with it, to be found at once the next time."""
+    if not isinstance(path, str):
+        return default
+    value: Any = state.value
+    if path not in value:
+        for key in path.split("."):
+            if not isinstance(value, dict) or key not in value:
+                return default
+            value = value[key]
+    else:
+        value = value[path]
+    state.flat[path] = value
+    return value
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether both are the same in JSON; 1, 1.0 and true are not."""
+    if one is _MISSING or other is _MISSING:
+        return one is other
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _at(value: Any, path: tuple[str, ...]) -> Any:

@@ -11,6 +11,15 @@ class FrozenDict(dict[str, Any]):
     """An object of a document: read like any dict, and written to by nobody."""
 
     __slots__ = ()
+
+    def __new__(cls, *pairs: Any) -> "FrozenDict":
+        made = super().__new__(cls)
+        dict.update(made, *pairs)
+        return made
+
+    def __init__(self, *_: Any) -> None:
+        """Nothing: it has what it has from the beginning, and for ever."""
+
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
 
@@ -22,6 +31,15 @@ class FrozenList(list[Any]):
     """An array of a document."""
 
     __slots__ = ()
+
+    def __new__(cls, *elements: Any) -> "FrozenList":
+        made = super().__new__(cls)
+        list.extend(made, *elements)
+        return made
+
+    def __init__(self, *_: Any) -> None:
+        """Nothing: it has what it has from the beginning, and for ever."""
+
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
     append = clear = extend = insert = pop = remove = reverse = sort = _refuse
 

@@ -1,7 +1,7 @@
 """The last good configuration on disk: what an application starts from when no server answers.
 
-A file for each server and service: one line of JSON that says what it is and has its checksum,
-then the document. It is written whole or not at all, only its owner may read it, and a link in its
+A file for each server and service: a checksum, one line of JSON that says what it is, and the
+document. It is written whole or not at all, only its owner may read it, and a link in its
 place is never followed. What is damaged counts as not there.
 """
 
@@ -13,12 +13,11 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from distributed_config.client.files import write_atomically
 
 _LARGEST = 64 << 20
-_FORMAT = 1
+_FORMAT = 2
 
 _logger = logging.getLogger(__name__)
 
@@ -62,11 +61,12 @@ class Snapshots:
             "url": self._url,
             "version": snapshot.version,
             "etag": snapshot.etag,
-            "sha256": hashlib.sha256(body).hexdigest(),
         }
+        data = json.dumps(head).encode() + b"\n" + body
+        data = hashlib.sha256(data).hexdigest().encode() + b"\n" + data
         try:
             self._folder.mkdir(mode=stat.S_IRWXU, parents=True, exist_ok=True)
-            write_atomically(self.path(service), json.dumps(head).encode() + b"\n" + body, 0o600)
+            write_atomically(self.path(service), data, 0o600)
         except OSError as error:
             _logger.warning("the snapshot of %s cannot be kept: %s", service, error)
 
@@ -77,22 +77,27 @@ class Snapshots:
             data = _read_own(path)
             if data is None:
                 return None
-            head, _, body = data.partition(b"\n")
-            return _checked(json.loads(head), body, service)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return self._checked(data, service)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             _logger.warning("the snapshot %s cannot be used: %s", path, error)
             return None
 
-
-def _checked(head: Any, body: bytes, service: str) -> Snapshot:
-    if head["format"] != _FORMAT or head["service"] != service:
-        raise ValueError("it is another's")
-    if hashlib.sha256(body).hexdigest() != head["sha256"]:
-        raise ValueError("it is damaged")
-    text = body.decode()
-    if not isinstance(json.loads(text), dict):
-        raise TypeError("it is no configuration")
-    return Snapshot(int(head["version"]), str(head["etag"]), text)
+    def _checked(self, data: bytes, service: str) -> Snapshot:
+        """The snapshot in ``data``. Raises ValueError and the like if it cannot be trusted."""
+        told, _, rest = data.partition(b"\n")
+        if hashlib.sha256(rest).hexdigest().encode() != told:
+            raise ValueError("it is damaged")
+        first, _, body = rest.partition(b"\n")
+        head = json.loads(first)
+        if (head["format"], head["service"], head["url"]) != (_FORMAT, service, self._url):
+            raise ValueError("it is another's")
+        text = body.decode()
+        if not isinstance(json.loads(text), dict):
+            raise TypeError("it is no configuration")
+        version = head["version"]
+        if not isinstance(version, int) or version < 0:
+            raise ValueError("it has no version")
+        return Snapshot(version, str(head["etag"]), text)
 
 
 def _read_own(path: Path) -> bytes | None:

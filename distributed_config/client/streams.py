@@ -8,6 +8,8 @@ from typing import Any
 from distributed_config.client.transport import Request, Transport
 from distributed_config.errors import Invalid, Unavailable, Unreachable
 
+# What a stream can hold that is not what a server of ours sends.
+_GARBLED = (ValueError, KeyError, TypeError, RecursionError)
 # The server says something every ten seconds.
 _SILENCE = 25.0
 
@@ -46,16 +48,14 @@ def follow(transport: Transport, query: Mapping[str, Any]) -> Iterator[Revision]
         )
         try:
             for event, number, data in _events(transport.lines(request, began)):
-                asked["after"] = number
-                if event in {"hello", "reset"}:
-                    asked["epoch"] = data["epoch"]
-                if event == "reset":
-                    yield Revision(number, reset=True)
-                elif event == "changes":
-                    yield Revision(number, tuple(data["changes"]))
+                epoch = data["epoch"] if event in {"hello", "reset"} else asked.get("epoch")
+                changes = tuple(data["changes"]) if event == "changes" else ()
+                asked |= {"after": number, "epoch": epoch}
+                if changes or event == "reset":
+                    yield Revision(number, changes, reset=event == "reset")
         except Invalid:
             raise
-        except (Unreachable, Unavailable):
+        except (Unreachable, Unavailable, *_GARBLED):
             failures += 1
             if transport.pause(transport.backoff.seconds(failures)):
                 return
@@ -63,10 +63,10 @@ def follow(transport: Transport, query: Mapping[str, Any]) -> Iterator[Revision]
 
 def _events(lines: Iterator[bytes]) -> Iterator[tuple[str, int, Any]]:
     """Name, id and data of each event; one without data is "" and moves the id only."""
-    name, data, number = "", b"", 0
+    name, data, number = "", b"", -1
     for line in lines:
         if not line:
-            if data or not name:
+            if number >= 0:
                 yield name if data else "", number, json.loads(data or b"null")
             name, data = "", b""
             continue

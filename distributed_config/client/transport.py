@@ -7,20 +7,25 @@ well, because each carries an idempotency key of its own.
 
 import http.client
 import json
+import os
 import random
+import re
 import socket
 import ssl
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from distributed_config.errors import DistconfError, Invalid, Problem, Unreachable
 
 _PASSING = frozenset({429, 502, 503, 504})
-_LARGEST_ANSWER = 256 << 20
+_NOT_MODIFIED = 304
+# One of them says where an answer ends; without either it may have been cut anywhere.
+_FRAMED = {"content-length", "transfer-encoding"}
 
 
 @dataclass(frozen=True)
@@ -47,14 +52,32 @@ class Response:
     headers: Mapping[str, str]
     body: bytes
 
-    def json(self) -> Any:
-        """The answer's value. Raises Unreachable if it is not JSON: something else answered."""
+    def json(self) -> dict[str, Any]:
+        """The answer's object. Raises Unreachable if it is none: something else answered."""
         try:
-            return json.loads(self.body)
-        except ValueError:
-            raise Unreachable(
-                "What answered is not a configuration server. Check the address."
-            ) from None
+            found = json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise _stranger() from None
+        if not isinstance(found, dict):
+            raise _stranger()
+        return found
+
+    def header(self, name: str) -> str:
+        """A header that the server always sends. Raises Unreachable if it is not there."""
+        if name not in self.headers:
+            raise _stranger()
+        return self.headers[name]
+
+    def number(self, name: str) -> int:
+        """A header that is a number, in the same way."""
+        text = self.header(name)
+        if not (text.isascii() and text.isdigit()):
+            raise _stranger()
+        return int(text)
+
+
+def _stranger() -> Unreachable:
+    return Unreachable("What answered is not a configuration server. Check the address.")
 
 
 @dataclass
@@ -93,24 +116,26 @@ class Transport:
         backoff: Backoff | None = None,
         context: ssl.SSLContext | None = None,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            message = f"{url!r} is not the address of a server, as in http://localhost:5000."
-            raise Invalid.of([Problem("", message, "url", "url")])
+        parts = _address(url)
         self.url = url.rstrip("/")
         self.timeout = timeout
         self.backoff = backoff or Backoff()
         self._retries = retries
         self._token = token
-        self._host, self._port = parts.hostname, parts.port
+        self._host, self._port = parts.hostname or "", parts.port
         self._base = parts.path.rstrip("/")
         self._context = context
         if parts.scheme == "https" and context is None:
             self._context = ssl.create_default_context()
         self._secure = parts.scheme == "https"
-        self._mine = threading.local()
-        self._open: set[http.client.HTTPConnection] = set()
         self._closed = threading.Event()
+        self._begin()
+
+    def _begin(self) -> None:
+        """With no connections; a child of a fork leaves those of its parent alone."""
+        self._process = os.getpid()
+        self._mine = threading.local()
+        self._open: weakref.WeakSet[_Connection] = weakref.WeakSet()
 
     def ask(self, request: Request) -> Response:
         """The answer, after as many attempts as are allowed.
@@ -135,16 +160,27 @@ class Transport:
         raise AssertionError("the last attempt returns or raises")
 
     def once(self, request: Request) -> Response:
-        """One attempt. Raises Unreachable unless a whole answer came."""
+        """One attempt. Raises Unreachable unless a whole answer came, in the request's time."""
+        timeout = request.timeout or self.timeout
         with _as_unreachable(self.url):
-            answer = self._send(request, self._connection(request.timeout or self.timeout))
-            # read() is content with less than was announced when it is given a size.
-            body = answer.read()
-            if len(body) > _LARGEST_ANSWER:
-                raise Unreachable(f"What {self.url} answers is far too large.")
-            headers = {name.lower(): value for name, value in answer.getheaders()}
-            if answer.will_close:
-                self._drop()
+            kept = self._connection(timeout)
+            # A limit for all of it: an answer may also trickle.
+            watchdog = threading.Timer(timeout, kept.interrupt)
+            watchdog.daemon = True
+            watchdog.start()
+            try:
+                answer = self._send(request, kept)
+                body = answer.read()
+                headers = {name.lower(): value for name, value in answer.getheaders()}
+                if answer.will_close:
+                    kept.end()
+            except BaseException:  # half an answer may be on it, whatever ended it
+                kept.end()
+                raise
+            finally:
+                watchdog.cancel()
+            if answer.status != _NOT_MODIFIED and not _FRAMED & headers.keys():
+                raise Unreachable(f"The answer of {self.url} was cut short.")
             return Response(answer.status, headers, body)
         raise AssertionError("the block returns or raises")
 
@@ -154,10 +190,10 @@ class Transport:
         ``began`` is called when it has begun. Raises what the server told of, or Unreachable when
         the connection breaks or is silent for longer than the request's timeout.
         """
-        connection = self._new(request.timeout or self.timeout)
+        kept = self._new(request.timeout or self.timeout)
         try:
             with _as_unreachable(self.url):
-                answer = self._send(request, connection)
+                answer = self._send(request, kept)
                 if answer.status >= 400:
                     headers = {name.lower(): value for name, value in answer.getheaders()}
                     raise _told(Response(answer.status, headers, answer.read()))
@@ -166,7 +202,7 @@ class Transport:
                     yield line.rstrip(b"\r\n")
                 raise Unreachable(f"{self.url} ended the stream.")
         finally:
-            self._forget(connection)
+            kept.end()
 
     def pause(self, seconds: float) -> bool:
         """Waits; whether the end came meanwhile."""
@@ -175,32 +211,39 @@ class Transport:
     def close(self) -> None:
         """Ends every connection; whoever waits for an answer gets Unreachable."""
         self._closed.set()
-        for connection in list(self._open):
-            self._forget(connection)
+        for kept in list(self._open):
+            kept.interrupt()
 
-    def _send(
-        self, request: Request, connection: http.client.HTTPConnection
-    ) -> http.client.HTTPResponse:
+    def _send(self, request: Request, kept: "_Connection") -> http.client.HTTPResponse:
         headers = {"Accept": "application/json", "User-Agent": "distconf", **request.headers}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
+        connection = kept.http
         try:
             connection.request(request.method, self._base + request.target, request.body, headers)
-            return connection.getresponse()
-        except BaseException:  # half a request may be on it, whatever ended it
-            self._forget(connection)
-            raise
+        except (BrokenPipeError, ConnectionResetError):
+            # It would not hear more; it may have said why.
+            if connection.sock is None:
+                raise
+        if self._closed.is_set():
+            raise Unreachable("The client was closed.")
+        return connection.getresponse()
 
-    def _connection(self, timeout: float) -> http.client.HTTPConnection:
-        found: http.client.HTTPConnection | None = getattr(self._mine, "connection", None)
-        if found is None or found not in self._open:
+    def _connection(self, timeout: float) -> "_Connection":
+        """This thread's, if it is still good."""
+        if self._process != os.getpid():
+            self._begin()
+        found: _Connection | None = getattr(self._mine, "connection", None)
+        if found is None or found.ended:
             found = self._mine.connection = self._new(timeout)
-        found.timeout = timeout
-        if found.sock is not None:
-            found.sock.settimeout(timeout)
+        found.http.timeout = timeout
+        if found.http.sock is not None:
+            found.http.sock.settimeout(timeout)
         return found
 
-    def _new(self, timeout: float) -> http.client.HTTPConnection:
+    def _new(self, timeout: float) -> "_Connection":
+        if self._closed.is_set():
+            raise Unreachable("The client was closed.")
         made: http.client.HTTPConnection
         if self._secure:
             made = http.client.HTTPSConnection(
@@ -208,20 +251,46 @@ class Transport:
             )
         else:
             made = http.client.HTTPConnection(self._host, self._port, timeout=timeout)
-        self._open.add(made)
-        return made
+        kept = _Connection(made)
+        self._open.add(kept)
+        return kept
 
-    def _drop(self) -> None:
-        self._forget(self._mine.connection)
 
-    def _forget(self, connection: http.client.HTTPConnection) -> None:
-        self._open.discard(connection)
-        sock = connection.sock
-        if sock is not None:
+class _Connection:
+    """A connection that is closed when nobody has it any more."""
+
+    def __init__(self, connection: http.client.HTTPConnection) -> None:
+        self.http = connection
+        self.ended = False
+        self._process = os.getpid()
+
+    def interrupt(self) -> None:
+        """Ends it for a thread that waits for it; closing alone would not wake that."""
+        self.ended = True
+        sock = self.http.sock
+        # The child of a fork has its parent's connections as well, and must not end them.
+        if sock is not None and self._process == os.getpid():
             with suppress(OSError):
-                # Wakes a thread that reads from it; closing alone would not.
                 sock.shutdown(socket.SHUT_RDWR)
-        connection.close()
+
+    def end(self) -> None:
+        """Closes it."""
+        self.ended = True
+        self.http.close()
+
+    def __del__(self) -> None:
+        self.http.close()
+
+
+def _address(url: str) -> SplitResult:
+    """``url`` in its parts. Raises Invalid if it is not the address of a server."""
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        known = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        if known and not re.search(r"[\s\x00-\x1f]", url) and url.isascii():
+            return parts
+    message = f"{url!r} is not the address of a server, as in http://localhost:5000."
+    raise Invalid.of([Problem("", message, "url", "url")])
 
 
 class _as_unreachable:  # noqa: N801  # it reads as a phrase behind ``with``
@@ -238,8 +307,8 @@ class _as_unreachable:  # noqa: N801  # it reads as a phrase behind ``with``
             raise Unreachable(f"{self._url} did not answer in time.") from error
         if isinstance(error, http.client.HTTPException):
             raise Unreachable(f"The answer of {self._url} was cut short or garbled.") from error
-        if isinstance(error, OSError | ValueError | AttributeError):
-            # A connection that another thread closed can fail in any of these ways.
+        if isinstance(error, OSError | ValueError | AttributeError | RecursionError):
+            # A connection that another thread closed can fail in many ways.
             raise Unreachable(f"{self._url} cannot be reached: {error}.") from error
 
 
@@ -252,7 +321,7 @@ def _told(response: Response) -> DistconfError:
             for each in body["problems"]
         ]
         return DistconfError.told(body["code"], body["detail"], problems)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Unreachable(f"Something answered with status {response.status} and no reason.")
 
 
