@@ -141,7 +141,7 @@ def _fits(kind: Any, value: Any) -> bool:  # noqa: PLR0911  # a line for each ki
         return _is_among(value, get_args(kind))
     if _is_enum(kind):
         return _is_among(value, tuple(each.value for each in kind))
-    if kind in {list, tuple, dict}:
+    if get_origin(kind) is not None or kind in {list, tuple, dict}:
         return False
     if kind is float:
         fits = isinstance(value, (int, float)) and not isinstance(value, bool)

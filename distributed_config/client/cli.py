@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,16 @@ from distributed_config.client.profiles import Profile, profile_of, read_file
 from distributed_config.client.rendering import as_env, as_json, as_text, environment
 from distributed_config.client.sidecar import Sidecar, plan_of
 from distributed_config.client.transport import Request
-from distributed_config.errors import DistconfError, Invalid, Problem, Unreachable
+from distributed_config.errors import DistconfError, Invalid, NeverLoaded, Problem, Unreachable
 
 DONE, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
 
 _TYPES = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
 _GRACE = 10
+_LAST_SECONDS = 2.0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # a line for each end
     """Runs a command. Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no server answered."""
     parser = _parser()
     asked = parser.parse_args(arguments)
@@ -39,14 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE
     try:
         code: int = asked.run(asked)
-    except Unreachable as error:
+    except (Unreachable, NeverLoaded) as error:
         return _complain(error, UNREACHABLE)
     except DistconfError as error:
         return _complain(error, REFUSED)
+    except BrokenPipeError:
+        # Who reads has gone; what is left must not be written at the end either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 128 + signal.SIGPIPE
     except OSError as error:
         sys.stderr.write(f"distconf: {error.strerror}: {error.filename}\n")
         return REFUSED
-    except (KeyboardInterrupt, BrokenPipeError):
+    except KeyboardInterrupt:
         return 128 + signal.SIGINT
     return code
 
@@ -66,7 +72,14 @@ def _complain(error: DistconfError, code: int) -> int:
 def _get(asked: argparse.Namespace) -> int:
     with _client(asked) as client:
         if asked.output == "yaml" and not asked.path:
-            sys.stdout.write(client.text(asked.service, format="yaml"))
+            text = client.text(
+                asked.service,
+                format="yaml",
+                version=asked.version,
+                as_of=asked.as_of,
+                defaults=asked.defaults,
+            )
+            sys.stdout.write(text)
             return DONE
         found = client.get(
             asked.service, version=asked.version, as_of=asked.as_of, defaults=asked.defaults
@@ -103,18 +116,30 @@ def _put(asked: argparse.Namespace) -> int:
 
 
 def _patch(asked: argparse.Namespace) -> int:
-    changes: Any = {}
-    pairs = [each for each in asked.changes if "=" in each]
-    if asked.changes and not pairs:
-        changes = json.loads(_body(asked.changes[0]))
-    for pair in pairs:
-        path, _, text = pair.partition("=")
-        _set(changes, path.split("."), _value(text))
+    changes = _changes(asked.changes)
     with _client(asked) as client:
         done = client.patch(
             changes, asked.service, note=asked.note, if_match=asked.if_match, dry_run=asked.dry_run
         )
     return _wrote(asked, done.version, done.changed)
+
+
+def _changes(given: list[str]) -> Any:
+    """A patch: of pairs, or in one file. Raises Invalid for what is neither."""
+    pairs = [each for each in given if "=" in each]
+    if len(pairs) not in {0, len(given)} or (not pairs and len(given) > 1):
+        message = "Give key=value, as many as you like, or one file."
+        raise Invalid.of([Problem("", message, "changes", "changes")])
+    if not pairs:
+        try:
+            return json.loads(_body(given[0]))
+        except (ValueError, RecursionError) as error:
+            raise Invalid.of([Problem("", f"It is no JSON: {error}.", "json", given[0])]) from None
+    changes: dict[str, Any] = {}
+    for pair in pairs:
+        path, _, text = pair.partition("=")
+        _set(changes, path, _value(text))
+    return changes
 
 
 def _history(asked: argparse.Namespace) -> int:
@@ -128,7 +153,7 @@ def _history(asked: argparse.Namespace) -> int:
 def _diff(asked: argparse.Namespace) -> int:
     with _client(asked) as client:
         found = client.diff(asked.old, asked.new, asked.service)
-    if asked.output == "json":
+    if asked.output != "table":
         print(json.dumps(found["patch"], ensure_ascii=False))
     else:
         sys.stdout.write(_coloured(found["text"]))
@@ -147,7 +172,7 @@ def _watch(asked: argparse.Namespace) -> int:
             if revision.reset:
                 sys.stderr.write("distconf: the database was restored; read anew\n")
             for change in revision.changes:
-                if asked.output == "json":
+                if asked.output != "table":
                     print(json.dumps(change, ensure_ascii=False), flush=True)
                 else:
                     what = change["service"] or change["definition"] or ""
@@ -171,9 +196,10 @@ def _env(asked: argparse.Namespace) -> int:
 
 def _exec(asked: argparse.Namespace) -> int:
     """Runs the command, and again or with a signal when the configuration changes."""
-    command = [each for each in asked.words if each != "--"] if asked.words else []
+    command = asked.words[1:] if asked.words[:1] == ["--"] else asked.words
     if not command:
-        raise Invalid.of([Problem("", "Name a command behind --.", "required", "command")])
+        sys.stderr.write("distconf: name a command behind --\n")
+        return USAGE
     profile = _profile(asked)
     with Config(
         asked.service,
@@ -215,6 +241,12 @@ class _Child:
         process = self._process
         if process is None or process.poll() is not None:
             return
+        try:
+            environment(self._config.value, self._prefix)
+        except DistconfError as error:
+            # What runs goes on with what it has.
+            sys.stderr.write(f"distconf: {error.detail}\n")
+            return
         if self._on_change != "restart":
             process.send_signal(getattr(signal, f"SIG{self._on_change}"))
             return
@@ -243,25 +275,46 @@ def _sidecar(asked: argparse.Namespace) -> int:
     woken = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, wake)
+    plan = plan_of(_planned(asked))
     while True:
-        sidecar = Sidecar(plan_of(_planned(asked)))
-        good = sidecar.start()
-        if asked.once:
-            sidecar.end()
-            return DONE if good else REFUSED
-        sidecar.follow()
+        sidecar = Sidecar(plan)
+        good: list[bool] = []
+        # In the background: a signal is obeyed whatever it waits for.
+        _spawn(partial(_start, sidecar, good, asked.once, woken))
         woken.wait()
-        sidecar.end()
+        _spawn(sidecar.end).join(_LAST_SECONDS)
+        if asked.once and good:
+            return DONE if good[0] else REFUSED
         if ended.is_set():
             return DONE
         woken.clear()
         again.clear()
+        try:
+            plan = plan_of(_planned(asked))
+        except (DistconfError, OSError) as error:
+            logging.getLogger("distconf.sidecar").error("the old plan stays: %s", error)
+
+
+def _start(sidecar: Sidecar, good: list[bool], once: bool, done: threading.Event) -> None:
+    good.append(sidecar.start())
+    if once:
+        done.set()
+    elif not done.is_set():
+        sidecar.follow()
+
+
+def _spawn(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
 
 
 def _planned(asked: argparse.Namespace) -> dict[str, Any]:
     """The plan's file, or the flags that stand for one; and the profile's server."""
     if asked.config:
         value = read_file(Path(asked.config))
+        if not isinstance(value, dict):
+            raise Invalid.of([Problem("", "A plan is one object.", "type", asked.config)])
     else:
         target = {
             name: given
@@ -271,7 +324,7 @@ def _planned(asked: argparse.Namespace) -> dict[str, Any]:
         value = {"targets": [target]}
     profile = _profile(asked)
     found: dict[str, Any] = {"url": profile.url, "token": profile.token, **value}
-    for name in ("debounce", "splay", "health", "deadline"):
+    for name in ("url", "token", "debounce", "splay", "health", "deadline"):
         if getattr(asked, name) is not None:
             found[name] = getattr(asked, name)
     return found
@@ -282,7 +335,11 @@ def _planned(asked: argparse.Namespace) -> dict[str, Any]:
 
 def _profile(asked: argparse.Namespace) -> Profile:
     found = profile_of(asked.profile, os.environ)
-    return Profile(asked.url or found.url, asked.token or token_of(os.environ) or found.token)
+    token = asked.token
+    if not token and asked.profile:
+        token = found.token  # who names a server means its token as well
+    token = token or (found.token if asked.profile else token_of(os.environ) or found.token)
+    return Profile(asked.url or found.url, token)
 
 
 def _client(asked: argparse.Namespace) -> Client:
@@ -310,17 +367,24 @@ def _value(text: str) -> Any:
         return text
 
 
-def _set(target: dict[str, Any], path: list[str], value: Any) -> None:
-    for key in path[:-1]:
+def _set(target: dict[str, Any], path: str, value: Any) -> None:
+    """Puts ``value`` at a dotted path. Raises Invalid if that contradicts what was put before."""
+    *keys, last = path.split(".")
+    for key in keys:
         target = target.setdefault(key, {})
-    target[path[-1]] = value
+        if not isinstance(target, dict):
+            break
+    if not path or not isinstance(target, dict) or last in target:
+        message = "It is given more than once, or inside of what is given as a value."
+        raise Invalid.of([Problem("", message, "repeated", path or "=")])
+    target[last] = value
 
 
 # --- what is told
 
 
 def _wrote(asked: argparse.Namespace, version: int, changed: bool) -> int:
-    if asked.output == "json":
+    if asked.output != "table":
         print(json.dumps({"service": asked.service, "version": version, "changed": changed}))
     elif not asked.quiet:
         would = "would be " if asked.dry_run else "is "

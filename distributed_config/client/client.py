@@ -117,9 +117,23 @@ class Client:
             revision=answer.number("config-revision"),
         )
 
-    def text(self, service: str | None = None, *, format: str = "json") -> str:  # noqa: A002
-        """The current configuration as the server writes it in another format."""
-        query = {"service": self._named(service), "version": "current", "format": format}
+    def text(
+        self,
+        service: str | None = None,
+        *,
+        format: str = "json",  # noqa: A002  # the server's word for it
+        version: int | None = None,
+        as_of: int | str | None = None,
+        defaults: bool = False,
+    ) -> str:
+        """The same as the server writes it in another format."""
+        query = {
+            "service": self._named(service),
+            "version": "current" if version is None and as_of is None else version,
+            "as_of": as_of,
+            "defaults": "true" if defaults else None,
+            "format": format,
+        }
         return self.transport.ask(Request("GET", "/config", query)).body.decode()
 
     def history(

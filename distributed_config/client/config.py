@@ -216,7 +216,7 @@ class Config(Mapping[str, Any]):
         return end
 
     def wait_for(self, version: int, timeout: float | None = None) -> bool:
-        """Waits until ``version``, or a later one, is read; False when the time is up, or closed."""
+        """Waits until ``version``, or a later one, is read; False if the time is up, or closed."""
 
         def there() -> bool:
             return self.version is not None and self.version >= version
@@ -231,10 +231,13 @@ class Config(Mapping[str, Any]):
         From here on a configuration that does not fit is not taken: the last good one stays, and
         ``problem`` says why. Raises Rejected if the present one does not fit.
         """
-        with self._news:
-            made = Bound(self, kind, bound(kind, self._state.value))
-            self._bounds.append(made)
-        return made
+        while True:
+            state = self._state
+            made = Bound(self, kind, bound(kind, state.value))
+            with self._news:
+                if self._state is state:  # else another one came meanwhile
+                    self._bounds = [*self._bounds, made]
+                    return made
 
     def close(self) -> None:
         """Ends the background; what was read last can still be read."""
@@ -309,7 +312,7 @@ class Config(Mapping[str, Any]):
             # After a failure one wants to know at once whether it has passed.
             headers["Prefer"] = f"wait={_HELD:.0f}"
         request = Request("GET", "/config", self._query, headers, timeout=_HELD + 10)
-        if self._heard_at is None:
+        if "Prefer" not in headers:
             request.timeout = 5.0
         answer = self._client.transport.ask(request)
         if answer.status == 304:
@@ -329,12 +332,17 @@ class Config(Mapping[str, Any]):
     def _take(self, text: str, version: int, etag: str) -> None:
         """Makes a document that came the current one, if every binding takes it."""
         value = frozen(parse_stored(text))
-        with self._news:
-            made = [(each, bound(each.kind, value)) for each in self._bounds]
-            old, before = self._state.value, self._state.source
-            self._swap(value, version, etag, "server")
-            for each, instance in made:
-                each.value = instance
+        taken = False
+        while not taken:
+            bounds = self._bounds
+            made = [(each, bound(each.kind, value)) for each in bounds]
+            with self._news:
+                taken = self._bounds is bounds  # else another one was added meanwhile
+                if taken:
+                    old, before = self._state.value, self._state.source
+                    self._swap(value, version, etag, "server")
+                    for each, instance in made:
+                        each.value = instance
         self._heard()
         if self._snapshots is not None:
             self._snapshots.save(self._kept_as, Snapshot(version, etag, text))

@@ -13,7 +13,9 @@ BY_SERVER = frozenset({"yaml", "toml"})
 """Written by the server: the standard library cannot."""
 
 _PLACE = re.compile(r"\$(?:(\$)|\{([^}:]+)(?::-([^}]*))?\})")
+_UNREAD = re.compile(r"\$\{[^}\n]{0,40}\}?")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
 
 
@@ -34,6 +36,8 @@ def environment(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         name = prefix + _NOT_IN_NAMES.sub("_", path).upper()
         text = as_text(each)
         pointer = "/" + path.replace(".", "/")
+        if not _NAME.fullmatch(name):
+            problems.append(Problem(pointer, f"{name!r} is no name of a variable.", "name"))
         if name in found:
             problems.append(Problem(pointer, f"Another value is {name} as well.", "name"))
         if "\0" in text:
@@ -55,7 +59,10 @@ def as_properties(value: Mapping[str, Any]) -> str:
     lines = []
     for path, each in paths(value):
         key = re.sub(r"([\\ :=#!])", r"\\\1", path)
-        lines.append(f"{_ascii(key)}={_ascii(as_text(each).replace(chr(92), chr(92) * 2))}\n")
+        text = as_text(each).replace(chr(92), chr(92) * 2)
+        if text[:1].isspace():
+            text = chr(92) + text  # else it is taken for the space behind the sign
+        lines.append(f"{_ascii(key)}={_ascii(text)}\n")
     return "".join(lines)
 
 
@@ -89,6 +96,10 @@ def filled_in(template: str, value: Mapping[str, Any]) -> str:
         return as_text(here)
 
     text = _PLACE.sub(replace, template)
+    missing += [
+        Problem("", f"{found!r} is no place to fill in; it is like ${{db.host}}.", "template")
+        for found in _UNREAD.findall(_PLACE.sub("", template))
+    ]
     if missing:
         raise NotRepresentable(" ".join(each.message for each in missing), missing)
     return text
@@ -102,7 +113,10 @@ def _quoted(text: str) -> str:
 
 
 def _ascii(text: str) -> str:
-    lines = text.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    escapes = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\f": "\\f"}
+    lines = text
+    for plain, escaped in escapes.items():
+        lines = lines.replace(f"\\{plain}", escaped).replace(plain, escaped)
     return "".join(
         each if each.isascii() else "".join(f"\\u{code:04x}" for code in _units(each))
         for each in lines

@@ -9,6 +9,8 @@ import json
 import logging
 import os
 import random
+import re
+import shlex
 import shutil
 import signal
 import stat
@@ -17,7 +19,6 @@ import threading
 import time
 import urllib.request
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from http import HTTPStatus
@@ -38,7 +39,6 @@ from distributed_config.client.rendering import (
 from distributed_config.client.transport import Request
 from distributed_config.errors import (
     ClientError,
-    DistconfError,
     Invalid,
     Problem,
     Rejected,
@@ -106,6 +106,7 @@ def plan_of(value: Any) -> Plan:
     problems: list[Problem] = []
     given = dict(value) if isinstance(value, dict) else {}
     entries = given.pop("targets", [])
+    problems += _wrong_kinds("", given, _PLAN_KINDS)
     if not isinstance(entries, list) or not entries:
         message = 'It needs "targets": [{"service": "web", "file": "/etc/web.json"}].'
         problems.append(Problem("/targets", message, "required"))
@@ -117,13 +118,54 @@ def plan_of(value: Any) -> Plan:
         if not isinstance(entry, dict):
             problems.append(Problem(pointer, "It must be an object.", "type"))
             continue
-        wrong = [*_unknown(pointer, entry, Target), *_faults(pointer, entry)]
+        wrong = [*_unknown(pointer, entry, Target), *_wrong_kinds(pointer, entry, _TARGET_KINDS)]
+        wrong += [] if wrong else _faults(pointer, entry)
         problems += wrong
         if not wrong:
             targets.append(Target(**entry))
     if problems:
         raise Invalid.of(problems)
     return Plan(targets=tuple(targets), **given)
+
+
+_TEXT, _NUMBER, _SWITCH = (str,), (int, float), (bool,)
+_PLAN_KINDS: dict[str, tuple[type, ...]] = {
+    "url": (str, type(None)),
+    "token": (str, type(None)),
+    "debounce": _NUMBER,
+    "splay": _NUMBER,
+    "deadline": _NUMBER,
+    "health": _TEXT,
+    "snapshots": (str, bool),
+}
+_TARGET_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("service", "file", "format", "template", "mode"), _TEXT),
+    **dict.fromkeys(("signal", "pidfile", "notify"), _TEXT),
+    **dict.fromkeys(("defaults", "symlink"), _SWITCH),
+    **dict.fromkeys(("check", "reload"), (str, list)),
+}
+
+
+def _wrong_kinds(
+    pointer: str, entry: dict[str, Any], kinds: dict[str, tuple[type, ...]]
+) -> list[Problem]:
+    """What is of another type than it has to be; numbers are not negative."""
+    wrong = []
+    for name, value in entry.items():
+        kind = kinds.get(name, (object,))
+        fits = isinstance(value, kind) and (bool in kind or not isinstance(value, bool))
+        if isinstance(value, list):
+            fits = fits and bool(value) and all(isinstance(word, str) for word in value)
+        if kind == _NUMBER and fits:
+            fits = 0 <= value < float("inf")
+        if not fits:
+            message = "It is of another type, or a value that makes no sense."
+            wrong.append(Problem(f"{pointer}/{name}", message, "type"))
+    health = entry.get("health")
+    if isinstance(health, str) and health and not re.fullmatch(r".*:\d{1,5}", health):
+        message = "It must be an address and a port, as 127.0.0.1:8099."
+        wrong.append(Problem(f"{pointer}/health", message, "address"))
+    return wrong
 
 
 def _unknown(pointer: str, entry: dict[str, Any], kind: Any) -> list[Problem]:
@@ -141,7 +183,10 @@ def _faults(pointer: str, entry: dict[str, Any]) -> list[Problem]:
         for name in ("service", "file")
         if not entry.get(name)
     ]
-    if entry.get("format", "json") not in FORMATS:
+    if not re.fullmatch(r"[0-7]{0,4}", entry.get("mode", "")):
+        message = 'It must be octal digits in quotes, as "0640".'
+        found.append(Problem(f"{pointer}/mode", message, "mode"))
+    if (entry.get("format") or "json") not in FORMATS:
         message = f"It must be one of: {', '.join(FORMATS)}."
         found.append(Problem(f"{pointer}/format", message, "format"))
     if entry.get("signal") and not hasattr(signal, _signal_name(entry["signal"])):
@@ -164,6 +209,7 @@ class Keeper:
         self.problem = ""
         self.written: int | None = None
         """The version that the file holds; None: nothing was written yet."""
+        self._untold = False
         self._plan = plan
         self._ended = threading.Event()
         self.config = Config(
@@ -189,8 +235,8 @@ class Keeper:
                 self.problem = self.config.problem.detail if self.config.problem else "no answer"
                 return self.target.path.exists()
             self._write()
-        except (DistconfError, OSError, ValueError, subprocess.SubprocessError) as error:
-            self.problem = str(error)
+        except Exception as error:  # whatever it is: it is told, and the following goes on
+            self.problem = str(error) or type(error).__name__
             _logger.error("%s is not written: %s", self.target.file, error)
             return False
         return True
@@ -201,7 +247,8 @@ class Keeper:
         while not self._ended.is_set():
             self._news.wait(_LOOK_EVERY)
             again = bool(self.problem) and time.monotonic() - tried > _AGAIN_AFTER
-            if self.config.version == self.written and not again:
+            there = self.config.version is None or self.target.path.exists()
+            if self.config.version == self.written and there and not again:
                 self._news.clear()
                 continue
             # Everything that comes until this is over is written as one.
@@ -230,7 +277,10 @@ class Keeper:
             self._place(data)
             name = self.target.service
             _logger.info("%s is %s version %s", self.target.file, name, state.version)
+            self._untold = True
+        if self._untold:
             self._tell()
+            self._untold = False
         self.written = state.version
         self.problem = ""
 
@@ -240,7 +290,8 @@ class Keeper:
 
     def _rendered(self, value: Any, version: int | None) -> str:
         if self.target.template:
-            return filled_in(Path(self.target.template).read_text(encoding="utf-8"), value)
+            # Bytes, so that the ends of its lines stay as they are.
+            return filled_in(Path(self.target.template).read_bytes().decode(), value)
         if self.target.kind in BY_SERVER:
             return self._by_server(value, version)
         write = {"env": as_env, "properties": as_properties}.get(self.target.kind, as_json)
@@ -258,6 +309,8 @@ class Keeper:
             request = Request("GET", "/config", query, {"Accept": "*/*"})
             return self.config.transport.ask(request).body.decode()
         except ClientError:
+            if self.target.path.exists():
+                return self.target.path.read_bytes().decode()  # it is good until it is known better
             if self.target.kind == "yaml":
                 return as_json(value)
             raise
@@ -292,7 +345,10 @@ class Keeper:
         if self.target.reload:
             _run(self.target.reload, self.target.path)
         if self.target.signal:
-            pid = int(Path(self.target.pidfile).read_text(encoding="ascii").strip())
+            text = Path(self.target.pidfile).read_text(encoding="ascii").strip()
+            pid = int(text) if text.isdigit() else 0
+            if not 1 < pid < 1 << 31:  # 0 would be all of us, and 1 everything
+                raise Rejected(f"{self.target.pidfile} names no process.")
             os.kill(pid, getattr(signal, _signal_name(self.target.signal)))
         if self.target.notify:
             request = urllib.request.Request(self.target.notify, data=b"", method="POST")  # noqa: S310  # the operator's own
@@ -308,7 +364,7 @@ def _is(path: Path, data: bytes) -> bool:
 
 def _run(command: str | Sequence[str], file: Path) -> None:
     """Runs a command on ``file``. Raises Rejected, with what it said, if it does not like it."""
-    words = command.split() if isinstance(command, str) else list(command)
+    words = shlex.split(command) if isinstance(command, str) else list(command)
     done = subprocess.run(  # noqa: S603  # the operator's own command; no shell
         [word.replace("{file}", str(file)) for word in words],
         capture_output=True,
@@ -340,7 +396,7 @@ def _swap_link_alone(path: Path, draft: Path) -> None:
     if before is not None and before.is_dir():
         for other in before.iterdir():
             if other.name != path.name:
-                shutil.copy2(other, fresh / other.name)
+                (fresh / other.name).hardlink_to(other)  # the same file, with all its rights
     draft.replace(fresh / path.name)
     sync_folder(fresh)
     draft_link = folder / f"{_LINKED}.{os.urandom(6).hex()}"
@@ -367,10 +423,19 @@ class Sidecar:
     def start(self) -> bool:
         """Loads and writes every target once; whether all of them are as they should be."""
         # One after the other they would wait for a server that is away one deadline each.
-        with ThreadPoolExecutor(len(self.plan.targets)) as pool:
-            self.keepers = list(pool.map(lambda each: Keeper(each, self.plan), self.plan.targets))
+        beginning = [
+            threading.Thread(target=self._add, args=(each,), daemon=True)
+            for each in self.plan.targets
+        ]
+        for thread in beginning:
+            thread.start()
+        for thread in beginning:
+            thread.join()
         attempts = [keeper.attempt() for keeper in self.keepers]
-        return all(attempts)
+        return all(attempts) and len(attempts) == len(self.plan.targets)
+
+    def _add(self, target: Target) -> None:
+        self.keepers.append(Keeper(target, self.plan))
 
     def follow(self) -> None:
         """Keeps the targets in the background, and answers ``/healthz`` if that was asked for."""
@@ -415,9 +480,10 @@ def _handler(sidecar: Sidecar) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:  # the library's name
             good, targets = sidecar.health()
             body = json.dumps({"status": "good" if good else "bad", "targets": targets}).encode()
-            self.send_response(HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE)
+            status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
             if self.path != "/healthz":
-                body = b'{"detail": "There is only /healthz."}'
+                status, body = HTTPStatus.NOT_FOUND, b'{"detail": "There is only /healthz."}'
+            self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

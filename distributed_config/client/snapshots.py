@@ -106,10 +106,13 @@ def _read_own(path: Path) -> bytes | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
-    with open(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
             raise ValueError("it is not a file of our own")
-        if found.st_mode & 0o022:
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise ValueError("others may write to it")
-        return file.read(_LARGEST)
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(_LARGEST)
+    finally:
+        os.close(descriptor)

@@ -13,6 +13,7 @@ import re
 import socket
 import ssl
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -24,6 +25,7 @@ from distributed_config.errors import DistconfError, Invalid, Problem, Unreachab
 
 _PASSING = frozenset({429, 502, 503, 504})
 _NOT_MODIFIED = 304
+_PART = 1 << 18
 # One of them says where an answer ends; without either it may have been cut anywhere.
 _FRAMED = {"content-length", "transfer-encoding"}
 
@@ -163,22 +165,17 @@ class Transport:
         """One attempt. Raises Unreachable unless a whole answer came, in the request's time."""
         timeout = request.timeout or self.timeout
         with _as_unreachable(self.url):
+            deadline = time.monotonic() + timeout
             kept = self._connection(timeout)
-            # A limit for all of it: an answer may also trickle.
-            watchdog = threading.Timer(timeout, kept.interrupt)
-            watchdog.daemon = True
-            watchdog.start()
             try:
                 answer = self._send(request, kept)
-                body = answer.read()
+                body = _read_until(deadline, answer, kept)
                 headers = {name.lower(): value for name, value in answer.getheaders()}
                 if answer.will_close:
                     kept.end()
             except BaseException:  # half an answer may be on it, whatever ended it
                 kept.end()
                 raise
-            finally:
-                watchdog.cancel()
             if answer.status != _NOT_MODIFIED and not _FRAMED & headers.keys():
                 raise Unreachable(f"The answer of {self.url} was cut short.")
             return Response(answer.status, headers, body)
@@ -282,6 +279,22 @@ class _Connection:
         self.http.close()
 
 
+def _read_until(deadline: float, answer: http.client.HTTPResponse, kept: _Connection) -> bytes:
+    """The body, whole, and all of it in time: an answer may also trickle."""
+    parts = []
+    while part := answer.read1(_PART):
+        parts.append(part)
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError
+        if kept.http.sock is not None:
+            kept.http.sock.settimeout(remaining)
+    if answer.length:
+        raise http.client.IncompleteRead(b"", answer.length)
+    # Nothing is left; this makes the connection ready for the next.
+    return b"".join([*parts, answer.read()])
+
+
 def _address(url: str) -> SplitResult:
     """``url`` in its parts. Raises Invalid if it is not the address of a server."""
     with suppress(ValueError):
@@ -327,4 +340,4 @@ def _told(response: Response) -> DistconfError:
 
 def _retry_after(response: Response) -> float:
     given = response.headers.get("retry-after", "")
-    return min(float(given), 30.0) if given.isdigit() else 0.0
+    return min(float(given), 30.0) if given.isascii() and given.isdigit() else 0.0
