@@ -68,8 +68,8 @@ def main(arguments: list[str] | None = None) -> Any:
     except DistconfError as error:
         click.echo(f"distconf: {error.detail}", err=True)
         for problem in error.problems:
-            if problem.message not in error.detail or problem.pointer:
-                where = problem.pointer or problem.parameter
+            if problem.message not in error.detail or problem.pointer or problem.parameter:
+                where = " ".join(filter(None, [problem.parameter, problem.pointer]))
                 click.echo(
                     f"  {where}: {problem.message}" if where else f"  {problem.message}", err=True
                 )

@@ -6,6 +6,7 @@ python -m distributed_config.client get web
 import argparse
 import json
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -29,7 +30,7 @@ DONE, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
 
 _TYPES = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
 _GRACE = 10
-_LAST_SECONDS = 2.0
+_LAST_SECONDS = 1.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # a line for each end
@@ -61,7 +62,7 @@ def _complain(error: DistconfError, code: int) -> int:
     sys.stderr.write(f"distconf: {error.detail}\n")
     for problem in error.problems:
         where = problem.pointer or problem.parameter
-        if problem.message not in error.detail:
+        if len(error.problems) > 1 or problem.message not in error.detail:
             sys.stderr.write(f"  {where + ': ' if where else ''}{problem.message}\n")
     return code
 
@@ -187,10 +188,7 @@ def _watch(asked: argparse.Namespace) -> int:
 def _env(asked: argparse.Namespace) -> int:
     with _client(asked) as client:
         value = client.get(asked.service, defaults=asked.defaults).value
-    lines = as_env(value, asked.prefix)
-    if asked.export:
-        lines = "".join(f"export {line}\n" for line in lines.splitlines())
-    sys.stdout.write(lines)
+    sys.stdout.write(as_env(value, asked.prefix, "export " if asked.export else ""))
     return DONE
 
 
@@ -220,6 +218,7 @@ class _Child:
         self._prefix = prefix
         self._on_change = on_change
         self._process: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
         self._again = threading.Event()
         self._ending = False
 
@@ -233,6 +232,8 @@ class _Child:
             self._again.clear()
             variables = {**os.environ, **environment(self._config.value, self._prefix)}
             self._process = subprocess.Popen(self._command, env=variables)  # noqa: S603  # the user's own
+            while self._early:
+                self._process.send_signal(self._early.pop(0))
             code = self._process.wait()
             if not self._again.is_set() or self._ending:
                 return 128 - code if code < 0 else code
@@ -259,20 +260,22 @@ class _Child:
 
     def _pass_on(self, number: int, _frame: Any) -> None:
         self._ending = number != signal.SIGHUP
-        if self._process is not None and self._process.poll() is None:
+        if self._process is None:
+            self._early.append(number)
+        elif self._process.poll() is None:
             self._process.send_signal(number)
 
 
 def _sidecar(asked: argparse.Namespace) -> int:
     """Until SIGTERM or SIGINT; SIGHUP reads the plan anew."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    ended, again = threading.Event(), threading.Event()
+    ended, woken = threading.Event(), threading.Event()
 
     def wake(number: int, _frame: Any) -> None:
-        (again if number == signal.SIGHUP else ended).set()
+        if number != signal.SIGHUP:
+            ended.set()
         woken.set()
 
-    woken = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, wake)
     plan = plan_of(_planned(asked))
@@ -282,13 +285,12 @@ def _sidecar(asked: argparse.Namespace) -> int:
         # In the background: a signal is obeyed whatever it waits for.
         _spawn(partial(_start, sidecar, good, asked.once, woken))
         woken.wait()
+        woken.clear()  # what comes from here on is heard in the next round
         _spawn(sidecar.end).join(_LAST_SECONDS)
         if asked.once and good:
             return DONE if good[0] else REFUSED
         if ended.is_set():
             return DONE
-        woken.clear()
-        again.clear()
         try:
             plan = plan_of(_planned(asked))
         except (DistconfError, OSError) as error:
@@ -362,9 +364,10 @@ def _content_type(file: str) -> str:
 def _value(text: str) -> Any:
     """JSON where it is JSON, and text otherwise; ``key=null`` removes."""
     try:
-        return json.loads(text)
-    except ValueError:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
         return text
+    return text if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _set(target: dict[str, Any], path: str, value: Any) -> None:
@@ -399,7 +402,7 @@ def _table(asked: argparse.Namespace, rows: list[dict[str, Any]], columns: Seque
     if asked.output != "table":
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    texts = [[as_text(row[column]) for column in columns] for row in rows]
+    texts = [[" ".join(as_text(row[column]).split()) for column in columns] for row in rows]
     widths = [max(map(len, [name, *column])) for name, *column in zip(columns, *texts, strict=True)]
     for line in [list(columns), *texts] if not asked.quiet else texts:
         cells = (f"{text:{width}}" for text, width in zip(line, widths, strict=True))

@@ -48,9 +48,9 @@ def environment(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return found
 
 
-def as_env(value: Mapping[str, Any], prefix: str = "") -> str:
-    """The same as lines that a shell and docker's --env-file read."""
-    lines = [f"{name}={_quoted(text)}" for name, text in environment(value, prefix).items()]
+def as_env(value: Mapping[str, Any], prefix: str = "", lead: str = "") -> str:
+    """The same as lines that a shell reads, each behind ``lead``."""
+    lines = [f"{lead}{name}={_quoted(text)}" for name, text in environment(value, prefix).items()]
     return "".join(f"{line}\n" for line in lines)
 
 

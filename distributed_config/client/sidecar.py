@@ -119,7 +119,10 @@ def plan_of(value: Any) -> Plan:
             problems.append(Problem(pointer, "It must be an object.", "type"))
             continue
         wrong = [*_unknown(pointer, entry, Target), *_wrong_kinds(pointer, entry, _TARGET_KINDS)]
-        wrong += [] if wrong else _faults(pointer, entry)
+        texts = {name: value for name, value in entry.items() if isinstance(value, str)}
+        wrong += _faults(
+            pointer, {**dict.fromkeys(entry.keys() & {"service", "file"}, "?"), **texts}
+        )
         problems += wrong
         if not wrong:
             targets.append(Target(**entry))
@@ -407,8 +410,9 @@ def _swap_link_alone(path: Path, draft: Path) -> None:
         first.symlink_to(f"{_LINKED}/{path.name}")
         first.replace(path)
     sync_folder(folder)
-    if before is not None:
-        shutil.rmtree(before, ignore_errors=True)
+    for left in folder.glob(f"..{'[0-9a-f]' * 12}"):
+        if left != fresh:  # what was before, and what one that was killed left behind
+            shutil.rmtree(left, ignore_errors=True)
 
 
 class Sidecar:
@@ -481,7 +485,7 @@ def _handler(sidecar: Sidecar) -> type[BaseHTTPRequestHandler]:
             good, targets = sidecar.health()
             body = json.dumps({"status": "good" if good else "bad", "targets": targets}).encode()
             status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
-            if self.path != "/healthz":
+            if self.path.partition("?")[0] != "/healthz":
                 status, body = HTTPStatus.NOT_FOUND, b'{"detail": "There is only /healthz."}'
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
