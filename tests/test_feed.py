@@ -8,7 +8,9 @@ import asyncio
 import base64
 import hashlib
 import json
+import os
 import random
+import signal
 import socket
 import struct
 import threading
@@ -219,6 +221,13 @@ def request_for(
     return f"GET {target}?{asked} HTTP/1.1\r\n{text}\r\n".encode()
 
 
+_NO_MASK = b"\0\0\0\0"  # a mask as good as any other, and quick
+
+
+def _masked(payload: bytes, mask: bytes) -> bytes:
+    return bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+
+
 def frame_of(
     code: int, payload: bytes, *, end: bool = True, mask: bytes = b"\x01\x80\x7f\xff"
 ) -> bytes:
@@ -230,7 +239,7 @@ def frame_of(
         head = struct.pack("!BBH", code | end << 7, 0x80 | 126, size)
     else:
         head = struct.pack("!BBQ", code | end << 7, 0x80 | 127, size)
-    masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+    masked = payload if mask == _NO_MASK else _masked(payload, mask)
     return head + mask + masked
 
 
@@ -258,6 +267,7 @@ class Watcher:
         self.sock.settimeout(10)
         self.sock.connect(("127.0.0.1", port))
         self.sock.sendall(request_for(way, port, query, headers or {}, target))
+        self.heard = 0
         self._waiting: deque[Event] = deque()
 
     def close(self) -> None:
@@ -268,6 +278,7 @@ class Watcher:
         deadline = time.monotonic() + seconds
         while not self._waiting:
             self._receive(deadline)
+        self.heard += 1
         return self._waiting.popleft()
 
     def status(self, seconds: float = 5.0) -> int:
@@ -1084,9 +1095,9 @@ class _Silent(WSGIRequestHandler):
 
 
 @pytest.fixture
-def plain_url(own_server: Server) -> Iterator[str]:
+def plain_url(server: Server) -> Iterator[str]:
     """The same data behind the standard library's WSGI server."""
-    app = create_app(Settings(instance=own_server.instance))
+    app = create_app(Settings(instance=server.instance))
     with make_server("127.0.0.1", 0, app, handler_class=_Silent) as serving:
         thread = threading.Thread(target=serving.serve_forever)
         thread.start()
@@ -1099,7 +1110,7 @@ def plain_url(own_server: Server) -> Iterator[str]:
 
 
 def test_a_plain_server_refuses_a_stream_and_holds_a_question(
-    own_server: Server, plain_url: str, name: str
+    api: Api, plain_url: str, name: str
 ) -> None:
     def ask(accept: str = "*/*", **query: Any) -> httpx2.Response:
         headers = {"Accept": accept, "Connection": "close"}
@@ -1112,14 +1123,15 @@ def test_a_plain_server_refuses_a_stream_and_holds_a_question(
     assert ask(EVENTS, after="x").status_code == 422
     assert ask().status_code == 200
 
-    began = time.monotonic()
-    assert ask(after=0, wait=1).json()["changes"] == []
+    head, began = head_of(api), time.monotonic()
+    assert ask(after=head, wait=1).json()["changes"] == []
     assert 0.9 < time.monotonic() - began < 2.5
 
     with ThreadPoolExecutor(1) as pool:
-        held = pool.submit(ask, after=0, wait=10)
+        held = pool.submit(ask, after=head, wait=10)
         time.sleep(0.3)
-        made = revision_of(own_server.api.put(name, {}))
+        assert not held.done()
+        made = revision_of(api.put(name, {}))
         done = time.monotonic()
         assert held.result().json()["revision"] == made
         assert time.monotonic() - done < SOON
@@ -1308,6 +1320,48 @@ def test_those_who_do_not_watch_are_answered_when_there_are_too_many_watchers(
     assert empty.api.http.post(PATH, headers={"Accept": EVENTS}).status_code == 405
 
 
+def test_a_watcher_who_sends_much_delays_nobody(empty: Server, name: str, watch: Watch) -> None:
+    watcher = watch(empty, "events", service=name)
+    talking = watch(empty, "websocket", service="nobody")
+
+    def talk() -> None:
+        with suppress(OSError):  # it may be let go
+            for _ in range(2):
+                talking.send(0x2, b"x" * (15 << 20), mask=_NO_MASK)
+
+    slowest, rounds_after_that = 0.0, 10
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(talk)
+        while rounds_after_that:
+            rounds_after_that -= sending.done()
+            began = time.monotonic()
+            made = revision_of(empty.api.put(name, {"at": began}))
+            assert watcher.news(20).revision == made
+            slowest = max(slowest, time.monotonic() - began)
+
+    assert slowest < SOON
+
+
+def test_a_watcher_who_talks_and_does_not_listen_costs_little_memory(
+    empty: Server, watch: Watch
+) -> None:
+    need(Path("/proc/self/smaps_rollup").exists(), "/proc/self/smaps_rollup")
+    before, most = memory_of(empty), 32 << 20
+    watcher = watch(empty, "websocket", buffer=4096)
+    said = frame_of(0x1, b'{"ping": "' + b"x" * (8 << 20) + b'"}', mask=_NO_MASK)
+
+    watcher.sock.settimeout(10)
+    with suppress(ConnectionError):  # it may be let go
+        for _ in range(8):
+            watcher.sock.sendall(said)
+        deadline = time.monotonic() + 10
+        while memory_of(empty) < before + most and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    grown = memory_of(empty) - before
+    assert grown < most, f"{grown >> 20} MiB for one watcher"
+
+
 # --- documents of what is gone, told later
 
 
@@ -1428,24 +1482,42 @@ def test_a_server_that_stops_ends_every_stream_cleanly(
     assert "Traceback" not in own.log.read_text()
 
 
-def test_a_server_that_stops_does_not_wait_for_those_who_do_not_read(
+def test_a_server_that_stops_ends_what_is_read_slowly_and_leaves_what_is_not_read(
     tmp_path: Path, watch: Watch
 ) -> None:
     with Server(tmp_path / "instance", workers=1) as own:
+        fill(own, 60, large)
+        asked = {"after": 0, "include": "document", "buffer": 4096}
         for way in WAYS * 2:
-            watch(own, way, include="document", buffer=4096)
-        fill(own, 100, large)
-        began = time.monotonic()
-        code = own.stop()
-        took = time.monotonic() - began
+            watch(own, way, **asked)
+        slow = [watch(own, way, **asked) for way in WAYS]
+        with ThreadPoolExecutor(2) as pool:
+            reading = [pool.submit(_read_slowly, each) for each in slow]
+            wait_until(lambda: all(each.heard > 3 for each in slow), 10)
+            began = time.monotonic()
+            code = own.stop()
+            took = time.monotonic() - began
+            for each in reading:
+                each.result()
 
     assert code == 0
     assert took < 12, "ten seconds are promised"
+    assert slow[0].reader.complete, "the last chunk was not sent"
+    assert slow[1].reader.closed is not None
+    assert slow[1].reader.closed[0] == 1001
+
+
+def _read_slowly(watcher: Watcher) -> None:
+    """Reads at most some twenty events in a second, to the end."""
+    with suppress(Ended):
+        while True:
+            watcher.next(20)
+            time.sleep(0.05)
 
 
 def test_after_a_restore_every_watcher_is_reset_and_goes_on(tmp_path: Path, watch: Watch) -> None:
     backup = tmp_path / "backup.db"
-    with Server(tmp_path / "instance") as own:
+    with Server(tmp_path / "instance", workers=1) as own:
         for i in range(3):
             own.api.put("web", {"n": i})
         assert own.run("backup", str(backup)).returncode == 0
@@ -1485,17 +1557,28 @@ def test_after_a_restore_every_watcher_is_reset_and_goes_on(tmp_path: Path, watc
 
 
 class Follower:
-    """One that watches everything and comes back by itself, from where it was."""
+    """One that watches and comes back by itself, from where it was; most leave now and then."""
 
-    def __init__(self, port: int, way: str, seed: int, after: int = 0, stays: bool = False) -> None:
+    def __init__(
+        self,
+        port: int,
+        way: str,
+        seed: int,
+        *,
+        after: int = 0,
+        patience: tuple[int, int] | None = None,
+        **query: Any,
+    ) -> None:
         self.way = way
+        self.query = query
         self.seen: list[int] = []
+        self.told: list[dict[str, Any]] = []
         self.at = 0.0
         self.came = 0
         self._port = port
         self._id = self._after = after
         self._choose = random.Random(seed)
-        self._stays = stays
+        self._patience = patience
 
     async def follow(self) -> None:
         while True:
@@ -1508,28 +1591,32 @@ class Follower:
         try:
             reader = reader_for(self.way)
             outgoing.write(self._request())
-            patience = 10**9 if self._stays else self._choose.randint(20, 400)
-            while (data := await incoming.read(1 << 16)) and patience > 0:
+            left = self._choose.randint(*self._patience) if self._patience else 10**9
+            while left > 0 and (data := await incoming.read(1 << 16)):
                 for event in reader.feed(data):
                     self._take(event)
-                    patience -= 1
+                    left -= 1
         finally:
             outgoing.close()
 
     def _request(self) -> bytes:
         if self.way == "events":
             headers = {"Last-Event-ID": str(self._id)} if self.came else {}
-            return request_for(self.way, self._port, {"after": self._after}, headers)
-        return request_for(self.way, self._port, {"after": self._id}, {})
+            query = {"after": self._after, **self.query}
+            return request_for(self.way, self._port, query, headers)
+        return request_for(self.way, self._port, {"after": self._id, **self.query}, {})
 
     def _take(self, event: Event) -> None:
         if event.name == "changes":
             assert {change["revision"] for change in event.changes} == {event.revision}
             self.seen.append(event.revision)
+            if self.query:
+                self.told += event.changes
+        elif event.name == "alive":
+            assert event.revision >= self._id
         else:
-            assert event.name in {"hello", "alive"}, f"{event.name} behind {self._id}"
-            assert event.revision == self._id, event.name
-            self.came += event.name == "hello"
+            assert (event.name, event.revision) == ("hello", self._id)
+            self.came += 1
         self._id = event.revision
         self.at = event.at
 
@@ -1597,14 +1684,17 @@ def test_no_watcher_misses_a_revision_while_the_server_is_killed_again_and_again
 ) -> None:
     watchers, commits, kills = (200, 2_000, 5) if drill else (60, 600, 2)
     with Server(tmp_path / "instance") as own:
-        followers = [Follower(own.port, WAYS[i % 2], i) for i in range(watchers)]
+        followers = [
+            Follower(own.port, WAYS[i % 2], i, patience=(20, 400)) for i in range(watchers)
+        ]
         storm = Storm(own.url, commits)
+        ends = [_kill_a_worker, *[_kill_and_start] * kills]
         with following(followers), ThreadPoolExecutor(4) as pool:
             writing = [pool.submit(storm.write, i) for i in range(4)]
-            for kill in range(1, kills + 1):
-                wait_until(lambda n=kill: len(storm.acknowledged) > n * commits // (kills + 1), 90)
-                own.kill()
-                own.start()
+            for number, end in enumerate(ends, 1):
+                least = number * commits // (len(ends) + 1)
+                wait_until(lambda least=least: len(storm.acknowledged) > least, 90)
+                end(own)
             for each in writing:
                 each.result()
             last = time.monotonic()
@@ -1612,13 +1702,119 @@ def test_no_watcher_misses_a_revision_while_the_server_is_killed_again_and_again
             wait_until(lambda: all(each.seen[-1:] == [head] for each in followers), 20)
         journal = own.api.changes()
 
-    assert {change["revision"] for change in journal} == set(range(1, head + 1))
-    assert set(storm.acknowledged) <= set(range(1, head + 1))
-    assert head >= commits
     whole = list(range(1, head + 1))
+    assert sorted({change["revision"] for change in journal}) == whole
+    assert set(storm.acknowledged) <= set(whole)
+    assert head >= commits
     assert [i for i, each in enumerate(followers) if each.seen != whole] == []
     assert max(each.at for each in followers) - last < 2
     assert min(each.came for each in followers) > kills
+
+
+def workers_of(server: Server) -> list[int]:
+    assert server.process is not None
+    master = server.process.pid
+    children = Path(f"/proc/{master}/task/{master}/children").read_text()
+    return [int(pid) for pid in children.split()]
+
+
+def _kill_a_worker(server: Server) -> None:
+    os.kill(workers_of(server)[0], signal.SIGKILL)
+
+
+def _kill_and_start(server: Server) -> None:
+    server.kill()
+    server.start()
+
+
+_TAILS = ("a", "a/b", "a/b/c", "ab/c", "b", "b/a", "c")
+
+
+def _random_write(api: Api, name: str, choose: random.Random, number: int) -> None:
+    """Something that may change something, and may be refused."""
+    services = [f"{name}/{tail}" for tail in choose.sample(_TAILS, choose.randint(1, 4))]
+    service, version = services[0], choose.randint(0, 3)
+    document = {"n": number, "text": "é\u2028\n" * choose.randint(0, 3)}
+    match choose.randrange(8):
+        case 0 | 1:
+            api.put(service, document)
+        case 2:
+            steps = [{"service": each, "document": document} for each in services]
+            api.http.post("/api/v1/changesets", json={"changes": steps})
+        case 3 | 4:
+            api.enable(service, version, choose.random() < 0.5)
+        case 5:
+            api.delete(service, version=version)
+        case 6:
+            for each in range(8):
+                api.enable(service, each, False)
+            api.delete(service)
+        case _:
+            api.define(f"{name}/{choose.choice(_TAILS)}", {"title": str(number)})
+
+
+def _random_filter(name: str, choose: random.Random) -> dict[str, Any]:
+    ends = [*_TAILS, "a/", "a/b/", "b/", "ab/", ""]
+    services = [f"{name}/{end}" for end in choose.sample(ends, choose.randint(0, 3))]
+    kinds = ["version.created", "version.enabled", "version.disabled", "service.deleted"]
+    kinds += ["definition.created", "service.created", "version.deleted"]
+    return {
+        "service": services or None,
+        "kind": choose.sample(kinds, choose.choice((0, 0, 1, 3))) or None,
+        "include": choose.choice((None, "document")),
+    }
+
+
+def _passes(change: dict[str, Any], query: dict[str, Any]) -> bool:
+    """What the filters mean, written a second time."""
+    service, services = change["service"], query["service"]
+    if query["kind"] is not None and change["kind"] not in query["kind"]:
+        return False
+    if services is None:
+        return True
+    return service is not None and any(
+        service.startswith(each) if each.endswith("/") else service == each for each in services
+    )
+
+
+def _without_document(change: dict[str, Any]) -> dict[str, Any]:
+    """The change alone, once its document is seen to be the right one."""
+    document = change.pop("document", None)
+    if document is not None and change["version"] == change["current"]:
+        text = json.dumps(document, ensure_ascii=False)
+        assert hashlib.sha256(text.encode()).hexdigest() == change["digest"]
+    return change
+
+
+def test_whatever_the_filters_a_watcher_hears_what_the_journal_has(
+    server: Server, api: Api, name: str, drill: bool
+) -> None:
+    start = head_of(api)
+    choose = random.Random(20 if drill else 10)
+    followers = [
+        Follower(
+            server.port,
+            WAYS[i % 2],
+            i,
+            after=start,
+            patience=(2, 30),
+            **_random_filter(name, choose),
+        )
+        for i in range(60 if drill else 24)
+    ]
+    with following(followers):
+        for number in range(1_500 if drill else 150):
+            _random_write(api, name, choose, number)
+        journal = api.changes(start)
+        expected = [
+            [change for change in journal if _passes(change, each.query)] for each in followers
+        ]
+        lengths = [len(each) for each in expected]
+        wait_until(lambda: [len(each.told) for each in followers] == lengths, 20)
+
+    assert sum(lengths) > 10 * len(followers)
+    for each, changes in zip(followers, expected, strict=True):
+        assert [_without_document(change) for change in each.told] == changes, each.query
 
 
 def small(number: int) -> dict[str, Any]:
@@ -1643,25 +1839,37 @@ def fill(server: Server, wanted: int, document: Callable[[int], dict[str, Any]] 
         list(pool.map(put, range(wanted)))
 
 
+@pytest.fixture(scope="module")
+def laden_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Two processes with a journal of large documents, for tests of many watchers."""
+    with Server(tmp_path_factory.mktemp("laden") / "instance") as running:
+        fill(running, LADEN, large)
+        yield running
+
+
+LADEN = 150
+
+
 def test_who_is_thousands_of_revisions_behind_catches_up_while_others_write(
-    own_server: Server, drill: bool
+    laden_server: Server, drill: bool
 ) -> None:
-    behind, watchers = (10_000, 60) if drill else (2_500, 24)
-    fill(own_server, behind)
+    behind, watchers = (10_000, 60) if drill else (2_000, 16)
+    start = head_of(laden_server.api)
+    fill(laden_server, behind)
     choose = random.Random(1)
-    starts = [choose.choice((0, 1, 499, 500, 501, 1_000, behind - 1)) for _ in range(watchers)]
+    places = (0, start, start + 199, start + 200, start + 201, start + 999, start + behind - 1)
+    starts = [choose.choice(places) for _ in range(watchers)]
     followers = [
-        Follower(own_server.port, WAYS[i % 2], i, after, stays=True)
-        for i, after in enumerate(starts)
+        Follower(laden_server.port, WAYS[i % 2], i, after=after) for i, after in enumerate(starts)
     ]
-    storm = Storm(own_server.url, 150)
+    storm = Storm(laden_server.url, 150)
     with following(followers), ThreadPoolExecutor(2) as pool:
         for each in [pool.submit(storm.write, i) for i in range(2)]:
             each.result()
-        head = head_of(own_server.api)
+        head = head_of(laden_server.api)
         wait_until(lambda: all(each.seen[-1:] == [head] for each in followers), 60)
 
-    assert head == behind + 150
+    assert head == start + behind + 150
     for after, each in zip(starts, followers, strict=True):
         assert each.seen == list(range(after + 1, head + 1)), f"behind {after}"
 
@@ -1672,19 +1880,17 @@ def test_who_is_thousands_of_revisions_behind_catches_up_while_others_write(
 def memory_of(server: Server) -> int:
     """What the server's processes take of the memory, in bytes; what they share counts once."""
     assert server.process is not None
-    master = server.process.pid
-    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
     total = 0
-    for pid in [str(master), *children]:
+    for pid in [server.process.pid, *workers_of(server)]:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
         [line] = [line for line in rollup.splitlines() if line.startswith("Pss:")]
         total += int(line.split()[1]) << 10
     return total
 
 
-def read_on(server: Server, watcher: Watcher, last: int) -> tuple[list[int], int]:
+def read_on(server: Server, watcher: Watcher, began: int, last: int) -> tuple[list[int], int]:
     """Every revision up to ``last``, and how often the watcher had to come back for them."""
-    found, came_back = [0], 0
+    found, came_back = [began], 0
     with ExitStack() as held:
         while found[-1] < last:
             try:
@@ -1698,58 +1904,54 @@ def read_on(server: Server, watcher: Watcher, last: int) -> tuple[list[int], int
 
 
 def test_readers_that_stop_reading_cost_others_nothing_and_lose_nothing(
-    tmp_path: Path, watch: Watch, drill: bool
+    laden_server: Server, watch: Watch, drill: bool
 ) -> None:
     need(Path("/proc/self/smaps_rollup").exists(), "/proc/self/smaps_rollup")
     number, commits = (100, 300) if drill else (30, 120)
-    with Server(tmp_path / "instance") as own:
-        healthy = [watch(own, way, include="document") for way in WAYS * 2]
-        deaf = [watch(own, WAYS[i % 2], include="document", buffer=4096) for i in range(number)]
-        before = memory_of(own)
-        slowest = 0.0
-        for i in range(commits):
-            last = revision_of(own.api.put("large", large(i)))
-            done = time.monotonic()
-            assert [each.news().revision for each in healthy] == [last] * len(healthy)
-            slowest = max(slowest, time.monotonic() - done)
-        grown = memory_of(own) - before
-        if drill:
-            time.sleep(45)  # half a minute is what they are given, and then it has to be noticed
-        for watcher in deaf[: number // 2]:
-            watcher.close()
-        found = [read_on(own, watcher, last) for watcher in deaf[number // 2 :]]
-        for watcher in [*healthy, *deaf]:
-            watcher.close()
+    own, start = laden_server, head_of(laden_server.api)
+    healthy = [watch(own, way, include="document") for way in WAYS * 2]
+    deaf = [watch(own, WAYS[i % 2], include="document", buffer=4096) for i in range(number)]
+    before = memory_of(own)
+    slowest = 0.0
+    for i in range(commits):
+        last = revision_of(own.api.put("large", large(i)))
+        done = time.monotonic()
+        assert [each.news().revision for each in healthy] == [last] * len(healthy)
+        slowest = max(slowest, time.monotonic() - done)
+    grown = memory_of(own) - before
+    if drill:
+        time.sleep(45)  # half a minute is what they are given, and then it has to be noticed
+    for watcher in deaf[: number // 2]:
+        watcher.close()
+    found = [read_on(own, watcher, start, last) for watcher in deaf[number // 2 :]]
 
     assert slowest < SOON
     assert grown < 100 << 20, f"{grown >> 20} MiB for {number} who do not read"
-    whole = list(range(1, last + 1))
-    assert [i for i, (revisions_read, _) in enumerate(found) if revisions_read != whole] == []
+    whole = list(range(start + 1, last + 1))
+    assert [i for i, (read, _) in enumerate(found) if read != whole] == []
     if drill:
         assert [came_back for _, came_back in found] == [1] * len(found)
 
 
 def test_readers_that_come_from_far_behind_and_do_not_read_cost_little_memory(
-    tmp_path: Path, drill: bool
+    laden_server: Server, drill: bool
 ) -> None:
     need(Path("/proc/self/smaps_rollup").exists(), "/proc/self/smaps_rollup")
-    number, commits = (100, 400) if drill else (30, 150)
-    with Server(tmp_path / "instance") as own, ExitStack() as held:
-        fill(own, commits, large)
-        own.api.put("many/0", {})
+    number, own = 100 if drill else 30, laden_server
+    asked = {"after": 0, "include": "document", "buffer": 4096}
+    with ExitStack() as held:
         before = memory_of(own)
-        asked = {"after": 0, "include": "document", "buffer": 4096}
-        deaf = [Watcher(own.port, WAYS[i % 2], **asked) for i in range(number)]
-        for watcher in deaf:
-            held.enter_context(closing(watcher))
-            assert watcher.next().name == "hello"
-        with closing(Watcher(own.port, "events")) as healthy:
-            assert healthy.next(10).name == "hello"
-            made = revision_of(own.api.put("many/0", {"n": 1}))
-            assert healthy.news(10).revision == made
+        for i in range(number):
+            deaf = held.enter_context(closing(Watcher(own.port, WAYS[i % 2], **asked)))
+            assert deaf.next().name == "hello"
+        healthy = [held.enter_context(closing(Watcher(own.port, way))) for way in WAYS * 4]
+        assert [each.next(10).name for each in healthy] == ["hello"] * len(healthy)
+        for _ in range(5):
+            made = revision_of(own.api.put("many/0", {"again": time.time()}))
+            assert [each.news(10).revision for each in healthy] == [made] * len(healthy)
         grown = memory_of(own) - before
 
-    assert grown < 100 << 20, f"{grown >> 20} MiB for {number} who do not read"
+    assert grown < number * 3 << 20, f"{grown >> 20} MiB for {number} who do not read"
 
 
 # --- what takes its time
@@ -1795,10 +1997,10 @@ def test_a_stream_without_news_says_that_it_is_alive_and_where_it_is(
     server: Server, api: Api, quiet: dict[str, Quiet], watch: Watch, way: str
 ) -> None:
     heard = quiet[way]
-    wait_until(lambda: len(heard.events) > 1, 31)
+    wait_until(lambda: heard.events, 16)
 
     assert {event.name for event in heard.events} == {"alive"}
-    times = [heard.began, *(event.at for event in heard.events)]
+    times = [heard.began, *(event.at for event in heard.events), time.monotonic()]
     assert max(later - earlier for earlier, later in pairwise(times)) < 15
     ids = revisions(heard.events)
     assert ids == sorted(ids)
@@ -1809,4 +2011,4 @@ def test_a_stream_without_news_says_that_it_is_alive_and_where_it_is(
     headers = {"Last-Event-ID": str(ids[-1])}
     later = watch(server, way, headers=headers, service=heard.wanted)
     assert later.news().revision == made
-    wait_until(lambda: heard.events[-1].name == "changes", 5)
+    wait_until(lambda: any(event.name == "changes" for event in heard.events), 5)

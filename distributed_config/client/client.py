@@ -134,7 +134,10 @@ class Client:
             "defaults": "true" if defaults else None,
             "format": format,
         }
-        return self.transport.ask(Request("GET", "/config", query)).body.decode()
+        try:
+            return self.transport.ask(Request("GET", "/config", query)).body.decode()
+        except UnicodeDecodeError:
+            raise Unreachable("What answered is not a configuration server.") from None
 
     def history(
         self, service: str | None = None, *, documents: bool = False
@@ -290,7 +293,7 @@ def _plain(value: Any) -> Any:
     """Any mapping and any sequence as what JSON knows."""
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, Sequence):
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
         return list(value)
     raise TypeError(f"a {type(value).__name__} has no place in it")
 

@@ -107,7 +107,7 @@ class Config(Mapping[str, Any]):
         self.problem: DistconfError | None = None
         """Why the newest attempt to load failed; None: it did not."""
         self._known = ""
-        self._rejected = False
+        self._rejected: Rejected | None = None
         self._state = State(FrozenDict(), None, "", "nothing")
         self._thread = self._begin()
         self._load_first(defaults, deadline)
@@ -322,11 +322,11 @@ class Config(Mapping[str, Any]):
         version = answer.number("config-version")
         # Also where it is not taken: what is waited for then is another one.
         self._known = answer.headers.get("etag", "")
-        self._rejected = False
+        self._rejected = None
         try:
             self._take(answer.body.decode(), version, self._known)
-        except Rejected:
-            self._rejected = True
+        except Rejected as error:
+            self._rejected = error
             raise
 
     def _take(self, text: str, version: int, etag: str) -> None:
@@ -354,9 +354,9 @@ class Config(Mapping[str, Any]):
 
     def _heard(self) -> None:
         with self._news:
-            self._heard_at = time.monotonic()
-            if not self._rejected:
-                self.problem = None
+            self.problem = self._rejected
+            if self._rejected is None:  # else what is read is not what the server has
+                self._heard_at = time.monotonic()
             self._news.notify_all()
 
     def _failed(self, error: DistconfError) -> None:
@@ -436,7 +436,10 @@ def _same(one: Any, other: Any) -> bool:
     """Whether both are the same in JSON; 1, 1.0 and true are not."""
     if one is _MISSING or other is _MISSING:
         return one is other
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    # Defaults may hold what JSON does not know; their own words tell those apart.
+    return json.dumps(one, sort_keys=True, default=repr) == json.dumps(
+        other, sort_keys=True, default=repr
+    )
 
 
 def _at(value: Any, path: tuple[str, ...]) -> Any:

@@ -67,7 +67,7 @@ class Snapshots:
         try:
             self._folder.mkdir(mode=stat.S_IRWXU, parents=True, exist_ok=True)
             write_atomically(self.path(service), data, 0o600)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: no path can be written so
             _logger.warning("the snapshot of %s cannot be kept: %s", service, error)
 
     def load(self, service: str) -> Snapshot | None:

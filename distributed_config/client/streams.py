@@ -33,11 +33,6 @@ def follow(transport: Transport, query: Mapping[str, Any]) -> Iterator[Revision]
     """
     asked = dict(query)
     failures = 0
-
-    def began() -> None:
-        nonlocal failures
-        failures = 0
-
     while True:
         request = Request(
             "GET",
@@ -47,10 +42,12 @@ def follow(transport: Transport, query: Mapping[str, Any]) -> Iterator[Revision]
             timeout=_SILENCE,
         )
         try:
-            for event, number, data in _events(transport.lines(request, began)):
+            for event, number, data in _events(transport.lines(request)):
                 epoch = data["epoch"] if event in {"hello", "reset"} else asked.get("epoch")
                 changes = tuple(data["changes"]) if event == "changes" else ()
                 asked |= {"after": number, "epoch": epoch}
+                # A greeting alone is no success: many would ask again and again at once.
+                failures = failures if event == "hello" else 0
                 if changes or event == "reset":
                     yield Revision(number, changes, reset=event == "reset")
         except Invalid:

@@ -15,7 +15,7 @@ import ssl
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -181,11 +181,11 @@ class Transport:
             return Response(answer.status, headers, body)
         raise AssertionError("the block returns or raises")
 
-    def lines(self, request: Request, began: Callable[[], None]) -> Iterator[bytes]:
+    def lines(self, request: Request) -> Iterator[bytes]:
         """The lines of an answer that does not end, without their ends.
 
-        ``began`` is called when it has begun. Raises what the server told of, or Unreachable when
-        the connection breaks or is silent for longer than the request's timeout.
+        Raises what the server told of, or Unreachable when the connection breaks or is silent for
+        longer than the request's timeout.
         """
         kept = self._new(request.timeout or self.timeout)
         try:
@@ -194,7 +194,6 @@ class Transport:
                 if answer.status >= 400:
                     headers = {name.lower(): value for name, value in answer.getheaders()}
                     raise _told(Response(answer.status, headers, answer.read()))
-                began()
                 while line := answer.readline():
                     yield line.rstrip(b"\r\n")
                 raise Unreachable(f"{self.url} ended the stream.")
