@@ -287,8 +287,8 @@ def _sidecar(asked: argparse.Namespace) -> int:
         woken.wait()
         woken.clear()  # what comes from here on is heard in the next round
         _spawn(sidecar.end).join(_LAST_SECONDS)
-        if asked.once and good:
-            return DONE if good[0] else REFUSED
+        if asked.once and (good or ended.is_set()):
+            return DONE if good and good[0] else REFUSED
         if ended.is_set():
             return DONE
         try:

@@ -20,7 +20,7 @@ import time
 import urllib.request
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,7 +36,7 @@ from distributed_config.client.rendering import (
     as_properties,
     filled_in,
 )
-from distributed_config.client.transport import Request
+from distributed_config.client.transport import Request, address_of
 from distributed_config.errors import (
     ClientError,
     Invalid,
@@ -168,6 +168,14 @@ def _wrong_kinds(
     if isinstance(health, str) and health and not re.fullmatch(r".*:\d{1,5}", health):
         message = "It must be an address and a port, as 127.0.0.1:8099."
         wrong.append(Problem(f"{pointer}/health", message, "address"))
+    url = entry.get("url")
+    if isinstance(url, str) and url:
+        try:
+            address_of(url)
+        except Invalid as error:
+            wrong += [
+                replace(each, pointer=f"{pointer}/url", parameter="") for each in error.problems
+            ]
     return wrong
 
 
@@ -422,10 +430,15 @@ class Sidecar:
         self.plan = plan
         self.keepers: list[Keeper] = []
         self._threads: list[threading.Thread] = []
-        self._server: ThreadingHTTPServer | None = None
+        self._server = _listening(self, plan.health) if plan.health else None
 
     def start(self) -> bool:
-        """Loads and writes every target once; whether all of them are as they should be."""
+        """Loads and writes every target once, and answers ``/healthz`` from then on.
+
+        Whether all of them are as they should be.
+        """
+        if self._server is not None:
+            threading.Thread(target=self._server.serve_forever, daemon=True).start()
         # One after the other they would wait for a server that is away one deadline each.
         beginning = [
             threading.Thread(target=self._add, args=(each,), daemon=True)
@@ -442,15 +455,11 @@ class Sidecar:
         self.keepers.append(Keeper(target, self.plan))
 
     def follow(self) -> None:
-        """Keeps the targets in the background, and answers ``/healthz`` if that was asked for."""
+        """Keeps the targets in the background."""
         for keeper in self.keepers:
             thread = threading.Thread(target=keeper.run, name=keeper.target.service, daemon=True)
             thread.start()
             self._threads.append(thread)
-        if self.plan.health:
-            host, _, port = self.plan.health.rpartition(":")
-            self._server = ThreadingHTTPServer((host, int(port)), _handler(self))
-            threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def end(self) -> None:
         """Ends everything; files stay as they are."""
@@ -463,20 +472,34 @@ class Sidecar:
             thread.join(5)
 
     def health(self) -> tuple[bool, list[dict[str, Any]]]:
-        """Whether every file is good, and what there is to say of each."""
-        told = [
-            {
-                "service": keeper.target.service,
-                "file": keeper.target.file,
-                "version": keeper.written,
-                "current": keeper.config.version,
-                "stale": keeper.config.stale,
-                "age": keeper.config.age,
-                "problem": keeper.problem,
-            }
-            for keeper in self.keepers
-        ]
-        return all(not keeper.problem or keeper.is_good for keeper in self.keepers), told
+        """Whether every file is good, and what there is to say of each, in the plan's order."""
+        keepers = {id(keeper.target): keeper for keeper in list(self.keepers)}
+        told = [_told_of(target, keepers.get(id(target))) for target in self.plan.targets]
+        good = all(not keeper.problem or keeper.is_good for keeper in keepers.values())
+        return good and len(keepers) == len(self.plan.targets), told
+
+
+def _told_of(target: Target, keeper: Keeper | None) -> dict[str, Any]:
+    told: dict[str, Any] = {"service": target.service, "file": target.file}
+    if keeper is None:
+        return told | {"version": None, "problem": "It is being loaded."}
+    return told | {
+        "version": keeper.written,
+        "current": keeper.config.version,
+        "stale": keeper.config.stale,
+        "age": keeper.config.age,
+        "problem": keeper.problem,
+    }
+
+
+def _listening(sidecar: Sidecar, address: str) -> ThreadingHTTPServer:
+    """What will answer ``/healthz``. Raises Invalid if nothing can listen at ``address``."""
+    host, _, port = address.rpartition(":")
+    try:
+        return ThreadingHTTPServer((host, int(port)), _handler(sidecar))
+    except (OSError, OverflowError) as error:
+        message = f"Nothing can listen at {address}: {error}. Give another address."
+        raise Invalid.of([Problem("/health", message, "address")]) from None
 
 
 def _handler(sidecar: Sidecar) -> type[BaseHTTPRequestHandler]:

@@ -118,7 +118,7 @@ class Transport:
         backoff: Backoff | None = None,
         context: ssl.SSLContext | None = None,
     ) -> None:
-        parts = _address(url)
+        parts = address_of(url)
         self.url = url.rstrip("/")
         self.timeout = timeout
         self.backoff = backoff or Backoff()
@@ -294,7 +294,7 @@ def _read_until(deadline: float, answer: http.client.HTTPResponse, kept: _Connec
     return b"".join([*parts, answer.read()])
 
 
-def _address(url: str) -> SplitResult:
+def address_of(url: str) -> SplitResult:
     """``url`` in its parts. Raises Invalid if it is not the address of a server."""
     with suppress(ValueError):
         parts = urlsplit(url)
