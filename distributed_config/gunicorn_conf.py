@@ -85,6 +85,8 @@ worker_tmp_dir = _in_memory
 worker_connections = 25_000
 # Who is gone is not told anything any more: a stream ends at once.
 asgi_disconnect_grace_period = 0
+# What a watcher says is a ping at most; each message is held in memory until it is whole.
+websocket_max_message_size = 64 * 1024
 keepalive = 75
 timeout = 60
 # An end within 10 s: what has begun is finished, what waits is let go.

@@ -2602,7 +2602,7 @@ def test_a_snapshot_of_another_user_is_not_taken(kept: Snapshots) -> None:
     assert kept.load("web") is None
 
 
-FOLDERS = ["/dev/full", "/dev/null/x", "/proc/nothing", "/sys", f"/{'x' * 300}", "\ud800"]
+FOLDERS = ["/dev/full", "/dev/null/x", "/proc/nothing", "/sys", f"/{'x' * 300}", "a\0b"]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=ascii)
