@@ -46,6 +46,7 @@ _DELIVERY = 0.3
 _EACH = 25 * 1024
 _READ_WHILE = 0.03
 _GET = 100e-9
+_OTHERS = {"etcd": "etcd's gateway", "redis": "Redis"}
 
 
 def tables(
@@ -220,11 +221,24 @@ def _streams(found: Streams) -> str:
             f"≤ {_milliseconds(_DELIVERY)}",
             _reached(bool(found.delivery) and max(found.delivery) <= _DELIVERY),
         ),
+        *(
+            (
+                f"{who} of {_OTHERS[name]}: the same",
+                _spread(delivery, _milliseconds),
+                "–",
+                "–",
+            )
+            for name, (delivery, _) in found.beside.items()
+        ),
         (
             f"{who}: memory of the server (PSS) for each",
             f"{found.bytes_each / 1024:.1f} KiB",
             f"≤ {_EACH / 1024:.0f} KiB",
             _reached(found.bytes_each <= _EACH),
+        ),
+        *(
+            (f"{who} of {_OTHERS[name]}: the same", f"{each / 1024:.1f} KiB", "–", "–")
+            for name, (_, each) in found.beside.items()
         ),
         (
             "a read while they are told, 99 % within",

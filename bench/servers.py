@@ -136,6 +136,8 @@ class Server:
         while time.perf_counter() < deadline and self._process.poll() is None:
             try:
                 self.ask("GET", self._probe)
+            except http.client.BadStatusLine:
+                return  # it listens, and does not speak HTTP
             except OSError:
                 time.sleep(0.005)
             else:
@@ -211,6 +213,16 @@ def etcd(folder: Path) -> Server | None:
         "--log-level=error",
     ]
     return Server("etcd", command, folder, probe="/health", port=port)
+
+
+def redis(folder: Path) -> Server | None:
+    """One Redis that keeps nothing; None where it is not installed."""
+    program = shutil.which("redis-server")
+    if program is None:
+        return None
+    port = free_port()
+    command = [program, "--port", f"{port}", "--save", "", "--maxclients", "15000"]
+    return Server("redis", command, folder, port=port)
 
 
 def etcd_key() -> bytes:

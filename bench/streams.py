@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import statistics
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from bench import servers
@@ -17,6 +19,7 @@ from distributed_config.client.config import Config
 
 WATCHERS = 10_000
 _EVENTS = 10
+_BETWEEN = 0.5  # seconds
 _FILES = 20
 
 
@@ -28,6 +31,8 @@ class Streams:
     delivery: list[float] = field(default_factory=list)
     missed: int = 0
     bytes_each: float = 0.0
+    beside: dict[str, tuple[list[float], float]] = field(default_factory=dict)
+    """Of others, as far as they are installed: the same delivery, and bytes for each watcher."""
     reads_quiet: list[float] = field(default_factory=list)
     reads_busy: list[float] = field(default_factory=list)
     get: list[float] = field(default_factory=list)
@@ -44,35 +49,79 @@ def measure(folder: Path, watchers: int, say: Callable[[str], None]) -> Streams:
         say(f"streams: a change reaches a program in {_middle(found.to_program)}")
         found.reads_quiet = _reads(server, 2.0)
         _broadcast(server, found, say)
+    _beside(folder, found, say)
     return found
 
 
 def _broadcast(server: Server, found: Streams, say: Callable[[str], None]) -> None:
+    reading = threading.Thread(
+        target=lambda: found.reads_busy.extend(_reads(server, _EVENTS * _BETWEEN))
+    )
+
+    def put(number: int) -> None:
+        if number == 1:
+            reading.start()
+        _put(server, number)
+
+    told = _watched("ours", server, found.watchers, put, say)
+    reading.join()
+    found.delivery, found.bytes_each, found.missed = told
+
+
+def _beside(folder: Path, found: Streams, say: Callable[[str], None]) -> None:
+    """The same with etcd's gateway and with Redis, where they are installed."""
+    others = {
+        "etcd": (servers.etcd(folder), _put_etcd),
+        "redis": (servers.redis(folder), _publish_redis),
+    }
+    for name, (other, put) in others.items():
+        if other is None:
+            continue
+        with other as server:
+            delivery, each, _ = _watched(name, server, found.watchers, partial(put, server), say)
+            found.beside[name] = (delivery, each)
+
+
+def _watched(
+    kind: str,
+    server: Server,
+    watchers: int,
+    put: Callable[[int], None],
+    say: Callable[[str], None],
+) -> tuple[list[float], float, int]:
+    """Seconds to the last watcher for each event; bytes for each watcher; events not seen."""
     before = servers.pss_bytes(server.processes())
-    command = [sys.executable, "-m", "bench.watchers", str(server.port)]
+    command = [sys.executable, "-m", "bench.watchers", kind, str(server.port)]
     with subprocess.Popen(
-        [*command, str(found.watchers), str(_EVENTS)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [*command, str(watchers), str(_EVENTS)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == "ready"
-        found.bytes_each = (servers.pss_bytes(server.processes()) - before) / found.watchers
-        say(f"streams: {found.watchers:,} watch, {found.bytes_each / 1024:.1f} KiB each")
-        reading = threading.Thread(
-            target=lambda: found.reads_busy.extend(_reads(server, _EVENTS * 0.5))
-        )
-        reading.start()
+        each = (servers.pss_bytes(server.processes()) - before) / watchers
+        say(f"streams: {watchers:,} watch {kind}, {each / 1024:.1f} KiB each")
         acknowledged = []
         for number in range(1, _EVENTS + 1):
-            time.sleep(0.5)
-            _put(server, number)
+            time.sleep(_BETWEEN)
+            put(number)
             acknowledged.append(time.monotonic())
-        reading.join()
         told = json.loads(process.stdout.readline())
-    found.missed = told["missed"] + told["lost"]
-    found.delivery = [
+    delivery = [
         max(0.0, last - done) for last, done in zip(told["delivered"], acknowledged, strict=False)
     ]
-    say(f"streams: the last watcher has a change after {_middle(found.delivery)}")
+    say(f"streams: the last watcher of {kind} has a change after {_middle(delivery)}")
+    return delivery, each, told["missed"] + told["lost"]
+
+
+def _put_etcd(server: Server, _number: int) -> None:
+    status, _, _ = server.ask("POST", "/v3/kv/put", servers.etcd_put())
+    assert status == http.HTTPStatus.OK
+
+
+def _publish_redis(server: Server, _number: int) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), 10) as speaking:
+        text = b"x" * 1_000
+        speaking.sendall(b"*3\r\n$7\r\nPUBLISH\r\n$5\r\nbench\r\n$1000\r\n" + text + b"\r\n")
+        assert speaking.recv(100).startswith(b":")
 
 
 def _programs(server: Server, folder: Path, found: Streams) -> None:

@@ -1,15 +1,43 @@
 """Very many watchers in one process: says when each event has reached the last of them.
 
-Run by ``bench/streams.py``: ``python -m bench.watchers PORT WATCHERS EVENTS``. Prints ``ready``
-when all are connected, and at the end one line of JSON.
+Run by ``bench/streams.py``: ``python -m bench.watchers KIND PORT WATCHERS EVENTS``. Prints
+``ready`` when all are connected, and at the end one line of JSON.
 """
 
 import asyncio
 import json
+import re
 import sys
 import time
+from dataclasses import dataclass
 
 _PATIENCE = 60
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What one sends to watch, and what tells that it watches, and of an event."""
+
+    request: bytes
+    greeting: bytes
+    event: bytes
+
+
+_WATCH_ETCD = b'{"create_request": {"key": "YmVuY2g="}}'
+_KINDS = {
+    "ours": _Kind(
+        b"GET /api/v1/changes HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n",
+        b"event: hello",
+        b"event: changes",
+    ),
+    "etcd": _Kind(
+        b"POST /v3/watch HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%s"
+        % (len(_WATCH_ETCD), _WATCH_ETCD),
+        b'"created":true',
+        b'"events":[',
+    ),
+    "redis": _Kind(b"SUBSCRIBE bench\r\n", b"$9\r\nsubscribe", b"$7\r\nmessage"),
+}
 
 
 class _Watcher(asyncio.Protocol):
@@ -21,25 +49,29 @@ class _Watcher(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        transport.write(
-            b"GET /api/v1/changes HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n"
-        )
+        transport.write(self._all.kind.request)
 
     def data_received(self, data: bytes) -> None:
         data = self._rest + data
-        self._all.greeted += data.count(b"event: hello")
-        self._all.events += (seen := data.count(b"event: changes"))
-        if seen:
-            self._all.last = time.monotonic()
-            self._all.check()
-        self._rest = data[-12:] if not seen and b"event: hello" not in data else b""
+        end = 0
+        for found in self._all.marks.finditer(data):
+            end = found.end()
+            if found[0] == self._all.kind.greeting:
+                self._all.greeted += 1
+            else:
+                self._all.events += 1
+                self._all.last = time.monotonic()
+                self._all.check()
+        self._rest = data[max(end, len(data) - 20) :]  # a mark may have come in part
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._all.lost += 1
 
 
 class _All:
-    def __init__(self, watchers: int) -> None:
+    def __init__(self, kind: _Kind, watchers: int) -> None:
+        self.kind = kind
+        self.marks = re.compile(re.escape(kind.greeting) + b"|" + re.escape(kind.event))
         self.watchers = watchers
         self.greeted = self.events = self.lost = 0
         self.last = 0.0
@@ -51,9 +83,9 @@ class _All:
             self.delivered.append(self.last)
 
 
-async def _main(port: int, watchers: int, events: int) -> None:
+async def _main(kind: str, port: int, watchers: int, events: int) -> None:
     loop = asyncio.get_running_loop()
-    all_ = _All(watchers)
+    all_ = _All(_KINDS[kind], watchers)
     for start in range(0, watchers, 200):
         some = range(start, min(start + 200, watchers))
         await asyncio.gather(
@@ -70,4 +102,4 @@ async def _main(port: int, watchers: int, events: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(*map(int, sys.argv[1:])))
+    asyncio.run(_main(sys.argv[1], *map(int, sys.argv[2:])))

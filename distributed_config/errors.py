@@ -73,6 +73,8 @@ class DistconfError(Exception):
     """The root. ``detail`` is one or two sentences for the person who has to act on it."""
 
     code = "internal-error"
+    retry_after: float = 0
+    """Seconds after which it is worth another try; 0: nobody knows."""
 
     def __init__(self, detail: str, problems: Sequence[Problem] = ()) -> None:
         super().__init__(detail)

@@ -1432,7 +1432,7 @@ def test_readers_in_the_middle_of_a_swap_never_go_back_to_the_old(
     def look(_: int) -> None:
         seen.append((cfg["in"]["n"], cfg.get("in.n"), cfg.version or 0))
 
-    threading.settrace(at_each_line(Config._swap, look))
+    threading.settrace(at_each_line(Config._put_in_place, look))
     try:
         cfg = configs(defaults={"in": {"n": -1}}, deadline=0)
     finally:
@@ -2271,10 +2271,10 @@ def test_closing_just_before_a_question_ends_it_as_well(
     arrived, go_on = threading.Event(), threading.Event()
     connect = transport._new
 
-    def hesitate(timeout: float) -> Any:
+    def hesitate() -> Any:
         arrived.set()
         go_on.wait(5)
-        return connect(timeout)
+        return connect()
 
     monkeypatch.setattr(transport, "_new", hesitate)
     proxy.cut()
@@ -2579,7 +2579,7 @@ def test_what_lies_in_the_place_of_a_snapshot_is_not_followed_and_does_no_harm(
     descriptors = len(list(Path("/dev/fd").iterdir()))
 
     assert Snapshots(tmp_path, client.transport.url).load(name) is None
-    assert len(list(Path("/dev/fd").iterdir())) == descriptors
+    assert len(list(Path("/dev/fd").iterdir())) <= descriptors
     cfg = configs(snapshots=tmp_path)
     assert cfg["n"] == 0
 
@@ -2779,6 +2779,70 @@ def test_a_document_that_the_application_rejects_is_not_what_it_starts_from(
 
     assert (again["n"], again.source) == (0, "snapshot")
     assert again.bind(Model).value.n == 0
+
+
+def test_a_start_while_a_rejected_document_is_current_begins_with_the_last_good_one(
+    client: Client, configs: Configs, tmp_path: Path
+) -> None:
+    client.put({"n": 0})
+    configs(snapshots=tmp_path, bind=Model).close()
+    client.put({"n": 1})
+
+    for _ in range(2):  # the second would tell if the first had overwritten the snapshot
+        again = configs(snapshots=tmp_path, bind=Model)
+        assert (again["n"], again.source) == (0, "snapshot")
+        assert isinstance(again.problem, errors.Rejected)
+        again.close()
+
+    with configs(snapshots=tmp_path, bind=Model) as last:
+        client.put({"n": 2})
+        assert last.wait_for(2, 5)
+        assert last.bind(Model).value.n == 2
+
+
+def test_a_snapshot_that_does_not_fit_is_passed_over(
+    proxy: Proxy, configs: Configs, name: str, tmp_path: Path
+) -> None:
+    keep(tmp_path, proxy.url, name, {"n": 1})
+    proxy.refuse()
+
+    cfg = configs(url=proxy.url, snapshots=tmp_path, deadline=0.1, bind=Model, defaults={"n": 5})
+
+    assert (cfg.bind(Model).value.n, cfg.source) == (5, "defaults")
+
+
+def test_defaults_that_do_not_fit_are_told_at_once(proxy: Proxy, configs: Configs) -> None:
+    proxy.refuse()
+    with pytest.raises(errors.Rejected, match="one is not allowed"):
+        configs(url=proxy.url, deadline=0, bind=Model, defaults={"n": 1})
+
+
+def test_drafts_that_were_never_finished_are_removed_at_the_next_start(
+    configs: Configs, client: Client, tmp_path: Path, name: str
+) -> None:
+    client.put({"n": 0})
+    path = Snapshots(tmp_path, client.transport.url).path(name)
+    old, fresh = (path.with_name(f".{path.name}.{digit * 12}") for digit in "ab")
+    for each in (old, fresh):
+        each.write_bytes(b"half")
+    os.utime(old, (time.time() - 3600,) * 2)
+
+    Snapshots(tmp_path, client.transport.url).load(name)
+
+    assert (old.exists(), fresh.exists()) == (False, True)
+
+
+def test_a_config_waits_for_as_long_as_an_overloaded_server_asks_it_to() -> None:
+    answer = problem_answer(503, "overloaded", **{"Retry-After": "1"})
+    with closing(Stub(answer)) as stub:
+        cfg = Config("web", url=stub.url, snapshots=False, defaults={}, deadline=0, backoff=QUICK)
+        assert until(lambda: stub.requests)
+        time.sleep(0.8)
+        asked = len(stub.requests)
+        assert until(lambda: len(stub.requests) == 2)
+        cfg.close()
+
+    assert asked == 1
 
 
 def test_a_folder_that_was_emptied_is_made_anew(

@@ -366,7 +366,8 @@ class Watcher:
         was_closed = self.reader.closed
         self._waiting += self.reader.feed(data)
         if self.reader.closed is not None and was_closed is None:
-            self.send(0x8, struct.pack("!H", self.reader.closed[0]))
+            with suppress(ConnectionError):  # it may not wait for an answer
+                self.send(0x8, struct.pack("!H", self.reader.closed[0]))
 
 
 Watch = Callable[..., Watcher]

@@ -1424,6 +1424,7 @@ def test_a_reload_that_failed_is_tried_again(shell: Shell, api: Api, name: str) 
         running.until(lambda: health(port) == 200)
         api.put(name, {"n": 2})
         running.until(lambda: len(lines_of(tries)) == 2)
+        running.until(lambda: health(port) == 503)
         running.until(lambda: health(port) == 200, 40)
 
         assert len(lines_of(tries)) > 2, "it says that all is well, and nothing was reloaded"
@@ -1751,12 +1752,12 @@ def test_healthz_tells_of_every_target_and_of_nothing_else(
     ]
 
     with shell.beside(*targets, health=f"127.0.0.1:{port}", deadline=0.3) as running:
-        running.until(
-            lambda: (
-                [each["version"] for each in json.loads(asked(port, "/healthz")[1])["targets"]]
-                == [0, None]
-            )
-        )
+        running.until(lambda: health(port) != 0)
+
+        def versions() -> list[int | None]:
+            return [each["version"] for each in json.loads(asked(port, "/healthz")[1])["targets"]]
+
+        running.until(lambda: versions() == [0, None])
         assert health(port) == 503
         told = json.loads(asked(port, "/healthz")[1])
         assert told["targets"][1]["problem"]

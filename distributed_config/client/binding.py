@@ -4,7 +4,7 @@ import dataclasses
 import enum
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from distributed_config.errors import Problem, Rejected
@@ -41,6 +41,7 @@ def _convert(  # noqa: PLR0911  # a line for each kind of type
 ) -> Any:
     """``value`` as a ``kind``; what does not fit is added to ``problems``."""
     plain = get_origin(kind) or kind
+    plain = {Sequence: list, Mapping: dict}.get(plain, plain)
     if kind is Any:
         return value
     if plain in {Union, types.UnionType}:
@@ -51,10 +52,19 @@ def _convert(  # noqa: PLR0911  # a line for each kind of type
         return _sequence(plain, get_args(kind), value, pointer, problems)
     if plain is dict and isinstance(value, dict):
         return _mapping(get_args(kind), value, pointer, problems)
+    if not _is_known(plain):
+        message = f"{_told(kind)} is no type of JSON. Bind text or a number, and convert it."
+        problems.append(Problem(pointer, message, "unsupported"))
+        return None
     if _fits(kind, value):
         return _scalar(kind, value)
     problems.append(Problem(pointer, f"It must be {_told(kind)}.", "type"))
     return None
+
+
+def _is_known(plain: Any) -> bool:
+    known = {str, int, float, bool, type(None), list, tuple, dict, object, Literal}
+    return plain in known or _is_enum(plain) or dataclasses.is_dataclass(plain)
 
 
 def _mapping(
@@ -141,7 +151,7 @@ def _fits(kind: Any, value: Any) -> bool:  # noqa: PLR0911  # a line for each ki
         return _is_among(value, get_args(kind))
     if _is_enum(kind):
         return _is_among(value, tuple(each.value for each in kind))
-    if get_origin(kind) is not None or kind in {list, tuple, dict}:
+    if get_origin(kind) is not None or kind in {list, tuple, dict, Sequence, Mapping}:
         return False
     if kind is float:
         fits = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -159,6 +169,7 @@ def _is_among(value: Any, values: tuple[Any, ...]) -> bool:
 def _told(kind: Any) -> str:
     names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
     names |= {type(None): "null", list: "an array", tuple: "an array", dict: "an object"}
+    names |= {Sequence: "an array", Mapping: "an object"}
     known = names.get(get_origin(kind) or kind)
     if known is not None:
         return known

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from distributed_config.client.client import Client, token_of
@@ -230,11 +231,15 @@ class _Child:
             self._config.on_change(lambda _new, _old: self._changed())
         while True:
             self._again.clear()
-            variables = {**os.environ, **environment(self._config.value, self._prefix)}
+            value = self._config.value
+            variables = {**os.environ, **environment(value, self._prefix)}
             self._process = subprocess.Popen(self._command, env=variables)  # noqa: S603  # the user's own
             while self._early:
                 self._process.send_signal(self._early.pop(0))
+            if self._config.value is not value and self._on_change != "none":
+                self._changed()  # it came while there was no process to tell
             code = self._process.wait()
+            self._process = None  # a signal from here on is for the next one
             if not self._again.is_set() or self._ending:
                 return 128 - code if code < 0 else code
 
@@ -269,39 +274,38 @@ class _Child:
 def _sidecar(asked: argparse.Namespace) -> int:
     """Until SIGTERM or SIGINT; SIGHUP reads the plan anew."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    ended, woken = threading.Event(), threading.Event()
-
-    def wake(number: int, _frame: Any) -> None:
-        if number != signal.SIGHUP:
-            ended.set()
-        woken.set()
-
+    # A queue of this kind may be put to in the middle of anything; an event would lock itself out.
+    heard: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, wake)
+        signal.signal(number, lambda number, _frame: heard.put(number))
     plan = plan_of(_planned(asked))
     while True:
         sidecar = Sidecar(plan)
         good: list[bool] = []
+        left = threading.Event()
         # In the background: a signal is obeyed whatever it waits for.
-        _spawn(partial(_start, sidecar, good, asked.once, woken))
-        woken.wait()
-        woken.clear()  # what comes from here on is heard in the next round
+        _spawn(partial(_start, sidecar, good, left, heard if asked.once else None))
+        numbers = {heard.get()}
+        while not heard.empty():
+            numbers.add(heard.get())
+        left.set()
         _spawn(sidecar.end).join(_LAST_SECONDS)
-        if asked.once and (good or ended.is_set()):
-            return DONE if good and good[0] else REFUSED
-        if ended.is_set():
-            return DONE
+        if numbers != {signal.SIGHUP}:
+            return DONE if not asked.once or (good and good[0]) else REFUSED
         try:
             plan = plan_of(_planned(asked))
         except (DistconfError, OSError) as error:
             logging.getLogger("distconf.sidecar").error("the old plan stays: %s", error)
 
 
-def _start(sidecar: Sidecar, good: list[bool], once: bool, done: threading.Event) -> None:
+def _start(
+    sidecar: Sidecar, good: list[bool], left: threading.Event, finished: "SimpleQueue[int] | None"
+) -> None:
+    """Starts ``sidecar`` and follows, unless it was left; or tells that it has ``finished``."""
     good.append(sidecar.start())
-    if once:
-        done.set()
-    elif not done.is_set():
+    if finished is not None:
+        finished.put(0)
+    elif not left.is_set():
         sidecar.follow()
 
 

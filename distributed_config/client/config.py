@@ -69,7 +69,9 @@ class Config(Mapping[str, Any]):
     three.
 
     ``url``, ``token``: as ``Client`` has them. ``snapshots``: the folder of snapshots, False for
-    none. A process that forks goes on in both.
+    none. ``bind``: the type that every configuration has to fit from the very first, as with the
+    method; so one that does not can never take the place of the last good snapshot. A process
+    that forks goes on in both.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Config(Mapping[str, Any]):
         defaults: Mapping[str, Any] | None = None,
         deadline: float = 3.0,
         snapshots: str | Path | bool = True,
+        bind: type[Any] | None = None,
         fill_defaults: bool = False,
         backoff: Backoff | None = None,
     ) -> None:
@@ -99,7 +102,7 @@ class Config(Mapping[str, Any]):
                 self._snapshots = Snapshots(folder, self._client.transport.url)
             except RuntimeError as error:
                 _logger.warning("there is no place for snapshots: %s", error)
-        self._bounds: list[Bound[Any]] = []
+        self._bounds: list[Bound[Any]] = [] if bind is None else [Bound(self, bind, None)]
         self._listeners: list[_Listener] = []
         self._news = threading.Condition()
         self._ended = threading.Event()
@@ -233,6 +236,9 @@ class Config(Mapping[str, Any]):
         """
         while True:
             state = self._state
+            for each in self._bounds:
+                if each.kind is kind:
+                    return each
             made = Bound(self, kind, bound(kind, state.value))
             with self._news:
                 if self._state is state:  # else another one came meanwhile
@@ -266,21 +272,52 @@ class Config(Mapping[str, Any]):
             self._news.wait_for(lambda: self._heard_at is not None or self._refused(), deadline)
         if self._state.version is not None:
             return
-        kept = self._snapshots.load(self._kept_as) if self._snapshots else None
-        with self._news:
-            if self._state.version is not None:
-                return  # the server was faster after all
-            if kept is not None:
-                self._swap(parse_stored(kept.text), kept.version, "", "snapshot")
-            elif defaults is not None:
-                self._swap(dict(defaults), None, "", "defaults")
-        if self._state.source == "nothing":
+        reason = self.problem.detail if self.problem else "The server did not answer in time."
+        try:
+            found = self._last_good() or self._given(defaults)
+        except Rejected:
             self._end()
-            reason = self.problem.detail if self.problem else "The server did not answer in time."
+            raise
+        if found is None:
+            self._end()
             raise NeverLoaded(
                 f"There is no configuration of {self.service!r}: no server, no snapshot and no "
                 f"defaults. {reason}"
             )
+        state, instances = found
+        with self._news:
+            if self._state.version is not None:
+                return  # the server was faster after all
+            self._put_in_place(state, instances)
+        _logger.warning("%r begins from its %s: %s", self.service, state.source, reason)
+
+    def _last_good(self) -> "tuple[State, list[Any]] | None":
+        """The snapshot, if there is one that fits."""
+        kept = self._snapshots.load(self._kept_as) if self._snapshots else None
+        if kept is None:
+            return None
+        state = State(frozen(parse_stored(kept.text)), kept.version, "", "snapshot")
+        try:
+            return state, self._fitted(state.value)
+        except Rejected as error:
+            _logger.warning("the snapshot of %r is not taken: %s", self.service, error.detail)
+            return None
+
+    def _given(self, defaults: Mapping[str, Any] | None) -> "tuple[State, list[Any]] | None":
+        """The defaults. Raises Rejected if they do not fit: then the program contradicts itself."""
+        if defaults is None:
+            return None
+        state = State(frozen(dict(defaults)), None, "", "defaults")
+        return state, self._fitted(state.value)
+
+    def _fitted(self, value: Any) -> list[Any]:
+        """``value`` as each binding wants it."""
+        return [bound(each.kind, value) for each in self._bounds]
+
+    def _put_in_place(self, state: State, instances: list[Any]) -> None:
+        self._state = state
+        for each, instance in zip(self._bounds, instances, strict=True):
+            each.value = instance
 
     def _refused(self) -> bool:
         """Whether the server answered, and has nothing to give."""
@@ -308,7 +345,7 @@ class Config(Mapping[str, Any]):
         headers = {}
         if self._known:
             headers["If-None-Match"] = self._known
-        if self._known and (self.problem is None or self._rejected):
+        if self._known and self.problem is self._rejected:
             # After a failure one wants to know at once whether it has passed.
             headers["Prefer"] = f"wait={_HELD:.0f}"
         request = Request("GET", "/config", self._query, headers, timeout=_HELD + 10)
@@ -335,22 +372,17 @@ class Config(Mapping[str, Any]):
         taken = False
         while not taken:
             bounds = self._bounds
-            made = [(each, bound(each.kind, value)) for each in bounds]
+            instances = self._fitted(value)
             with self._news:
                 taken = self._bounds is bounds  # else another one was added meanwhile
                 if taken:
                     old, before = self._state.value, self._state.source
-                    self._swap(value, version, etag, "server")
-                    for each, instance in made:
-                        each.value = instance
+                    self._put_in_place(State(value, version, etag, "server"), instances)
         self._heard()
         if self._snapshots is not None:
             self._snapshots.save(self._kept_as, Snapshot(version, etag, text))
         if before != "nothing":
             self._tell(old)
-
-    def _swap(self, value: Any, version: int | None, etag: str, source: str) -> None:
-        self._state = State(frozen(value), version, etag, source)
 
     def _heard(self) -> None:
         with self._news:
@@ -375,7 +407,7 @@ class Config(Mapping[str, Any]):
                     None if after is _MISSING else after, None if before is _MISSING else before
                 )
             except BaseException:  # the application's own, also an exit; the others are told
-                _logger.exception("a listener to %s failed", self.service)
+                _logger.exception("a listener to %r failed", self.service)
 
 
 class Bound(Generic[T]):
@@ -396,18 +428,24 @@ def _run(reference: "weakref.ref[Config]") -> None:
             return
         try:
             config._ask()
+            if failures:
+                _logger.info("%r: the server answers again", config.service)
             failures, pause = 0, 0.0
         except Rejected as error:
             failures, pause = 0, 0.0
             config._failed(error)
-            _logger.warning("%s: what came is not taken: %s", config.service, error.detail)
+            _logger.warning("%r: what came is not taken: %s", config.service, error.detail)
         except DistconfError as error:
+            if config.transport.closed:  # as at the end of the program
+                return
             failures += 1
             config._failed(error)
-            pause = config._client.transport.backoff.seconds(failures)
+            if failures == 1 and config.source != "nothing":
+                _logger.warning("%r stays as it is: %s", config.service, error.detail)
+            pause = error.retry_after + config._client.transport.backoff.seconds(failures)
         except Exception as error:  # whatever it is, reading goes on
             failures += 1
-            _logger.exception("%s could not be loaded", config.service)
+            _logger.exception("%r could not be loaded", config.service)
             config._failed(Unreachable(f"It could not be loaded: {error}"))
             pause = config._client.transport.backoff.seconds(failures)
         ended = config._ended

@@ -11,6 +11,8 @@ import logging
 import os
 import re
 import stat
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from distributed_config.client.files import write_atomically
 
 _LARGEST = 64 << 20
 _FORMAT = 2
+_UNFINISHED = 60.0
+"""Seconds after which a draft is nobody's any more."""
 
 _logger = logging.getLogger(__name__)
 
@@ -68,12 +72,13 @@ class Snapshots:
             self._folder.mkdir(mode=stat.S_IRWXU, parents=True, exist_ok=True)
             write_atomically(self.path(service), data, 0o600)
         except (OSError, ValueError) as error:  # ValueError: no path can be written so
-            _logger.warning("the snapshot of %s cannot be kept: %s", service, error)
+            _logger.warning("the snapshot of %r cannot be kept: %s", service, error)
 
     def load(self, service: str) -> Snapshot | None:
         """The last snapshot; None if there is none that can be trusted."""
         path = self.path(service)
         try:
+            _tidy(path)
             data = _read_own(path)
             if data is None:
                 return None
@@ -98,6 +103,14 @@ class Snapshots:
         if not isinstance(version, int) or version < 0:
             raise ValueError("it has no version")
         return Snapshot(version, str(head["etag"]), text)
+
+
+def _tidy(path: Path) -> None:
+    """Removes drafts of ``path`` that were never finished: whoever wrote them was killed."""
+    for draft in path.parent.glob(f".{path.name}.{'[0-9a-f]' * 12}"):
+        with suppress(OSError):
+            if time.time() - draft.stat().st_mtime > _UNFINISHED:
+                draft.unlink()
 
 
 def _read_own(path: Path) -> bytes | None:

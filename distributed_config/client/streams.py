@@ -52,9 +52,10 @@ def follow(transport: Transport, query: Mapping[str, Any]) -> Iterator[Revision]
                     yield Revision(number, changes, reset=event == "reset")
         except Invalid:
             raise
-        except (Unreachable, Unavailable, *_GARBLED):
+        except (Unreachable, Unavailable, *_GARBLED) as error:
             failures += 1
-            if transport.pause(transport.backoff.seconds(failures)):
+            told = error.retry_after if isinstance(error, Unavailable) else 0
+            if transport.pause(told + transport.backoff.seconds(failures)):
                 return
 
 

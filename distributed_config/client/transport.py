@@ -6,6 +6,7 @@ well, because each carries an idempotency key of its own.
 """
 
 import http.client
+import io
 import json
 import os
 import random
@@ -18,6 +19,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import SplitResult, urlencode, urlsplit
 
@@ -25,7 +27,6 @@ from distributed_config.errors import DistconfError, Invalid, Problem, Unreachab
 
 _PASSING = frozenset({429, 502, 503, 504})
 _NOT_MODIFIED = 304
-_PART = 1 << 18
 # One of them says where an answer ends; without either it may have been cut anywhere.
 _FRAMED = {"content-length", "transfer-encoding"}
 
@@ -84,7 +85,7 @@ def _stranger() -> Unreachable:
 
 @dataclass
 class Request:
-    """What is asked. ``timeout`` is how long each part of the answer may take."""
+    """What is asked. ``timeout``: seconds for the whole answer; in a stream, for each line."""
 
     method: str
     path: str
@@ -137,6 +138,7 @@ class Transport:
         """With no connections; a child of a fork leaves those of its parent alone."""
         self._process = os.getpid()
         self._mine = threading.local()
+        self._guard = threading.Lock()  # of the set: threads add to it while another ends them
         self._open: weakref.WeakSet[_Connection] = weakref.WeakSet()
 
     def ask(self, request: Request) -> Response:
@@ -149,14 +151,14 @@ class Transport:
             try:
                 response = self.once(request)
             except Unreachable as error:
-                failure, wait = error, self.backoff.seconds(number)
+                failure = error
             else:
                 if response.status < 400:
                     return response
                 failure = _told(response)
                 if response.status not in _PASSING:
                     raise failure
-                wait = max(self.backoff.seconds(number), _retry_after(response))
+            wait = failure.retry_after + self.backoff.seconds(number)
             if number > self._retries or self._closed.wait(wait):
                 raise failure
         raise AssertionError("the last attempt returns or raises")
@@ -165,11 +167,11 @@ class Transport:
         """One attempt. Raises Unreachable unless a whole answer came, in the request's time."""
         timeout = request.timeout or self.timeout
         with _as_unreachable(self.url):
-            deadline = time.monotonic() + timeout
-            kept = self._connection(timeout)
+            kept = self._connection()
+            kept.allow(timeout)
             try:
                 answer = self._send(request, kept)
-                body = _read_until(deadline, answer, kept)
+                body = answer.read()
                 headers = {name.lower(): value for name, value in answer.getheaders()}
                 if answer.will_close:
                     kept.end()
@@ -187,7 +189,9 @@ class Transport:
         Raises what the server told of, or Unreachable when the connection breaks or is silent for
         longer than the request's timeout.
         """
-        kept = self._new(request.timeout or self.timeout)
+        timeout = request.timeout or self.timeout
+        kept = self._new()
+        kept.allow(timeout)
         try:
             with _as_unreachable(self.url):
                 answer = self._send(request, kept)
@@ -196,6 +200,7 @@ class Transport:
                     raise _told(Response(answer.status, headers, answer.read()))
                 while line := answer.readline():
                     yield line.rstrip(b"\r\n")
+                    kept.allow(timeout)
                 raise Unreachable(f"{self.url} ended the stream.")
         finally:
             kept.end()
@@ -204,10 +209,17 @@ class Transport:
         """Waits; whether the end came meanwhile."""
         return self._closed.wait(seconds)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed; nothing is asked then any more."""
+        return self._closed.is_set()
+
     def close(self) -> None:
         """Ends every connection; whoever waits for an answer gets Unreachable."""
         self._closed.set()
-        for kept in list(self._open):
+        with self._guard:
+            found = list(self._open)
+        for kept in found:
             kept.interrupt()
 
     def _send(self, request: Request, kept: "_Connection") -> http.client.HTTPResponse:
@@ -225,30 +237,26 @@ class Transport:
             raise Unreachable("The client was closed.")
         return connection.getresponse()
 
-    def _connection(self, timeout: float) -> "_Connection":
+    def _connection(self) -> "_Connection":
         """This thread's, if it is still good."""
         if self._process != os.getpid():
             self._begin()
         found: _Connection | None = getattr(self._mine, "connection", None)
         if found is None or found.ended:
-            found = self._mine.connection = self._new(timeout)
-        found.http.timeout = timeout
-        if found.http.sock is not None:
-            found.http.sock.settimeout(timeout)
+            found = self._mine.connection = self._new()
         return found
 
-    def _new(self, timeout: float) -> "_Connection":
+    def _new(self) -> "_Connection":
         if self._closed.is_set():
             raise Unreachable("The client was closed.")
         made: http.client.HTTPConnection
         if self._secure:
-            made = http.client.HTTPSConnection(
-                self._host, self._port, timeout=timeout, context=self._context
-            )
+            made = http.client.HTTPSConnection(self._host, self._port, context=self._context)
         else:
-            made = http.client.HTTPConnection(self._host, self._port, timeout=timeout)
+            made = http.client.HTTPConnection(self._host, self._port)
         kept = _Connection(made)
-        self._open.add(kept)
+        with self._guard:
+            self._open.add(kept)
         return kept
 
 
@@ -258,7 +266,16 @@ class _Connection:
     def __init__(self, connection: http.client.HTTPConnection) -> None:
         self.http = connection
         self.ended = False
+        self.deadline = 0.0
         self._process = os.getpid()
+        connection.response_class = partial(_Answer, self)  # type: ignore[assignment]  # is called
+
+    def allow(self, seconds: float) -> None:
+        """What is sent and read from here on has to be over in ``seconds``."""
+        self.deadline = time.monotonic() + seconds
+        self.http.timeout = seconds
+        if self.http.sock is not None:
+            self.http.sock.settimeout(seconds)
 
     def interrupt(self) -> None:
         """Ends it for a thread that waits for it; closing alone would not wake that."""
@@ -278,20 +295,33 @@ class _Connection:
         self.http.close()
 
 
-def _read_until(deadline: float, answer: http.client.HTTPResponse, kept: _Connection) -> bytes:
-    """The body, whole, and all of it in time: an answer may also trickle."""
-    parts = []
-    while part := answer.read1(_PART):
-        parts.append(part)
-        remaining = deadline - time.monotonic()
+class _Answer(http.client.HTTPResponse):
+    """An answer that is read within the time its connection allows, however it trickles."""
+
+    def __init__(self, kept: _Connection, sock: socket.socket, *rest: Any, **named: Any) -> None:
+        super().__init__(sock, *rest, **named)
+        self.fp = io.BufferedReader(_InTime(kept, sock, self.fp.detach()))
+
+
+class _InTime(io.RawIOBase):
+    """The bytes of a socket; each read may wait only for what is left until the deadline."""
+
+    def __init__(self, kept: _Connection, sock: socket.socket, raw: io.RawIOBase) -> None:
+        self._kept, self._sock, self._raw = kept, sock, raw
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        remaining = self._kept.deadline - time.monotonic()
         if remaining <= 0:
             raise TimeoutError
-        if kept.http.sock is not None:
-            kept.http.sock.settimeout(remaining)
-    if answer.length:
-        raise http.client.IncompleteRead(b"", answer.length)
-    # Nothing is left; this makes the connection ready for the next.
-    return b"".join([*parts, answer.read()])
+        self._sock.settimeout(remaining)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 def address_of(url: str) -> SplitResult:
@@ -332,9 +362,11 @@ def _told(response: Response) -> DistconfError:
             Problem(each["pointer"], each["message"], each["rule"], each.get("parameter", ""))
             for each in body["problems"]
         ]
-        return DistconfError.told(body["code"], body["detail"], problems)
+        error = DistconfError.told(body["code"], body["detail"], problems)
     except (ValueError, KeyError, TypeError, RecursionError):
-        return Unreachable(f"Something answered with status {response.status} and no reason.")
+        error = Unreachable(f"Something answered with status {response.status} and no reason.")
+    error.retry_after = _retry_after(response)
+    return error
 
 
 def _retry_after(response: Response) -> float:
