@@ -14,8 +14,9 @@ from distributed_config.commands import opened, schema
 from distributed_config.json_schema import checker_of
 from distributed_config.live.writer import Writer
 from distributed_config.services import definitions, evolution, indexes, versions
+from distributed_config.services.actors import LOCAL_OPERATOR
 from distributed_config.services.indexes import Filter, Order, Question, key_of
-from distributed_config.services.journal import DEFAULT_ORGANISATION, LOCAL_OPERATOR, Journal
+from distributed_config.services.journal import Journal
 from distributed_config.settings import Settings
 from distributed_config.wire import Document, DocumentLimits, digest_of, object_of
 
@@ -142,12 +143,12 @@ def _append(writer: Writer, name: str) -> float:
 
 
 def _page(connection: Connection, question: Question, order: Order) -> float:
-    definition = definitions.require(connection, DEFAULT_ORGANISATION, "many")
+    definition = definitions.require(connection, LOCAL_OPERATOR.realm, "many")
     return _each(5, lambda: indexes.find(connection, definition.id, question, order, limit=101))
 
 
 def _review(connection: Connection) -> float:
-    definition = definitions.require(connection, DEFAULT_ORGANISATION, "many")
+    definition = definitions.require(connection, LOCAL_OPERATOR.realm, "many")
     wider = object_of({**SCHEMA, "title": "wider", "required": ["p00"]}, DocumentLimits())
     proposal = definition.proposal(wider)
     return _each(1, lambda: evolution.review(connection, proposal)) / REVIEWED

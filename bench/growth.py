@@ -23,7 +23,7 @@ from distributed_config.live.writer import Writer
 from distributed_config.models import engine as engines
 from distributed_config.services import journal as log
 from distributed_config.services import versions
-from distributed_config.services.journal import DEFAULT_ORGANISATION, LOCAL_OPERATOR
+from distributed_config.services.actors import LOCAL_OPERATOR
 from distributed_config.wire import Document, digest_of
 
 SMALL, LARGE = 10_000, 1_000_000
@@ -98,7 +98,7 @@ class _Stock:
 
     def read(self, name: str) -> None:
         assert self._connection is not None
-        versions.current(self._connection, DEFAULT_ORGANISATION, name)
+        versions.current(self._connection, LOCAL_OPERATOR.realm, name)
 
     def append(self, name: str) -> None:
         self._writer.write(LOCAL_OPERATOR, lambda pen: versions.append(pen, name, _DOCUMENT))
@@ -203,7 +203,7 @@ def _service_rows(series: Series) -> Iterator[dict[str, Any]]:
         if number == 0:
             yield {
                 "id": service_id,
-                "organisation_id": DEFAULT_ORGANISATION,
+                "organisation_id": LOCAL_OPERATOR.realm,
                 "name": name,
                 "created_at": revision,
                 "created_revision": revision,
@@ -233,7 +233,7 @@ def _change_rows(series: Series) -> Iterator[dict[str, Any]]:
             "revision": revision,
             "position": 0,
             "changed_at": revision,
-            "organisation_id": DEFAULT_ORGANISATION,
+            "organisation_id": LOCAL_OPERATOR.realm,
             "kind": log.SERVICE_CREATED,
             "service": name,
             "environment": None,

@@ -6,6 +6,7 @@
     │   │   └── NotConforming      it is not what the service's definition asks for
     │   ├── UnsupportedMediaType   the body is in a format that is not read here
     │   ├── ServiceExists          the name is taken
+    │   ├── AccountExists          the name of a user, role or organisation is taken
     │   ├── DefinitionExists       the name of a definition is taken
     │   ├── BreakingRevision       a schema's revision would break what its policy protects
     │   └── KeyReused              an idempotency key came back with another request
@@ -18,6 +19,7 @@
     │   ├── VersionDisabled        it exists, and is not served
     │   ├── NoCurrentVersion       every version is disabled
     │   ├── DefinitionNotFound     there is no such definition
+    │   ├── AccountNotFound        there is no such organisation, user, role or token
     │   └── RevisionNotFound       the definition has no such revision
     ├── Gone                       it was there, and will not come back
     │   ├── VersionDeleted         the document was deleted; its number stays taken
@@ -26,9 +28,12 @@
     ├── DefinitionInUse            services conform to what was to be deleted
     ├── PreconditionFailed         somebody else was faster
     ├── NotRepresentable           the asked format cannot hold this document
-    ├── Refused                    the request came from where it may not come from
+    ├── Unauthenticated            nobody knows who is asking
+    ├── Refused                    who is asking may not do this, or not from there
     │   ├── ForeignHost            it names a host that this server is not
-    │   └── CrossSite              a browser sent it for another site
+    │   ├── CrossSite              a browser sent it for another site
+    │   ├── Forbidden              it takes a permission that they do not hold
+    │   └── OutOfScope             their rights are limited to other services
     ├── MethodNotAllowed           the path is right, the method is not
     ├── Unavailable                not now
     │   ├── DatabaseBusy           another program holds the database
@@ -146,6 +151,15 @@ class ServiceExists(Invalid):
         )
 
 
+class AccountExists(Invalid):
+    code = "account-exists"
+
+    def __init__(self, what: str, name: str) -> None:
+        message = f"There is a {what} {name!r} already. Change that one, or take another name."
+        problem = Problem("", message, "exists")
+        super().__init__(message, [problem])
+
+
 class DefinitionExists(Invalid):
     code = "definition-exists"
 
@@ -226,6 +240,15 @@ class NoCurrentVersion(NotFound):
             f"Every version of {name!r} is disabled, so nothing is served. "
             "Enable one with PATCH …&version=N&enabled=true, or add a new one."
         )
+
+
+class AccountNotFound(NotFound):
+    """``what`` is an organisation, a user, a membership, a role or a token."""
+
+    code = "account-not-found"
+
+    def __init__(self, what: str, name: object) -> None:
+        super().__init__(f"There is no {what} {name!r}. Check it, or list them all.")
 
 
 class DefinitionNotFound(NotFound):
@@ -317,6 +340,31 @@ class CrossSite(Refused):
 
     def __init__(self) -> None:
         super().__init__("A web page of another site sent this request, and may not.")
+
+
+class Forbidden(Refused):
+    code = "forbidden"
+
+
+class OutOfScope(Refused):
+    code = "out-of-scope"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Your rights are limited to some services, and {name!r} is not among them. "
+            "Ask who gave them to you."
+        )
+
+
+class Unauthenticated(DistconfError):
+    code = "unauthenticated"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(
+            detail
+            or "Say who you are: send a valid token, as in `Authorization: Bearer …`. "
+            "`distconf create-token` makes one."
+        )
 
 
 class MethodNotAllowed(DistconfError):

@@ -1,18 +1,32 @@
 """A real server for tests: gunicorn with its workers, on a port and a folder of its own."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
 import httpx2
 
+from distributed_config.models.engine import raw_connection
+
 JSON = {"Content-Type": "application/json"}
+
+
+@lru_cache
+def _empty_database() -> bytes:
+    """The bytes of a database that was never used; made once, for making it takes a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Path(folder, "instance"))
+        done = server.run("db", "upgrade")
+        assert done.returncode == 0, done.stderr
+        return server.database.read_bytes()
 
 
 def free_port() -> int:
@@ -125,6 +139,8 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
+        if not {"DISTCONF_DATABASE_URL", "DISTCONF_BOOTSTRAP"} & self.environment.keys():
+            self.prepare()
         self.start()
         return self
 
@@ -139,6 +155,15 @@ class Server:
     @property
     def database(self) -> Path:
         return self.instance / "distconf.db"
+
+    def prepare(self) -> None:
+        """Lays an empty database there, unless there is one; as `distconf db upgrade` does."""
+        if self.database.exists():
+            return
+        self.instance.mkdir(parents=True, exist_ok=True)
+        self.database.write_bytes(_empty_database())
+        with raw_connection(self.database) as connection:
+            connection.execute("UPDATE head SET epoch = ?", (secrets.token_hex(4),))
 
     def start(self) -> None:
         """Starts the server and waits until it answers."""

@@ -1,8 +1,9 @@
 """``distconf``, run as its users run it."""
 
 import json
+import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,33 @@ import pytest
 from distributed_config.models import engine as engines
 from tests.server import Server
 
+Fill = Callable[[Server], None]
+
 
 @pytest.fixture
 def stopped(tmp_path: Path) -> Server:
     """A server that is not running, on an empty database."""
     server = Server(tmp_path / "instance")
-    assert server.run("db", "upgrade").returncode == 0
+    server.prepare()
     return server
+
+
+@pytest.fixture(scope="session")
+def made_before(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Fill], Server]:
+    """A stopped server as ``fill`` leaves it; what it does is done once, under ``name``."""
+    kept: dict[str, Path] = {}
+
+    def made(name: str, fill: Fill) -> Server:
+        if name not in kept:
+            first = Server(tmp_path_factory.mktemp(name) / "instance")
+            first.prepare()
+            fill(first)
+            kept[name] = first.instance
+        copy = tmp_path_factory.mktemp(name) / "instance"
+        shutil.copytree(kept[name], copy)
+        return Server(copy)
+
+    return made
 
 
 def written(folder: Path, **files: str) -> Path:
@@ -187,12 +208,14 @@ def test_what_is_not_a_sound_backup_is_not_restored(
 
 
 @pytest.fixture
-def faulty(stopped: Server) -> Iterator[Server]:
-    file = stopped.instance / "all.json"
-    file.write_text('{"a": {"n": 0}, "b": {"n": 0}}')
-    assert stopped.run("import", str(file)).returncode == 0
-    assert stopped.run("check").returncode == 0
-    return stopped
+def faulty(made_before: Callable[[str, Fill], Server]) -> Server:
+    def fill(stopped: Server) -> None:
+        file = stopped.instance / "all.json"
+        file.write_text('{"a": {"n": 0}, "b": {"n": 0}}')
+        assert stopped.run("import", str(file)).returncode == 0
+        assert stopped.run("check").returncode == 0
+
+    return made_before("faulty", fill)
 
 
 @pytest.mark.parametrize(
@@ -224,15 +247,19 @@ SCHEMA = "type: object\nproperties:\n  port: {type: integer, minimum: 1}\nrequir
 
 
 @pytest.fixture
-def defined(stopped: Server, tmp_path: Path) -> Server:
-    """The same with a definition, and a service that conforms to it."""
-    folder = written(tmp_path / "files", web_dot_yaml=SCHEMA, shop_dot_json='{"port": 80}')
-    put = stopped.run("definitions", "put", "web", str(folder / "web.yaml"), "--index", "port")
-    assert put.stdout == "The definition 'web' is at revision 0.\n", put.stderr
-    imported = written(tmp_path / "import", shop_dot_json='{"port": 80}')
-    assert stopped.run("import", str(imported)).returncode == 0
-    assert stopped.run("definitions", "attach", "web", "shop").returncode == 0
-    return stopped
+def defined(made_before: Callable[[str, Fill], Server]) -> Server:
+    """A definition, and a service that conforms to it."""
+
+    def fill(stopped: Server) -> None:
+        folder = stopped.instance.parent
+        files = written(folder / "files", web_dot_yaml=SCHEMA, shop_dot_json='{"port": 80}')
+        put = stopped.run("definitions", "put", "web", str(files / "web.yaml"), "--index", "port")
+        assert put.stdout == "The definition 'web' is at revision 0.\n", put.stderr
+        imported = written(folder / "import", shop_dot_json='{"port": 80}')
+        assert stopped.run("import", str(imported)).returncode == 0
+        assert stopped.run("definitions", "attach", "web", "shop").returncode == 0
+
+    return made_before("defined", fill)
 
 
 def test_definitions_are_kept_from_the_terminal(defined: Server, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from distributed_config.app import create_app
 from distributed_config.commands import opened
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.services import versions
-from distributed_config.services.journal import LOCAL_OPERATOR
+from distributed_config.services.actors import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from distributed_config.wire import DocumentLimits, document_of
 from tests.conftest import need

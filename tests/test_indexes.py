@@ -13,8 +13,9 @@ from distributed_config.commands import opened, schema
 from distributed_config.errors import DistconfError, Invalid
 from distributed_config.live.writer import Writer
 from distributed_config.services import check, definitions, indexes, versions
+from distributed_config.services.actors import LOCAL_OPERATOR
 from distributed_config.services.indexes import Filter, Names, Order, Question, key_of
-from distributed_config.services.journal import DEFAULT_ORGANISATION, LOCAL_OPERATOR, Journal
+from distributed_config.services.journal import Journal
 from distributed_config.settings import Settings
 from distributed_config.wire import Document, DocumentLimits, document_of, object_of
 from tests.server import Api
@@ -67,7 +68,7 @@ def found(
     connection: Connection, question: Question, order: Order | None = None, **page: Any
 ) -> list[str]:
     connection.rollback()
-    definition = definitions.require(connection, DEFAULT_ORGANISATION, "d")
+    definition = definitions.require(connection, LOCAL_OPERATOR.realm, "d")
     page.setdefault("limit", 10_000)
     order = order or Order()
     return [each.name for each in indexes.find(connection, definition.id, question, order, **page)]
@@ -176,7 +177,7 @@ def act(journal: Journal, what: str, name: str, number: int, value: Any) -> None
 
 def assert_as_scanned(connection: Connection) -> None:
     """Every entry is what its service has, and every service has an entry for each index."""
-    definition = definitions.require(connection, DEFAULT_ORGANISATION, "d")
+    definition = definitions.require(connection, LOCAL_OPERATOR.realm, "d")
     paths = indexes.paths_of(connection, definition.id)
     conforming = connection.execute(text("SELECT service_id, name FROM conformances")).all()
     wanted = {
@@ -238,7 +239,7 @@ def test_filters_find_what_they_say_whether_gathered_or_walked(
 ) -> None:
     monkeypatch.setattr(indexes, "_FEW", few)
     assert found(some, question) == list(names)
-    definition = definitions.require(some, DEFAULT_ORGANISATION, "d")
+    definition = definitions.require(some, LOCAL_OPERATOR.realm, "d")
     assert indexes.count(some, definition.id, question) == len(names)
 
 
@@ -255,7 +256,7 @@ def test_pages_together_are_the_whole_in_any_order(
 
     pages: list[str] = []
     after = None
-    definition = definitions.require(some, DEFAULT_ORGANISATION, "d")
+    definition = definitions.require(some, LOCAL_OPERATOR.realm, "d")
     while page := indexes.find(some, definition.id, question, order, after=after, limit=2):
         pages += [each.name for each in page]
         after = page[-1].position

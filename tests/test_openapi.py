@@ -267,7 +267,7 @@ def test_random_requests_are_answered_as_described(
             continue  # there is nothing in it that could be wrong
 
         @settings(
-            max_examples=1500 if drill else 20,
+            max_examples=1500 if drill else 10,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),

@@ -27,7 +27,7 @@ from distributed_config.live.watermarks import Watermarks, word_of
 from distributed_config.live.writer import Writer
 from distributed_config.models.engine import raw_connection, writing_engine
 from distributed_config.services import versions
-from distributed_config.services.journal import LOCAL_OPERATOR
+from distributed_config.services.actors import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from distributed_config.wire import Document, digest_of
 from tests.server import JSON, Api, Server, free_port

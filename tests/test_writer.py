@@ -11,7 +11,8 @@ from distributed_config.live.watermarks import Watermarks
 from distributed_config.live.writer import Commit, Writer
 from distributed_config.models import engine as engines
 from distributed_config.services import versions
-from distributed_config.services.journal import LOCAL_OPERATOR, Journal
+from distributed_config.services.actors import LOCAL_OPERATOR
+from distributed_config.services.journal import Journal
 from distributed_config.settings import Settings
 from distributed_config.wire import Document, digest_of
 

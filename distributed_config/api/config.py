@@ -94,7 +94,7 @@ def create(query: dict[str, Any]) -> Answer:
     def unit(journal: Journal) -> Answer:
         written = versions.create(journal, name, document)
         _attach(journal, name, query["definition"])
-        total = versions.count_services(journal.connection, journal.organisation)
+        total = versions.count_services(journal.connection, journal.realm)
         return _answer(
             journal,
             written,
@@ -252,22 +252,22 @@ class _Form:
 def _form(query: dict[str, Any]) -> _Form:
     definition = None
     if query["defaults"]:
-        organisation = auth.actor().organisation
-        definition = definitions.of_service(reading(), organisation, query["service"])
+        realm = auth.actor().realm
+        definition = definitions.of_service(reading(), realm, query["service"])
     return _Form(asked.wanted_format(query["format"]), definition)
 
 
 def _selected(query: dict[str, Any], head: Head, form: _Form) -> Answer:
-    connection, organisation, name = reading(), auth.actor().organisation, query["service"]
+    connection, realm, name = reading(), auth.actor().realm, query["service"]
     which = query["version"]
     if query["as_of"] is not None:
         return _one(_as_of(name, query["as_of"]), head, form)
     if which == "current":
-        return _one(versions.current(connection, organisation, name), head, form)
+        return _one(versions.current(connection, realm, name), head, form)
     if which is not None:
-        return _one(versions.numbered(connection, organisation, name, int(which)), head, form)
+        return _one(versions.numbered(connection, realm, name, int(which)), head, form)
     most = database.of().settings.answer_bytes
-    found = versions.existing(connection, organisation, name, most)
+    found = versions.existing(connection, realm, name, most)
     if len(found) > 1:
         return _all(found, head, form)
     if not found or not found[0].enabled:
@@ -276,15 +276,15 @@ def _selected(query: dict[str, Any], head: Head, form: _Form) -> Answer:
 
 
 def _as_of(name: str, moment: str) -> Version:
-    connection, organisation = reading(), auth.actor().organisation
+    connection, realm = reading(), auth.actor().realm
     if moment.isascii() and moment.isdigit() and len(moment) < 19:
-        return versions.as_of_revision(connection, organisation, name, int(moment))
+        return versions.as_of_revision(connection, realm, name, int(moment))
     try:
         time = wire.parse_time(moment)
     except (ValueError, OverflowError):
         message = "It is neither a revision nor a time as in 2026-11-21T09:30:00Z."
         raise Invalid.of([Problem("", message, "time", "as_of")]) from None
-    return versions.as_of_time(connection, organisation, name, time)
+    return versions.as_of_time(connection, realm, name, time)
 
 
 def _one(version: Version, head: Head, form: _Form) -> Answer:

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 from distributed_config.client.client import Client, token_of
@@ -32,6 +31,7 @@ DONE, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
 _TYPES = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
 _GRACE = 10
 _LAST_SECONDS = 1.0
+_OWN_WORD = 0  # no signal has this number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # a line for each end
@@ -210,6 +210,29 @@ def _exec(asked: argparse.Namespace) -> int:
         return _Child(command, config, asked.prefix, asked.on_change).run()
 
 
+class _Heard:
+    """The signals that come, and a word of our own, to be waited for.
+
+    They come through a pipe: a handler of Python's runs only when the main thread does, and one
+    that comes just before that begins to wait would not be heard.
+    """
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda _number, _frame: None)
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+
+    def tell(self) -> None:
+        """Says a word of our own, from any thread."""
+        os.write(self._write, bytes([_OWN_WORD]))
+
+    def next(self) -> list[int]:
+        """Waits until something came; all that did, in its order."""
+        return list(os.read(self._read, 4096))
+
+
 class _Child:
     """A command that runs with a configuration in its environment."""
 
@@ -219,29 +242,35 @@ class _Child:
         self._prefix = prefix
         self._on_change = on_change
         self._process: subprocess.Popen[bytes] | None = None
-        self._early: list[int] = []
         self._again = threading.Event()
         self._ending = False
 
     def run(self) -> int:
         """Until the command ends by itself; its exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._pass_on)
+        heard = _Heard()
         if self._on_change != "none":
             self._config.on_change(lambda _new, _old: self._changed())
         while True:
             self._again.clear()
             value = self._config.value
             variables = {**os.environ, **environment(value, self._prefix)}
-            self._process = subprocess.Popen(self._command, env=variables)  # noqa: S603  # the user's own
-            while self._early:
-                self._process.send_signal(self._early.pop(0))
+            process = subprocess.Popen(self._command, env=variables)  # noqa: S603  # the user's own
+            self._process = process
+            _spawn(partial(_wait_and_tell, process, heard))
             if self._config.value is not value and self._on_change != "none":
                 self._changed()  # it came while there was no process to tell
-            code = self._process.wait()
-            self._process = None  # a signal from here on is for the next one
+            code = self._until_ended(process, heard)
             if not self._again.is_set() or self._ending:
                 return 128 - code if code < 0 else code
+
+    def _until_ended(self, process: "subprocess.Popen[bytes]", heard: _Heard) -> int:
+        """Passes signals on until the process has ended; its exit code."""
+        while (code := process.poll()) is None:
+            for number in heard.next():
+                if number != _OWN_WORD:
+                    self._ending = self._ending or number != signal.SIGHUP
+                    process.send_signal(number)
+        return code
 
     def _changed(self) -> None:
         process = self._process
@@ -263,21 +292,16 @@ class _Child:
         except subprocess.TimeoutExpired:
             process.kill()
 
-    def _pass_on(self, number: int, _frame: Any) -> None:
-        self._ending = number != signal.SIGHUP
-        if self._process is None:
-            self._early.append(number)
-        elif self._process.poll() is None:
-            self._process.send_signal(number)
+
+def _wait_and_tell(process: "subprocess.Popen[bytes]", heard: _Heard) -> None:
+    process.wait()
+    heard.tell()
 
 
 def _sidecar(asked: argparse.Namespace) -> int:
     """Until SIGTERM or SIGINT; SIGHUP reads the plan anew."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    # A queue of this kind may be put to in the middle of anything; an event would lock itself out.
-    heard: SimpleQueue[int] = SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda number, _frame: heard.put(number))
+    heard = _Heard()
     plan = plan_of(_planned(asked))
     while True:
         sidecar = Sidecar(plan)
@@ -285,9 +309,7 @@ def _sidecar(asked: argparse.Namespace) -> int:
         left = threading.Event()
         # In the background: a signal is obeyed whatever it waits for.
         _spawn(partial(_start, sidecar, good, left, heard if asked.once else None))
-        numbers = {heard.get()}
-        while not heard.empty():
-            numbers.add(heard.get())
+        numbers = set(heard.next())
         left.set()
         _spawn(sidecar.end).join(_LAST_SECONDS)
         if numbers != {signal.SIGHUP}:
@@ -298,13 +320,11 @@ def _sidecar(asked: argparse.Namespace) -> int:
             logging.getLogger("distconf.sidecar").error("the old plan stays: %s", error)
 
 
-def _start(
-    sidecar: Sidecar, good: list[bool], left: threading.Event, finished: "SimpleQueue[int] | None"
-) -> None:
-    """Starts ``sidecar`` and follows, unless it was left; or tells that it has ``finished``."""
+def _start(sidecar: Sidecar, good: list[bool], left: threading.Event, once: _Heard | None) -> None:
+    """Starts ``sidecar`` and follows, unless it was left; or says so when that was all."""
     good.append(sidecar.start())
-    if finished is not None:
-        finished.put(0)
+    if once is not None:
+        once.tell()
     elif not left.is_set():
         sidecar.follow()
 

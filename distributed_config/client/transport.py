@@ -266,13 +266,13 @@ class _Connection:
     def __init__(self, connection: http.client.HTTPConnection) -> None:
         self.http = connection
         self.ended = False
-        self.deadline = 0.0
         self._process = os.getpid()
-        connection.response_class = partial(_Answer, self)  # type: ignore[assignment]  # is called
+        self._clock = _Clock()
+        connection.response_class = partial(_Answer, self._clock)  # type: ignore[assignment]  # is called
 
     def allow(self, seconds: float) -> None:
         """What is sent and read from here on has to be over in ``seconds``."""
-        self.deadline = time.monotonic() + seconds
+        self._clock.deadline = time.monotonic() + seconds
         self.http.timeout = seconds
         if self.http.sock is not None:
             self.http.sock.settimeout(seconds)
@@ -295,25 +295,32 @@ class _Connection:
         self.http.close()
 
 
-class _Answer(http.client.HTTPResponse):
-    """An answer that is read within the time its connection allows, however it trickles."""
+@dataclass
+class _Clock:
+    """Until when what is asked for has to be there; shared by a connection and its answers."""
 
-    def __init__(self, kept: _Connection, sock: socket.socket, *rest: Any, **named: Any) -> None:
+    deadline: float = 0.0
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer that is read before the deadline, however it trickles."""
+
+    def __init__(self, clock: _Clock, sock: socket.socket, *rest: Any, **named: Any) -> None:
         super().__init__(sock, *rest, **named)
-        self.fp = io.BufferedReader(_InTime(kept, sock, self.fp.detach()))
+        self.fp = io.BufferedReader(_InTime(clock, sock, self.fp.detach()))
 
 
 class _InTime(io.RawIOBase):
     """The bytes of a socket; each read may wait only for what is left until the deadline."""
 
-    def __init__(self, kept: _Connection, sock: socket.socket, raw: io.RawIOBase) -> None:
-        self._kept, self._sock, self._raw = kept, sock, raw
+    def __init__(self, clock: _Clock, sock: socket.socket, raw: io.RawIOBase) -> None:
+        self._clock, self._sock, self._raw = clock, sock, raw
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        remaining = self._kept.deadline - time.monotonic()
+        remaining = self._clock.deadline - time.monotonic()
         if remaining <= 0:
             raise TimeoutError
         self._sock.settimeout(remaining)

@@ -5,8 +5,9 @@ import sys
 from distributed_config.commands import opened
 from distributed_config.commands.import_command import read_sources
 from distributed_config.errors import CannotStart, Invalid
+from distributed_config.services.actors import LOCAL_OPERATOR
 from distributed_config.services.changesets import Imported, import_all
-from distributed_config.services.journal import LOCAL_OPERATOR, Journal
+from distributed_config.services.journal import Journal
 from distributed_config.settings import Settings
 
 

@@ -19,10 +19,11 @@ from distributed_config.json_schema import (
     schema_of,
 )
 from distributed_config.services import conformance, definitions, evolution
+from distributed_config.services.actors import LOCAL_OPERATOR
 from distributed_config.services.compare import compare as compare_documents
 from distributed_config.services.definitions import POLICIES, Definition
 from distributed_config.services.evolution import Review
-from distributed_config.services.journal import DEFAULT_ORGANISATION, LOCAL_OPERATOR, Journal
+from distributed_config.services.journal import Journal
 from distributed_config.settings import load
 from distributed_config.wire import DocumentLimits
 
@@ -47,7 +48,7 @@ def list_definitions(search: str, output: str) -> None:
     """List the definitions."""
     with opened.reading(load()) as connection:
         found = definitions.definitions(
-            connection, DEFAULT_ORGANISATION, search=search, limit=_EVERY
+            connection, LOCAL_OPERATOR.realm, search=search, limit=_EVERY
         )
     if output == "json":
         click.echo(json.dumps([_shown(each) for each in found], indent=2))
@@ -64,7 +65,7 @@ def list_definitions(search: str, output: str) -> None:
 def show(name: str, number: int | None, format_name: str | None) -> None:
     """Write the schema of NAME."""
     with opened.reading(load()) as connection:
-        found = definitions.require(connection, DEFAULT_ORGANISATION, name, number)
+        found = definitions.require(connection, LOCAL_OPERATOR.realm, name, number)
     format_ = formats.FORMATS[format_name or "json"]
     click.echo(format_.write(found.document.value).rstrip("\n"))
 
@@ -76,7 +77,7 @@ def history(name: str, output: str) -> None:
     """List the revisions of NAME, newest first."""
     with opened.reading(load()) as connection:
         found = definitions.revisions(
-            connection, DEFAULT_ORGANISATION, name, before=None, limit=_EVERY
+            connection, LOCAL_OPERATOR.realm, name, before=None, limit=_EVERY
         )
     if output == "json":
         click.echo(json.dumps([_shown(each) for each in found], indent=2))
@@ -117,7 +118,7 @@ def put(
     wanted = () if no_indexes else paths or None
 
     def unit(journal: Journal) -> tuple[Definition, bool, Review | None]:
-        if definitions.lookup(journal.connection, journal.organisation, name) is None:
+        if definitions.lookup(journal.connection, journal.realm, name) is None:
             if schema is None:
                 raise DefinitionNotFound(name)
             made = definitions.create(journal, name, schema, policy or "none", wanted or ())
@@ -129,7 +130,7 @@ def put(
 
     seen = None
     with opened.reading(settings) as connection:
-        before = definitions.lookup(connection, DEFAULT_ORGANISATION, name)
+        before = definitions.lookup(connection, LOCAL_OPERATOR.realm, name)
         if before is not None and schema is not None:
             seen = evolution.review(connection, before.proposal(schema))
     with opened.writing(settings) as writer:
@@ -152,7 +153,7 @@ def review(name: str, file: Path) -> None:
     settings = load()
     schema = schema_of(_read(file), SchemaLimits(settings.schema_bytes))
     with opened.reading(settings) as connection:
-        definition = definitions.require(connection, DEFAULT_ORGANISATION, name)
+        definition = definitions.require(connection, LOCAL_OPERATOR.realm, name)
         found = evolution.review(connection, definition.proposal(schema))
     _tell(found)
     if evolution.breaks(found, definition.policy):
@@ -171,7 +172,7 @@ def check(name: str, file: Path, number: int | None) -> None:
     )
     document = wire.object_of(_read(file), limits)
     with opened.reading(settings) as connection:
-        found = definitions.require(connection, DEFAULT_ORGANISATION, name, number)
+        found = definitions.require(connection, LOCAL_OPERATOR.realm, name, number)
     problems = checker_of(found.schema).problems(document.value, len(document.text))
     if problems:
         raise InvalidDocument.of(problems)
@@ -186,7 +187,7 @@ def diff(name: str, old: int, new: int) -> None:
     """Show how revision NEW of NAME differs from revision OLD."""
     with opened.reading(load()) as connection:
         before, after = (
-            definitions.require(connection, DEFAULT_ORGANISATION, name, number).document.value
+            definitions.require(connection, LOCAL_OPERATOR.realm, name, number).document.value
             for number in (old, new)
         )
     names = (f"{name} revision {old}", f"{name} revision {new}")
@@ -200,7 +201,7 @@ def diff(name: str, old: int, new: int) -> None:
 def services(name: str) -> None:
     """List the services that conform to NAME."""
     with opened.reading(load()) as connection:
-        found = definitions.require(connection, DEFAULT_ORGANISATION, name)
+        found = definitions.require(connection, LOCAL_OPERATOR.realm, name)
         conforming = conformance.services(connection, found.id)
     for _, each in conforming:
         click.echo(each)

@@ -9,7 +9,7 @@ from distributed_config import formats, wire
 from distributed_config.commands import opened
 from distributed_config.formats import Format
 from distributed_config.services import transfer
-from distributed_config.services.journal import DEFAULT_ORGANISATION
+from distributed_config.services.actors import LOCAL_OPERATOR
 from distributed_config.settings import load
 
 
@@ -26,7 +26,7 @@ def command(target: str | None, format_name: str | None, prefix: str) -> None:
     with opened.reading(load()) as connection:
         found = {
             name: wire.parse_stored(document.text)
-            for name, document in transfer.export(connection, DEFAULT_ORGANISATION, prefix)
+            for name, document in transfer.export(connection, LOCAL_OPERATOR.realm, prefix)
         }
     format_ = formats.by_name(format_name) if format_name else formats.by_extension(target or "")
     format_ = format_ or formats.FORMATS["json"]

@@ -10,8 +10,9 @@ from distributed_config import formats, wire
 from distributed_config.commands import opened
 from distributed_config.errors import Invalid, InvalidDocument, Problem
 from distributed_config.services import transfer
+from distributed_config.services.actors import LOCAL_OPERATOR
 from distributed_config.services.changesets import Imported, import_all
-from distributed_config.services.journal import LOCAL_OPERATOR, Journal
+from distributed_config.services.journal import Journal
 from distributed_config.settings import Settings, load
 from distributed_config.wire import Document, DocumentLimits
 

@@ -168,7 +168,7 @@ def list_definitions() -> Answer:
     listing = _listing("config_definition_key")
     found, total = definitions.page(
         reading(),
-        auth.actor().organisation,
+        auth.actor().realm,
         by=listing.by,
         descending=listing.descending,
         search=listing.search,
@@ -232,7 +232,7 @@ def delete_definition(key: str) -> Answer:
 
 def _release_others(journal: Journal, key: str) -> None:
     """Detaches the services that are no configurations of the dialect's: they stay."""
-    found = definitions.require(journal.connection, journal.organisation, key)
+    found = definitions.require(journal.connection, journal.realm, key)
     for _, service in conformance.services(journal.connection, found.id):
         if not service.startswith(f"{key}/"):
             definitions.detach(journal, service)
@@ -300,7 +300,7 @@ def update_config(key: str, config_key: str) -> Answer:
     def unit(journal: Journal) -> Answer:
         name = f"{key}/{config_key}"
         try:
-            versions.require(journal.connection, journal.organisation, name)
+            versions.require(journal.connection, journal.realm, name)
             versions.put(journal, name, document)
         except errors.ServiceNotFound:
             raise _config_missing(config_key) from None
@@ -394,7 +394,7 @@ def _reasons(error: DistconfError) -> list[str]:
 
 
 def _definition(key: str) -> Definition:
-    found = definitions.lookup(reading(), auth.actor().organisation, key)
+    found = definitions.lookup(reading(), auth.actor().realm, key)
     if found is not None:
         return found
     _new_key(key, "config_definition_key")  # a key that cannot be says so
@@ -404,7 +404,7 @@ def _definition(key: str) -> Definition:
 def _config(definition: Definition, config_key: str) -> Configuration:
     connection, name = reading(), f"{definition.name}/{config_key}"
     try:
-        service_id = versions.require(connection, auth.actor().organisation, name)
+        service_id = versions.require(connection, auth.actor().realm, name)
     except errors.ServiceNotFound:
         _new_key(config_key, "config_key")
         raise _config_missing(config_key) from None

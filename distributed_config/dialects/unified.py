@@ -167,7 +167,7 @@ def _put(journal: Journal, section: str, document: dict[str, Any], limits: Docum
 def _current(journal: Journal, section: str) -> dict[str, Any] | None:
     """The current document of a section, None if there is none."""
     try:
-        found = versions.current(journal.connection, journal.organisation, section)
+        found = versions.current(journal.connection, journal.realm, section)
     except (errors.ServiceNotFound, errors.NoCurrentVersion):
         return None
     return wire.parse_stored(found.served)
@@ -185,7 +185,7 @@ def get() -> Answer:
             422, [{"loc": ["query", "section"], "msg": "Field required", "type": "missing"}]
         )
     try:
-        found = versions.current(reading(), auth.actor().organisation, section)
+        found = versions.current(reading(), auth.actor().realm, section)
     except (errors.ServiceNotFound, errors.NoCurrentVersion):
         raise _Failure(404, "Configuration not found") from None
     document = wire.parse_stored(found.served)
@@ -204,7 +204,7 @@ def export() -> Answer:
         raise _Failure(400, "Unsupported format. Choose 'json', 'yaml', or 'toml'.")
     found = {}
     size = 0
-    for name, document in transfer.export(reading(), auth.actor().organisation):
+    for name, document in transfer.export(reading(), auth.actor().realm):
         size += len(document.text)
         if size > database.of().settings.answer_bytes:
             raise _Failure(413, "There is too much for one answer; use GET /api/v1/export.")
@@ -221,7 +221,7 @@ def history() -> Answer:
     limit, offset = _number("limit", 1, _MOST_LISTED, 10), _number("offset", 0, 10**9, 0)
     found = sections.history(
         reading(),
-        auth.actor().organisation,
+        auth.actor().realm,
         request.args.get("section", ""),
         request.args.get("key", ""),
     )
@@ -235,9 +235,7 @@ def updates() -> Answer:
     if not asked.told().streams or request.headers.get("Accept") != "text/event-stream":
         raise _Failure(426, "Connect with a WebSocket.")
     head = log.head(reading())
-    asked.told().stream = Watch(
-        auth.actor().organisation, head.revision, head.epoch, shape="configs"
-    )
+    asked.told().stream = Watch(auth.actor(), head.revision, head.epoch, shape="configs")
     return Answer()
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from flask import Flask, request
 
 from distributed_config.errors import CannotStart, CrossSite, ForeignHost
-from distributed_config.services.journal import LOCAL_OPERATOR, Actor
+from distributed_config.services.actors import LOCAL_OPERATOR, Actor
 from distributed_config.settings import Settings
 
 View = TypeVar("View", bound=Callable[..., Any])

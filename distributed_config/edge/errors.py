@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 from distributed_config import errors
 from distributed_config.edge import database
 from distributed_config.edge.responses import Answer, to_response
-from distributed_config.errors import DistconfError, Problem, Unavailable
+from distributed_config.errors import DistconfError, Problem, Unauthenticated, Unavailable
 from distributed_config.models.engine import storage_error
 
 STATUSES: dict[type[DistconfError], int] = {
@@ -30,6 +30,7 @@ STATUSES: dict[type[DistconfError], int] = {
     errors.DefinitionInUse: 409,
     errors.PreconditionFailed: 412,
     errors.NotRepresentable: 406,
+    errors.Unauthenticated: 401,
     errors.Refused: 403,
     errors.MethodNotAllowed: 405,
     errors.StorageFull: 507,
@@ -67,6 +68,8 @@ def problem_answer(error: DistconfError) -> Answer:
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = 'Bearer realm="distconf"'
     # Half a surrogate pair, told of in a problem, is written as the escape that it came as.
     text = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
     return Answer(text, status, "application/problem+json", headers)

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from distributed_config.live.feed import DELETING, Feed, Moment, Page, Told, Watch
 from distributed_config.live.watermarks import Watermarks
+from distributed_config.services.actors import LOCAL_OPERATOR
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ _PATIENCE = 30.0  # for one that does not read
 
 _logger = logging.getLogger(__name__)
 
-_LOOK = Told(-1, [], Watch(0, 0, ""))
+_LOOK = Told(-1, [], Watch(LOCAL_OPERATOR, 0, ""))
 """In place of news: there is more of it than one thing."""
 
 Tell = Callable[[int, Told | None], Awaitable[None]]

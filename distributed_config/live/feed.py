@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, Engine
 from distributed_config import wire
 from distributed_config.services import feed
 from distributed_config.services import journal as log
+from distributed_config.services.actors import Actor
 from distributed_config.services.journal import Change
 from distributed_config.services.sections import WRAPPER, changed
 from distributed_config.wire import parse_stored
@@ -30,7 +32,7 @@ class Watch:
     begin so. ``reset`` says that the watcher's past cannot be continued: it begins at ``after``.
     """
 
-    organisation: int
+    actor: Actor
     after: int
     epoch: str
     services: frozenset[str] = frozenset()
@@ -43,7 +45,7 @@ class Watch:
 
     def wants(self, change: Change) -> bool:
         """Whether the watcher is to hear of ``change``."""
-        if change.organisation_id != self.organisation:
+        if not self._may_hear(change):
             return False
         if self.kinds and change.kind not in self.kinds:
             return False
@@ -51,6 +53,16 @@ class Watch:
             return True
         name = change.service
         return name is not None and (name in self.services or name.startswith(self.prefixes))
+
+    def _may_hear(self, change: Change) -> bool:
+        realm = self.actor.realm
+        if change.organisation_id != realm.organisation or change.kind in self._hidden:
+            return False
+        return not realm.scopes or change.service is None or realm.sees(change.service)
+
+    @cached_property
+    def _hidden(self) -> frozenset[str]:
+        return log.hidden_from(self.actor)
 
 
 class Entry:
@@ -188,7 +200,7 @@ class Feed:
         most = _PAGE_WITH_DOCUMENTS if with_documents else _PAGE
         return self._read(
             after,
-            watch.organisation,
+            watch.actor,
             filters,
             most,
             with_keys=by_keys,
@@ -198,7 +210,7 @@ class Feed:
     def _read(
         self,
         after: int,
-        organisation: int | None,
+        actor: Actor | None,
         filters: dict[str, Any],
         most: int,
         *,
@@ -207,7 +219,7 @@ class Feed:
     ) -> Page:
         with self._engine.connect() as connection:
             head = log.head(connection).revision
-            changes = log.changes(connection, organisation, after=after, limit=most, **filters)
+            changes = log.changes(connection, actor, after=after, limit=most, **filters)
             if with_documents:
                 entries = _entries(connection, changes, with_keys)
             else:

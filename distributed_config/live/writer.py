@@ -22,7 +22,8 @@ from distributed_config.live.turnstile import Turnstile
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.models.engine import storage_error
 from distributed_config.services import journal as log
-from distributed_config.services.journal import Actor, Head, Journal
+from distributed_config.services.actors import Actor
+from distributed_config.services.journal import Head, Journal
 from distributed_config.wire import now
 
 T = TypeVar("T")

@@ -13,7 +13,8 @@ from distributed_config.models import (
     VersionRow,
 )
 from distributed_config.services import journal as log
-from distributed_config.services.journal import DEFAULT_ENVIRONMENT, Journal
+from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
+from distributed_config.services.journal import Journal
 from distributed_config.services.versions import require
 
 
@@ -34,7 +35,7 @@ class Entry:
 
 def services(
     connection: Connection,
-    organisation: int,
+    realm: Realm,
     *,
     after: str = "",
     limit: int,
@@ -47,7 +48,11 @@ def services(
     ``search`` is a part of the name, in any case; ``prefix`` its beginning; all ``tags`` must be
     there.
     """
-    query = _SERVICES.where(ServiceRow.organisation_id == organisation, ServiceRow.name > after)
+    query = _SERVICES.where(
+        ServiceRow.organisation_id == realm.organisation,
+        realm.within(ServiceRow.name),
+        ServiceRow.name > after,
+    )
     if search:
         query = query.where(ServiceRow.name.icontains(search, autoescape=True))
     if prefix:
@@ -65,15 +70,15 @@ def services_by_id(connection: Connection, ids: Sequence[int]) -> list[Entry]:
     return [by_id[each] for each in ids]
 
 
-def service(connection: Connection, organisation: int, name: str) -> Entry:
+def service(connection: Connection, realm: Realm, name: str) -> Entry:
     """One service. Raises ServiceNotFound."""
-    [entry] = services_by_id(connection, [require(connection, organisation, name)])
+    [entry] = services_by_id(connection, [require(connection, realm, name)])
     return entry
 
 
 def set_tags(journal: Journal, name: str, tags: tuple[str, ...]) -> bool:
     """Gives the service exactly these tags; whether that changed anything."""
-    service_id = require(journal.connection, journal.organisation, name)
+    service_id = require(journal.connection, journal.realm, name)
     wanted = tuple(sorted(set(tags)))
     if wanted == _tags_of(journal.connection, [service_id]).get(service_id, ()):
         return False

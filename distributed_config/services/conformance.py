@@ -17,7 +17,8 @@ from distributed_config.models import (
     VersionRow,
 )
 from distributed_config.services import indexes
-from distributed_config.services.journal import DEFAULT_ENVIRONMENT, Journal
+from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
+from distributed_config.services.journal import Journal
 from distributed_config.wire import Document, digest_of
 
 
@@ -46,9 +47,10 @@ def rule_of(connection: Connection, service_id: int) -> Rule | None:
     return None if row is None else Rule(*row)
 
 
-def count(connection: Connection, definition_id: int) -> int:
-    """How many services conform to a definition."""
-    return connection.execute(_COUNT, {"definition": definition_id}).scalar_one()
+def count(connection: Connection, definition_id: int, realm: Realm | None = None) -> int:
+    """How many services conform to a definition; of those in ``realm``, if one is given."""
+    query = _COUNT if realm is None else _COUNT.where(realm.within(ConformanceRow.name))
+    return connection.execute(query, {"definition": definition_id}).scalar_one()
 
 
 def services(connection: Connection, definition_id: int) -> list[tuple[int, str]]:

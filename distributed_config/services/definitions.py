@@ -24,6 +24,7 @@ from distributed_config.models import (
 )
 from distributed_config.services import conformance, evolution, indexes, versions
 from distributed_config.services import journal as log
+from distributed_config.services.actors import Realm
 from distributed_config.services.evolution import Proposal, Review
 from distributed_config.services.journal import Journal
 from distributed_config.services.versions import Expect, anything
@@ -78,7 +79,7 @@ def create(
     journal: Journal, name: str, schema: Document, policy: str, paths: Sequence[str]
 ) -> Definition:
     """Makes the definition ``name`` with ``schema`` as revision 0. Raises DefinitionExists."""
-    if lookup(journal.connection, journal.organisation, name) is not None:
+    if lookup(journal.connection, journal.realm, name) is not None:
         raise DefinitionExists(name)
     check_paths(schema.value, paths)
     definition_id = journal.connection.execute(
@@ -94,7 +95,7 @@ def create(
     indexes.set_paths(journal.connection, definition_id, paths)
     _add_revision(journal, definition_id, 0, schema, forced=False)
     journal.record(log.DEFINITION_CREATED, definition=name, number=0, digest=schema.digest)
-    return require(journal.connection, journal.organisation, name)
+    return require(journal.connection, journal.realm, name)
 
 
 def revise(
@@ -118,7 +119,7 @@ def revise(
     if forced and not journal.note:
         message = "Who forces a revision says why: give a note."
         raise Invalid.of([Problem("", message, "note", "note")])
-    before = require(journal.connection, journal.organisation, name)
+    before = require(journal.connection, journal.realm, name)
     etag = version_etag(journal.epoch, before.number, before.digest)
     if not expect(etag):
         raise PreconditionFailed(name, etag, "definition")
@@ -139,13 +140,13 @@ def revise(
     changed = settled or current is not None
     if changed:
         journal.connection.execute(_TOUCH, {"which": before.id, "at": journal.now})
-    after_all = require(journal.connection, journal.organisation, name)
+    after_all = require(journal.connection, journal.realm, name)
     return Revised(after_all, changed, current)
 
 
 def exists(journal: Journal, name: str, expect: Expect) -> bool:
     """Whether there is such a definition. Raises PreconditionFailed if one was expected."""
-    if lookup(journal.connection, journal.organisation, name) is not None:
+    if lookup(journal.connection, journal.realm, name) is not None:
         return True
     if not expect(None):
         raise PreconditionFailed(name, None, "definition")
@@ -158,7 +159,7 @@ def remove(journal: Journal, name: str, cascade: str = "", expect: Expect = anyt
     ``cascade`` says what becomes of them: ``detach`` or ``delete``; without it DefinitionInUse is
     raised if there are any.
     """
-    found = require(journal.connection, journal.organisation, name)
+    found = require(journal.connection, journal.realm, name)
     etag = version_etag(journal.epoch, found.number, found.digest)
     if not expect(etag):
         raise PreconditionFailed(name, etag, "definition")
@@ -183,8 +184,8 @@ def attach(journal: Journal, service: str, name: str) -> bool:
     Raises NotConforming if what is current does not, and Invalid if the service conforms to
     another definition.
     """
-    definition = require(journal.connection, journal.organisation, name)
-    service_id = versions.require(journal.connection, journal.organisation, service)
+    definition = require(journal.connection, journal.realm, name)
+    service_id = versions.require(journal.connection, journal.realm, service)
     before = conformance.rule_of(journal.connection, service_id)
     if before is not None and before.definition_id == definition.id:
         return False
@@ -199,7 +200,7 @@ def attach(journal: Journal, service: str, name: str) -> bool:
 
 def detach(journal: Journal, service: str) -> bool:
     """Makes a service conform to nothing; whether it did conform to something."""
-    service_id = versions.require(journal.connection, journal.organisation, service)
+    service_id = versions.require(journal.connection, journal.realm, service)
     before = conformance.rule_of(journal.connection, service_id)
     if before is None:
         return False
@@ -232,60 +233,61 @@ def check_paths(schema: dict[str, Any], paths: Sequence[str]) -> None:
 
 
 def require(
-    connection: Connection, organisation: int, name: str, number: int | None = None
+    connection: Connection, realm: Realm, name: str, number: int | None = None
 ) -> Definition:
     """The definition at revision ``number``, or at its newest.
 
     Raises DefinitionNotFound or RevisionNotFound.
     """
-    found = lookup(connection, organisation, name, number)
+    found = lookup(connection, realm, name, number)
     if found is not None:
         return found
-    if number is None or lookup(connection, organisation, name) is None:
+    if number is None or lookup(connection, realm, name) is None:
         raise DefinitionNotFound(name)
     raise RevisionNotFound(name, number)
 
 
 def lookup(
-    connection: Connection, organisation: int, name: str, number: int | None = None
+    connection: Connection, realm: Realm, name: str, number: int | None = None
 ) -> Definition | None:
     """The same, or None where there is none."""
     if number is None:
-        query = _newest(organisation)
+        query = _newest(realm)
     else:
         query = _every_revision().where(
-            DefinitionRow.organisation_id == organisation, DefinitionRevisionRow.number == number
+            DefinitionRow.organisation_id == realm.organisation,
+            DefinitionRevisionRow.number == number,
         )
     row = connection.execute(query.where(DefinitionRow.name == name)).one_or_none()
-    return None if row is None else _definition(connection, row)
+    return None if row is None else _definition(connection, realm, row)
 
 
-def of_service(connection: Connection, organisation: int, service: str) -> Definition | None:
+def of_service(connection: Connection, realm: Realm, service: str) -> Definition | None:
     """The definition that a service conforms to, at its newest revision."""
-    service_id = versions.require(connection, organisation, service)
+    service_id = versions.require(connection, realm, service)
     rule = conformance.rule_of(connection, service_id)
-    return None if rule is None else require(connection, organisation, rule.definition)
+    return None if rule is None else require(connection, realm, rule.definition)
 
 
 def definitions(
     connection: Connection,
-    organisation: int,
+    realm: Realm,
     *,
     after: str = "",
     limit: int,
     search: str = "",
 ) -> list[Definition]:
     """The definitions behind the name ``after``, by name; ``search`` is a part of the name."""
-    query = _newest(organisation).where(DefinitionRow.name > after)
+    query = _newest(realm).where(DefinitionRow.name > after)
     if search:
         query = query.where(DefinitionRow.name.icontains(search, autoescape=True))
     rows = connection.execute(query.order_by(DefinitionRow.name).limit(limit))
-    return [_definition(connection, row) for row in rows.all()]
+    return [_definition(connection, realm, row) for row in rows.all()]
 
 
 def page(
     connection: Connection,
-    organisation: int,
+    realm: Realm,
     *,
     by: Literal["name", "created", "changed"],
     descending: bool,
@@ -303,25 +305,25 @@ def page(
         "changed": DefinitionRow.changed_at,
     }
     order = [columns[by], DefinitionRow.name]
-    query = _newest(organisation).where(~DefinitionRow.name.contains("/"))
+    query = _newest(realm).where(~DefinitionRow.name.contains("/"))
     if search:
         query = query.where(DefinitionRow.name.icontains(search, autoescape=True))
     total = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
     directed = [each.desc() if descending else each for each in order]
     rows = connection.execute(query.order_by(*directed).offset(offset).limit(limit))
-    return [_definition(connection, row) for row in rows.all()], total
+    return [_definition(connection, realm, row) for row in rows.all()], total
 
 
 def revisions(
-    connection: Connection, organisation: int, name: str, *, before: int | None, limit: int
+    connection: Connection, realm: Realm, name: str, *, before: int | None, limit: int
 ) -> list[Definition]:
     """The revisions below number ``before``, newest first."""
-    found = require(connection, organisation, name)
+    found = require(connection, realm, name)
     query = _every_revision().where(DefinitionRow.id == found.id)
     if before is not None:
         query = query.where(DefinitionRevisionRow.number < before)
     rows = connection.execute(query.order_by(DefinitionRevisionRow.number.desc()).limit(limit))
-    return [_definition(connection, row) for row in rows.all()]
+    return [_definition(connection, realm, row) for row in rows.all()]
 
 
 # --- inside
@@ -351,7 +353,7 @@ def _every_revision() -> Select[*tuple[Any, ...]]:
     ).join(DefinitionRevisionRow, DefinitionRevisionRow.definition_id == DefinitionRow.id)
 
 
-def _newest(organisation: int) -> Select[*tuple[Any, ...]]:
+def _newest(realm: Realm) -> Select[*tuple[Any, ...]]:
     """Definitions at their newest revisions."""
     newest = (
         select(func.max(DefinitionRevisionRow.number))
@@ -360,15 +362,15 @@ def _newest(organisation: int) -> Select[*tuple[Any, ...]]:
         .scalar_subquery()
     )
     return _every_revision().where(
-        DefinitionRow.organisation_id == organisation, DefinitionRevisionRow.number == newest
+        DefinitionRow.organisation_id == realm.organisation, DefinitionRevisionRow.number == newest
     )
 
 
-def _definition(connection: Connection, row: Any) -> Definition:
+def _definition(connection: Connection, realm: Realm, row: Any) -> Definition:
     if digest_of(row.schema) != row.digest:
         raise DocumentDamaged()
     paths = tuple(indexes.paths_of(connection, row.id))
-    services = conformance.count(connection, row.id)
+    services = conformance.count(connection, row.id, realm)
     return Definition(indexes=paths, services=services, **row._mapping)
 
 

@@ -10,7 +10,8 @@ from distributed_config.json_schema import Compatibility, checker_of, compare
 from distributed_config.models import ChangeRow, ConformanceRow, VersionRow
 from distributed_config.services import conformance
 from distributed_config.services import journal as log
-from distributed_config.services.journal import DEFAULT_ENVIRONMENT, Journal
+from distributed_config.services.actors import DEFAULT_ENVIRONMENT
+from distributed_config.services.journal import Journal
 from distributed_config.wire import Document, digest_of, parse_stored
 
 _MOST_PROBLEMS = 10

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, select, tuple_
 
 from distributed_config.models import ChangeRow, ServiceRow, VersionRow
+from distributed_config.services.actors import DEFAULT_ENVIRONMENT
 from distributed_config.services.journal import (
-    DEFAULT_ENVIRONMENT,
     SERVICE_CREATED,
     SERVICE_DELETED,
     SERVICE_DISABLED,

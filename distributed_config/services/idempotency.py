@@ -52,7 +52,7 @@ def remember(
     journal.connection.execute(
         insert(IdempotencyRow).values(
             organisation_id=journal.organisation,
-            actor=journal.actor.name,
+            actor=journal.actor.key,
             key=key,
             fingerprint=fingerprint,
             created_at=journal.now,
@@ -79,7 +79,7 @@ def remember(
 def _is_key(journal: Journal, key: str) -> ColumnElement[bool]:
     return and_(
         IdempotencyRow.organisation_id == journal.organisation,
-        IdempotencyRow.actor == journal.actor.name,
+        IdempotencyRow.actor == journal.actor.key,
         IdempotencyRow.key == key,
     )
 

@@ -30,6 +30,7 @@ from sqlalchemy.orm import aliased
 
 from distributed_config.errors import Invalid, Problem
 from distributed_config.models import ConformanceRow, EntryRow, IndexRow
+from distributed_config.services.actors import Realm
 
 # Each kind of value has keys that begin alike; the order of the beginnings is that of the kinds.
 _NULL, _FALSE, _TRUE, _NUMBER, _TEXT = "0", "1", "2", "3", "4"
@@ -75,12 +76,13 @@ class Names:
     """Which names are wanted: those that begin with ``prefix`` and have ``search`` behind it.
 
     ``search`` is looked for in any case, as the database does it: that of ASCII letters. What is
-    behind the prefix must not hold ``never``.
+    behind the prefix must not hold ``never``. Only those in ``realm`` are seen.
     """
 
     prefix: str = ""
     search: str = ""
     never: str = ""
+    realm: Realm = Realm()
 
     def fit(self, name: str) -> bool:
         """Whether ``name`` is wanted."""
@@ -89,10 +91,14 @@ class Names:
             return False
         if self.never and self.never in rest:
             return False
+        if not self.realm.sees(name):
+            return False
         return self.search.encode().lower() in rest.encode().lower()
 
     def on(self, column: Any) -> Iterator[ColumnElement[bool]]:
         """The conditions on a column of names."""
+        if not self.realm.is_whole:
+            yield self.realm.within(column)
         if self.prefix:
             yield column >= self.prefix
             yield column < self.prefix[:-1] + chr(ord(self.prefix[-1]) + 1)

@@ -7,13 +7,11 @@ sees all of them or none.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from distributed_config.errors import CannotStart
 from distributed_config.models import ChangeRow, HeadRow
-
-DEFAULT_ORGANISATION = 1
-DEFAULT_ENVIRONMENT = "default"
+from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Actor, Realm, named
 
 SERVICE_CREATED = "service.created"
 SERVICE_DELETED = "service.deleted"
@@ -30,6 +28,17 @@ DEFINITION_REVISED = "definition.revised"
 DEFINITION_FORCED = "definition.forced"
 DEFINITION_CHANGED = "definition.changed"
 DEFINITION_DELETED = "definition.deleted"
+ORGANISATION_CREATED = "organisation.created"
+ORGANISATION_CHANGED = "organisation.changed"
+USER_CREATED = "user.created"
+USER_CHANGED = "user.changed"
+MEMBERSHIP_SET = "membership.set"
+MEMBERSHIP_REMOVED = "membership.removed"
+ROLE_SET = "role.set"
+ROLE_REMOVED = "role.removed"
+TOKEN_CREATED = "token.created"  # noqa: S105  # the name of a change, and no secret
+TOKEN_ROTATED = "token.rotated"  # noqa: S105  # the same
+TOKEN_REVOKED = "token.revoked"  # noqa: S105  # the same
 KINDS = (
     SERVICE_CREATED,
     SERVICE_DELETED,
@@ -46,21 +55,31 @@ KINDS = (
     DEFINITION_FORCED,
     DEFINITION_CHANGED,
     DEFINITION_DELETED,
+    ORGANISATION_CREATED,
+    ORGANISATION_CHANGED,
+    USER_CREATED,
+    USER_CHANGED,
+    MEMBERSHIP_SET,
+    MEMBERSHIP_REMOVED,
+    ROLE_SET,
+    ROLE_REMOVED,
+    TOKEN_CREATED,
+    TOKEN_ROTATED,
+    TOKEN_REVOKED,
 )
 
 
-@dataclass(frozen=True)
-class Actor:
-    """Who is asking. ``name`` is what the journal shows."""
-
-    name: str
-    organisation: int = DEFAULT_ORGANISATION
-
-
-LOCAL_OPERATOR = Actor("local operator")
-
 # Statements are made once. Making one takes several times as long as running it.
 _RECORD = insert(ChangeRow)
+
+
+_DEFINITION_KINDS = frozenset(kind for kind in KINDS if kind.startswith("definition."))
+ACCOUNT_KINDS = frozenset(
+    kind
+    for kind in KINDS
+    if kind.startswith(("organisation.", "user.", "membership.", "role.", "token."))
+)
+"""Changes of who may do what: whoever is watching is looked at again after one."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +134,11 @@ class Journal:
         self._position = 0
 
     @property
+    def realm(self) -> Realm:
+        """What the unit sees."""
+        return self.actor.realm
+
+    @property
     def organisation(self) -> int:
         return self.actor.organisation
 
@@ -167,6 +191,16 @@ class Journal:
             self.services.add(service)
 
 
+def hidden_from(actor: Actor) -> frozenset[str]:
+    """The kinds of changes that ``actor`` may not hear of."""
+    hidden: frozenset[str] = frozenset()
+    if not actor.may("audit:read"):
+        hidden |= ACCOUNT_KINDS
+    if not actor.may("definition:read"):
+        hidden |= _DEFINITION_KINDS
+    return hidden
+
+
 _HEAD = select(HeadRow.epoch, HeadRow.revision, HeadRow.changed_at).where(HeadRow.id == 1)
 
 
@@ -198,7 +232,7 @@ def touch(journal: Journal) -> int:
 
 def changes(
     connection: Connection,
-    organisation: int | None,
+    actor: Actor | None,
     *,
     after: int,
     limit: int,
@@ -207,9 +241,9 @@ def changes(
 ) -> list[Change]:
     """The changes behind revision ``after``, oldest first, whole revisions only.
 
-    Of all organisations if ``organisation`` is None. At least ``limit`` changes where there are as
-    many; the last revision is never cut. A service that ends in ``/`` stands for every service
-    whose name begins so.
+    Those that ``actor`` may hear of; None: all, of all organisations. At least ``limit`` changes
+    where there are as many; the last revision is never cut. A service that ends in ``/`` stands
+    for every service whose name begins so.
     """
     query = (
         select(
@@ -230,17 +264,15 @@ def changes(
         .where(ChangeRow.revision > after)
         .order_by(ChangeRow.revision, ChangeRow.position)
     )
-    if organisation is not None:
-        query = query.where(ChangeRow.organisation_id == organisation)
+    if actor is not None:
+        query = query.where(
+            ChangeRow.organisation_id == actor.organisation,
+            ChangeRow.kind.not_in(hidden_from(actor)),
+        )
+        if not actor.realm.is_whole:
+            query = query.where(ChangeRow.service.is_(None) | actor.realm.within(ChangeRow.service))
     if services:
-        exact = [name for name in services if not name.endswith("/")]
-        # The next character after "/" bounds a prefix without LIKE and its wildcards.
-        begun = [
-            (ChangeRow.service >= name) & (ChangeRow.service < name[:-1] + "0")
-            for name in services
-            if name.endswith("/")
-        ]
-        query = query.where(or_(ChangeRow.service.in_(exact), *begun))
+        query = query.where(named(ChangeRow.service, tuple(services)))
     if kinds:
         query = query.where(ChangeRow.kind.in_(kinds))
     found = [Change(**row._asdict()) for row in connection.execute(query.limit(limit))]

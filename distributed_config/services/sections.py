@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 from distributed_config.models import ChangeRow, ServiceRow, VersionRow
 from distributed_config.services import feed
 from distributed_config.services import journal as log
-from distributed_config.services.journal import DEFAULT_ENVIRONMENT
+from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
 from distributed_config.wire import parse_stored
 
 WRAPPER = "$"
@@ -54,16 +54,16 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
 
 
 def history(
-    connection: Connection, organisation: int, section: str = "", key: str = ""
+    connection: Connection, realm: Realm, section: str = "", key: str = ""
 ) -> list[KeyChange]:
     """What happened to keys, newest first: whatever made another document current, or none.
 
     Of services that were deleted only that they were.
     """
-    documents = _documents(connection, organisation, section)
+    documents = _documents(connection, realm, section)
     current: dict[str, int | None] = {}
     found: list[KeyChange] = []
-    for change in _moves(connection, organisation, section):
+    for change in _moves(connection, realm, section):
         name = change.service
         before = documents.get((name, current.get(name)), {})
         current[name] = change.current
@@ -80,14 +80,15 @@ def history(
 
 
 def _documents(
-    connection: Connection, organisation: int, section: str
+    connection: Connection, realm: Realm, section: str
 ) -> dict[tuple[str, int | None], dict[str, Any]]:
     """Every document that there is, by service and number."""
     query = (
         select(ServiceRow.name, VersionRow.number, VersionRow.document)
         .join(VersionRow, VersionRow.service_id == ServiceRow.id)
         .where(
-            ServiceRow.organisation_id == organisation,
+            ServiceRow.organisation_id == realm.organisation,
+            realm.within(ServiceRow.name),
             VersionRow.environment == DEFAULT_ENVIRONMENT,
             VersionRow.document.is_not(None),
         )
@@ -98,14 +99,14 @@ def _documents(
     return {(name, number): parse_stored(text or "") for name, number, text in rows}
 
 
-def _moves(connection: Connection, organisation: int, section: str) -> Iterator[Any]:
+def _moves(connection: Connection, realm: Realm, section: str) -> Iterator[Any]:
     """What moved what is current, oldest first.
 
     Of services that were made anew, only the end of what was before; its documents are gone.
     """
     rows = connection.execute(
         select(ServiceRow.name, ServiceRow.created_revision).where(
-            ServiceRow.organisation_id == organisation
+            ServiceRow.organisation_id == realm.organisation, realm.within(ServiceRow.name)
         )
     )
     born = {row.name: row.created_revision for row in rows}
@@ -118,7 +119,11 @@ def _moves(connection: Connection, organisation: int, section: str) -> Iterator[
             ChangeRow.actor,
             ChangeRow.revision,
         )
-        .where(ChangeRow.organisation_id == organisation, ChangeRow.kind.in_(feed.MOVING))
+        .where(
+            ChangeRow.organisation_id == realm.organisation,
+            realm.within(ChangeRow.service),
+            ChangeRow.kind.in_(feed.MOVING),
+        )
         .order_by(ChangeRow.revision, ChangeRow.position)
     )
     if section:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select
 
 from distributed_config.errors import DocumentDamaged, Invalid, InvalidDocument, Problem
 from distributed_config.models import ServiceRow, VersionRow
-from distributed_config.services.journal import DEFAULT_ENVIRONMENT
+from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
 from distributed_config.wire import (
     Document,
     DocumentLimits,
@@ -24,7 +24,7 @@ from distributed_config.wire import (
 
 
 def export(
-    connection: Connection, organisation: int, prefix: str = ""
+    connection: Connection, realm: Realm, prefix: str = ""
 ) -> Iterator[tuple[str, Document]]:
     """The current document of every service whose name begins with ``prefix``, by name.
 
@@ -44,7 +44,8 @@ def export(
         select(ServiceRow.name, VersionRow.document, VersionRow.digest)
         .join(VersionRow, VersionRow.service_id == ServiceRow.id)
         .where(
-            ServiceRow.organisation_id == organisation,
+            ServiceRow.organisation_id == realm.organisation,
+            realm.within(ServiceRow.name),
             VersionRow.environment == DEFAULT_ENVIRONMENT,
             VersionRow.number == newest,
             func.substr(ServiceRow.name, 1, len(prefix)) == prefix,

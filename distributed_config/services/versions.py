@@ -20,6 +20,7 @@ from distributed_config.errors import (
     DocumentDamaged,
     NoCurrentVersion,
     NotRepresentable,
+    OutOfScope,
     PreconditionFailed,
     ServiceExists,
     ServiceNotFound,
@@ -38,8 +39,9 @@ from distributed_config.models import (
 )
 from distributed_config.services import conformance
 from distributed_config.services import journal as log
+from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
 from distributed_config.services.conformance import Rule
-from distributed_config.services.journal import DEFAULT_ENVIRONMENT, Journal
+from distributed_config.services.journal import Journal
 from distributed_config.services.patches import merged, patched
 from distributed_config.wire import (
     Document,
@@ -114,8 +116,13 @@ def anything(_etag: str | None) -> bool:
 
 
 def create(journal: Journal, name: str, document: Document) -> Written:
-    """Makes the service ``name`` with ``document`` as version 0. Raises ServiceExists."""
-    if _find(journal.connection, journal.organisation, name) is not None:
+    """Makes the service ``name`` with ``document`` as version 0.
+
+    Raises ServiceExists or OutOfScope.
+    """
+    if not journal.realm.sees(name):
+        raise OutOfScope(name)
+    if _find(journal.connection, journal.realm, name) is not None:
         raise ServiceExists(name)
     service_id = journal.connection.execute(
         _INSERT_SERVICE,
@@ -132,14 +139,14 @@ def create(journal: Journal, name: str, document: Document) -> Written:
 
 def append(journal: Journal, name: str, document: Document, expect: Expect = anything) -> Written:
     """Makes ``document`` the next version. Raises ServiceNotFound or PreconditionFailed."""
-    service = _require(journal.connection, journal.organisation, name)
+    service = _require(journal.connection, journal.realm, name)
     _check_expected(journal, service.id, name, expect)
     return _insert(journal, service, name, document)
 
 
 def put(journal: Journal, name: str, document: Document, expect: Expect = anything) -> Written:
     """Creates the service or appends a version, unless ``document`` is what is current already."""
-    found = _find(journal.connection, journal.organisation, name)
+    found = _find(journal.connection, journal.realm, name)
     if found is None:
         if not expect(None):
             raise PreconditionFailed(name, None)
@@ -177,7 +184,7 @@ def patch(
 
 def roll_back(journal: Journal, name: str, number: int, expect: Expect = anything) -> Written:
     """Appends a copy of version ``number``, disabled or not."""
-    service_id = require(journal.connection, journal.organisation, name)
+    service_id = require(journal.connection, journal.realm, name)
     old = _stored(journal.connection, service_id, name, number)
     return append(journal, name, Document(old.served, old.digest), expect)
 
@@ -186,7 +193,7 @@ def set_enabled(
     journal: Journal, name: str, number: int, enabled: bool, expect: Expect = anything
 ) -> Written:
     """Turns a version on or off; current moves by its one rule."""
-    service = _require(journal.connection, journal.organisation, name)
+    service = _require(journal.connection, journal.realm, name)
     _check_expected(journal, service.id, name, expect)
     version = _stored(journal.connection, service.id, name, number)
     before = _current_number(journal, service.id)
@@ -204,7 +211,7 @@ def set_enabled(
 
 def delete_version(journal: Journal, name: str, number: int, expect: Expect = anything) -> Written:
     """Deletes a disabled version's document; its number stays taken. Raises StillEnabled."""
-    service_id = require(journal.connection, journal.organisation, name)
+    service_id = require(journal.connection, journal.realm, name)
     _check_expected(journal, service_id, name, expect)
     version = _stored(journal.connection, service_id, name, number)
     if version.enabled:
@@ -222,7 +229,7 @@ def delete_version(journal: Journal, name: str, number: int, expect: Expect = an
 
 def delete_service(journal: Journal, name: str, expect: Expect = anything) -> None:
     """Deletes the service and all its versions, if none is enabled. Raises StillEnabled."""
-    service_id = require(journal.connection, journal.organisation, name)
+    service_id = require(journal.connection, journal.realm, name)
     _check_expected(journal, service_id, name, expect)
     enabled = journal.connection.scalars(_ENABLED_NUMBERS, {"series": service_id}).all()
     if enabled:
@@ -239,7 +246,7 @@ def disable_service(journal: Journal, name: str) -> int:
 
     Raises NoCurrentVersion if nothing is.
     """
-    service = _require(journal.connection, journal.organisation, name)
+    service = _require(journal.connection, journal.realm, name)
     before = _current_key(journal.connection, service.id)
     if before is None:
         raise NoCurrentVersion(name)
@@ -255,12 +262,12 @@ def retire(journal: Journal, name: str) -> None:
 
     For those who were told to, as when a definition goes with its services.
     """
-    _remove(journal, require(journal.connection, journal.organisation, name), name)
+    _remove(journal, require(journal.connection, journal.realm, name), name)
 
 
 def admit_current(journal: Journal, name: str) -> None:
     """Makes sure that what is current conforms to the service's definition, from now its own."""
-    service = _require(journal.connection, journal.organisation, name)
+    service = _require(journal.connection, journal.realm, name)
     number = _current_number(journal, service.id)
     _admit_stored(journal, service, name, number, f"Version {number}, which is current,")
 
@@ -268,14 +275,15 @@ def admit_current(journal: Journal, name: str) -> None:
 # --- reading
 
 
-def require(connection: Connection, organisation: int, name: str) -> int:
+def require(connection: Connection, realm: Realm, name: str) -> int:
     """The service's id. Raises ServiceNotFound."""
-    return _require(connection, organisation, name).id
+    return _require(connection, realm, name).id
 
 
-def current(connection: Connection, organisation: int, name: str) -> Version:
+def current(connection: Connection, realm: Realm, name: str) -> Version:
     """What is served. Raises ServiceNotFound or NoCurrentVersion."""
-    row = connection.execute(_CURRENT, {"organisation": organisation, "name": name}).one_or_none()
+    asked = {"organisation": realm.organisation, "name": name}
+    row = connection.execute(_CURRENT, asked).one_or_none() if realm.sees(name) else None
     if row is None:
         raise ServiceNotFound(name)
     if row.number is None:
@@ -283,27 +291,25 @@ def current(connection: Connection, organisation: int, name: str) -> Version:
     return _version(name, row)
 
 
-def numbered(connection: Connection, organisation: int, name: str, number: int) -> Version:
+def numbered(connection: Connection, realm: Realm, name: str, number: int) -> Version:
     """Exactly version ``number``. Raises VersionNotFound, VersionDeleted or VersionDisabled."""
-    found = stored(connection, organisation, name, number)
+    found = stored(connection, realm, name, number)
     if not found.enabled:
         raise VersionDisabled(name, number)
     return found
 
 
-def stored(connection: Connection, organisation: int, name: str, number: int) -> Version:
+def stored(connection: Connection, realm: Realm, name: str, number: int) -> Version:
     """Version ``number``, also when it is disabled. Raises VersionNotFound or VersionDeleted."""
-    return _stored(connection, require(connection, organisation, name), name, number)
+    return _stored(connection, require(connection, realm, name), name, number)
 
 
-def existing(
-    connection: Connection, organisation: int, name: str, most_bytes: int
-) -> list[Version]:
+def existing(connection: Connection, realm: Realm, name: str, most_bytes: int) -> list[Version]:
     """Every version that still exists, ascending, with its document.
 
     Raises NotRepresentable if together they have more than ``most_bytes``.
     """
-    service_id = require(connection, organisation, name)
+    service_id = require(connection, realm, name)
     size = connection.execute(_SIZE, {"series": service_id}).scalar_one() or 0
     if size > most_bytes:
         raise NotRepresentable(
@@ -316,7 +322,7 @@ def existing(
 
 def history(
     connection: Connection,
-    organisation: int,
+    realm: Realm,
     name: str,
     *,
     before: int | None,
@@ -324,7 +330,7 @@ def history(
     documents: bool,
 ) -> list[Version]:
     """The versions below number ``before``, newest first, deleted ones among them."""
-    service_id = require(connection, organisation, name)
+    service_id = require(connection, realm, name)
     query = _HISTORY_WITH_DOCUMENTS if documents else _HISTORY
     asked = {"series": service_id, "before": before, "most": limit}
     found = [_version(name, row) for row in connection.execute(query, asked)]
@@ -335,14 +341,14 @@ def history(
     return [replace(each, checked=checks.get(each.number)) for each in found]
 
 
-def as_of_revision(connection: Connection, organisation: int, name: str, revision: int) -> Version:
+def as_of_revision(connection: Connection, realm: Realm, name: str, revision: int) -> Version:
     """What was current when the journal stood at ``revision``."""
-    return _as_of(connection, organisation, name, ChangeRow.revision <= revision, f"at {revision}")
+    return _as_of(connection, realm, name, ChangeRow.revision <= revision, f"at {revision}")
 
 
-def as_of_time(connection: Connection, organisation: int, name: str, moment: int) -> Version:
+def as_of_time(connection: Connection, realm: Realm, name: str, moment: int) -> Version:
     """What was current at ``moment``, in microseconds since 1970."""
-    return _as_of(connection, organisation, name, ChangeRow.changed_at <= moment, "then")
+    return _as_of(connection, realm, name, ChangeRow.changed_at <= moment, "then")
 
 
 def current_value(connection: Connection, service_id: int) -> dict[str, Any] | None:
@@ -355,9 +361,10 @@ def current_value(connection: Connection, service_id: int) -> dict[str, Any] | N
     )
 
 
-def count_services(connection: Connection, organisation: int) -> int:
-    """How many services the organisation has."""
-    return connection.execute(_COUNT, {"organisation": organisation}).scalar_one()
+def count_services(connection: Connection, realm: Realm) -> int:
+    """How many services there are to see."""
+    query = _COUNT.where(realm.within(ServiceRow.name))
+    return connection.execute(query, {"organisation": realm.organisation}).scalar_one()
 
 
 # --- statements, made once
@@ -475,13 +482,16 @@ def _version(name: str, row: Any) -> Version:
     )
 
 
-def _find(connection: Connection, organisation: int, name: str) -> _Service | None:
-    row = connection.execute(_FIND, {"organisation": organisation, "name": name}).one_or_none()
+def _find(connection: Connection, realm: Realm, name: str) -> _Service | None:
+    if not realm.sees(name):
+        return None
+    asked = {"organisation": realm.organisation, "name": name}
+    row = connection.execute(_FIND, asked).one_or_none()
     return None if row is None else _Service(*row)
 
 
-def _require(connection: Connection, organisation: int, name: str) -> _Service:
-    found = _find(connection, organisation, name)
+def _require(connection: Connection, realm: Realm, name: str) -> _Service:
+    found = _find(connection, realm, name)
     if found is None:
         raise ServiceNotFound(name)
     return found
@@ -507,13 +517,13 @@ def _stored(connection: Connection, service_id: int, name: str, number: int) -> 
     return version
 
 
-def _as_of(connection: Connection, organisation: int, name: str, until: Any, when: str) -> Version:
-    service_id = require(connection, organisation, name)
+def _as_of(connection: Connection, realm: Realm, name: str, until: Any, when: str) -> Version:
+    service_id = require(connection, realm, name)
     born = select(ServiceRow.created_revision).where(ServiceRow.id == service_id)
     number = connection.execute(
         select(ChangeRow.current)
         .where(
-            ChangeRow.organisation_id == organisation,
+            ChangeRow.organisation_id == realm.organisation,
             ChangeRow.service == name,
             ChangeRow.environment == DEFAULT_ENVIRONMENT,
             ChangeRow.revision >= born.scalar_subquery(),
@@ -541,7 +551,7 @@ def _check_expected(journal: Journal, service_id: int, name: str, expect: Expect
 
 def _base_for_patch(journal: Journal, name: str, expect: Expect) -> dict[str, Any]:
     """The current document's value, if it is the expected one."""
-    base = current(journal.connection, journal.organisation, name)
+    base = current(journal.connection, journal.realm, name)
     if not expect(version_etag(journal.epoch, base.number, base.digest)):
         raise PreconditionFailed(name, version_etag(journal.epoch, base.number, base.digest))
     return parse_stored(base.served)

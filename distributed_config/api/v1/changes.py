@@ -60,7 +60,7 @@ def list_changes(query: dict[str, Any]) -> Answer:
     size = page_size(query["limit"])
     found = log.changes(
         reading(),
-        auth.actor().organisation,
+        auth.actor(),
         after=after,
         limit=size,
         services=tuple(query["service"]),
@@ -118,7 +118,7 @@ def _stream(query: dict[str, Any], head: Head) -> Answer:
         after = head.revision
     services = query["service"]
     watch = Watch(
-        organisation=auth.actor().organisation,
+        actor=auth.actor(),
         after=after,
         epoch=head.epoch,
         services=frozenset(name for name in services if not name.endswith("/")),

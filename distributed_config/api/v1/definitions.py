@@ -59,7 +59,7 @@ def list_definitions(query: dict[str, Any]) -> Answer:
     after = wire.decode_cursor(query["cursor"], epoch, str) if query["cursor"] else ""
     found = definitions.definitions(
         connection,
-        auth.actor().organisation,
+        auth.actor().realm,
         after=after,
         limit=size + 1,
         search=query["search"],
@@ -213,7 +213,7 @@ def list_revisions(query: dict[str, Any]) -> Answer:
     size = page_size(query["limit"])
     before = wire.decode_cursor(query["cursor"], epoch, int) if query["cursor"] else None
     found = definitions.revisions(
-        connection, auth.actor().organisation, name, before=before, limit=size + 1
+        connection, auth.actor().realm, name, before=before, limit=size + 1
     )
     cursor = wire.encode_cursor(epoch, found[size - 1].number) if len(found) > size else None
     show = _shown_whole if query["schemas"] else _shown
@@ -315,12 +315,12 @@ def _review(name: str, schema: Document | None) -> Review | None:
     if schema is None:
         return None
     connection = reading()
-    found = definitions.lookup(connection, auth.actor().organisation, name)
+    found = definitions.lookup(connection, auth.actor().realm, name)
     return None if found is None else evolution.review(connection, found.proposal(schema))
 
 
 def _require(name: str, number: int | None = None) -> Definition:
-    return definitions.require(reading(), auth.actor().organisation, name, number)
+    return definitions.require(reading(), auth.actor().realm, name, number)
 
 
 def _filters(where: list[str]) -> tuple[Filter, ...]:

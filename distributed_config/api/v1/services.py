@@ -38,7 +38,7 @@ def list_services(query: dict[str, Any]) -> Answer:
     after = wire.decode_cursor(query["cursor"], epoch, str) if query["cursor"] else ""
     found = catalogue.services(
         connection,
-        auth.actor().organisation,
+        auth.actor().realm,
         after=after,
         limit=size + 1,
         search=query["search"],
@@ -62,7 +62,7 @@ def list_services(query: dict[str, Any]) -> Answer:
 def show_service(query: dict[str, Any]) -> Answer:
     """Show one service."""
     return json_answer(
-        shown_service(catalogue.service(reading(), auth.actor().organisation, query["service"]))
+        shown_service(catalogue.service(reading(), auth.actor().realm, query["service"]))
     )
 
 
@@ -82,7 +82,7 @@ def tag_service(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 
     def unit(journal: Journal) -> Answer:
         catalogue.set_tags(journal, query["service"], tuple(body["tags"]))
-        entry = catalogue.service(journal.connection, journal.organisation, query["service"])
+        entry = catalogue.service(journal.connection, journal.realm, query["service"])
         return json_answer(shown_service(entry))
 
     return publish(unit, asked.note(query["note"]), query["dry_run"])

@@ -35,7 +35,7 @@ def export(query: dict[str, Any]) -> Answer:
     head = log.head(connection)
     format_ = asked.wanted_format(query["format"])
     most = database.of().settings.answer_bytes
-    found = transfer.export(connection, auth.actor().organisation, query["prefix"])
+    found = transfer.export(connection, auth.actor().realm, query["prefix"])
     values: dict[str, Any] = {}
     size = 0
     for name, document in found:

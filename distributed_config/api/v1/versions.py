@@ -39,7 +39,7 @@ def list_versions(query: dict[str, Any]) -> Answer:
     before = wire.decode_cursor(query["cursor"], epoch, int) if query["cursor"] else None
     found = versions.history(
         connection,
-        auth.actor().organisation,
+        auth.actor().realm,
         name,
         before=before,
         limit=size + 1,
@@ -65,9 +65,9 @@ def diff(query: dict[str, Any]) -> Answer:
 
     `patch` is the JSON Patch that leads from one to the other, `text` a unified diff.
     """
-    connection, organisation, name = reading(), auth.actor().organisation, query["service"]
-    old = versions.stored(connection, organisation, name, query["old"])
-    new = versions.stored(connection, organisation, name, query["new"])
+    connection, realm, name = reading(), auth.actor().realm, query["service"]
+    old = versions.stored(connection, realm, name, query["old"])
+    new = versions.stored(connection, realm, name, query["new"])
     difference = compare(
         wire.parse_stored(old.served),
         wire.parse_stored(new.served),
