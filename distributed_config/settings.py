@@ -72,9 +72,9 @@ class Settings:
     )
     auth: str = _setting(
         "",
-        "Who may call. Empty: anybody, and only on a loopback address. open: anybody, on any "
-        "address; for a network that you protect yourself.",
-        choices=("", "open"),
+        "Who may call. open: anybody, on a loopback address only. token: who shows a token. "
+        "Empty: open on a loopback address, token on any other.",
+        choices=("", "open", "token"),
     )
     hosts: tuple[str, ...] = _setting(
         (),
@@ -151,6 +151,11 @@ class Settings:
         """Host and port of ``bind``."""
         host, _, port = self.bind.rpartition(":")
         return host.strip("[]"), int(port)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has to say who they are."""
+        return self.auth == "open" or (self.auth == "" and self.on_loopback)
 
     @property
     def on_loopback(self) -> bool:
@@ -282,13 +287,12 @@ def _contradictions(settings: Settings) -> list[Problem]:
     host, _, port = settings.bind.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
         problems.append(Problem("", f"{PREFIX}BIND: {settings.bind!r} is not like 127.0.0.1:5000."))
-    elif not settings.on_loopback and settings.auth != "open":
+    elif not settings.on_loopback and settings.is_open:
         problems.append(
             Problem(
                 "",
                 f"Without access control the server listens on a loopback address only, and "
-                f"{settings.bind} is not one: set DISTCONF_AUTH=open if everybody who can reach "
-                f"it may read and write everything.",
+                f"{settings.bind} is not one: leave DISTCONF_AUTH out, or set it to token.",
             )
         )
     url = settings.database_url

@@ -31,10 +31,16 @@ def test_every_problem_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("bind", ["0.0.0.0:5000", "192.0.2.1:80", "[::]:5000", "example.org:80"])
-def test_off_the_loopback_somebody_has_to_say_open(bind: str) -> None:
-    with pytest.raises(CannotStart, match="DISTCONF_AUTH=open"):
-        load({"DISTCONF_BIND": bind})
-    assert load({"DISTCONF_BIND": bind, "DISTCONF_AUTH": "open"}).bind == bind
+def test_off_the_loopback_everybody_shows_a_token(bind: str) -> None:
+    assert not load({"DISTCONF_BIND": bind}).is_open
+    with pytest.raises(CannotStart, match="loopback"):
+        load({"DISTCONF_BIND": bind, "DISTCONF_AUTH": "open"})
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:5000", "[::1]:5000", "localhost:5000"])
+def test_on_the_loopback_nobody_has_to_unless_it_is_asked_for(bind: str) -> None:
+    assert load({"DISTCONF_BIND": bind}).is_open
+    assert not load({"DISTCONF_BIND": bind, "DISTCONF_AUTH": "token"}).is_open
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1:5000", "localhost:1", "[::1]:5000", "127.9.9.9:80"])

@@ -1,42 +1,49 @@
-"""Who is asking, what a route needs, and where requests may come from.
+"""Who is asking, and what a route needs.
 
 Every route states the permission that it needs; the application does not start otherwise. In the
-open mode there is one actor, the local operator, who may do everything, so what protects it is
-where requests may come from.
+open mode there is one actor, the local operator, who may do everything. In the token mode whoever
+asks shows a token, before anything of the request is parsed.
 """
 
-import ipaddress
+import base64
+import binascii
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import Flask, request
+from flask import Flask, g, request
 
-from distributed_config.errors import CannotStart, CrossSite, ForeignHost
+from distributed_config import wire
+from distributed_config.edge import database
+from distributed_config.errors import AccountNotFound, CannotStart, Forbidden, Unauthenticated
+from distributed_config.live import exchange
+from distributed_config.live.exchange import Exchange
+from distributed_config.services import accounts, tokens
 from distributed_config.services.actors import LOCAL_OPERATOR, Actor
+from distributed_config.services.credentials import PREFIX, is_token
+from distributed_config.services.journal import Journal
+from distributed_config.services.permissions import PERMISSIONS
+from distributed_config.services.tokens import Identity
 from distributed_config.settings import Settings
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 ANYBODY = "anybody"
-"""The permission of routes that reveal nothing: probes of liveness."""
+"""The permission of routes that reveal nothing, and of those by which one logs in."""
 
-PERMISSIONS = frozenset(
-    {
-        ANYBODY,
-        "config:read",
-        "config:write",
-        "definition:read",
-        "definition:write",
-        "server:read",
-    }
-)
+SOMEBODY = "somebody"
+"""The permission of routes that concern nobody but who asks: it takes no role."""
 
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+COOKIE = "distconf_session"
+ORGANISATION = "Config-Organisation"
+"""The header that names the organisation to act in, for who belongs to several."""
+
+_NOTED_EVERY = 60_000_000  # microseconds; who uses a token all the time is noted now and then
+_LOCAL = Identity(LOCAL_OPERATOR, 0, None, None)
 
 
 def allows(permission: str) -> Callable[[View], View]:
     """States the permission that a view needs."""
-    if permission not in PERMISSIONS:
+    if permission not in {ANYBODY, SOMEBODY, *PERMISSIONS}:
         raise CannotStart(f"{permission!r} is not a permission.")
 
     def mark(view: View) -> View:
@@ -48,7 +55,44 @@ def allows(permission: str) -> Callable[[View], View]:
 
 def actor() -> Actor:
     """Who sent the current request."""
-    return LOCAL_OPERATOR
+    return identity().actor
+
+
+def identity() -> Identity:
+    """The same with the token that they showed. Raises Unauthenticated if nobody is known."""
+    found: Identity | None = g.get("identity")
+    if found is None:
+        raise Unauthenticated()
+    return found
+
+
+def name_for_log() -> str:
+    """Who sent the current request, as the log has it; "-" before that is known."""
+    found: Identity | None = g.get("identity")
+    return "-" if found is None else found.actor.name
+
+
+def require(permission: str) -> None:
+    """Raises Forbidden unless who asks holds ``permission``."""
+    actor().require(permission)
+
+
+def init_auth(app: Flask, settings: Settings) -> None:
+    """Makes sure of who is asking, and of what they may, before anything is parsed."""
+
+    @app.before_request
+    def _identify() -> None:
+        view = app.view_functions.get(request.endpoint or "")
+        needed = getattr(view, "permission", ANYBODY)
+        if settings.is_open:
+            g.identity = _local()
+        elif needed != ANYBODY:
+            g.identity = _shown()
+        if needed in {ANYBODY, SOMEBODY}:
+            return
+        if identity().must_change:
+            raise Forbidden("Choose another password first: POST /auth/password.")
+        require(needed)
 
 
 def refuse_unstated_routes(app: Flask) -> None:
@@ -62,42 +106,68 @@ def refuse_unstated_routes(app: Flask) -> None:
         raise CannotStart(f"These routes state no permission: {', '.join(unstated)}.")
 
 
-def guard(app: Flask, settings: Settings) -> None:
-    """Refuses, before anything is parsed, what another site's page makes a browser send.
+def shown_secret() -> str:
+    """The token that the request shows, in whichever way; "" if none.
 
-    A page that resolves its own name to this machine is told by its Host header; one that sends
-    requests across sites by what the browser says of them.
+    `Authorization: Bearer …`, the token alone, or Basic with the token as the password;
+    `X-API-Key`; or the cookie of a session.
     """
-    hosts = (
-        _LOOPBACK_NAMES | {_host_name(settings.bind)} | {host.lower() for host in settings.hosts}
-    )
-
-    @app.before_request
-    def _check_origin() -> None:
-        name = _host_name(request.host)
-        # Off the loopback any address will do: a name can be made to lead here, an address cannot.
-        known = name in hosts or (not settings.on_loopback and _is_address(name))
-        if not known and "*" not in settings.hosts:
-            raise ForeignHost(name[:100])
-        origin = request.headers.get("Origin")
-        if origin is not None and origin.partition("://")[2] != request.host:
-            raise CrossSite()
-        # Following a link from elsewhere is fine: the other page does not see the answer.
-        follows = request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"
-        site = request.headers.get("Sec-Fetch-Site", "none")
-        if site not in {"none", "same-origin"} and not follows:
-            raise CrossSite()
+    header = request.headers.get("Authorization", "")
+    scheme, _, rest = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip()
+    if scheme.lower() == "basic":
+        return _password_in(rest)
+    if header.startswith(PREFIX):
+        return header
+    return request.headers.get("X-API-Key", "") or request.cookies.get(COOKIE, "")
 
 
-def _host_name(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0].lower() + "]"
-    return host.partition(":")[0].lower()
-
-
-def _is_address(name: str) -> bool:
+def _local() -> Identity:
+    """The local operator, in the organisation that the request names."""
+    wanted = request.headers.get(ORGANISATION, "")
+    if not wanted:
+        return _LOCAL
     try:
-        ipaddress.ip_address(name.strip("[]"))
-    except ValueError:
-        return False
-    return True
+        found = accounts.organisation(database.reading(), wanted)
+    except AccountNotFound:
+        raise Forbidden(f"You belong to no organisation {wanted[:100]!r}.") from None
+    return Identity(LOCAL_OPERATOR.in_organisation(found.id), 0, None, None)
+
+
+def _shown() -> Identity:
+    """Who shows the token of the request. Raises Unauthenticated."""
+    secret = shown_secret()
+    # A look at its form first: what cannot be one costs no look at the database.
+    if not is_token(secret):
+        raise Unauthenticated()
+    now = wire.now()
+    wanted = request.headers.get(ORGANISATION, "")
+    found = tokens.identify(database.reading(), secret, now, wanted)
+    if found is None:
+        raise Unauthenticated("This token has ended, or was never good. Get another one.")
+    told: Exchange = request.environ[exchange.KEY]
+    told.until = found.expires_at
+    _note_use(found, now)
+    return found
+
+
+def _note_use(found: Identity, now: int) -> None:
+    """Remembers lazily when and from where a token was used."""
+    address = request.remote_addr or ""
+    recent = found.used_at is not None and now - found.used_at < _NOTED_EVERY
+    if recent and found.used_from == address:
+        return
+
+    def unit(journal: Journal) -> None:
+        tokens.note_use(journal.connection, found.token_id, now, address)
+
+    database.of().writer.post(found.actor, unit)
+
+
+def _password_in(text: str) -> str:
+    try:
+        decoded = base64.b64decode(text.strip(), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+    return decoded.partition(":")[2]

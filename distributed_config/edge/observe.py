@@ -115,7 +115,7 @@ def _log(told: Exchange, response: Response, method: str, seconds: float) -> Non
         "bytes": response.calculate_content_length(),
         "ms": round(seconds * 1000, 3),
         "client": request.remote_addr,
-        "actor": auth.actor().name,
+        "actor": auth.name_for_log(),
         "request_id": g.request_id,
     }
     if "error_code" in g:

@@ -237,7 +237,9 @@ class Front:
 
     def _keep(self, key: Key | None, scope: Scope, answer: Answer, told: Exchange) -> None:
         if key is not None and told.replay is not None:
-            self._replays.keep(key, answer, told.replay, self._logged(scope, answer, told))
+            self._replays.keep(
+                key, answer, told.replay, self._logged(scope, answer, told), told.until
+            )
 
     def _logged(self, scope: Scope, answer: Answer, told: Exchange) -> str:
         """The part of a log line that is the same each time this answer is given again."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from distributed_config.front.bridge import Answer, Message, Scope
 from distributed_config.live.exchange import Basis
 from distributed_config.live.watermarks import Watermarks
+from distributed_config.wire import now
 
 Key = tuple[str, bytes, bytes, tuple[tuple[bytes, bytes], ...]]
 
@@ -18,6 +19,7 @@ _ASKING = frozenset(
     {
         b"accept",
         b"authorization",
+        b"config-organisation",
         b"content-length",
         b"cookie",
         b"host",
@@ -41,6 +43,7 @@ class Replay:
 
     word: int
     revision: int
+    until: int | None
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: Message
@@ -60,14 +63,19 @@ class Replays:
     def find(self, key: Key) -> Replay | None:
         """The answer to ``key`` if it is still right."""
         found = self._kept.get(key)
-        if found is None or self._marks.covers(found.word, found.revision):
+        if found is None:
+            return None
+        if self._marks.covers(found.word, found.revision) and not has_passed(found.until):
             return found
         self._drop(key)
         return None
 
-    def keep(self, key: Key, answer: Answer, basis: Basis, logged: str) -> None:
-        """Keeps ``answer`` for ``key``. One that is no longer right is kept in vain, not wrongly:
-        ``basis`` tells of the moment at which the application began to look."""
+    def keep(self, key: Key, answer: Answer, basis: Basis, logged: str, until: int | None) -> None:
+        """Keeps ``answer`` for ``key``, and not after ``until`` in microseconds.
+
+        One that is no longer right is kept in vain, not wrongly: ``basis`` tells of the moment at
+        which the application began to look.
+        """
         asked = _size(key)
         size = len(answer.body) + asked + _OVERHEAD
         if asked > _LONGEST_QUESTION or size > self._most_bytes // 8:
@@ -76,7 +84,7 @@ class Replays:
         headers = tuple(each for each in answer.headers if each[0] != b"x-request-id")
         body: Message = {"type": "http.response.body", "body": answer.body}
         self._kept[key] = Replay(
-            basis.word, basis.revision, answer.status, headers, body, size, logged
+            basis.word, basis.revision, until, answer.status, headers, body, size, logged
         )
         self._bytes += size
         while self._bytes > self._most_bytes:
@@ -86,6 +94,11 @@ class Replays:
         dropped = self._kept.pop(key, None)
         if dropped is not None:
             self._bytes -= dropped.size
+
+
+def has_passed(until: int | None) -> bool:
+    """Whether the end of a token, in microseconds, is over; one that is None never is."""
+    return until is not None and now() >= until
 
 
 def _size(key: Key) -> int:

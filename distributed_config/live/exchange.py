@@ -35,7 +35,8 @@ class Exchange:
 
     ``last`` says that the question will not be asked again: the answer must not be a hold.
     ``streams`` says that a stream can be held open here, and ``stream`` what it is to tell; the
-    answer is then its beginning.
+    answer is then its beginning. ``until``: when the asker's token ends, in microseconds; nothing
+    is given again, or streamed, after that.
     """
 
     refused: DistconfError | None = None
@@ -45,3 +46,4 @@ class Exchange:
     replay: Basis | None = None
     hold: Hold | None = None
     service: str = ""
+    until: int | None = None

@@ -261,6 +261,7 @@ def shown_change(change: Change) -> dict[str, Any]:
         "kind": change.kind,
         "service": change.service,
         "definition": change.definition,
+        "subject": change.subject,
         "environment": change.environment,
         "version": change.number,
         "current": change.current,

@@ -70,6 +70,11 @@ def _concerns_all(error: Exception) -> bool:
     return meant is not None and not isinstance(meant, DocumentDamaged)
 
 
+def _log_failure(done: "Future[Any]") -> None:
+    if not done.cancelled() and done.exception() is not None:
+        _logger.warning("what nobody waits for was not written: %s", done.exception())
+
+
 class _Undone(Exception):  # nothing went wrong: it carries a result out of a unit
     def __init__(self, result: Any) -> None:
         super().__init__()
@@ -116,6 +121,15 @@ class Writer:
                 raise DatabaseBusy() from None
             # It is being written: only the outcome can tell what to answer.
             return order.done.result()
+
+    def post(self, actor: Actor, unit: Unit[Any]) -> None:
+        """Has ``unit`` written some time soon, for what nobody waits for and may be lost."""
+        if self._marks.failed:
+            return
+        self._ensure_thread()
+        order = _Order(actor, "", unit, Future[Any]())
+        order.done.add_done_callback(_log_failure)
+        self._orders.put(order)
 
     def rehearse(self, actor: Actor, unit: Unit[T], note: str = "") -> T:
         """What ``unit`` would return; everything it wrote is undone."""

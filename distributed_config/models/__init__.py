@@ -4,6 +4,7 @@ Everything stored is declared in ``tables.py``; ``engine.py`` opens the file tha
 """
 
 from distributed_config.models.tables import (
+    AuditRow,
     Base,
     ChangeRow,
     CheckRow,
@@ -14,17 +15,22 @@ from distributed_config.models.tables import (
     HeadRow,
     IdempotencyRow,
     IndexRow,
+    MembershipRow,
     OrganisationRow,
+    RoleRow,
     ServiceRow,
     TagRow,
+    TokenRow,
+    UserRow,
     VersionRow,
 )
 
-MIGRATION = "0002"
+MIGRATION = "0003"
 """The newest migration; the schema that this release works with. A test holds it true."""
 
 __all__ = [
     "MIGRATION",
+    "AuditRow",
     "Base",
     "ChangeRow",
     "CheckRow",
@@ -35,8 +41,12 @@ __all__ = [
     "HeadRow",
     "IdempotencyRow",
     "IndexRow",
+    "MembershipRow",
     "OrganisationRow",
+    "RoleRow",
     "ServiceRow",
     "TagRow",
+    "TokenRow",
+    "UserRow",
     "VersionRow",
 ]

@@ -184,7 +184,7 @@ class ChangeRow(Base):
 
     ``number`` is that of a version or, of a change that belongs to a definition and to no service,
     of its revision. ``current`` is the number of the version that is current after the change,
-    None if none is.
+    None if none is. ``subject`` is who or what a change of accounts is about, as ``user:3``.
     """
 
     __tablename__ = "changes"
@@ -206,6 +206,7 @@ class ChangeRow(Base):
     actor: Mapped[str] = mapped_column(Text)
     note: Mapped[str] = mapped_column(Text)
     definition: Mapped[str | None] = mapped_column(Text)
+    subject: Mapped[str | None] = mapped_column(Text)
 
 
 class IdempotencyRow(Base):
@@ -222,3 +223,92 @@ class IdempotencyRow(Base):
     status: Mapped[int]
     headers: Mapped[str] = mapped_column(Text)
     body: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class UserRow(Base):
+    """A person. ``password`` is an Argon2id hash; "" is none, and fits nothing."""
+
+    __tablename__ = "users"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(Text, unique=True)
+    password: Mapped[str] = mapped_column(Text)
+    must_change: Mapped[bool]
+    active: Mapped[bool]
+    created_at: Mapped[Moment]
+
+
+class MembershipRow(Base):
+    """What a user may do in an organisation: a role, limited to a scope (two JSON arrays)."""
+
+    __tablename__ = "memberships"
+    __table_args__ = (Index(None, "organisation_id"),)
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    organisation_id: Mapped[int] = mapped_column(ForeignKey("organisations.id"), primary_key=True)
+    role: Mapped[str] = mapped_column(Text)
+    services: Mapped[str] = mapped_column(Text)
+    environments: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[Moment]
+
+
+class RoleRow(Base):
+    """A role of an organisation's own; ``permissions`` is a JSON array."""
+
+    __tablename__ = "roles"
+
+    organisation_id: Mapped[int] = mapped_column(ForeignKey("organisations.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    permissions: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[Moment]
+
+
+class TokenRow(Base):
+    """What somebody shows to say who they are; see ``services/tokens.py`` for the kinds.
+
+    ``digest`` is the SHA-256 of the secret, which is kept nowhere; ``hint`` is how it begins.
+    """
+
+    __tablename__ = "tokens"
+    __table_args__ = (
+        Index(None, "organisation_id"),
+        Index(None, "user_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(Text)
+    organisation_id: Mapped[int] = mapped_column(ForeignKey("organisations.id"))
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    name: Mapped[str] = mapped_column(Text)
+    digest: Mapped[str] = mapped_column(Text, unique=True)
+    hint: Mapped[str] = mapped_column(Text)
+    role: Mapped[str] = mapped_column(Text)
+    services: Mapped[str] = mapped_column(Text)
+    environments: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[Moment]
+    created_by: Mapped[str] = mapped_column(Text)
+    expires_at: Mapped[Moment | None]
+    revoked_at: Mapped[Moment | None]
+    used_at: Mapped[Moment | None]
+    used_from: Mapped[str] = mapped_column(Text)
+
+
+class AuditRow(Base):
+    """One link of the chain of what happened; see ``services/audit.py``. Never updated."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index(None, "organisation_id", "id"), Index(None, "revision"))
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    happened_at: Mapped[Moment]
+    organisation_id: Mapped[int | None]
+    kind: Mapped[str] = mapped_column(Text)
+    actor: Mapped[str] = mapped_column(Text)
+    address: Mapped[str] = mapped_column(Text)
+    service: Mapped[str | None] = mapped_column(Text)
+    revision: Mapped[Revision | None]
+    detail: Mapped[str] = mapped_column(Text)
+    previous: Mapped[str] = mapped_column(Text)
+    hash: Mapped[str] = mapped_column(Text)

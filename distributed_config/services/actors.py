@@ -145,5 +145,5 @@ class Actor:
         return replace(self, realm=Realm(organisation))
 
 
-LOCAL_OPERATOR = Actor("local operator", "", expanded({EVERYTHING}))
+LOCAL_OPERATOR = Actor("local operator", "local operator", expanded({EVERYTHING}))
 """Who asks in the open mode, and on the terminal of the server's own machine."""

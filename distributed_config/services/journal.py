@@ -108,6 +108,7 @@ class Change:
     actor: str
     note: str
     definition: str | None
+    subject: str | None
 
 
 class Journal:
@@ -164,8 +165,13 @@ class Journal:
         digest: str | None = None,
         note: str | None = None,
         definition: str | None = None,
+        subject: str | None = None,
+        about: str = "",
     ) -> None:
-        """Adds one change to this unit. ``note`` is the unit's own unless given."""
+        """Adds one change to this unit.
+
+        ``note`` is the unit's own unless given; ``about`` stands where it has none.
+        """
         self.connection.execute(
             _RECORD,
             {
@@ -180,8 +186,9 @@ class Journal:
                 "current": current,
                 "digest": digest,
                 "actor": self.actor.name,
-                "note": self.note if note is None else note,
+                "note": (self.note or about) if note is None else note,
                 "definition": definition,
+                "subject": subject,
             },
         )
         self._position += 1
@@ -260,6 +267,7 @@ def changes(
             ChangeRow.actor,
             ChangeRow.note,
             ChangeRow.definition,
+            ChangeRow.subject,
         )
         .where(ChangeRow.revision > after)
         .order_by(ChangeRow.revision, ChangeRow.position)

@@ -1,0 +1,56 @@
+"""Where requests may come from.
+
+On the loopback, where nobody has to say who they are, this is what protects the server.
+"""
+
+import ipaddress
+
+from flask import Flask, request
+
+from distributed_config.errors import CrossSite, ForeignHost
+from distributed_config.settings import Settings
+
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+def guard(app: Flask, settings: Settings) -> None:
+    """Refuses, before anything is parsed, what another site's page makes a browser send.
+
+    A page that resolves its own name to this machine is told by its Host header; one that sends
+    requests across sites by what the browser says of them.
+    """
+    hosts = (
+        _LOOPBACK_NAMES | {_host_name(settings.bind)} | {host.lower() for host in settings.hosts}
+    )
+    # Who has to show a token is not mistaken for another because of a name.
+    any_host = "*" in settings.hosts or (not settings.is_open and not settings.hosts)
+
+    @app.before_request
+    def _check_origin() -> None:
+        name = _host_name(request.host)
+        # Off the loopback any address will do: a name can be made to lead here, an address cannot.
+        known = name in hosts or (not settings.on_loopback and _is_address(name))
+        if not known and not any_host:
+            raise ForeignHost(name[:100])
+        origin = request.headers.get("Origin")
+        if origin is not None and origin.partition("://")[2] != request.host:
+            raise CrossSite()
+        # Following a link from elsewhere is fine: the other page does not see the answer.
+        follows = request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"
+        site = request.headers.get("Sec-Fetch-Site", "none")
+        if site not in {"none", "same-origin"} and not follows:
+            raise CrossSite()
+
+
+def _host_name(host: str) -> str:
+    if host.startswith("["):
+        return host.partition("]")[0].lower() + "]"
+    return host.partition(":")[0].lower()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True

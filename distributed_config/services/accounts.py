@@ -1,0 +1,493 @@
+"""Organisations, users, their memberships, and the roles of an organisation's own.
+
+Everything happens in the actor's organisation. Nobody can grant what they do not hold, nor touch
+the account of somebody who holds more.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from distributed_config.errors import (
+    AccountExists,
+    AccountNotFound,
+    Forbidden,
+    Invalid,
+    Problem,
+)
+from distributed_config.models import MembershipRow, OrganisationRow, RoleRow, TokenRow, UserRow
+from distributed_config.services import journal as log
+from distributed_config.services.actors import Actor, Realm, Scope
+from distributed_config.services.credentials import hash_of
+from distributed_config.services.journal import Journal
+from distributed_config.services.permissions import EVERYTHING, ROLES, expanded, is_known
+
+_EMAIL = re.compile(r"[^\s@\x00-\x1f]{1,64}@[^\s@\x00-\x1f]{1,189}")
+_NAME = re.compile(r"[\w][\w .-]{0,99}")
+_SCOPE_ENTRY = re.compile(r"[^\x00-\x1f]{1,200}")
+_MOST_IN_SCOPE = 100
+
+
+@dataclass(frozen=True)
+class Organisation:
+    """A tenant."""
+
+    id: int
+    name: str
+    created_at: int
+
+
+@dataclass(frozen=True)
+class Rights:
+    """A role, and what it is limited to."""
+
+    role: str
+    scope: Scope = Scope()
+
+
+@dataclass(frozen=True)
+class User:
+    """A person, as a member of one organisation."""
+
+    id: int
+    email: str
+    active: bool
+    must_change: bool
+    has_password: bool
+    created_at: int
+    rights: Rights
+
+
+@dataclass(frozen=True)
+class Role:
+    """A named set of permissions; ``own``: made by the organisation, and not one of the six."""
+
+    name: str
+    permissions: tuple[str, ...]
+    own: bool
+
+
+# --- organisations
+
+
+def create_organisation(journal: Journal, name: str) -> Organisation:
+    """Makes an organisation. Raises AccountExists."""
+    name = _checked_name(name, "/name")
+    if _organisation(journal.connection, name) is not None:
+        raise AccountExists("organisation", name)
+    made = journal.connection.execute(
+        insert(OrganisationRow).returning(OrganisationRow.id),
+        {"name": name, "created_at": journal.now},
+    ).scalar_one()
+    journal.record(log.ORGANISATION_CREATED, subject=f"organisation:{made}", about=name)
+    return Organisation(made, name, journal.now)
+
+
+def rename_organisation(journal: Journal, name: str, to: str) -> Organisation:
+    """Gives an organisation another name. Raises AccountNotFound or AccountExists."""
+    found = organisation(journal.connection, name)
+    to = _checked_name(to, "/name")
+    if to != name and _organisation(journal.connection, to) is not None:
+        raise AccountExists("organisation", to)
+    journal.connection.execute(
+        update(OrganisationRow).where(OrganisationRow.id == found.id).values(name=to)
+    )
+    journal.record(log.ORGANISATION_CHANGED, subject=f"organisation:{found.id}", about=to)
+    return Organisation(found.id, to, found.created_at)
+
+
+def organisation(connection: Connection, name: str) -> Organisation:
+    """The organisation ``name``. Raises AccountNotFound."""
+    found = _organisation(connection, name)
+    if found is None:
+        raise AccountNotFound("organisation", name)
+    return found
+
+
+def organisations(
+    connection: Connection, actor: Actor, *, after: str = "", search: str = "", limit: int
+) -> list[Organisation]:
+    """The organisations behind the name ``after``: all for who holds everything, else one's own."""
+    query = select(OrganisationRow.id, OrganisationRow.name, OrganisationRow.created_at)
+    if not actor.is_administrator:
+        query = query.where(OrganisationRow.id == actor.organisation)
+    if search:
+        query = query.where(OrganisationRow.name.icontains(search, autoescape=True))
+    query = query.where(OrganisationRow.name > after).order_by(OrganisationRow.name).limit(limit)
+    return [Organisation(*row) for row in connection.execute(query)]
+
+
+# --- users
+
+
+def create_user(journal: Journal, email: str, rights: Rights, password: str = "") -> User:
+    """Makes a user, or makes one who exists elsewhere a member here. Raises AccountExists.
+
+    Without a password they can log in by other ways only. Who exists already keeps their own.
+    """
+    email = _checked_email(email)
+    refuse_beyond(journal, rights)
+    hashed = hash_of(password) if password else ""
+    row = journal.connection.execute(select(UserRow.id).where(UserRow.email == email)).one_or_none()
+    if row is None:
+        made: int = journal.connection.execute(
+            insert(UserRow).returning(UserRow.id),
+            {
+                "email": email,
+                "password": hashed,
+                "must_change": False,
+                "active": True,
+                "created_at": journal.now,
+            },
+        ).scalar_one()
+        journal.record(log.USER_CREATED, subject=f"user:{made}", about=email)
+    else:
+        made = row.id
+        if _membership(journal.connection, made, journal.organisation) is not None:
+            raise AccountExists("user", email)
+    _set_membership(journal, made, email, rights)
+    return user(journal.connection, journal.realm, made)
+
+
+def change_user(
+    journal: Journal,
+    user_id: int,
+    *,
+    active: bool | None = None,
+    password: str | None = None,
+    must_change: bool | None = None,
+    rights: Rights | None = None,
+) -> User:
+    """Changes what is not None. A user who is not active, or has another password, is logged out.
+
+    Raises AccountNotFound; Forbidden for the account of who holds more, or, but for their rights,
+    of who belongs to other organisations as well.
+    """
+    found = user(journal.connection, journal.realm, user_id)
+    _refuse_touching(journal, found)
+    values: dict[str, Any] = {}
+    if active is not None:
+        values["active"] = active
+    if password is not None:
+        values["password"] = hash_of(password)
+    if must_change is not None:
+        values["must_change"] = must_change
+    if values:
+        _refuse_shared(journal, found)
+        journal.connection.execute(update(UserRow).where(UserRow.id == user_id).values(**values))
+        if active is False or password is not None:
+            log_out(journal, user_id)
+        told = ", ".join(values)
+        journal.record(log.USER_CHANGED, subject=f"user:{user_id}", about=f"{found.email}: {told}")
+    if rights is not None and rights != found.rights:
+        refuse_beyond(journal, rights)
+        _set_membership(journal, user_id, found.email, rights)
+    return user(journal.connection, journal.realm, user_id)
+
+
+def set_own_password(journal: Journal, user_id: int, password: str) -> None:
+    """What a user does for themselves; every other session of theirs ends."""
+    journal.connection.execute(
+        update(UserRow)
+        .where(UserRow.id == user_id)
+        .values(password=hash_of(password), must_change=False)
+    )
+    log_out(journal, user_id)
+    journal.record(log.USER_CHANGED, subject=f"user:{user_id}", about="password")
+
+
+def remove_user(journal: Journal, user_id: int) -> None:
+    """Ends a membership, and revokes the user's tokens here; the account stays for its history."""
+    found = user(journal.connection, journal.realm, user_id)
+    _refuse_touching(journal, found)
+    here = MembershipRow.organisation_id == journal.organisation
+    journal.connection.execute(delete(MembershipRow).where(MembershipRow.user_id == user_id, here))
+    journal.connection.execute(
+        update(TokenRow)
+        .where(
+            TokenRow.user_id == user_id,
+            TokenRow.organisation_id == journal.organisation,
+            TokenRow.revoked_at.is_(None),
+        )
+        .values(revoked_at=journal.now)
+    )
+    journal.record(log.MEMBERSHIP_REMOVED, subject=f"user:{user_id}", about=found.email)
+
+
+def user(connection: Connection, realm: Realm, user_id: int) -> User:
+    """A member of the organisation. Raises AccountNotFound."""
+    row = connection.execute(
+        _USERS.where(MembershipRow.organisation_id == realm.organisation, UserRow.id == user_id)
+    ).one_or_none()
+    if row is None:
+        raise AccountNotFound("user", user_id)
+    return _user(row)
+
+
+def users(
+    connection: Connection, realm: Realm, *, after: str = "", search: str = "", limit: int
+) -> list[User]:
+    """The members behind the address ``after``, by address; ``search`` is a part of it."""
+    query = _USERS.where(MembershipRow.organisation_id == realm.organisation, UserRow.email > after)
+    if search:
+        query = query.where(UserRow.email.icontains(search, autoescape=True))
+    rows = connection.execute(query.order_by(UserRow.email).limit(limit))
+    return [_user(row) for row in rows]
+
+
+def log_out(journal: Journal, user_id: int) -> None:
+    """Ends every session of a user; tokens that they made stay."""
+    journal.connection.execute(
+        update(TokenRow)
+        .where(
+            TokenRow.user_id == user_id,
+            TokenRow.kind == "session",
+            TokenRow.revoked_at.is_(None),
+        )
+        .values(revoked_at=journal.now)
+    )
+
+
+def nobody_yet(connection: Connection) -> bool:
+    """Whether there is neither a user nor a token: then somebody has to be let in first."""
+    counts = select(
+        select(func.count()).select_from(UserRow).scalar_subquery(),
+        select(func.count()).select_from(TokenRow).scalar_subquery(),
+    )
+    users_, tokens = connection.execute(counts).one()
+    return not users_ and not tokens
+
+
+# --- roles
+
+
+def set_role(journal: Journal, name: str, permissions: Sequence[str]) -> Role:
+    """Makes a role of the organisation's own, or gives it other permissions.
+
+    Raises Invalid for what is no permission and for the names of the six; Forbidden for a
+    permission that the actor does not hold, now or, in the role as it was, before.
+    """
+    name = _checked_name(name, "/name")
+    if name in ROLES:
+        message = f"{name!r} is a role that every organisation has. Take another name."
+        raise Invalid.of([Problem("/name", message, "reserved")])
+    unknown = [
+        Problem(f"/permissions/{position}", f"{each!r} is no permission.", "permission")
+        for position, each in enumerate(permissions)
+        if not is_known(each) or each == EVERYTHING
+    ]
+    if unknown:
+        raise Invalid.of(unknown)
+    before = _own_role(journal.connection, journal.organisation, name)
+    for each in (tuple(permissions), () if before is None else before.permissions):
+        _refuse_more(journal.actor, expanded(each))
+    journal.actor.require_whole()
+    text = json.dumps(sorted(set(permissions)))
+    key = {"organisation_id": journal.organisation, "name": name}
+    journal.connection.execute(delete(RoleRow).filter_by(**key))
+    journal.connection.execute(
+        insert(RoleRow), {**key, "permissions": text, "created_at": journal.now}
+    )
+    journal.record(log.ROLE_SET, subject=f"role:{name}", about=text)
+    return Role(name, tuple(json.loads(text)), own=True)
+
+
+def remove_role(journal: Journal, name: str) -> None:
+    """Removes a role of the organisation's own. Raises AccountNotFound, or Invalid if in use."""
+    found = _own_role(journal.connection, journal.organisation, name)
+    if found is None:
+        raise AccountNotFound("role", name)
+    _refuse_more(journal.actor, expanded(found.permissions))
+    holders = [
+        journal.connection.execute(
+            select(func.count())
+            .select_from(kind)
+            .where(kind.organisation_id == journal.organisation, kind.role == name)
+        ).scalar_one()
+        for kind in (MembershipRow, TokenRow)
+    ]
+    if any(holders):
+        message = f"{holders[0]} users and {holders[1]} tokens have it. Give them another first."
+        raise Invalid.of([Problem("", message, "in-use", "name")])
+    journal.connection.execute(
+        delete(RoleRow).where(RoleRow.organisation_id == journal.organisation, RoleRow.name == name)
+    )
+    journal.record(log.ROLE_REMOVED, subject=f"role:{name}")
+
+
+def roles(connection: Connection, realm: Realm) -> list[Role]:
+    """The six, and then the organisation's own by name."""
+    rows = connection.execute(
+        select(RoleRow.name, RoleRow.permissions)
+        .where(RoleRow.organisation_id == realm.organisation)
+        .order_by(RoleRow.name)
+    )
+    built_in = [Role(name, tuple(sorted(held)), own=False) for name, held in ROLES.items()]
+    return [*built_in, *(Role(name, tuple(json.loads(text)), own=True) for name, text in rows)]
+
+
+def permissions_of(connection: Connection, organisation_id: int, role: str) -> frozenset[str]:
+    """What a role comes to; nothing if it is no role any more."""
+    if role in ROLES:
+        return expanded(ROLES[role])
+    found = _own_role(connection, organisation_id, role)
+    return frozenset() if found is None else expanded(found.permissions)
+
+
+# --- nobody can grant what they do not hold
+
+
+def refuse_beyond(journal: Journal, rights: Rights) -> None:
+    """Raises Invalid if ``rights`` name no role, Forbidden if they go beyond the actor's own."""
+    known = [role.name for role in roles(journal.connection, journal.realm)]
+    problems = []
+    if rights.role not in known:
+        message = f"{rights.role!r} is no role; there are: {', '.join(known)}."
+        problems.append(Problem("/role", message, "role"))
+    problems += _scope_problems("/services", rights.scope.services)
+    problems += _scope_problems("/environments", rights.scope.environments)
+    if problems:
+        raise Invalid.of(problems)
+    held = permissions_of(journal.connection, journal.organisation, rights.role)
+    _refuse_more(journal.actor, held)
+    if not all(scope.covers(rights.scope) for scope in journal.realm.scopes):
+        raise Forbidden("Your own rights are limited to fewer services than these would be.")
+
+
+def _refuse_more(actor: Actor, permissions: frozenset[str]) -> None:
+    more = sorted(permissions - actor.permissions)
+    if more:
+        shown = "everything" if EVERYTHING in more else ", ".join(more)
+        raise Forbidden(f"Nobody can grant, or take, what they do not hold themselves: {shown}.")
+
+
+def _refuse_touching(journal: Journal, found: User) -> None:
+    """Who may change a user's password could become that user."""
+    refuse_beyond(journal, found.rights)
+
+
+def _refuse_shared(journal: Journal, found: User) -> None:
+    if journal.actor.is_administrator:
+        return
+    elsewhere = journal.connection.execute(
+        select(func.count())
+        .select_from(MembershipRow)
+        .where(
+            MembershipRow.user_id == found.id,
+            MembershipRow.organisation_id != journal.organisation,
+        )
+    ).scalar_one()
+    if elsewhere:
+        raise Forbidden(
+            f"{found.email} belongs to other organisations as well; only who administers the "
+            "server can change the account itself. Remove them from yours instead."
+        )
+
+
+# --- inside
+
+
+_USERS = select(
+    UserRow.id,
+    UserRow.email,
+    UserRow.active,
+    UserRow.must_change,
+    UserRow.password,
+    UserRow.created_at,
+    MembershipRow.role,
+    MembershipRow.services,
+    MembershipRow.environments,
+).join(MembershipRow, MembershipRow.user_id == UserRow.id)
+
+
+def _user(row: Any) -> User:
+    rights = Rights(row.role, scope_of(row.services, row.environments))
+    return User(
+        row.id,
+        row.email,
+        row.active,
+        row.must_change,
+        bool(row.password),
+        row.created_at,
+        rights,
+    )
+
+
+def scope_of(services: str, environments: str) -> Scope:
+    """A scope from the two JSON arrays that are stored."""
+    return Scope(tuple(json.loads(services)), tuple(json.loads(environments)))
+
+
+def _set_membership(journal: Journal, user_id: int, email: str, rights: Rights) -> None:
+    key = {"user_id": user_id, "organisation_id": journal.organisation}
+    journal.connection.execute(delete(MembershipRow).filter_by(**key))
+    journal.connection.execute(
+        insert(MembershipRow),
+        {
+            **key,
+            "role": rights.role,
+            "services": json.dumps(rights.scope.services),
+            "environments": json.dumps(rights.scope.environments),
+            "created_at": journal.now,
+        },
+    )
+    about = f"{email}: {rights.role}"
+    journal.record(log.MEMBERSHIP_SET, subject=f"user:{user_id}", about=about)
+
+
+def _membership(connection: Connection, user_id: int, organisation_id: int) -> Any:
+    return connection.execute(
+        select(MembershipRow.role).where(
+            MembershipRow.user_id == user_id, MembershipRow.organisation_id == organisation_id
+        )
+    ).one_or_none()
+
+
+def _organisation(connection: Connection, name: str) -> Organisation | None:
+    row = connection.execute(
+        select(OrganisationRow.id, OrganisationRow.name, OrganisationRow.created_at).where(
+            OrganisationRow.name == name
+        )
+    ).one_or_none()
+    return None if row is None else Organisation(*row)
+
+
+def _own_role(connection: Connection, organisation_id: int, name: str) -> Role | None:
+    text = connection.execute(
+        select(RoleRow.permissions).where(
+            RoleRow.organisation_id == organisation_id, RoleRow.name == name
+        )
+    ).scalar_one_or_none()
+    return None if text is None else Role(name, tuple(json.loads(text)), own=True)
+
+
+def _checked_name(name: str, pointer: str) -> str:
+    name = unicodedata.normalize("NFC", name)
+    if not _NAME.fullmatch(name) or name != name.strip():
+        message = "A name has up to 100 letters, digits, spaces, '_', '.' or '-'."
+        raise Invalid.of([Problem(pointer, message, "name")])
+    return name
+
+
+def _checked_email(email: str) -> str:
+    email = unicodedata.normalize("NFC", email).lower()
+    if not _EMAIL.fullmatch(email):
+        raise Invalid.of([Problem("/email", "It must be an address, as ada@example.org.", "email")])
+    return email
+
+
+def _scope_problems(pointer: str, entries: Sequence[str]) -> list[Problem]:
+    if len(entries) > _MOST_IN_SCOPE:
+        message = f"It has more than {_MOST_IN_SCOPE} entries."
+        return [Problem(pointer, message, "limit")]
+    message = "It must be a name, or a prefix that ends in /."
+    return [
+        Problem(f"{pointer}/{position}", message, "name")
+        for position, each in enumerate(entries)
+        if not _SCOPE_ENTRY.fullmatch(each) or each.startswith("/")
+    ]

@@ -1,0 +1,415 @@
+"""Tokens: what somebody shows to say who they are.
+
+A ``machine`` token acts by itself, with a role. A ``personal`` one acts as its user, and may have a
+role that narrows what the user may do. A ``session`` is what a log-in gives: it is the user. What
+a user loses, their tokens lose with it.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from distributed_config.errors import AccountNotFound, Forbidden, Invalid, Problem
+from distributed_config.models import MembershipRow, OrganisationRow, TokenRow, UserRow
+from distributed_config.services import accounts
+from distributed_config.services import journal as log
+from distributed_config.services.accounts import Rights
+from distributed_config.services.actors import Actor, Realm, Scope
+from distributed_config.services.credentials import digest_of, hint_of, new_token
+from distributed_config.services.journal import Journal
+from distributed_config.services.permissions import EVERYTHING
+
+Kind = Literal["machine", "personal", "session"]
+
+_SECOND = 1_000_000
+_NAME_LENGTH = 100
+_LONGEST_OVERLAP = 30 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token as it is listed; its secret is shown once, when it is made. Times as in tables."""
+
+    id: int
+    kind: str
+    name: str
+    hint: str
+    user: str | None
+    rights: Rights
+    created_at: int
+    created_by: str
+    expires_at: int | None
+    revoked_at: int | None
+    used_at: int | None
+    used_from: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """A token that was just made, and its secret."""
+
+    token: Token
+    secret: str
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a token stands for.
+
+    ``expires_at`` None: never. ``must_change``: the user has to choose another password first.
+    """
+
+    actor: Actor
+    token_id: int
+    user_id: int | None
+    expires_at: int | None
+    must_change: bool = False
+    used_at: int | None = None
+    used_from: str = ""
+
+
+# --- making and ending
+
+
+def create_machine(
+    journal: Journal, name: str, rights: Rights, seconds: int | None = None, secret: str = ""
+) -> Made:
+    """A token of the organisation's own, for a program. Lives ``seconds``, or for ever.
+
+    ``secret`` is a new one unless given. Raises Forbidden for rights that the actor lacks.
+    """
+    accounts.refuse_beyond(journal, rights)
+    return _made(journal, "machine", name, rights, seconds=seconds, secret=secret)
+
+
+def create_personal(
+    journal: Journal, user_id: int, name: str, rights: Rights, seconds: int | None = None
+) -> Made:
+    """A token of the user's own, which may be limited; an empty role limits nothing."""
+    if rights.role:
+        accounts.refuse_beyond(journal, rights)
+    return _made(journal, "personal", name, rights, user_id=user_id, seconds=seconds)
+
+
+def open_session(journal: Journal, user_id: int, organisation: int, seconds: int) -> Made:
+    """What a log-in gives. Nothing is recorded as a change: it concerns nobody else."""
+    return _made(
+        journal,
+        "session",
+        "log-in",
+        Rights(""),
+        user_id=user_id,
+        seconds=seconds,
+        organisation=organisation,
+    )
+
+
+def rotate(journal: Journal, token_id: int, overlap: int) -> Made:
+    """A new token like this one, which goes on for ``overlap`` more seconds."""
+    if not 0 <= overlap <= _LONGEST_OVERLAP:
+        message = f"It is between 0 and {_LONGEST_OVERLAP} seconds."
+        raise Invalid.of([Problem("/overlap", message, "range")])
+    before = token(journal.connection, journal.realm, token_id)
+    _refuse_beyond(journal, before)
+    _refuse_ended(journal, before)
+    left = None if before.expires_at is None else (before.expires_at - journal.now) // _SECOND
+    owner = journal.connection.execute(
+        select(TokenRow.user_id).where(TokenRow.id == token_id)
+    ).scalar_one()
+    made = _made(
+        journal, before.kind, before.name, before.rights, user_id=owner, seconds=left, quiet=True
+    )
+    ends = journal.now + overlap * _SECOND
+    if before.expires_at is not None:
+        ends = min(ends, before.expires_at)
+    journal.connection.execute(
+        update(TokenRow).where(TokenRow.id == token_id).values(expires_at=ends)
+    )
+    about = f"{before.name}: by token:{made.token.id}"
+    journal.record(log.TOKEN_ROTATED, subject=f"token:{token_id}", about=about)
+    return made
+
+
+def revoke(journal: Journal, token_id: int) -> bool:
+    """Ends a token now; whether it was still good. Raises AccountNotFound."""
+    found = token(journal.connection, journal.realm, token_id)
+    _refuse_beyond(journal, found)
+    if found.revoked_at is not None:
+        return False
+    journal.connection.execute(
+        update(TokenRow).where(TokenRow.id == token_id).values(revoked_at=journal.now)
+    )
+    journal.record(log.TOKEN_REVOKED, subject=f"token:{token_id}", about=found.name)
+    return True
+
+
+def note_use(connection: Connection, token_id: int, at: int, address: str) -> None:
+    """Remembers when a token was used last, and from where."""
+    connection.execute(_USED, {"which": token_id, "at": at, "where": address})
+
+
+# --- reading
+
+
+def token(connection: Connection, realm: Realm, token_id: int) -> Token:
+    """A token of the organisation. Raises AccountNotFound."""
+    row = connection.execute(
+        _TOKENS.where(TokenRow.organisation_id == realm.organisation, TokenRow.id == token_id)
+    ).one_or_none()
+    if row is None:
+        raise AccountNotFound("token", token_id)
+    return _token(row)
+
+
+def tokens(
+    connection: Connection,
+    realm: Realm,
+    *,
+    user_id: int | None = None,
+    after: int = 0,
+    search: str = "",
+    limit: int,
+) -> list[Token]:
+    """The tokens behind the id ``after``, oldest first; those of one user only, if one is named.
+
+    Sessions are not among them.
+    """
+    query = _TOKENS.where(
+        TokenRow.organisation_id == realm.organisation,
+        TokenRow.id > after,
+        TokenRow.kind != "session",
+    )
+    if user_id is not None:
+        query = query.where(TokenRow.user_id == user_id)
+    if search:
+        query = query.where(TokenRow.name.icontains(search, autoescape=True))
+    return [_token(row) for row in connection.execute(query.order_by(TokenRow.id).limit(limit))]
+
+
+def identify(
+    connection: Connection, secret: str, now: int, organisation: str = ""
+) -> Identity | None:
+    """Who shows ``secret``; None if nobody may.
+
+    ``organisation`` is the one that they want to act in, if not in their token's own. None also
+    when they may not.
+    """
+    row = connection.execute(_BY_DIGEST, {"digest_": digest_of(secret)}).one_or_none()
+    return None if row is None else _identity(connection, row, now, organisation)
+
+
+def identify_again(
+    connection: Connection, token_id: int, organisation_id: int, now: int
+) -> Identity | None:
+    """The same for a token that was shown before, in the organisation in which it acted."""
+    row = connection.execute(_BY_ID, {"which": token_id}).one_or_none()
+    if row is None:
+        return None
+    name = connection.execute(
+        select(OrganisationRow.name).where(OrganisationRow.id == organisation_id)
+    ).scalar_one_or_none()
+    return None if name is None else _identity(connection, row, now, name)
+
+
+# --- inside
+
+
+_COLUMNS = (
+    TokenRow.id,
+    TokenRow.kind,
+    TokenRow.name,
+    TokenRow.hint,
+    UserRow.email,
+    TokenRow.role,
+    TokenRow.services,
+    TokenRow.environments,
+    TokenRow.created_at,
+    TokenRow.created_by,
+    TokenRow.expires_at,
+    TokenRow.revoked_at,
+    TokenRow.used_at,
+    TokenRow.used_from,
+)
+_TOKENS = select(*_COLUMNS).outerjoin(UserRow, UserRow.id == TokenRow.user_id)
+_SHOWN = (
+    select(
+        *_COLUMNS,
+        TokenRow.user_id,
+        TokenRow.organisation_id,
+        OrganisationRow.name.label("organisation"),
+        UserRow.active,
+        UserRow.must_change,
+    )
+    .join(OrganisationRow, OrganisationRow.id == TokenRow.organisation_id)
+    .outerjoin(UserRow, UserRow.id == TokenRow.user_id)
+)
+_BY_DIGEST = _SHOWN.where(TokenRow.digest == bindparam("digest_"))
+_BY_ID = _SHOWN.where(TokenRow.id == bindparam("which"))
+_MEMBERSHIPS = (
+    select(
+        MembershipRow.organisation_id,
+        OrganisationRow.name,
+        MembershipRow.role,
+        MembershipRow.services,
+        MembershipRow.environments,
+    )
+    .join(OrganisationRow, OrganisationRow.id == MembershipRow.organisation_id)
+    .where(MembershipRow.user_id == bindparam("user"))
+)
+_USED = (
+    update(TokenRow)
+    .where(TokenRow.id == bindparam("which"))
+    .values(used_at=bindparam("at"), used_from=bindparam("where"))
+)
+
+
+def _token(row: Any) -> Token:
+    rights = Rights(row.role, accounts.scope_of(row.services, row.environments))
+    return Token(
+        row.id,
+        row.kind,
+        row.name,
+        row.hint,
+        row.email,
+        rights,
+        row.created_at,
+        row.created_by,
+        row.expires_at,
+        row.revoked_at,
+        row.used_at,
+        row.used_from,
+    )
+
+
+def _made(
+    journal: Journal,
+    kind: str,
+    name: str,
+    rights: Rights,
+    *,
+    user_id: int | None = None,
+    seconds: int | None = None,
+    organisation: int | None = None,
+    secret: str = "",
+    quiet: bool = False,
+) -> Made:
+    if not (name.isprintable() and 0 < len(name) <= _NAME_LENGTH):
+        message = f"A name has 1 to {_NAME_LENGTH} characters that can be seen."
+        raise Invalid.of([Problem("/name", message, "name")])
+    if seconds is not None and seconds <= 0:
+        raise Invalid.of([Problem("/seconds", "It is more than 0.", "range")])
+    secret = secret or new_token()
+    values = {
+        "kind": kind,
+        "organisation_id": organisation or journal.organisation,
+        "user_id": user_id,
+        "name": name,
+        "digest": digest_of(secret),
+        "hint": hint_of(secret),
+        "role": rights.role,
+        "services": json.dumps(rights.scope.services),
+        "environments": json.dumps(rights.scope.environments),
+        "created_at": journal.now,
+        "created_by": journal.actor.name,
+        "expires_at": None if seconds is None else journal.now + seconds * _SECOND,
+        "revoked_at": None,
+        "used_at": None,
+        "used_from": "",
+    }
+    made: int = journal.connection.execute(
+        insert(TokenRow).returning(TokenRow.id), values
+    ).scalar_one()
+    if kind != "session" and not quiet:
+        journal.record(log.TOKEN_CREATED, subject=f"token:{made}", about=name)
+    realm = Realm(organisation or journal.organisation)
+    return Made(token(journal.connection, realm, made), secret)
+
+
+def _refuse_beyond(journal: Journal, found: Token) -> None:
+    """Nobody takes over, or ends, what may do more than they do; a user's own is their own."""
+    if found.user is not None and found.user == journal.actor.name:
+        return
+    if found.user is None:
+        accounts.refuse_beyond(journal, found.rights)
+    else:
+        journal.actor.require("user:manage")
+
+
+def _refuse_ended(journal: Journal, found: Token) -> None:
+    ended = found.expires_at is not None and found.expires_at <= journal.now
+    if found.revoked_at is not None or ended:
+        raise Forbidden(f"The token {found.name!r} has ended. Make a new one.")
+
+
+def _identity(connection: Connection, row: Any, now: int, wanted: str) -> Identity | None:
+    ended = row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now)
+    if ended or (row.user_id is not None and not row.active):
+        return None
+    actor = (
+        _machine(connection, row, wanted)
+        if row.user_id is None
+        else _as_user(connection, row, wanted)
+    )
+    if actor is None:
+        return None
+    return Identity(
+        actor,
+        row.id,
+        row.user_id,
+        row.expires_at,
+        bool(row.must_change),
+        row.used_at,
+        row.used_from,
+    )
+
+
+def _machine(connection: Connection, row: Any, wanted: str) -> Actor | None:
+    permissions = accounts.permissions_of(connection, row.organisation_id, row.role)
+    scope = accounts.scope_of(row.services, row.environments)
+    realm = _realm(row.organisation_id, scope)
+    actor = Actor(f"token {row.name}", f"token:{row.id}", permissions, realm)
+    if wanted in {"", row.organisation}:
+        return actor
+    return _elsewhere(connection, actor, wanted)
+
+
+def _as_user(connection: Connection, row: Any, wanted: str) -> Actor | None:
+    memberships = connection.execute(_MEMBERSHIPS, {"user": row.user_id}).all()
+    wanted = wanted or row.organisation
+    if row.kind == "personal" and wanted != row.organisation:
+        memberships = [each for each in memberships if each.role == "administrator"]
+    own = next((each for each in memberships if each.name == wanted), None)
+    if own is None:
+        # Who holds everything holds it everywhere.
+        own = next((each for each in memberships if each.role == "administrator"), None)
+    if own is None:
+        return None
+    permissions = accounts.permissions_of(connection, own.organisation_id, own.role)
+    scopes = [accounts.scope_of(own.services, own.environments)]
+    if row.role:
+        held = accounts.permissions_of(connection, row.organisation_id, row.role)
+        permissions = held if EVERYTHING in permissions else permissions & held
+        scopes.append(accounts.scope_of(row.services, row.environments))
+    elif row.services != "[]" or row.environments != "[]":
+        scopes.append(accounts.scope_of(row.services, row.environments))
+    name = row.email if row.kind == "session" else f"{row.email} ({row.name})"
+    realm = _realm(own.organisation_id, *scopes)
+    actor = Actor(name, f"token:{row.id}", permissions, realm)
+    return actor if own.name == wanted else _elsewhere(connection, actor, wanted)
+
+
+def _elsewhere(connection: Connection, actor: Actor, wanted: str) -> Actor | None:
+    """The actor in another organisation, if they hold everything and see the whole of it."""
+    if not actor.is_administrator or not actor.realm.is_whole:
+        return None
+    try:
+        found = accounts.organisation(connection, wanted)
+    except AccountNotFound:
+        return None
+    return actor.in_organisation(found.id)
+
+
+def _realm(organisation: int, *scopes: Scope) -> Realm:
+    return Realm(organisation, tuple(scope for scope in scopes if not scope.is_whole))
