@@ -2,7 +2,7 @@
 
 from flask import Flask, request
 
-from distributed_config.api import config, docs, health, v1
+from distributed_config.api import config, docs, health, login, v1
 from distributed_config.dialects import tartarus, unified
 from distributed_config.edge import auth, database, errors, observe, origins
 from distributed_config.edge.holding import Holding
@@ -38,6 +38,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     auth.init_auth(app, settings)
     app.register_blueprint(config.blueprint)
     app.register_blueprint(v1.blueprint)
+    app.register_blueprint(login.blueprint)
     app.register_blueprint(docs.blueprint)
     app.register_blueprint(health.blueprint)
     for dialect in settings.dialects:

@@ -23,6 +23,19 @@ _COMMANDS = {
     "export": "Write the current documents of all services.",
     "import": "Create or update services from files.",
     "definitions": "Look after the JSON Schemas that services conform to.",
+    "create-organisation": "Create an organisation.",
+    "list-organisations": "List the organisations.",
+    "create-user": "Create a user.",
+    "list-users": "List the users of an organisation.",
+    "set-password": "Give a user another password.",
+    "remove-user": "Remove a user from an organisation.",
+    "create-role": "Make a role of an organisation's own.",
+    "list-roles": "List the roles, and what each may do.",
+    "create-token": "Create a token for a program.",
+    "list-tokens": "List the tokens of an organisation.",
+    "revoke-token": "Revoke a token.",
+    "rotate-token": "Make a new token in place of one.",
+    "generate-token": "Print a token that nobody has yet.",
     "settings": "Show every setting, its value and where that came from.",
     "completion": "Print the set-up for completion in your shell.",
 }
@@ -37,8 +50,13 @@ class _Listed(click.Group):
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"distributed_config.commands.{cmd_name}_command")
-        command: click.Command = module.command
+        if "-" in cmd_name:  # all of these are about accounts
+            module = importlib.import_module("distributed_config.commands.accounts_command")
+            name = cmd_name.replace("-", "_")
+        else:
+            module = importlib.import_module(f"distributed_config.commands.{cmd_name}_command")
+            name = "command"
+        command: click.Command = getattr(module, name)
         return command
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:

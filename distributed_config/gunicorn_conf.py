@@ -134,8 +134,9 @@ def child_exit(_server: Any, worker: Any) -> None:
 
 def _announce() -> None:
     url = f"http://{_settings.bind}"
+    token = "" if _settings.is_open else '-H "Authorization: Bearer $DISTCONF_TOKEN" '
     sys.stderr.write(
         f"Distributed Config listens on {url} (documentation at {url}/api/docs). Try:\n"
-        f"""  curl -X PUT -H 'Content-Type: application/json' -d '{{"hello": "world"}}' """
-        f"""'{url}/config?service=demo' && curl '{url}/config?service=demo'\n"""
+        f"""  curl {token}-X PUT -H 'Content-Type: application/json' -d '{{"hello": "world"}}' """
+        f"""'{url}/config?service=demo' && curl {token}'{url}/config?service=demo'\n"""
     )

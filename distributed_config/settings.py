@@ -76,6 +76,28 @@ class Settings:
         "Empty: open on a loopback address, token on any other.",
         choices=("", "open", "token"),
     )
+    admin_email: str = _setting(
+        "",
+        "In the token mode, while there is neither a user nor a token: the address of the first "
+        "administrator; empty: a token is made instead, and printed once.",
+    )
+    admin_password: str = _setting(
+        "", "The first administrator's password; at least 12 characters.", secret=True
+    )
+    admin_token: str = _setting(
+        "",
+        "The first administrator's token, as `distconf generate-token` prints one; empty: a new "
+        "one, if there is no DISTCONF_ADMIN_EMAIL.",
+        secret=True,
+    )
+    session_seconds: int = _setting(
+        12 * 3600, "How long a log-in lasts.", least=60, most=90 * 24 * 3600
+    )
+    secure_cookies: bool = _setting(
+        False,
+        "Have browsers send the session's cookie over HTTPS only, where TLS ends before this "
+        "server.",
+    )
     hosts: tuple[str, ...] = _setting(
         (),
         "Further host names, separated by commas, that requests may name in their Host header. "

@@ -8,6 +8,8 @@ from distributed_config import errors
 from distributed_config.commands.settings_command import markdown
 from distributed_config.edge.errors import STATUSES
 from distributed_config.errors import DistconfError
+from distributed_config.services.permissions import PERMISSIONS as PERMISSIONS_HELD
+from distributed_config.services.permissions import ROLES, expanded
 from distributed_config.settings import Settings, table
 
 HERE = Path(__file__).parent
@@ -38,13 +40,36 @@ What is not HTTP, or has a line of over 8,190 bytes (414) or too many or too lar
 answered by the HTTP server itself, in its own words.
 """
 
+PERMISSIONS = """# Permissions and roles
+
+Generated from the code by `make docs`. `config:*` stands for all of a resource, and `*` for everything.
+Every organisation has these six roles, and can make its own.
+
+| permission | | {roles} |
+|---|---|{lines}|
+{table}
+
+`administrator` holds everything, in every organisation.
+"""
+
 
 def pages() -> dict[Path, str]:
     """Every generated page and what it should hold."""
     return {
         HERE / "settings.md": SETTINGS.format(table=markdown(table(Settings(), {}))),
+        HERE / "permissions.md": PERMISSIONS.format(
+            roles=" | ".join(ROLES),
+            lines="|".join(["---"] * len(ROLES)),
+            table="\n".join(_permission_rows()),
+        ),
         HERE / "errors.md": ERRORS.format(table="\n".join(sorted(_error_rows()))),
     }
+
+
+def _permission_rows() -> Iterator[str]:
+    for permission, meaning in PERMISSIONS_HELD.items():
+        held = ["yes" if permission in expanded(each) else "" for each in ROLES.values()]
+        yield f"| `{permission}` | {meaning} | {' | '.join(held)} |"
 
 
 def _error_rows() -> Iterator[str]:

@@ -18,6 +18,6 @@ def generated() -> dict[Path, str]:
     return pages
 
 
-@pytest.mark.parametrize("page", ["settings.md", "errors.md"])
+@pytest.mark.parametrize("page", ["settings.md", "errors.md", "permissions.md"])
 def test_a_generated_page_is_up_to_date(page: str) -> None:
     assert (DOCS / page).read_text() == generated()[DOCS / page], "run `make docs`"

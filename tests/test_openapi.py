@@ -25,7 +25,8 @@ from schemathesis.specs.openapi.checks import (
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from distributed_config.app import create_app
-from distributed_config.edge.auth import PERMISSIONS
+from distributed_config.edge.auth import ANYBODY, SOMEBODY
+from distributed_config.services.permissions import PERMISSIONS
 from distributed_config.settings import Settings
 from tests.server import Api, Server
 
@@ -98,7 +99,7 @@ def test_every_operation_states_its_permission(described: dict[str, Any], app: F
         for _, _, operation in operations(described)
     }
 
-    assert set(stated.values()) <= PERMISSIONS
+    assert set(stated.values()) <= {ANYBODY, SOMEBODY, *PERMISSIONS}
     # And it is the one that the route asks for, not another.
     assert stated == {
         name.replace(".", "_"): view.permission for name, view in app.view_functions.items()
@@ -163,6 +164,7 @@ def test_the_page_may_load_nothing_but_its_own_style(api: Api) -> None:
 def example_query(operation: dict[str, Any], name: str) -> dict[str, str]:
     """A query that holds what is required."""
     values = {"service": name, "definition": name, "from": "0", "to": "0"}
+    values |= {"name": name, "id": "0"}
     return {
         each["name"]: values[each["name"]]
         for each in operation["parameters"]

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, current_app, render_template
 
 from distributed_config.api import openapi
-from distributed_config.edge import auth
+from distributed_config.edge import auth, database
 from distributed_config.edge.doors import door
 from distributed_config.edge.responses import Answer
 
@@ -19,7 +19,7 @@ _POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors
     blueprint,
     "GET",
     "/api/v1/openapi.json",
-    permission=auth.ANYBODY,
+    permission=auth.SOMEBODY,
     answers={200: "application/json"},
 )
 def openapi_document() -> Answer:
@@ -27,7 +27,7 @@ def openapi_document() -> Answer:
     return Answer(json.dumps(_described(), ensure_ascii=False).encode())
 
 
-@door(blueprint, "GET", "/api/docs", permission=auth.ANYBODY, answers={200: "text/html"})
+@door(blueprint, "GET", "/api/docs", permission=auth.SOMEBODY, answers={200: "text/html"})
 def browse() -> Answer:
     """This description, as a page."""
     page = render_template("docs.html", api=_described(), resolve=_resolve)
@@ -46,7 +46,9 @@ def _described() -> dict[str, Any]:
     """The document of the current application, made once."""
     kept: dict[str, Any] | None = current_app.extensions.get("openapi")
     if kept is None:
-        kept = current_app.extensions["openapi"] = openapi.document(current_app)
+        is_open = database.of().settings.is_open
+        kept = openapi.document(current_app, is_open)
+        current_app.extensions["openapi"] = kept
     return kept
 
 

@@ -9,6 +9,7 @@ from flask import Flask
 
 from distributed_config import __version__
 from distributed_config.api import schemas
+from distributed_config.edge import auth
 from distributed_config.edge import requests as asked
 from distributed_config.edge.doors import Door
 
@@ -16,6 +17,11 @@ _DOCUMENT = {
     "type": "object",
     "description": "A configuration: any JSON object.",
     "additionalProperties": True,
+}
+_FORM = {
+    "type": "object",
+    "properties": {"username": {"type": "string"}, "password": {"type": "string"}},
+    "required": ["username", "password"],
 }
 _OPERATIONS = {"type": "array", "items": {"type": "object"}, "description": "RFC 6902."}
 _MEDIA_TYPES = ("application/json", "application/yaml", "application/toml")
@@ -37,8 +43,8 @@ _HEADERS: dict[str, dict[str, Any]] = {
 }
 
 
-def document(app: Flask) -> dict[str, Any]:
-    """The description of every door of ``app``."""
+def document(app: Flask, is_open: bool) -> dict[str, Any]:
+    """The description of every door of ``app``; ``is_open``: nobody has to show a token."""
     spec = APISpec(
         title="Distributed Config",
         version=__version__,
@@ -50,11 +56,15 @@ def document(app: Flask) -> dict[str, Any]:
         plugins=[MarshmallowPlugin(schema_name_resolver=_name_of)],
     )
     spec.components.schema("Problem", schema=schemas.Problem)
+    spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
     for rule in app.url_map.iter_rules():
         found: Door | None = getattr(app.view_functions[rule.endpoint], "door", None)
         if found is not None:
             path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
-            spec.path(path, operations={found.method.lower(): _operation(rule.endpoint, found)})
+            operation = _operation(rule.endpoint, found)
+            if not is_open and found.permission != auth.ANYBODY:
+                operation["security"] = [{"token": []}]
+            spec.path(path, operations={found.method.lower(): operation})
     made: dict[str, Any] = spec.to_dict()
     return made
 
@@ -69,8 +79,9 @@ def _operation(endpoint: str, described: Door) -> dict[str, Any]:
     }
     if described.description:
         operation["description"] = described.description
+    unknown = set() if described.permission == auth.ANYBODY else {401}
     writing = set() if described.method == "GET" else {415}
-    for status in sorted(_ANYWHERE | writing | {*described.refusals}):
+    for status in sorted(_ANYWHERE | unknown | writing | {*described.refusals}):
         operation["responses"][str(status)] = {
             "description": "See `code` and `detail`.",
             "content": {
@@ -105,6 +116,7 @@ def _body(described: Door) -> dict[str, Any]:
     if described.body is not None:
         return {"application/json": {"schema": described.body}}
     kinds = {asked.JSON_PATCH: _OPERATIONS}
+    kinds[asked.FORM] = _FORM
     return {kind: {"schema": kinds.get(kind, _DOCUMENT)} for kind in described.body_types}
 
 

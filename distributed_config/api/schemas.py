@@ -336,7 +336,176 @@ class ChangesetBody(Schema):
     )
 
 
+class OrganisationBody(Schema):
+    name = fields.String(required=True)
+
+
+class RightsBody(Schema):
+    """A role, limited to services (names, or prefixes that end in `/`) and environments."""
+
+    role = fields.String(required=True)
+    services = fields.List(fields.String(), load_default=list)
+    environments = fields.List(fields.String(), load_default=list)
+
+
+class UserBody(RightsBody):
+    email = fields.String(required=True)
+    password = fields.String(load_default="")
+
+
+class UserChangeBody(Schema):
+    """What is not given stays."""
+
+    active = fields.Boolean()
+    must_change = fields.Boolean()
+    password = fields.String()
+    role = fields.String()
+    services = fields.List(fields.String())
+    environments = fields.List(fields.String())
+
+
+class RoleBody(Schema):
+    permissions = fields.List(fields.String(), required=True)
+
+
+class TokenBody(Schema):
+    """`personal`: the token acts as who makes it; without a role it may do all that they may."""
+
+    name = fields.String(required=True)
+    role = fields.String(load_default="")
+    services = fields.List(fields.String(), load_default=list)
+    environments = fields.List(fields.String(), load_default=list)
+    seconds = WholeNumber(least=1, most=10**9, load_default=None, allow_none=True)
+    personal = fields.Boolean(load_default=False)
+
+
+class RotateBody(Schema):
+    overlap = WholeNumber(
+        load_default=0, metadata={"description": "Seconds for which the old one stays good."}
+    )
+
+
+class LoginBody(Schema):
+    email = fields.String(required=True)
+    password = fields.String(required=True)
+
+
+class PasswordBody(Schema):
+    old = fields.String(required=True)
+    new = fields.String(required=True)
+
+
+class AccountsQuery(Schema):
+    limit = WholeNumber(least=1, load_default=None)
+    cursor = fields.String(load_default="")
+    search = fields.String(load_default="")
+
+
+class AccountQuery(Schema):
+    id = WholeNumber(required=True)
+    note = note()
+    dry_run = dry_run()
+
+
+class NamedAccountQuery(Schema):
+    name = fields.String(required=True)
+    note = note()
+    dry_run = dry_run()
+
+
+class AccountWriteQuery(Schema):
+    note = note()
+    dry_run = dry_run()
+
+
 # --- answers
+
+
+class OrganisationAnswer(Schema):
+    id = fields.Integer(required=True)
+    name = fields.String(required=True)
+    created_at = fields.String(required=True)
+
+
+class OrganisationsAnswer(Schema):
+    organisations = fields.List(fields.Nested(OrganisationAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class UserAnswer(Schema):
+    id = fields.Integer(required=True)
+    email = fields.String(required=True)
+    active = fields.Boolean(required=True)
+    must_change = fields.Boolean(required=True)
+    has_password = fields.Boolean(required=True)
+    role = fields.String(required=True)
+    services = fields.List(fields.String(), required=True)
+    environments = fields.List(fields.String(), required=True)
+    created_at = fields.String(required=True)
+
+
+class UsersAnswer(Schema):
+    users = fields.List(fields.Nested(UserAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class RoleAnswer(Schema):
+    name = fields.String(required=True)
+    permissions = fields.List(fields.String(), required=True)
+    own = fields.Boolean(required=True)
+
+
+class RolesAnswer(Schema):
+    roles = fields.List(fields.Nested(RoleAnswer), required=True)
+
+
+class TokenAnswer(Schema):
+    """`token` is there once, in the answer that made it."""
+
+    id = fields.Integer(required=True)
+    kind = fields.String(required=True)
+    name = fields.String(required=True)
+    hint = fields.String(required=True)
+    user = fields.String(required=True, allow_none=True)
+    role = fields.String(required=True)
+    services = fields.List(fields.String(), required=True)
+    environments = fields.List(fields.String(), required=True)
+    created_at = fields.String(required=True)
+    created_by = fields.String(required=True)
+    expires_at = fields.String(required=True, allow_none=True)
+    revoked_at = fields.String(required=True, allow_none=True)
+    used_at = fields.String(required=True, allow_none=True)
+    used_from = fields.String(required=True)
+    token = fields.String()
+
+
+class TokensAnswer(Schema):
+    tokens = fields.List(fields.Nested(TokenAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class DoneAnswer(Schema):
+    success = fields.Boolean(required=True)
+    changed = fields.Boolean(required=True)
+
+
+class SomebodyAnswer(Schema):
+    """Who asks, and what they may."""
+
+    name = fields.String(required=True)
+    organisation = fields.String(required=True)
+    permissions = fields.List(fields.String(), required=True)
+    scopes = fields.List(fields.Dict(), required=True)
+    expires_at = fields.String(required=True, allow_none=True)
+    must_change = fields.Boolean(required=True)
+
+
+class BearerAnswer(Schema):
+    """As OAuth 2 has it (RFC 6749)."""
+
+    access_token = fields.String(required=True)
+    token_type = fields.String(required=True)
+    expires_in = fields.Integer(required=True)
 
 
 class WrittenAnswer(Schema):
@@ -508,6 +677,11 @@ class ChangeAnswer(Schema):
     kind = fields.String(required=True)
     service = fields.String(required=True, allow_none=True)
     definition = fields.String(required=True, allow_none=True)
+    subject = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Of a change of accounts: who or what, as `user:3`."},
+    )
     environment = fields.String(required=True, allow_none=True)
     version = fields.Integer(required=True, allow_none=True)
     current = fields.Integer(required=True, allow_none=True)

@@ -25,6 +25,10 @@ def command(upgrade: bool) -> None:
         importlib.import_module("distributed_config.commands.schema").upgrade(settings)
     if settings.bootstrap != Path():
         importlib.import_module("distributed_config.commands.bootstrap").bootstrap(settings)
+    if not settings.is_open and migration_of(settings.database_path) == MIGRATION:
+        importlib.import_module("distributed_config.commands.first_account").let_in_the_first(
+            settings
+        )
     sys.argv = [
         "gunicorn",
         "--config",

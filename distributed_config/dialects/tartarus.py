@@ -137,6 +137,8 @@ def _refused(error: Exception) -> Response:
 def _told(error: DistconfError) -> _Failure:
     """What the services refuse, in the dialect's words."""
     status = status_of(error)
+    if isinstance(error, errors.Unauthenticated):
+        return _Failure(status, "unauthorized_error", "Please provide a valid API key.")
     kind = "validation_error" if status < 500 else "server_error"
     return _Failure(status, kind, error.detail)
 
@@ -270,7 +272,7 @@ def list_configs(key: str) -> Answer:
     found = _definition(key)
     listing = _listing("config_key", found.indexes)
     connection = reading()
-    names = Names(f"{key}/", listing.search, never="/")
+    names = Names(f"{key}/", listing.search, never="/", realm=auth.actor().realm)
     question = Question(_filters(found), names, _among(found))
     order = Order(listing.path, listing.descending, listing.by)
     listed = indexes.find(

@@ -79,6 +79,11 @@ def reading() -> Connection:
     return connection
 
 
+def release() -> None:
+    """Gives the request's connection back; the next ``reading`` sees what happened since."""
+    _release(None)
+
+
 def _release(_error: BaseException | None) -> None:
     connection: Connection | None = g.pop("connection", None)
     if connection is not None:

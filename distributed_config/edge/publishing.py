@@ -18,7 +18,8 @@ def publish(unit: Callable[[Journal], Answer], note: str = "", dry_run: bool = F
     """What ``unit`` answers, once what it wrote is on disk.
 
     With ``dry_run`` everything is done, answered and undone. With an Idempotency-Key it is done
-    the first time only.
+    the first time only; but an answer that must not be stored, as one that shows a new token, is
+    not kept, and what it answers is done each time.
     """
     given = asked.idempotency_key()
     key = "" if dry_run else given
@@ -32,7 +33,7 @@ def publish(unit: Callable[[Journal], Answer], note: str = "", dry_run: bool = F
                 return _given_again(before)
         answer = unit(journal)
         answer.headers["Config-Revision"] = str(journal.head.revision)
-        if key:
+        if key and answer.headers.get("Cache-Control") != "no-store":
             kept = Remembered(answer.status, json.dumps(answer.headers), answer.body)
             idempotency.remember(journal, key, fingerprint, kept, lifetime)
         return answer

@@ -25,6 +25,7 @@ from distributed_config.wire import DocumentLimits
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
+FORM = "application/x-www-form-urlencoded"
 
 
 def told() -> Exchange:

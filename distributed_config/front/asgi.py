@@ -80,9 +80,9 @@ class Front:
         elif scope["type"] == "websocket":
             await self._converse(scope, receive, send)
         elif scope["method"] in _READING:
-            stream = await self._read(scope, receive, send)
-            if stream is not None:
-                await self._stream(stream, send)
+            told = await self._read(scope, receive, send)
+            if told is not None and told.stream is not None:
+                await self._stream(told.stream, told.until, send)
         else:
             await self._pass_on(scope, receive, send, None)
 
@@ -98,7 +98,7 @@ class Front:
             await asyncio.sleep(0.05)
         self._close()
 
-    async def _read(self, scope: Scope, receive: Receive, send: Send) -> Watch | None:
+    async def _read(self, scope: Scope, receive: Receive, send: Send) -> Exchange | None:
         began = time.perf_counter()
         key, given = question(scope)
         replay = self._replays.find(key)
@@ -118,8 +118,8 @@ class Front:
 
     async def _pass_on(
         self, scope: Scope, receive: Receive, send: Send, key: Key | None
-    ) -> Watch | None:
-        """Lets the application answer. What is left to be streamed after that, if anything is."""
+    ) -> Exchange:
+        """Lets the application answer; what it told, of a stream that goes on after that."""
         self._answering += 1
         try:
             settings = self._settings
@@ -136,7 +136,7 @@ class Front:
             else:
                 self._keep(key, scope, answer, told)
                 await _send(answer, send, isinstance(body, DistconfError))
-            return told.stream
+            return told
         finally:
             self._answering -= 1
 
@@ -171,7 +171,7 @@ class Front:
                 return
             basis = told.hold.basis
 
-    async def _stream(self, watch: Watch, send: Send) -> None:
+    async def _stream(self, watch: Watch, until: int | None, send: Send) -> None:
         """Server-sent events, after what the application began with.
 
         Nothing of the request is kept meanwhile but what the server keeps.
@@ -183,7 +183,7 @@ class Front:
 
         self._answering += 1
         try:
-            await self._streams.follow(watch, tell)
+            await self._streams.follow(watch, tell, until)
             await send({"type": "http.response.body", "body": b""})
         finally:
             self._answering -= 1
@@ -214,7 +214,7 @@ class Front:
         self._answering += 1
         try:
             await send({"type": "websocket.accept"})
-            await Conversation(receive, send).hold(self._streams, told.stream)
+            await Conversation(receive, send).hold(self._streams, told.stream, told.until)
         finally:
             self._answering -= 1
             self._watching -= 1

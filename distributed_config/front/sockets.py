@@ -54,7 +54,7 @@ class Conversation:
         self._receive = receive
         self._send = send
 
-    async def hold(self, streams: Streams, watch: Watch) -> None:
+    async def hold(self, streams: Streams, watch: Watch, until: int | None) -> None:
         """Tells until either side ends it."""
         tell: Tell = self._tell_configs
         if watch.shape == "changes":
@@ -62,7 +62,7 @@ class Conversation:
             await self._say({**first, "revision": watch.after, "epoch": watch.epoch})
             tell = self._tell
         listening = asyncio.ensure_future(self._listen())
-        telling = asyncio.ensure_future(streams.follow(watch, tell))
+        telling = asyncio.ensure_future(streams.follow(watch, tell, until))
         try:
             await asyncio.wait([listening, telling], return_when=asyncio.FIRST_COMPLETED)
             if telling.done() and not listening.done():

@@ -15,7 +15,8 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import TypeVar
 
-from distributed_config.live.feed import DELETING, Feed, Moment, Page, Told, Watch
+from distributed_config.front.replay import has_passed
+from distributed_config.live.feed import DELETING, Feed, Moment, Page, Told, Watch, concerns_rights
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.services.actors import LOCAL_OPERATOR
 
@@ -45,10 +46,12 @@ Tell = Callable[[int, Told | None], Awaitable[None]]
 class _Watcher:
     """One who watches: where it is, and what it waits for."""
 
-    __slots__ = ("cursor", "sending_since", "task", "waiting", "watch")
+    __slots__ = ("cursor", "ended", "sending_since", "task", "until", "waiting", "watch")
 
-    def __init__(self, watch: Watch, task: "asyncio.Task[object]") -> None:
+    def __init__(self, watch: Watch, task: "asyncio.Task[object]", until: int | None) -> None:
         self.watch = watch
+        self.until = until
+        self.ended = False
         self.cursor = watch.after
         self.task = task
         self.waiting: asyncio.Future[Told | None] | None = None
@@ -60,6 +63,11 @@ class _Watcher:
         if len(found) == 1:
             return found[0].told_to(self.watch)
         return _LOOK if any(each.wanted_by(self.watch) for each in found) else None
+
+    def end(self) -> None:
+        """Lets it go, once it has sent what it is sending; it is told nothing more."""
+        self.ended = True
+        self.wake(_LOOK)
 
     def wake(self, news: Told | None) -> int:
         """Ends its wait; how many were woken. None is a heartbeat."""
@@ -95,12 +103,16 @@ class Streams:
         for watcher in self._watchers:
             watcher.wake(_LOOK)
 
-    async def follow(self, watch: Watch, tell: Tell) -> None:
-        """Tells ``watch`` what it wants to hear of until the process ends or it is dropped."""
+    async def follow(self, watch: Watch, tell: Tell, until: int | None) -> None:
+        """Tells ``watch`` what it wants to hear of until the process ends or it is dropped.
+
+        It is dropped when it does not read, when its rights change, and after ``until`` in
+        microseconds.
+        """
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None  # the server runs every request in a task
-        watcher = _Watcher(watch, task)
+        watcher = _Watcher(watch, task, until)
         self._watchers.add(watcher)
         if watch.shape == "configs" and not self._by_keys:
             # What is in memory lacks what these watchers want; they begin behind it.
@@ -108,8 +120,11 @@ class Streams:
             self._first = self._last
         try:
             await self._begin()
+            # From here on every change of rights is heard of; this is for those just before.
+            if watch.actor not in await self._read(partial(self._feed.may_still, {watch.actor})):
+                return
             # One frame for all of it: ten thousand watchers have ten thousand of each.
-            while not self._closing:
+            while not (self._closing or watcher.ended):
                 if watcher.cursor < self._last:
                     await self._catch_up(watcher, tell)
                     continue
@@ -132,6 +147,8 @@ class Streams:
         else:
             page = await self._read(partial(self._feed.of, watcher.watch, watcher.cursor))
         for moment in page.moments:
+            if watcher.ended:
+                return
             told = moment.told_to(watcher.watch)
             if told is not None:
                 watcher.sending_since = time.monotonic()
@@ -184,6 +201,8 @@ class Streams:
             page = await self._next_page()
             if page is not None and page.upto > self._last:
                 pause = _PAUSE
+                if concerns_rights(page.moments):
+                    await self._drop_the_changed()
                 self._keep(page)
                 await self._wake(page.moments)
             else:
@@ -235,8 +254,28 @@ class Streams:
                 await asyncio.sleep(0)
 
     def _drop_the_stuck(self) -> None:
-        """Ends the streams of those who have not read for long; each can go on where it was."""
+        """Ends the streams of those who have not read for long; each can go on where it was.
+
+        And those whose tokens have ended.
+        """
         oldest = time.monotonic() - _PATIENCE
         for watcher in list(self._watchers):
             if 0 < watcher.sending_since < oldest:
                 watcher.task.cancel()
+            elif has_passed(watcher.until):
+                watcher.end()
+
+    async def _drop_the_changed(self) -> None:
+        """Ends the streams of those who may now do something else than when they began.
+
+        They come again, and are told what they may hear now; or that they may not.
+        """
+        actors = {watcher.watch.actor for watcher in self._watchers}
+        try:
+            good = await self._read(partial(self._feed.may_still, actors))
+        except Exception:  # whatever it is: who cannot be looked at is let go
+            _logger.exception("the rights of watchers could not be read")
+            good = set()
+        for watcher in list(self._watchers):
+            if watcher.watch.actor not in good:
+                watcher.end()

@@ -1,6 +1,7 @@
 """The journal as events: read from the database, encoded once for all who may see them."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -11,9 +12,10 @@ from sqlalchemy import Connection, Engine
 from distributed_config import wire
 from distributed_config.services import feed
 from distributed_config.services import journal as log
-from distributed_config.services.actors import Actor
+from distributed_config.services.actors import LOCAL_OPERATOR, Actor
 from distributed_config.services.journal import Change
 from distributed_config.services.sections import WRAPPER, changed
+from distributed_config.services.tokens import is_still
 from distributed_config.wire import parse_stored
 
 _PAGE = 200
@@ -63,6 +65,12 @@ class Watch:
     @cached_property
     def _hidden(self) -> frozenset[str]:
         return log.hidden_from(self.actor)
+
+
+def concerns_rights(moments: list["Moment"]) -> bool:
+    """Whether there is a change of who may do what among ``moments``."""
+    kinds = (entry.change.kind for moment in moments for entry in moment.entries)
+    return not log.ACCOUNT_KINDS.isdisjoint(kinds)
 
 
 class Entry:
@@ -178,6 +186,13 @@ class Feed:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    def may_still(self, actors: Collection[Actor]) -> set[Actor]:
+        """Those of ``actors`` who are still what they were when they began to watch."""
+        if all(actor.key == LOCAL_OPERATOR.key for actor in actors):
+            return set(actors)
+        with self._engine.connect() as connection:
+            return {actor for actor in actors if is_still(connection, actor, wire.now())}
 
     def head(self) -> int:
         """The revision that is newest in the database."""

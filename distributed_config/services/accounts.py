@@ -109,6 +109,12 @@ def organisation(connection: Connection, name: str) -> Organisation:
     return found
 
 
+def organisation_name(connection: Connection, organisation_id: int) -> str:
+    """The name of an organisation by its id."""
+    query = select(OrganisationRow.name).where(OrganisationRow.id == organisation_id)
+    return connection.execute(query).scalar_one()
+
+
 def organisations(
     connection: Connection, actor: Actor, *, after: str = "", search: str = "", limit: int
 ) -> list[Organisation]:

@@ -79,6 +79,7 @@ def create(
     journal: Journal, name: str, schema: Document, policy: str, paths: Sequence[str]
 ) -> Definition:
     """Makes the definition ``name`` with ``schema`` as revision 0. Raises DefinitionExists."""
+    journal.actor.require("definition:write")
     if lookup(journal.connection, journal.realm, name) is not None:
         raise DefinitionExists(name)
     check_paths(schema.value, paths)
@@ -116,6 +117,8 @@ def revise(
     or a current document, unless it is ``forced``; the journal then says so. Raises
     DefinitionNotFound or PreconditionFailed.
     """
+    journal.actor.require("definition:write")
+    journal.actor.require_whole()
     if forced and not journal.note:
         message = "Who forces a revision says why: give a note."
         raise Invalid.of([Problem("", message, "note", "note")])
@@ -159,6 +162,8 @@ def remove(journal: Journal, name: str, cascade: str = "", expect: Expect = anyt
     ``cascade`` says what becomes of them: ``detach`` or ``delete``; without it DefinitionInUse is
     raised if there are any.
     """
+    journal.actor.require("definition:write")
+    journal.actor.require_whole()
     found = require(journal.connection, journal.realm, name)
     etag = version_etag(journal.epoch, found.number, found.digest)
     if not expect(etag):
@@ -170,6 +175,7 @@ def remove(journal: Journal, name: str, cascade: str = "", expect: Expect = anyt
         if cascade == "delete":
             versions.retire(journal, service)
         else:
+            journal.actor.require(versions.PUBLISH)
             conformance.release(journal.connection, service_id)
             journal.record(log.SERVICE_DETACHED, service, definition=name)
     for rows in (IndexRow.definition_id, DefinitionRevisionRow.definition_id, DefinitionRow.id):
@@ -204,6 +210,7 @@ def detach(journal: Journal, service: str) -> bool:
     before = conformance.rule_of(journal.connection, service_id)
     if before is None:
         return False
+    journal.actor.require(versions.PUBLISH)  # what holds it to a form is taken away
     conformance.release(journal.connection, service_id)
     journal.record(log.SERVICE_DETACHED, service, definition=before.definition)
     return True

@@ -9,11 +9,9 @@ from collections.abc import Iterable
 PERMISSIONS = {
     "config:read": "Read configurations, their history, differences and changes.",
     "config:write": "Create services, and add versions to them.",
-    "config:publish": (
-        "Enable, disable, roll back and delete; publish or import several services at once."
-    ),
+    "config:publish": "Enable, disable, roll back and delete versions; delete and detach services.",
     "definition:read": "Read definitions.",
-    "definition:write": "Make, revise and delete definitions; attach services to them.",
+    "definition:write": "Make, revise and delete definitions.",
     "token:manage": "Make, rotate and revoke the organisation's tokens.",
     "user:manage": "Make and change users, memberships and roles of the organisation.",
     "organisation:manage": "Make and rename organisations.",

@@ -163,6 +163,17 @@ def token(connection: Connection, realm: Realm, token_id: int) -> Token:
     return _token(row)
 
 
+def require_owner(connection: Connection, realm: Realm, token_id: int, owner: int) -> None:
+    """Raises AccountNotFound unless the token is that of the user ``owner``; 0: anybody's."""
+    row = connection.execute(
+        select(TokenRow.user_id).where(
+            TokenRow.organisation_id == realm.organisation, TokenRow.id == token_id
+        )
+    ).one_or_none()
+    if row is None or (owner and row.user_id != owner):
+        raise AccountNotFound("token", token_id)
+
+
 def tokens(
     connection: Connection,
     realm: Realm,
@@ -200,17 +211,17 @@ def identify(
     return None if row is None else _identity(connection, row, now, organisation)
 
 
-def identify_again(
-    connection: Connection, token_id: int, organisation_id: int, now: int
-) -> Identity | None:
-    """The same for a token that was shown before, in the organisation in which it acted."""
-    row = connection.execute(_BY_ID, {"which": token_id}).one_or_none()
+def is_still(connection: Connection, actor: Actor, now: int) -> bool:
+    """Whether the token that ``actor`` showed before still makes them what they were then."""
+    kind, _, number = actor.key.partition(":")
+    if kind != "token":
+        return True  # the local operator
+    row = connection.execute(_BY_ID, {"which": int(number)}).one_or_none()
     if row is None:
-        return None
-    name = connection.execute(
-        select(OrganisationRow.name).where(OrganisationRow.id == organisation_id)
-    ).scalar_one_or_none()
-    return None if name is None else _identity(connection, row, now, name)
+        return False
+    organisation = accounts.organisation_name(connection, actor.organisation)
+    found = _identity(connection, row, now, organisation)
+    return found is not None and found.actor == actor
 
 
 # --- inside

@@ -1,4 +1,7 @@
-"""The versions of a service: create, append, put, patch, enable, delete, roll back, and read."""
+"""The versions of a service: create, append, put, patch, enable, delete, roll back, and read.
+
+What writes raises Forbidden where the actor may not, whichever door was used.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -103,6 +106,9 @@ class _Service(NamedTuple):
     definition_id: int | None
 
 
+WRITE, PUBLISH = "config:write", "config:publish"
+"""What it takes to add a version, and to change otherwise what is served."""
+
 Expect = Callable[[str | None], bool]
 """Whether a write may go on, given the service's entity tag; None: there is no such service."""
 
@@ -184,6 +190,7 @@ def patch(
 
 def roll_back(journal: Journal, name: str, number: int, expect: Expect = anything) -> Written:
     """Appends a copy of version ``number``, disabled or not."""
+    journal.actor.require(PUBLISH)
     service_id = require(journal.connection, journal.realm, name)
     old = _stored(journal.connection, service_id, name, number)
     return append(journal, name, Document(old.served, old.digest), expect)
@@ -193,6 +200,7 @@ def set_enabled(
     journal: Journal, name: str, number: int, enabled: bool, expect: Expect = anything
 ) -> Written:
     """Turns a version on or off; current moves by its one rule."""
+    journal.actor.require(PUBLISH)
     service = _require(journal.connection, journal.realm, name)
     _check_expected(journal, service.id, name, expect)
     version = _stored(journal.connection, service.id, name, number)
@@ -211,6 +219,7 @@ def set_enabled(
 
 def delete_version(journal: Journal, name: str, number: int, expect: Expect = anything) -> Written:
     """Deletes a disabled version's document; its number stays taken. Raises StillEnabled."""
+    journal.actor.require(PUBLISH)
     service_id = require(journal.connection, journal.realm, name)
     _check_expected(journal, service_id, name, expect)
     version = _stored(journal.connection, service_id, name, number)
@@ -229,6 +238,7 @@ def delete_version(journal: Journal, name: str, number: int, expect: Expect = an
 
 def delete_service(journal: Journal, name: str, expect: Expect = anything) -> None:
     """Deletes the service and all its versions, if none is enabled. Raises StillEnabled."""
+    journal.actor.require(PUBLISH)
     service_id = require(journal.connection, journal.realm, name)
     _check_expected(journal, service_id, name, expect)
     enabled = journal.connection.scalars(_ENABLED_NUMBERS, {"series": service_id}).all()
@@ -246,6 +256,7 @@ def disable_service(journal: Journal, name: str) -> int:
 
     Raises NoCurrentVersion if nothing is.
     """
+    journal.actor.require(PUBLISH)
     service = _require(journal.connection, journal.realm, name)
     before = _current_key(journal.connection, service.id)
     if before is None:
@@ -262,6 +273,7 @@ def retire(journal: Journal, name: str) -> None:
 
     For those who were told to, as when a definition goes with its services.
     """
+    journal.actor.require(PUBLISH)
     _remove(journal, require(journal.connection, journal.realm, name), name)
 
 
@@ -558,6 +570,7 @@ def _base_for_patch(journal: Journal, name: str, expect: Expect) -> dict[str, An
 
 
 def _insert(journal: Journal, service: _Service, name: str, document: Document) -> Written:
+    journal.actor.require(WRITE)
     number = service.last + 1
     rule = _rule(journal, service)
     if rule is not None:

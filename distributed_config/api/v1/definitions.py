@@ -167,6 +167,7 @@ def review_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     compatible) and new ones are valid under the old schema (forward).
     """
     found = _require(query["definition"])
+    auth.actor().require_whole()
     review = _review(query["definition"], _schema(body))
     assert review is not None  # the definition was just found
     return json_answer(_shown_review(review, found.policy))
@@ -277,6 +278,7 @@ def check_document(query: dict[str, Any]) -> Answer:
 )
 def list_conforming(query: dict[str, Any]) -> Answer:
     """List the services that conform to a definition, found and sorted by indexed properties."""
+    auth.require("config:read")
     connection, name = reading(), query["definition"]
     epoch = log.head(connection).epoch
     size = page_size(query["limit"])
@@ -284,7 +286,7 @@ def list_conforming(query: dict[str, Any]) -> Answer:
     services = indexes.find(
         connection,
         found.id,
-        Question(_filters(query["where"]), Names(search=query["search"])),
+        Question(_filters(query["where"]), Names(search=query["search"], realm=auth.actor().realm)),
         Order(query["sort"], descending=query["order"] == "desc"),
         after=_position(query, epoch),
         limit=size + 1,

@@ -1,0 +1,149 @@
+"""Logging in: for browsers, for OAuth 2 clients, and for who changes their password."""
+
+from typing import Any
+
+from flask import Blueprint, request
+
+from distributed_config import wire
+from distributed_config.api import schemas
+from distributed_config.edge import auth, database
+from distributed_config.edge import requests as asked
+from distributed_config.edge.database import reading
+from distributed_config.edge.doors import door
+from distributed_config.edge.responses import Answer, json_answer
+from distributed_config.errors import Forbidden, Invalid, Problem, Unauthenticated
+from distributed_config.services import accounts, logins, tokens
+from distributed_config.services.actors import LOCAL_OPERATOR
+from distributed_config.services.journal import Journal
+from distributed_config.services.logins import Login
+from distributed_config.services.tokens import Made
+
+blueprint = Blueprint("login", __name__, url_prefix="/auth")
+
+
+@door(
+    blueprint,
+    "POST",
+    "/token",
+    permission=auth.ANYBODY,
+    refusals=(401, 422, 507),
+    body_types=(asked.FORM,),
+    answers={200: schemas.BearerAnswer},
+)
+def bearer_token() -> Answer:
+    """Log in as OAuth 2 clients do: a form of `username` and `password`; a bearer token."""
+    # Flask reads a form by itself; a body of another type leaves it empty.
+    made = _logged_in(request.form.get("username", ""), request.form.get("password", ""))
+    seconds = database.of().settings.session_seconds
+    body = {"access_token": made.secret, "token_type": "bearer", "expires_in": seconds}
+    return json_answer(body, Cache_Control="no-store")
+
+
+@door(
+    blueprint,
+    "POST",
+    "/login",
+    permission=auth.ANYBODY,
+    refusals=(401, 422, 507),
+    body=schemas.LoginBody,
+    answers={200: schemas.DoneAnswer},
+)
+def log_in(body: dict[str, Any]) -> Answer:
+    """Log in with a browser: a session in a cookie that no script can read."""
+    made = _logged_in(body["email"], body["password"])
+    answer = json_answer({"success": True, "changed": True}, Cache_Control="no-store")
+    answer.headers["Set-Cookie"] = _cookie(made.secret, database.of().settings.session_seconds)
+    return answer
+
+
+@door(blueprint, "POST", "/logout", permission=auth.SOMEBODY, answers={200: schemas.DoneAnswer})
+def log_out() -> Answer:
+    """End the session, or whatever token is shown."""
+    shown = auth.identity()
+
+    def unit(journal: Journal) -> None:
+        logins.end(journal, shown.token_id)
+
+    database.of().writer.write(auth.actor(), unit)
+    answer = json_answer({"success": True, "changed": True}, Cache_Control="no-store")
+    answer.headers["Set-Cookie"] = _cookie("", 0)
+    return answer
+
+
+@door(
+    blueprint,
+    "POST",
+    "/password",
+    permission=auth.SOMEBODY,
+    body=schemas.PasswordBody,
+    answers={200: schemas.DoneAnswer},
+    refusals=(401, 403, 422, 507),
+)
+def change_password(body: dict[str, Any]) -> Answer:
+    """Choose another password. All sessions end, this one too."""
+    user_id = auth.identity().user_id
+    if user_id is None:
+        raise Forbidden("A token of a program has no password.")
+    if not logins.has_password(reading(), user_id, body["old"]):
+        raise Unauthenticated("That is not your present password.")
+    if body["old"] == body["new"]:
+        raise Invalid.of([Problem("/new", "It is the old one. Choose another.", "same")])
+
+    def unit(journal: Journal) -> None:
+        accounts.set_own_password(journal, user_id, body["new"])
+
+    database.of().writer.write(auth.actor(), unit)
+    return json_answer({"success": True, "changed": True}, Cache_Control="no-store")
+
+
+@door(
+    blueprint,
+    "GET",
+    "/me",
+    permission=auth.SOMEBODY,
+    answers={200: schemas.SomebodyAnswer},
+    refusals=(401,),
+)
+def who_am_i() -> Answer:
+    """Tell who you are here, and what you may do."""
+    found = auth.identity()
+    actor = found.actor
+    scopes = [
+        {"services": list(scope.services), "environments": list(scope.environments)}
+        for scope in actor.realm.scopes
+    ]
+    body = {
+        "name": actor.name,
+        "organisation": accounts.organisation_name(reading(), actor.organisation),
+        "permissions": sorted(actor.permissions),
+        "scopes": scopes,
+        "expires_at": None if found.expires_at is None else wire.rfc3339(found.expires_at),
+        "must_change": found.must_change,
+    }
+    return json_answer(body, Cache_Control="no-store")
+
+
+def _logged_in(email: str, password: str) -> Made:
+    """A new session. Raises Unauthenticated, in the same words whatever was wrong."""
+    found = logins.find(reading(), email, password)
+    database.release()  # checking took long; nobody else should wait for this connection
+    if found is None:
+        raise Unauthenticated("The address or the password is wrong.")
+    return _opened(found)
+
+
+def _opened(found: Login) -> Made:
+    settings = database.of().settings
+
+    def unit(journal: Journal) -> Made:
+        return tokens.open_session(
+            journal, found.user_id, found.organisation, settings.session_seconds
+        )
+
+    return database.of().writer.write(LOCAL_OPERATOR, unit)
+
+
+def _cookie(secret: str, seconds: int) -> str:
+    """The session's cookie (RFC 6265): for this server alone, and for no script."""
+    secure = "; Secure" if request.is_secure or database.of().settings.secure_cookies else ""
+    return f"{auth.COOKIE}={secret}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Strict{secure}"

@@ -1,0 +1,420 @@
+"""Organisations, users, roles and tokens."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Blueprint
+
+from distributed_config import wire
+from distributed_config.api import schemas
+from distributed_config.edge import auth
+from distributed_config.edge import requests as asked
+from distributed_config.edge.database import reading
+from distributed_config.edge.doors import door
+from distributed_config.edge.paging import page_answer, page_size
+from distributed_config.edge.publishing import publish
+from distributed_config.edge.responses import Answer, json_answer
+from distributed_config.errors import Forbidden
+from distributed_config.services import accounts, tokens
+from distributed_config.services import journal as log
+from distributed_config.services.accounts import Organisation, Rights, Role, User
+from distributed_config.services.actors import Scope
+from distributed_config.services.journal import Journal
+from distributed_config.services.tokens import Made, Token
+
+blueprint = Blueprint("accounts", __name__)
+
+_TENANTS = {"permission": "organisation:manage"}
+_USERS = {"permission": "user:manage"}
+_TOKENS = {"permission": auth.SOMEBODY}
+_WRITING = {
+    "query": schemas.AccountWriteQuery,
+    "headers": ("Config-Note",),
+}
+_CHANGING = {**_WRITING, "query": schemas.AccountQuery}
+_NAMING = {**_WRITING, "query": schemas.NamedAccountQuery}
+_LISTING = {"query": schemas.AccountsQuery}
+
+
+# --- organisations
+
+
+@door(
+    blueprint,
+    "GET",
+    "/organisations",
+    permission=auth.SOMEBODY,
+    **_LISTING,
+    answers={200: schemas.OrganisationsAnswer},
+    refusals=(404, 410, 422),
+)
+def list_organisations(query: dict[str, Any]) -> Answer:
+    """List the organisations that you may know of, by name."""
+    cursor, epoch = _cursor(query)
+    size = page_size(query["limit"])
+    found = accounts.organisations(
+        reading(), auth.actor(), after=cursor, search=query["search"], limit=size + 1
+    )
+    shown = [_shown_organisation(each) for each in found[:size]]
+    return page_answer({"organisations": shown}, _next(epoch, found, size, "name"))
+
+
+@door(
+    blueprint,
+    "POST",
+    "/organisations",
+    **_TENANTS,
+    **_WRITING,
+    body=schemas.OrganisationBody,
+    answers={200: schemas.OrganisationAnswer},
+    refusals=(404, 422, 507),
+)
+def create_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+    """Create an organisation."""
+
+    def unit(journal: Journal) -> Answer:
+        return json_answer(_shown_organisation(accounts.create_organisation(journal, body["name"])))
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+@door(
+    blueprint,
+    "PATCH",
+    "/organisations",
+    **_TENANTS,
+    **_NAMING,
+    body=schemas.OrganisationBody,
+    answers={200: schemas.OrganisationAnswer},
+    refusals=(404, 422, 507),
+)
+def rename_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+    """Give an organisation another name."""
+
+    def unit(journal: Journal) -> Answer:
+        found = accounts.rename_organisation(journal, query["name"], body["name"])
+        return json_answer(_shown_organisation(found))
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+# --- users
+
+
+@door(
+    blueprint,
+    "GET",
+    "/users",
+    **_USERS,
+    **_LISTING,
+    answers={200: schemas.UsersAnswer},
+    refusals=(404, 410, 422),
+)
+def list_users(query: dict[str, Any]) -> Answer:
+    """List the organisation's users, by their addresses."""
+    cursor, epoch = _cursor(query)
+    size = page_size(query["limit"])
+    found = accounts.users(
+        reading(), auth.actor().realm, after=cursor, search=query["search"], limit=size + 1
+    )
+    shown = [_shown_user(each) for each in found[:size]]
+    return page_answer({"users": shown}, _next(epoch, found, size, "email"))
+
+
+@door(
+    blueprint,
+    "POST",
+    "/users",
+    **_USERS,
+    **_WRITING,
+    body=schemas.UserBody,
+    answers={200: schemas.UserAnswer},
+    refusals=(404, 422, 507),
+)
+def create_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+    """Create a user, or make one who exists elsewhere a member."""
+
+    def unit(journal: Journal) -> Answer:
+        made = accounts.create_user(journal, body["email"], _rights(body), body["password"])
+        return json_answer(_shown_user(made))
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+@door(
+    blueprint,
+    "PATCH",
+    "/users",
+    **_USERS,
+    **_CHANGING,
+    body=schemas.UserChangeBody,
+    answers={200: schemas.UserAnswer},
+    refusals=(404, 422, 507),
+)
+def change_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+    """Change a user: rights, password, active or not. What is not given stays."""
+
+    def unit(journal: Journal) -> Answer:
+        before = accounts.user(journal.connection, journal.realm, query["id"])
+        limits = ("role", "services", "environments")
+        given: dict[str, Any] = {name: body[name] for name in limits if name in body}
+        rights = _rights({**_shown_rights(before.rights), **given}) if given else None
+        found = accounts.change_user(
+            journal,
+            query["id"],
+            active=body.get("active"),
+            password=body.get("password"),
+            must_change=body.get("must_change"),
+            rights=rights,
+        )
+        return json_answer(_shown_user(found))
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+@door(
+    blueprint,
+    "DELETE",
+    "/users",
+    **_USERS,
+    **_CHANGING,
+    answers={200: schemas.DoneAnswer},
+    refusals=(404, 422, 507),
+)
+def remove_user(query: dict[str, Any]) -> Answer:
+    """Remove a user from the organisation, with the tokens that they made in it."""
+
+    def unit(journal: Journal) -> Answer:
+        accounts.remove_user(journal, query["id"])
+        return _done(True)
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+# --- roles
+
+
+@door(blueprint, "GET", "/roles", permission=auth.SOMEBODY, answers={200: schemas.RolesAnswer})
+def list_roles() -> Answer:
+    """List the roles: the six that every organisation has, and its own."""
+    shown = [_shown_role(each) for each in accounts.roles(reading(), auth.actor().realm)]
+    return json_answer({"roles": shown})
+
+
+@door(
+    blueprint,
+    "PUT",
+    "/roles",
+    **_USERS,
+    **_NAMING,
+    body=schemas.RoleBody,
+    answers={200: schemas.RoleAnswer},
+    refusals=(404, 422, 507),
+)
+def set_role(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+    """Make a role, or give it other permissions."""
+
+    def unit(journal: Journal) -> Answer:
+        return json_answer(
+            _shown_role(accounts.set_role(journal, query["name"], body["permissions"]))
+        )
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+@door(
+    blueprint,
+    "DELETE",
+    "/roles",
+    **_USERS,
+    **_NAMING,
+    answers={200: schemas.DoneAnswer},
+    refusals=(404, 422, 507),
+)
+def remove_role(query: dict[str, Any]) -> Answer:
+    """Remove a role that nobody has."""
+
+    def unit(journal: Journal) -> Answer:
+        accounts.remove_role(journal, query["name"])
+        return _done(True)
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+# --- tokens
+
+
+@door(
+    blueprint,
+    "GET",
+    "/tokens",
+    **_TOKENS,
+    **_LISTING,
+    answers={200: schemas.TokensAnswer},
+    refusals=(404, 410, 422),
+)
+def list_tokens(query: dict[str, Any]) -> Answer:
+    """List the organisation's tokens, oldest first; your own, unless you may manage them all."""
+    cursor, epoch = _cursor(query)
+    size = page_size(query["limit"])
+    found = tokens.tokens(
+        reading(),
+        auth.actor().realm,
+        user_id=None if auth.actor().may("token:manage") else auth.identity().user_id or 0,
+        after=int(cursor or 0),
+        search=query["search"],
+        limit=size + 1,
+    )
+    shown = [_shown_token(each) for each in found[:size]]
+    return page_answer({"tokens": shown}, _next(epoch, found, size, "id"))
+
+
+@door(
+    blueprint,
+    "POST",
+    "/tokens",
+    **_TOKENS,
+    **_WRITING,
+    body=schemas.TokenBody,
+    answers={200: schemas.TokenAnswer},
+    refusals=(404, 422, 507),
+)
+def create_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+    """Create a token: for a program, or for yourself. It is shown once, in this answer."""
+    rights, seconds = _rights(body), body["seconds"]
+    owner = auth.identity().user_id
+    if body["personal"] and owner is None:
+        raise Forbidden("Only a user has tokens of their own; leave `personal` out.")
+    if not body["personal"]:
+        auth.require("token:manage")
+
+    def unit(journal: Journal) -> Answer:
+        if body["personal"] and owner is not None:
+            made = tokens.create_personal(journal, owner, body["name"], rights, seconds)
+        else:
+            made = tokens.create_machine(journal, body["name"], rights, seconds)
+        return _shown_once(made)
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+@door(
+    blueprint,
+    "POST",
+    "/tokens/rotate",
+    **_TOKENS,
+    **_CHANGING,
+    body=schemas.RotateBody,
+    answers={200: schemas.TokenAnswer},
+    refusals=(404, 422, 507),
+)
+def rotate_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+    """Make a new token in place of one, which stays good for a while."""
+    owner = _owner()
+
+    def unit(journal: Journal) -> Answer:
+        tokens.require_owner(journal.connection, journal.realm, query["id"], owner)
+        return _shown_once(tokens.rotate(journal, query["id"], body["overlap"]))
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+@door(
+    blueprint,
+    "DELETE",
+    "/tokens",
+    **_TOKENS,
+    **_CHANGING,
+    answers={200: schemas.DoneAnswer},
+    refusals=(404, 422, 507),
+)
+def revoke_token(query: dict[str, Any]) -> Answer:
+    """Revoke a token: from the next request on, and in open streams, it is good for nothing."""
+    owner = _owner()
+
+    def unit(journal: Journal) -> Answer:
+        tokens.require_owner(journal.connection, journal.realm, query["id"], owner)
+        return _done(tokens.revoke(journal, query["id"]))
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+def _owner() -> int:
+    """Whose tokens one may touch: another's is as if it were not there. 0: all of them."""
+    return 0 if auth.actor().may("token:manage") else auth.identity().user_id or -1
+
+
+# --- what is shown
+
+
+def _cursor(query: dict[str, Any]) -> tuple[str, str]:
+    """Behind what the page begins, and the epoch of cursors."""
+    epoch = log.head(reading()).epoch
+    return (wire.decode_cursor(query["cursor"], epoch, str) if query["cursor"] else ""), epoch
+
+
+def _next(epoch: str, found: Sequence[Any], size: int, key: str) -> str | None:
+    if len(found) <= size:
+        return None
+    return wire.encode_cursor(epoch, str(getattr(found[size - 1], key)))
+
+
+def _rights(body: dict[str, Any]) -> Rights:
+    return Rights(body["role"], Scope(tuple(body["services"]), tuple(body["environments"])))
+
+
+def _done(changed: bool) -> Answer:
+    return json_answer({"success": True, "changed": changed})
+
+
+def _shown_organisation(found: Organisation) -> dict[str, Any]:
+    return {"id": found.id, "name": found.name, "created_at": wire.rfc3339(found.created_at)}
+
+
+def _shown_rights(rights: Rights) -> dict[str, Any]:
+    return {
+        "role": rights.role,
+        "services": list(rights.scope.services),
+        "environments": list(rights.scope.environments),
+    }
+
+
+def _shown_user(found: User) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "email": found.email,
+        "active": found.active,
+        "must_change": found.must_change,
+        "has_password": found.has_password,
+        **_shown_rights(found.rights),
+        "created_at": wire.rfc3339(found.created_at),
+    }
+
+
+def _shown_role(found: Role) -> dict[str, Any]:
+    return {"name": found.name, "permissions": list(found.permissions), "own": found.own}
+
+
+def _shown_token(found: Token) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "kind": found.kind,
+        "name": found.name,
+        "hint": found.hint,
+        "user": found.user,
+        **_shown_rights(found.rights),
+        "created_at": wire.rfc3339(found.created_at),
+        "created_by": found.created_by,
+        "expires_at": _time(found.expires_at),
+        "revoked_at": _time(found.revoked_at),
+        "used_at": _time(found.used_at),
+        "used_from": found.used_from,
+    }
+
+
+def _shown_once(made: Made) -> Answer:
+    return json_answer({**_shown_token(made.token), "token": made.secret}, Cache_Control="no-store")
+
+
+def _time(moment: int | None) -> str | None:
+    return None if moment is None else wire.rfc3339(moment)

@@ -1,0 +1,48 @@
+"""Letting the first one in: an administrator, when there is neither a user nor a token."""
+
+import sys
+
+from distributed_config.commands import opened
+from distributed_config.errors import CannotStart
+from distributed_config.services import accounts, tokens
+from distributed_config.services.accounts import Rights
+from distributed_config.services.actors import LOCAL_OPERATOR
+from distributed_config.services.credentials import is_token
+from distributed_config.services.journal import Journal
+from distributed_config.services.tokens import Made
+from distributed_config.settings import Settings
+
+_ADMINISTRATOR = Rights("administrator")
+
+
+def let_in_the_first(settings: Settings) -> None:
+    """Makes an administrator where nobody can log in yet, as the settings say.
+
+    That is the user of DISTCONF_ADMIN_EMAIL; or a token, the one in DISTCONF_ADMIN_TOKEN or a new
+    one, which is then shown once. Raises CannotStart if what is given cannot be used.
+    """
+    if settings.admin_token and not is_token(settings.admin_token):
+        raise CannotStart(
+            "DISTCONF_ADMIN_TOKEN is not a token; `distconf generate-token` prints one."
+        )
+
+    def unit(journal: Journal) -> Made | None:
+        if not accounts.nobody_yet(journal.connection):
+            return None
+        if settings.admin_email:
+            email, password = settings.admin_email, settings.admin_password
+            accounts.create_user(journal, email, _ADMINISTRATOR, password)
+        if settings.admin_token or not settings.admin_email:
+            return tokens.create_machine(
+                journal, "first administrator", _ADMINISTRATOR, secret=settings.admin_token
+            )
+        return None
+
+    with opened.writing(settings) as writer:
+        made = writer.write(LOCAL_OPERATOR, unit, "the first administrator")
+    if made is not None and not settings.admin_token:
+        sys.stderr.write(
+            "The first administrator's token; it is not shown again, and is good until you revoke "
+            f"it:\n\n  {made.secret}\n\n"
+        )
+        sys.stderr.flush()
