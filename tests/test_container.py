@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.conftest import need
 from distributed_config.services.credentials import new_token
+from tests.conftest import need
 from tests.server import free_port
 
 ROOT = Path(__file__).parent.parent
