@@ -1,5 +1,6 @@
 """A real server for tests: gunicorn with its workers, on a port and a folder of its own."""
 
+import io
 import os
 import secrets
 import signal
@@ -8,12 +9,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
+from unittest import mock
 
 import httpx2
 
+from distributed_config.cli import main
 from distributed_config.models.engine import raw_connection
 
 JSON = {"Content-Type": "application/json"}
@@ -207,6 +211,23 @@ class Server:
         del self.api
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(15)
+
+    def tell(self, *arguments: str, input: str = "") -> "subprocess.CompletedProcess[str]":  # noqa: A002  # as subprocess has it
+        """The same as ``run`` in this process, which takes a tenth of the time."""
+        out, error = io.StringIO(), io.StringIO()
+        code = 0
+        with (
+            mock.patch.dict(os.environ, self.environment, clear=True),
+            mock.patch.object(sys, "stdin", io.StringIO(input)),
+            redirect_stdout(out),
+            redirect_stderr(error),
+        ):
+            try:
+                main(list(arguments))
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else 1
+        said = (out.getvalue(), error.getvalue())
+        return subprocess.CompletedProcess(list(arguments), code, *said)
 
     def run(self, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
         """Runs ``distconf`` with the settings of this server."""

@@ -49,7 +49,7 @@ def written(folder: Path, **files: str) -> Path:
 
 
 def exported(server: Server) -> dict[str, object]:
-    documents: dict[str, object] = json.loads(server.run("export").stdout)
+    documents: dict[str, object] = json.loads(server.tell("export").stdout)
     return documents
 
 
@@ -93,10 +93,10 @@ def test_a_folder_of_files_is_imported_and_exported(stopped: Server, tmp_path: P
         _dot_hidden_dot_yaml="- no",
     )
 
-    rehearsed = stopped.run("import", "--dry-run", str(source))
+    rehearsed = stopped.tell("import", "--dry-run", str(source))
     assert rehearsed.stdout == "Would be created: 3, updated: 0, unchanged: 0.\n"
     assert exported(stopped) == {}
-    done = stopped.run("import", str(source), "--note", "first")
+    done = stopped.tell("import", str(source), "--note", "first")
 
     assert done.stdout == "Created: 3, updated: 0, unchanged: 0.\n"
     assert exported(stopped) == {
@@ -104,9 +104,9 @@ def test_a_folder_of_files_is_imported_and_exported(stopped: Server, tmp_path: P
         "team/job.v2": {"n": 1},
         "web": {"port": 8080},
     }
-    assert stopped.run("export", str(tmp_path / "out") + "/", "--format", "yaml").returncode == 0
+    assert stopped.tell("export", str(tmp_path / "out") + "/", "--format", "yaml").returncode == 0
     assert (tmp_path / "out/team/api.yaml").read_text() == "name: api\n"
-    again = stopped.run("import", str(tmp_path / "out"))
+    again = stopped.tell("import", str(tmp_path / "out"))
     assert again.stdout == "Created: 0, updated: 0, unchanged: 3.\n"
 
 
@@ -115,7 +115,7 @@ def test_an_import_with_any_fault_does_nothing_and_names_them_all(
 ) -> None:
     source = written(tmp_path / "in", a_dot_json="{}", b_dot_json='{"n": NaN}', c_dot_txt="x")
 
-    run = stopped.run("import", str(source))
+    run = stopped.tell("import", str(source))
 
     assert run.returncode == 1
     assert "b.json" in run.stderr
@@ -184,9 +184,9 @@ def test_a_backup_does_not_replace_a_file_unasked(stopped: Server, tmp_path: Pat
     file = tmp_path / "backup.db"
     file.write_text("mine")
 
-    assert stopped.run("backup", str(file)).returncode == 1
+    assert stopped.tell("backup", str(file)).returncode == 1
     assert file.read_text() == "mine"
-    assert stopped.run("backup", str(file), "--force").returncode == 0
+    assert stopped.tell("backup", str(file), "--force").returncode == 0
     assert list(tmp_path.glob("*.partial")) == []
 
 
@@ -200,7 +200,7 @@ def test_what_is_not_a_sound_backup_is_not_restored(
     file = tmp_path / "backup.db"
     file.write_bytes(content)
 
-    run = stopped.run("restore", str(file))
+    run = stopped.tell("restore", str(file))
 
     assert run.returncode == 1
     assert "Traceback" not in run.stderr
@@ -212,8 +212,8 @@ def faulty(made_before: Callable[[str, Fill], Server]) -> Server:
     def fill(stopped: Server) -> None:
         file = stopped.instance / "all.json"
         file.write_text('{"a": {"n": 0}, "b": {"n": 0}}')
-        assert stopped.run("import", str(file)).returncode == 0
-        assert stopped.run("check").returncode == 0
+        assert stopped.tell("import", str(file)).returncode == 0
+        assert stopped.tell("check").returncode == 0
 
     return made_before("faulty", fill)
 
@@ -233,11 +233,11 @@ def test_check_finds_what_is_not_as_promised(faulty: Server, damage: str, told: 
     with engines.raw_connection(faulty.database) as connection:
         connection.executescript(damage)
 
-    run = faulty.run("check")
+    run = faulty.tell("check")
 
     assert run.returncode == 1
     assert told in run.stdout
-    assert json.loads(faulty.run("check", "--output", "json").stdout)
+    assert json.loads(faulty.tell("check", "--output", "json").stdout)
 
 
 # --- definitions
@@ -253,18 +253,18 @@ def defined(made_before: Callable[[str, Fill], Server]) -> Server:
     def fill(stopped: Server) -> None:
         folder = stopped.instance.parent
         files = written(folder / "files", web_dot_yaml=SCHEMA, shop_dot_json='{"port": 80}')
-        put = stopped.run("definitions", "put", "web", str(files / "web.yaml"), "--index", "port")
+        put = stopped.tell("definitions", "put", "web", str(files / "web.yaml"), "--index", "port")
         assert put.stdout == "The definition 'web' is at revision 0.\n", put.stderr
         imported = written(folder / "import", shop_dot_json='{"port": 80}')
-        assert stopped.run("import", str(imported)).returncode == 0
-        assert stopped.run("definitions", "attach", "web", "shop").returncode == 0
+        assert stopped.tell("import", str(imported)).returncode == 0
+        assert stopped.tell("definitions", "attach", "web", "shop").returncode == 0
 
     return made_before("defined", fill)
 
 
 def test_definitions_are_kept_from_the_terminal(defined: Server, tmp_path: Path) -> None:
     def told(*arguments: str) -> str:
-        run = defined.run("definitions", *arguments)
+        run = defined.tell("definitions", *arguments)
         assert run.returncode == 0, run.stderr
         return run.stdout
 
@@ -285,8 +285,8 @@ def test_a_configuration_is_checked_with_an_exit_code_for_ci(
     defined: Server, tmp_path: Path
 ) -> None:
     folder = written(tmp_path / "ci", good_dot_json='{"port": 1}', bad_dot_json='{"port": "x"}')
-    good = defined.run("definitions", "check", "web", str(folder / "good.json"))
-    bad = defined.run("definitions", "check", "web", str(folder / "bad.json"))
+    good = defined.tell("definitions", "check", "web", str(folder / "good.json"))
+    bad = defined.tell("definitions", "check", "web", str(folder / "bad.json"))
 
     assert (good.returncode, bad.returncode) == (0, 1)
     assert "/port: It must be a whole number." in bad.stderr
@@ -296,7 +296,7 @@ def test_an_import_of_what_does_not_conform_is_refused_whole(
     defined: Server, tmp_path: Path
 ) -> None:
     folder = written(tmp_path / "bad", shop_dot_json='{"port": "x"}', other_dot_json="{}")
-    run = defined.run("import", str(folder))
+    run = defined.tell("import", str(folder))
 
     assert run.returncode == 1
     assert "/shop/port: It must be a whole number." in run.stderr
@@ -308,11 +308,11 @@ def test_a_breaking_revision_is_reviewed_refused_and_forced(
 ) -> None:
     text = SCHEMA.replace("minimum: 1", "minimum: 1000")
     file = str(written(tmp_path / "files", strict_dot_yaml=text) / "strict.yaml")
-    review = defined.run("definitions", "review", "web", file)
-    refused = defined.run("definitions", "put", "web", file)
-    unexplained = defined.run("definitions", "put", "web", file, "--force")
-    tried = defined.run("definitions", "put", "web", file, "--force", "--note", "x", "--dry-run")
-    forced = defined.run("definitions", "put", "web", file, "--force", "--note", "it must be")
+    review = defined.tell("definitions", "review", "web", file)
+    refused = defined.tell("definitions", "put", "web", file)
+    unexplained = defined.tell("definitions", "put", "web", file, "--force")
+    tried = defined.tell("definitions", "put", "web", file, "--force", "--note", "x", "--dry-run")
+    forced = defined.tell("definitions", "put", "web", file, "--force", "--note", "it must be")
 
     assert (review.returncode, refused.returncode, unexplained.returncode) == (1, 1, 1)
     assert "shop version 0: /port: It must be at least 1000." in review.stdout
@@ -320,15 +320,15 @@ def test_a_breaking_revision_is_reviewed_refused_and_forced(
     assert "force it" in refused.stderr
     assert "would be at revision 1" in tried.stdout
     assert "is at revision 1" in forced.stdout
-    assert "forced  it must be" in defined.run("definitions", "history", "web").stdout
+    assert "forced  it must be" in defined.tell("definitions", "history", "web").stdout
 
 
 def test_check_tells_of_an_index_that_does_not_have_what_is_current(defined: Server) -> None:
-    assert defined.run("check").returncode == 0
+    assert defined.tell("check").returncode == 0
     with engines.raw_connection(defined.database) as connection:
         connection.execute("UPDATE index_entries SET key = '9'")
 
-    run = defined.run("check")
+    run = defined.tell("check")
 
     assert run.returncode == 1
     assert "the indexes do not have what the service 'shop' has" in run.stdout

@@ -139,7 +139,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=steps)
 def test_after_any_history_the_entries_are_those_of_the_current_documents(
     tmp_path_factory: pytest.TempPathFactory, history: list[Any]

@@ -291,7 +291,7 @@ def edits(schema: Any) -> st.SearchStrategy[Any]:
     )
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_what_is_called_compatible_is_compatible(data: st.DataObject) -> None:
     old = data.draw(schemas)
@@ -309,7 +309,7 @@ def test_what_is_called_compatible_is_compatible(data: st.DataObject) -> None:
         assert not (found.forward is True and by_new and not by_old), (old, new, value, found)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(schemas)
 def test_a_schema_is_compatible_with_itself(schema: dict[str, Any]) -> None:
     try:
