@@ -146,13 +146,18 @@ class Server:
         raise RuntimeError(f"{self.name} did not start:\n{tail}")
 
 
-def ours(folder: Path, upgrade: bool = True) -> Server:
-    """``distconf serve`` with its default settings, the line for each request among them."""
+def ours(folder: Path, upgrade: bool = True, token: str = "") -> Server:
+    """``distconf serve`` with its default settings, the line for each request among them.
+
+    With a ``token`` it asks for one; that is the administrator's.
+    """
     port = free_port()
     environment = {
         "DISTCONF_INSTANCE": str(folder / "instance"),
         "DISTCONF_BIND": f"127.0.0.1:{port}",
     }
+    if token:
+        environment |= {"DISTCONF_AUTH": "token", "DISTCONF_ADMIN_TOKEN": token}
     command = [str(distconf()), "serve", *(["--upgrade"] if upgrade else [])]
     return Server("ours", command, folder, environment, "/healthz", port)
 

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import load, servers
@@ -12,10 +12,14 @@ from bench.documents import DOCUMENT, ETAG, document_for
 from bench.load import Question, Sample
 from bench.servers import JSON, Server
 from distributed_config.models import engine as engines
+from distributed_config.services.credentials import new_token
 
 SERVICES = [f"write-{i}" for i in range(8)]
 
+_TOKEN = new_token()
+_SHOWN = (("Authorization", f"Bearer {_TOKEN}"),)
 _HOT = Question("GET", "/config?service=bench&version=current")
+_HOT_SHOWN = replace(_HOT, headers=_SHOWN)
 _PASSED_ON = Question("GET", "/config?service=bench&version=current&min_revision=0")
 _HEALTH = Question("GET", "/healthz")
 _RANGE = Question("POST", "/v3/kv/range", servers.etcd_key(), tuple(JSON.items()))
@@ -67,8 +71,10 @@ def _line(name: str, sample: Sample) -> str:
 
 
 def _start(stack: ExitStack, folder: Path, missing: list[str]) -> dict[str, Server]:
+    (folder / "guarded").mkdir()
     wanted = {
         "ours": servers.ours(folder),
+        "guarded": servers.ours(folder / "guarded", token=_TOKEN),
         "bare": servers.bare_asgi(folder),
         "plain": servers.plain_service(folder),
         "etcd": servers.etcd(folder),
@@ -82,7 +88,7 @@ def _start(stack: ExitStack, folder: Path, missing: list[str]) -> dict[str, Serv
     running = {
         name: stack.enter_context(server) for name, server in wanted.items() if server is not None
     }
-    for server in (running["ours"], running["plain"]):
+    for server in (running["ours"], running["plain"], running["guarded"]):
         for service in ("bench", *SERVICES):
             _set_up(server, "PUT", f"/config?service={service}", document_for(service))
     if "etcd" in running:
@@ -91,7 +97,7 @@ def _start(stack: ExitStack, folder: Path, missing: list[str]) -> dict[str, Serv
 
 
 def _set_up(server: Server, method: str, path: str, body: bytes) -> None:
-    status, _, answer = server.ask(method, path, body, JSON)
+    status, _, answer = server.ask(method, path, body, {**JSON, **dict(_SHOWN)})
     if status != 200:
         raise RuntimeError(f"{server.name} answered {status} to {method} {path}: {answer[:200]!r}")
 
@@ -103,6 +109,7 @@ def _subjects(running: dict[str, Server]) -> Iterator[Subject]:
     bare_known = Question("GET", "/known", headers=(("If-None-Match", ETAG),), status=304)
 
     yield _reading("ours, hot GET", ours, _HOT, replayed=True)
+    yield _reading("ours, hot GET with a token", running["guarded"], _HOT_SHOWN, replayed=True)
     yield _reading("bare ASGI, 200", running["bare"], _HOT)
     if "etcd" in running:
         yield _reading("etcd, JSON gateway", running["etcd"], _RANGE)
@@ -138,7 +145,7 @@ def _look(server: Server, question: Question) -> None:
     status, _, body = server.ask(
         question.method, question.path, question.body or None, dict(question.headers)
     )
-    whole = body == DOCUMENT if question in {_HOT, _PASSED_ON} else True
+    whole = body == DOCUMENT if question in {_HOT, _HOT_SHOWN, _PASSED_ON} else True
     if question is _RANGE:
         whole = servers.etcd_value(body) == DOCUMENT
     if status != question.status or not whole:
