@@ -659,6 +659,31 @@ def test_a_change_of_rights_takes_effect_at_once_on_every_worker(
     assert {each.get(name).status_code for each in callers * 2} == {401}
 
 
+def test_who_belongs_to_several_organisations_names_the_one_that_is_meant(
+    guarded: Server,
+    administrator: Caller,
+    user: Callable[..., dict[str, Any]],
+    elsewhere: str,
+    name: str,
+) -> None:
+    member = user("editor")
+    there = {auth.ORGANISATION: elsewhere}
+    body = {"email": member["email"], "role": "reader"}
+    administrator.make("users", body, headers=there)
+    session = logged_in(guarded, member["email"])
+
+    belongs = session.ask("GET", "/api/v1/memberships").json()["memberships"]
+    assert {each["organisation"]: each["role"] for each in belongs} == {
+        "default": "editor",
+        elsewhere: "reader",
+    }
+    assert session.put(name, {"n": 0}).status_code == 200
+    assert session.ask("PUT", "/config", {}, service=name, headers=there).status_code == 403
+    assert session.ask("GET", "/config", service=name, headers=there).status_code == 404
+    nowhere = {auth.ORGANISATION: "nowhere"}
+    assert session.ask("GET", "/config", service=name, headers=nowhere).status_code == 401
+
+
 # --- log-ins
 
 

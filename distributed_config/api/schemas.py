@@ -449,6 +449,17 @@ class UsersAnswer(Schema):
     next = fields.String(allow_none=True, required=True)
 
 
+class MembershipAnswer(Schema):
+    organisation = fields.String(required=True)
+    role = fields.String(required=True)
+    services = fields.List(fields.String(), required=True)
+    environments = fields.List(fields.String(), required=True)
+
+
+class MembershipsAnswer(Schema):
+    memberships = fields.List(fields.Nested(MembershipAnswer), required=True)
+
+
 class RoleAnswer(Schema):
     name = fields.String(required=True)
     permissions = fields.List(fields.String(), required=True)

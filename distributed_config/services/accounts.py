@@ -64,6 +64,14 @@ class User:
 
 
 @dataclass(frozen=True)
+class Membership:
+    """What a user may do in an organisation."""
+
+    organisation: str
+    rights: Rights
+
+
+@dataclass(frozen=True)
 class Role:
     """A named set of permissions; ``own``: made by the organisation, and not one of the six."""
 
@@ -233,6 +241,25 @@ def user(connection: Connection, realm: Realm, user_id: int) -> User:
     if row is None:
         raise AccountNotFound("user", user_id)
     return _user(row)
+
+
+def memberships(connection: Connection, user_id: int) -> list[Membership]:
+    """Where a user belongs, by the organisations' names."""
+    rows = connection.execute(
+        select(
+            OrganisationRow.name,
+            MembershipRow.role,
+            MembershipRow.services,
+            MembershipRow.environments,
+        )
+        .join(MembershipRow, MembershipRow.organisation_id == OrganisationRow.id)
+        .where(MembershipRow.user_id == user_id)
+        .order_by(OrganisationRow.name)
+    )
+    return [
+        Membership(name, Rights(role, scope_of(services, environments)))
+        for name, role, services, environments in rows
+    ]
 
 
 def users(

@@ -191,6 +191,24 @@ def remove_user(query: dict[str, Any]) -> Answer:
     return publish(unit, asked.note(query["note"]), query["dry_run"])
 
 
+@door(
+    blueprint,
+    "GET",
+    "/memberships",
+    permission=auth.SOMEBODY,
+    answers={200: schemas.MembershipsAnswer},
+)
+def list_memberships() -> Answer:
+    """List the organisations that you belong to, and what you are there.
+
+    Others' memberships are part of `users`. A program's token belongs to its own alone.
+    """
+    owner = auth.identity().user_id
+    found = [] if owner is None else accounts.memberships(reading(), owner)
+    shown = [{"organisation": each.organisation, **_shown_rights(each.rights)} for each in found]
+    return json_answer({"memberships": shown}, Cache_Control="no-store")
+
+
 # --- roles
 
 
