@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from flask import Flask, g, request
 
 from distributed_config import wire
-from distributed_config.edge import database
+from distributed_config.edge import database, limits
 from distributed_config.errors import AccountNotFound, CannotStart, Forbidden, Unauthenticated
 from distributed_config.live import exchange
 from distributed_config.live.exchange import Exchange
@@ -87,7 +87,9 @@ def init_auth(app: Flask, settings: Settings) -> None:
         if settings.is_open:
             g.identity = _local()
         elif needed != ANYBODY:
-            g.identity = _shown()
+            limits.count(shown_secret(), _identify_shown)
+        else:
+            limits.count_stranger()
         if needed in {ANYBODY, SOMEBODY}:
             return
         if identity().must_change:
@@ -133,6 +135,12 @@ def _local() -> Identity:
     except AccountNotFound:
         raise Forbidden(f"You belong to no organisation {wanted[:100]!r}.") from None
     return Identity(LOCAL_OPERATOR.in_organisation(found.id), 0, None, None)
+
+
+def _identify_shown() -> str:
+    """Remembers who shows the token of the request. Their key; raises Unauthenticated."""
+    g.identity = _shown()
+    return actor().key
 
 
 def _shown() -> Identity:
