@@ -1,5 +1,6 @@
 """How often somebody may ask, at a real server that counts."""
 
+import asyncio
 import http.client
 import logging
 import shutil
@@ -23,8 +24,9 @@ from distributed_config.commands import opened
 from distributed_config.edge import auth, limits
 from distributed_config.edge.limits import Limits, init_limits, lender_of, spend_login
 from distributed_config.errors import CannotStart, TooManyRequests
+from distributed_config.front.leases import Leases
 from distributed_config.live import exchange
-from distributed_config.live.exchange import Exchange
+from distributed_config.live.exchange import Exchange, Lender
 from distributed_config.services import tokens
 from distributed_config.services.accounts import Rights
 from distributed_config.services.actors import LOCAL_OPERATOR
@@ -35,7 +37,7 @@ from tests.server import Server, free_port
 
 WINDOW = 3
 READS, WRITES = 40, 10
-HOT_READS, HOT_LEASE = 400, 20
+HOT_READS, HOT_LEASE = 200, 10
 BUDGETS = {
     "limit_reads": f"{READS} per {WINDOW} seconds",
     "limit_writes": f"{WRITES} per {WINDOW} seconds",
@@ -190,7 +192,7 @@ def test_replayed_reads_are_counted(tmp_path: Path, workers: int) -> None:
             """In one window, over several connections that all workers have some of."""
             window_begins(2 * WINDOW)
             with ThreadPoolExecutor(4) as threads:
-                number = HOT_READS // 2 * workers
+                number = (HOT_READS // 2 - 40) * workers
                 parts = threads.map(lambda _: hot_reads(server, token, number), range(4))
                 return sum(parts, Counter())
 
@@ -243,6 +245,22 @@ def test_who_does_not_wait_is_refused_without_a_look_at_the_database(
     assert looks == 3
     waits = {int(each.headers["Retry-After"]) for each in answers[2:]}
     assert len(waits) <= 2
+
+
+def test_a_held_question_is_counted_once_on_a_plain_server_too(prepared: Server) -> None:
+    token = token_of(prepared)
+    app = create_app(load({**prepared.environment, "DISTCONF_LIMIT_READS": "3 per day"}))
+    client = app.test_client()
+
+    def ask(**query: Any) -> Any:
+        return client.get("/api/v1/changes", query_string=query, headers=bearing(token))
+
+    began = time.monotonic()
+    held = ask(after=ask().json["revision"], wait=1)
+
+    assert held.json["changes"] == []
+    assert time.monotonic() - began > 0.9
+    assert [ask().status_code for _ in range(2)] == [200, 429]
 
 
 def test_a_dialect_tells_when_to_come_again(prepared: Server) -> None:
@@ -304,6 +322,27 @@ def test_attempts_to_log_in_lock_nobody_else_out() -> None:
     assert attempts("2001:db8::2", "ann@example.org", 1) == 0
     assert attempts("2001:db8:0:1::2", "ann@example.org", 1) == 1
     assert attempts("::ffff:192.0.2.2", "ann@example.org", 1) == 0
+
+
+def test_who_asks_while_a_lease_is_fetched_waits_for_the_same_one() -> None:
+    left, fetched = 7, []
+
+    def lend(asker: str) -> int:
+        nonlocal left
+        fetched.append(asker)
+        time.sleep(0.05)
+        some = 2 if left >= 2 else 0
+        left -= some
+        return some
+
+    async def ask(number: int) -> list[bool]:
+        with ThreadPoolExecutor(4) as threads:
+            leases = Leases(Lender(lend, 60, waits=True), threads)
+            return await asyncio.gather(*(leases.renew("token:1") for _ in range(number)))
+
+    assert asyncio.run(ask(10)).count(True) == 6
+    assert fetched == ["token:1"] * 4
+    assert left == 1
 
 
 class FaultyStorage(MemoryStorage):

@@ -70,7 +70,7 @@ class Front:
         self._hub = Hub(marks)
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="request")
         self._streams = Streams(feed, marks, self._threads)
-        self._leases = Leases(lender, self._threads) if lender is not None else None
+        self._leases = Leases(lender, self._threads)
         self._asked = 0
         self._watching = 0
         self._answering = 0
@@ -105,15 +105,13 @@ class Front:
         began = time.perf_counter()
         key, given = question(scope)
         replay = self._replays.find(key)
-        if replay is None or (replay.asker and not await self._may_read(replay.asker)):
+        if replay is not None and replay.asker and not self._leases.spend(replay.asker):
+            # The asker's budget may have more; if not, the application says so.
+            replay = replay if await self._leases.renew(replay.asker) else None
+        if replay is None:
             return await self._pass_on(scope, receive, send, key)
         await self._replay(replay, given, scope, send, began)
         return None
-
-    async def _may_read(self, asker: str) -> bool:
-        """Whether the asker's budget has another read that the front may spend."""
-        leases = self._leases
-        return leases is None or leases.spend(asker) or await leases.renew(asker)
 
     async def _replay(
         self, replay: Replay, given: bytes, scope: Scope, send: Send, began: float

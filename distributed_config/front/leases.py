@@ -23,9 +23,9 @@ class _Lease:
 
 
 class Leases:
-    """The leases of one process; used by its event loop only."""
+    """The leases of one process; used by its event loop only. Without a lender nobody has any."""
 
-    def __init__(self, lender: Lender, threads: Executor) -> None:
+    def __init__(self, lender: Lender | None, threads: Executor) -> None:
         self._lender = lender
         self._threads = threads
         self._leases: dict[str, _Lease] = {}
@@ -41,29 +41,36 @@ class Leases:
 
     async def renew(self, asker: str) -> bool:
         """The same from a new lease; False if none can be had."""
-        if not self._lender.waits:
-            self._begin(asker, self._lender.lend(asker))
+        lender = self._lender
+        if lender is None:
+            return False
+        if not lender.waits:
+            self._begin(lender, asker, lender.lend(asker))
             return self.spend(asker)
         coming = self._coming.get(asker)
         if coming is None:
             # Whoever asks meanwhile waits for the same lease: nobody has two.
-            coming = asyncio.ensure_future(self._fetch(asker))
+            coming = asyncio.ensure_future(self._fetch(lender, asker))
             self._coming[asker] = coming
-        await asyncio.shield(coming)
-        return self.spend(asker)
+        lent = await asyncio.shield(coming)
+        # Those who waited may be more than it was good for.
+        return self.spend(asker) or (lent > 0 and await self.renew(asker))
 
-    async def _fetch(self, asker: str) -> int:
+    async def _fetch(self, lender: Lender, asker: str) -> int:
         try:
             loop = asyncio.get_running_loop()
-            lent = await loop.run_in_executor(self._threads, self._lender.lend, asker)
-            self._begin(asker, lent)
+            lent = await loop.run_in_executor(self._threads, lender.lend, asker)
+            self._begin(lender, asker, lent)
+        except RuntimeError:
+            return 0  # the threads have ended; the application says that this process ends
+        else:
             return lent
         finally:
             del self._coming[asker]
 
-    def _begin(self, asker: str, lent: int) -> None:
+    def _begin(self, lender: Lender, asker: str, lent: int) -> None:
         self._leases.pop(asker, None)
         if lent:
-            self._leases[asker] = _Lease(lent, time.monotonic() + self._lender.seconds)
+            self._leases[asker] = _Lease(lent, time.monotonic() + lender.seconds)
         while len(self._leases) > _MOST:
             del self._leases[next(iter(self._leases))]
