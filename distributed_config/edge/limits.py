@@ -145,13 +145,18 @@ class Limits:
 
     def _ask(self, question: Callable[[], T], otherwise: T) -> T:
         """What the storage answers; ``otherwise`` while it is away."""
-        if time.monotonic() < self._away_until:
-            return otherwise
+        if self._away_until:
+            if time.monotonic() < self._away_until:
+                return otherwise
+            # One tries whether it is back; nobody else waits for that.
+            self._away_until = time.monotonic() + _AWAY
         try:
-            return question()
+            answer = question()
         except StorageError as error:
             self._note_away(error)
             return otherwise
+        self._away_until = 0.0
+        return answer
 
     def _note_away(self, error: StorageError) -> None:
         now = time.monotonic()
