@@ -88,6 +88,7 @@ def init_auth(app: Flask, settings: Settings) -> None:
             g.identity = _local()
         elif needed != ANYBODY:
             limits.count(shown_secret(), _identify_shown)
+            _note_use(identity())  # behind the count: a refusal writes nothing
         else:
             limits.count_stranger()
         if needed in {ANYBODY, SOMEBODY}:
@@ -156,12 +157,12 @@ def _shown() -> Identity:
         raise Unauthenticated("This token has ended, or was never good. Get another one.")
     told: Exchange = request.environ[exchange.KEY]
     told.until = found.expires_at
-    _note_use(found, now)
     return found
 
 
-def _note_use(found: Identity, now: int) -> None:
+def _note_use(found: Identity) -> None:
     """Remembers lazily when and from where a token was used."""
+    now = wire.now()
     address = request.remote_addr or ""
     recent = found.used_at is not None and now - found.used_at < _NOTED_EVERY
     if recent and found.used_from == address:
