@@ -4,7 +4,7 @@ from flask import Flask, request
 
 from distributed_config.api import config, docs, health, login, v1
 from distributed_config.dialects import tartarus, unified
-from distributed_config.edge import auth, database, errors, observe, origins
+from distributed_config.edge import auth, database, errors, limits, observe, origins
 from distributed_config.edge.holding import Holding
 from distributed_config.edge.responses import PlainResponse
 from distributed_config.live import exchange
@@ -35,6 +35,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         if told.refused is not None:
             raise told.refused
 
+    limits.init_limits(app, settings)
     auth.init_auth(app, settings)
     app.register_blueprint(config.blueprint)
     app.register_blueprint(v1.blueprint)

@@ -41,6 +41,7 @@
     │   ├── StorageFailed          the disk failed; nothing is written until a restart
     │   ├── DocumentDamaged        what is stored is not what was written; it is not served
     │   ├── Overloaded             too many requests are waiting already
+    │   ├── TooManyRequests        whoever asks has asked too often
     │   ├── TooManyWatchers        too many streams are open already
     │   └── RevisionNotReached     the asked revision is not here yet
     ├── CannotStart                the server or a command refuses to begin, and says why
@@ -426,6 +427,16 @@ class Overloaded(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("Too many requests are waiting already. Try again in a moment.")
+
+
+class TooManyRequests(Unavailable):
+    """``limit`` is the name of the setting, ``allowed`` what it says."""
+
+    code = "too-many-requests"
+
+    def __init__(self, limit: str, allowed: str, retry_after: int) -> None:
+        super().__init__(f"More than {limit} allows ({allowed}). Try again in {retry_after} s.")
+        self.retry_after = retry_after
 
 
 class TooManyWatchers(Unavailable):

@@ -6,6 +6,7 @@ it. The manual and ``distconf settings`` are generated from this table.
 """
 
 import dataclasses
+import importlib.util
 import ipaddress
 import os
 import re
@@ -29,6 +30,10 @@ _CLIENT = {
     "DISTCONF_SERVICE",
     "DISTCONF_SNAPSHOTS",
 }
+_LIMIT = re.compile(
+    r"[1-9][0-9]{0,8}\s*(/|per)\s*([1-9][0-9]{0,3}\s*)?(second|minute|hour|day)s?", re.IGNORECASE
+)
+_LIMIT_STORES = ("redis://", "rediss://", "redis+unix://")
 # Kubernetes sets these in every pod beside a Service that is called distconf.
 _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_TCP\w*)?)$")
 
@@ -159,6 +164,24 @@ class Settings:
     idempotency_hours: int = _setting(24, "How long an idempotency key is remembered.", least=1)
     replay_bytes: int = _setting(
         64 << 20, "Memory in each process for answers that can be replayed; 0: none.", least=0
+    )
+
+    limit_reads: str = _setting(
+        "60000 per minute",
+        "Reads of each token, and of each address without one; empty: no limit. "
+        "No limits apply in the open mode.",
+    )
+    limit_writes: str = _setting("6000 per minute", "The same for writes; empty: no limit.")
+    limit_logins: str = _setting(
+        "10 per minute",
+        "Attempts to log in with one name from one address, and ten times as many from one "
+        "address; empty: no limit.",
+    )
+    limit_storage: str = _setting(
+        "",
+        "Where requests are counted, as redis://host:6379/0 for all servers together; empty: in "
+        "the memory of each process, which then has budgets of its own.",
+        secret=True,
     )
 
     @property
@@ -329,6 +352,27 @@ def _contradictions(settings: Settings) -> list[Problem]:
         )
     if settings.page > settings.page_most:
         problems.append(Problem("", f"{PREFIX}PAGE is more than {PREFIX}PAGE_MOST."))
+    return problems + _limit_problems(settings)
+
+
+def _limit_problems(settings: Settings) -> list[Problem]:
+    limits = {
+        "LIMIT_READS": settings.limit_reads,
+        "LIMIT_WRITES": settings.limit_writes,
+        "LIMIT_LOGINS": settings.limit_logins,
+    }
+    problems = [
+        Problem("", f"{PREFIX}{name}: {text!r} is not like 600 per minute; empty: no limit.")
+        for name, text in limits.items()
+        if text and not _LIMIT.fullmatch(text)
+    ]
+    storage = settings.limit_storage
+    if storage and not storage.startswith(_LIMIT_STORES):
+        message = "only Redis is supported, as in redis://host:6379/0; empty: memory."
+        problems.append(Problem("", f"{PREFIX}LIMIT_STORAGE: {message}"))
+    elif storage and importlib.util.find_spec("redis") is None:
+        message = "it takes a further package: pip install 'distributed-config[redis]'."
+        problems.append(Problem("", f"{PREFIX}LIMIT_STORAGE: {message}"))
     return problems
 
 

@@ -1,7 +1,7 @@
 """What servers load: ``app`` for any WSGI server, ``front`` for an ASGI server."""
 
 from distributed_config.app import create_app
-from distributed_config.edge import observe
+from distributed_config.edge import limits, observe
 from distributed_config.front import Front
 from distributed_config.live.feed import Feed
 from distributed_config.settings import load
@@ -17,5 +17,6 @@ front = Front(
     _settings,
     log_requests=observe.logs_requests(_settings),
     text_log=observe.writes_text(_settings),
+    lender=limits.lender_of(app),
     on_end=_database.close,
 )

@@ -6,7 +6,7 @@ from flask import Blueprint, request
 
 from distributed_config import wire
 from distributed_config.api import schemas
-from distributed_config.edge import auth, database
+from distributed_config.edge import auth, database, limits
 from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.doors import door
@@ -125,6 +125,7 @@ def who_am_i() -> Answer:
 
 def _logged_in(email: str, password: str) -> Made:
     """A new session. Raises Unauthenticated, in the same words whatever was wrong."""
+    limits.spend_login(request.remote_addr or "", email)
     found = logins.find(reading(), email, password)
     database.release()  # checking took long; nobody else should wait for this connection
     if found is None:

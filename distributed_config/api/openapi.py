@@ -26,9 +26,9 @@ _FORM = {
 _OPERATIONS = {"type": "array", "items": {"type": "object"}, "description": "RFC 6902."}
 _MEDIA_TYPES = ("application/json", "application/yaml", "application/toml")
 
-# Any request can be refused for where it came from, for a body that is late or too large, and when
-# too many wait.
-_ANYWHERE = {403, 408, 413, 503}
+# Any request can be refused for where it came from, for a body that is late or too large, when
+# whoever asks has asked too often, and when too many wait.
+_ANYWHERE = {403, 408, 413, 429, 503}
 
 _HEADERS: dict[str, dict[str, Any]] = {
     "If-Match": {"description": "Go on only if this entity tag is still current."},

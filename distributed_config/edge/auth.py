@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from flask import Flask, g, request
 
 from distributed_config import wire
-from distributed_config.edge import database
+from distributed_config.edge import database, limits
 from distributed_config.errors import AccountNotFound, CannotStart, Forbidden, Unauthenticated
 from distributed_config.live import exchange
 from distributed_config.live.exchange import Exchange
@@ -87,7 +87,10 @@ def init_auth(app: Flask, settings: Settings) -> None:
         if settings.is_open:
             g.identity = _local()
         elif needed != ANYBODY:
-            g.identity = _shown()
+            limits.count(shown_secret(), _identify_shown)
+            _note_use(identity())  # behind the count: a refusal writes nothing
+        else:
+            limits.count_stranger()
         if needed in {ANYBODY, SOMEBODY}:
             return
         if identity().must_change:
@@ -135,6 +138,12 @@ def _local() -> Identity:
     return Identity(LOCAL_OPERATOR.in_organisation(found.id), 0, None, None)
 
 
+def _identify_shown() -> str:
+    """Remembers who shows the token of the request. Their key; raises Unauthenticated."""
+    g.identity = _shown()
+    return actor().key
+
+
 def _shown() -> Identity:
     """Who shows the token of the request. Raises Unauthenticated."""
     secret = shown_secret()
@@ -148,12 +157,12 @@ def _shown() -> Identity:
         raise Unauthenticated("This token has ended, or was never good. Get another one.")
     told: Exchange = request.environ[exchange.KEY]
     told.until = found.expires_at
-    _note_use(found, now)
     return found
 
 
-def _note_use(found: Identity, now: int) -> None:
+def _note_use(found: Identity) -> None:
     """Remembers lazily when and from where a token was used."""
+    now = wire.now()
     address = request.remote_addr or ""
     recent = found.used_at is not None and now - found.used_at < _NOTED_EVERY
     if recent and found.used_from == address:

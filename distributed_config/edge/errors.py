@@ -34,6 +34,7 @@ STATUSES: dict[type[DistconfError], int] = {
     errors.Refused: 403,
     errors.MethodNotAllowed: 405,
     errors.StorageFull: 507,
+    errors.TooManyRequests: 429,
     errors.Unavailable: 503,
 }
 

@@ -52,4 +52,4 @@ class Holding:
                 # The mark is raised just before the commit: the first look may come too early.
                 time.sleep(min(pause, max(remaining, 0)))
                 pause = min(_LONGEST_PAUSE, pause * 2)
-            told = environ[exchange.KEY] = Exchange(last=time.monotonic() >= deadline)
+            told = environ[exchange.KEY] = Exchange(last=time.monotonic() >= deadline, again=True)

@@ -21,6 +21,7 @@ from distributed_config.front.bridge import (
     environ_of,
     read_body,
 )
+from distributed_config.front.leases import Leases
 from distributed_config.front.replay import Key, Replay, Replays, question
 from distributed_config.front.sockets import (
     Conversation,
@@ -29,7 +30,7 @@ from distributed_config.front.sockets import (
 )
 from distributed_config.front.streams import Streams
 from distributed_config.front.tally import Tally
-from distributed_config.live.exchange import Exchange, Hold
+from distributed_config.live.exchange import Exchange, Hold, Lender
 from distributed_config.live.feed import Feed, Told, Watch
 from distributed_config.live.hub import Hub
 from distributed_config.live.watermarks import Watermarks
@@ -57,6 +58,7 @@ class Front:
         *,
         log_requests: bool,
         text_log: bool,
+        lender: Lender | None,
         on_end: Callable[[], None],
     ) -> None:
         self._app = app
@@ -68,6 +70,7 @@ class Front:
         self._hub = Hub(marks)
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="request")
         self._streams = Streams(feed, marks, self._threads)
+        self._leases = Leases(lender, self._threads)
         self._asked = 0
         self._watching = 0
         self._answering = 0
@@ -102,6 +105,9 @@ class Front:
         began = time.perf_counter()
         key, given = question(scope)
         replay = self._replays.find(key)
+        if replay is not None and replay.asker and not self._leases.spend(replay.asker):
+            # The asker's budget may have more; if not, the application says so.
+            replay = replay if await self._leases.renew(replay.asker) else None
         if replay is None:
             return await self._pass_on(scope, receive, send, key)
         await self._replay(replay, given, scope, send, began)
@@ -160,7 +166,8 @@ class Front:
             async with turn:
                 replay = self._replays.find(key) if outdated else None
                 if replay is None:
-                    told = Exchange(last=not outdated or time.monotonic() >= deadline)
+                    is_over = not outdated or time.monotonic() >= deadline
+                    told = Exchange(last=is_over, again=True)
                     answer = await self._ask(scope, b"", told)
                     self._keep(key, scope, answer, told)
             if replay is not None:
@@ -237,9 +244,8 @@ class Front:
 
     def _keep(self, key: Key | None, scope: Scope, answer: Answer, told: Exchange) -> None:
         if key is not None and told.replay is not None:
-            self._replays.keep(
-                key, answer, told.replay, self._logged(scope, answer, told), told.until
-            )
+            logged = self._logged(scope, answer, told)
+            self._replays.keep(key, answer, told.replay, logged, told.until, asker=told.asker)
 
     def _logged(self, scope: Scope, answer: Answer, told: Exchange) -> str:
         """The part of a log line that is the same each time this answer is given again."""

@@ -39,7 +39,10 @@ _LONGEST_QUESTION = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """An answer, ready to be sent again. ``headers`` lack the one of the request's own id."""
+    """An answer, ready to be sent again. ``headers`` lack the one of the request's own id.
+
+    ``asker`` is whose budget it is taken from each time; "" when nobody counts.
+    """
 
     word: int
     revision: int
@@ -49,6 +52,7 @@ class Replay:
     body: Message
     size: int
     logged: str
+    asker: str
 
 
 class Replays:
@@ -70,7 +74,16 @@ class Replays:
         self._drop(key)
         return None
 
-    def keep(self, key: Key, answer: Answer, basis: Basis, logged: str, until: int | None) -> None:
+    def keep(
+        self,
+        key: Key,
+        answer: Answer,
+        basis: Basis,
+        logged: str,
+        until: int | None = None,
+        *,
+        asker: str = "",
+    ) -> None:
         """Keeps ``answer`` for ``key``, and not after ``until`` in microseconds.
 
         One that is no longer right is kept in vain, not wrongly: ``basis`` tells of the moment at
@@ -84,7 +97,7 @@ class Replays:
         headers = tuple(each for each in answer.headers if each[0] != b"x-request-id")
         body: Message = {"type": "http.response.body", "body": answer.body}
         self._kept[key] = Replay(
-            basis.word, basis.revision, until, answer.status, headers, body, size, logged
+            basis.word, basis.revision, until, answer.status, headers, body, size, logged, asker
         )
         self._bytes += size
         while self._bytes > self._most_bytes:

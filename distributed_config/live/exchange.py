@@ -5,6 +5,7 @@ server) makes an Exchange and puts it into the WSGI environment. The application
 it. The application decides; the server side only waits and repeats.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from distributed_config.errors import DistconfError
@@ -29,21 +30,38 @@ class Hold:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Lender:
+    """Reads that may be answered again without the application.
+
+    ``lend`` takes some from the budget of an asker at once and says how many; 0 when there are
+    not that many left. They are good for ``seconds``. ``waits`` says that it waits for a network.
+    """
+
+    lend: Callable[[str], int]
+    seconds: int
+    waits: bool
+
+
 @dataclass
 class Exchange:
-    """The first three come from the server side, the rest from the application.
+    """The first four come from the server side, the rest from the application.
 
     ``last`` says that the question will not be asked again: the answer must not be a hold.
-    ``streams`` says that a stream can be held open here, and ``stream`` what it is to tell; the
-    answer is then its beginning. ``until``: when the asker's token ends, in microseconds; nothing
-    is given again, or streamed, after that.
+    ``again`` says that it was asked before, and counted then. ``streams`` says that a stream can be
+    held open here, and ``stream`` what it is to tell; the answer is then its beginning. ``until``:
+    when the asker's token ends, in microseconds; nothing is given again, or streamed, after that.
+    ``asker``: whose budget of reads an answer is taken from that is given again; "" when nobody
+    counts.
     """
 
     refused: DistconfError | None = None
     last: bool = False
+    again: bool = False
     streams: bool = False
     stream: Watch | None = None
     replay: Basis | None = None
     hold: Hold | None = None
     service: str = ""
     until: int | None = None
+    asker: str = ""
