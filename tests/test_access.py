@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from distributed_config.app import create_app
 from distributed_config.edge import auth
 from distributed_config.errors import CannotStart
+from distributed_config.models.engine import raw_connection
 from distributed_config.services.actors import Scope
 from distributed_config.services.credentials import is_token, new_token
 from distributed_config.services.permissions import ROLES, expanded
@@ -183,7 +184,7 @@ def test_every_route_is_open_to_who_holds_its_permission_and_to_nobody_else(
             wrong.append(("nobody", method, path, status))
         for name, caller in callers.items():
             held = expanded(ROLES[name.removesuffix(" elsewhere")])
-            may = permission in {auth.ANYBODY, auth.SOMEBODY} or permission in held
+            may = permission in {auth.ANYBODY, auth.SOMEBODY, auth.HOLDER} or permission in held
             answer = caller.ask(method, path)
             refused = answer.status_code == 403 and f"it takes {permission}" in answer.text
             if refused == may or (answer.status_code == 401 and path != "/auth/token"):
@@ -682,6 +683,140 @@ def test_who_belongs_to_several_organisations_names_the_one_that_is_meant(
     assert session.ask("GET", "/config", service=name, headers=there).status_code == 404
     nowhere = {auth.ORGANISATION: "nowhere"}
     assert session.ask("GET", "/config", service=name, headers=nowhere).status_code == 401
+
+
+# --- taking over what is another's
+
+
+def test_nobody_rotates_or_ends_what_is_somebody_elses_own(
+    guarded: Server, administrator: Caller, acting: As, user: Callable[..., dict[str, Any]]
+) -> None:
+    chief = user("administrator")
+    session = logged_in(guarded, chief["email"])
+    own = session.make("tokens", {"name": "own", "personal": True})
+    caller = acting("organisation-administrator")
+    with raw_connection(guarded.database) as connection:
+        ids = [row[0] for row in connection.execute("SELECT id FROM tokens").fetchall()]
+        [[session_id]] = connection.execute(
+            "SELECT id FROM tokens WHERE user_id = ? AND kind = 'session'", [chief["id"]]
+        ).fetchall()
+
+    assert own["id"] in ids
+    for number in (own["id"], session_id):
+        rotated = caller.ask("POST", "/api/v1/tokens/rotate", {"overlap": 60}, id=number)
+        revoked = caller.ask("DELETE", "/api/v1/tokens", id=number)
+        assert {rotated.status_code, revoked.status_code} <= {403, 404}
+    stolen = administrator.ask("POST", "/api/v1/tokens/rotate", {}, id=own["id"])
+    assert stolen.status_code == 403
+    assert Caller(guarded.url, own["token"]).ask("GET", "/auth/me").status_code == 200
+    fresh = session.make("tokens/rotate", {"overlap": 0}, id=own["id"])
+    assert Caller(guarded.url, fresh["token"]).ask("GET", "/auth/me").status_code == 200
+
+
+def test_an_account_that_was_made_elsewhere_is_no_way_in(
+    guarded: Server, administrator: Caller, acting: As, elsewhere: str
+) -> None:
+    email = f"{uuid4().hex[:8]}@example.org"
+    foreign = acting("organisation-administrator", elsewhere)
+    body = {"email": email, "password": "theirs, known to others", "role": "reader"}
+    made = foreign.make("users", body)
+    early = logged_in(guarded, email, "theirs, known to others")
+
+    mine = acting("organisation-administrator")
+    assert mine.ask("POST", "/api/v1/users", {**body, "role": "reader"}).status_code == 403
+    administrator.make("users", {"email": email, "password": PASSWORD, "role": "administrator"})
+
+    assert early.ask("GET", "/auth/me").status_code == 401
+    form = {"username": email, "password": "theirs, known to others"}
+    wrong = httpx2.post(f"{guarded.url}/auth/token", data=form, trust_env=False)
+    assert wrong.status_code == 401
+    assert "*" in logged_in(guarded, email).ask("GET", "/auth/me").json()["permissions"]
+    for change in ({"password": "another long one"}, {"active": False}, {"services": ["a/"]}):
+        assert foreign.ask("PATCH", "/api/v1/users", change, id=made["id"]).status_code == 403
+
+
+def test_a_narrow_token_makes_no_wide_one(
+    guarded: Server, user: Callable[..., dict[str, Any]]
+) -> None:
+    session = logged_in(guarded, user("editor")["email"])
+    body = {"name": "narrow", "role": "reader", "services": ["team/"], "personal": True}
+    narrow = Caller(guarded.url, session.make("tokens", body)["token"])
+
+    wide = narrow.ask("POST", "/api/v1/tokens", {"name": "wide", "personal": True})
+    long = session.ask(
+        "POST", "/api/v1/tokens", {"name": "x", "personal": True, "services": ["a/"] * 5_000}
+    )
+
+    assert (wide.status_code, long.status_code) == (403, 422)
+
+
+def test_who_holds_everything_in_a_scope_does_not_hold_it_elsewhere(
+    guarded: Server, administrator: Caller, user: Callable[..., dict[str, Any]], elsewhere: str
+) -> None:
+    scoped = logged_in(guarded, user("administrator", services=["team/"])["email"])
+    chief = user("administrator")
+
+    assert scoped.ask("POST", "/api/v1/organisations", {"name": "x"}).status_code == 403
+    renamed = scoped.ask("PATCH", "/api/v1/organisations", {"name": "x"}, name=elsewhere)
+    assert renamed.status_code == 403
+    there = {auth.ORGANISATION: elsewhere}
+    assert scoped.ask("GET", "/auth/me", headers=there).status_code == 401
+    for change in ({"password": "a very long new one"}, {"role": "reader"}):
+        assert scoped.ask("PATCH", "/api/v1/users", change, id=chief["id"]).status_code == 403
+    listed = scoped.ask("GET", "/api/v1/organisations").json()["organisations"]
+    assert [each["name"] for each in listed] == ["default"]
+
+
+def test_a_stream_ends_with_its_token_also_when_that_is_rotated(
+    guarded: Server, administrator: Caller, name: str
+) -> None:
+    made = administrator.make("tokens", {"name": "rotated", "role": "reader"})
+    heard: list[str] = []
+    with watching(guarded, made["token"], heard) as thread:
+        administrator.make("tokens/rotate", {"overlap": 1}, id=made["id"])
+        administrator.put(f"{name}-before", {"n": 0})
+        assert until(lambda: f"{name}-before" in "".join(heard))
+        time.sleep(1.1)
+        administrator.put(f"{name}-after", {"n": 0})
+        thread.join(5)
+        assert not thread.is_alive()
+    assert f"{name}-after" not in "".join(heard)
+
+
+@pytest.mark.parametrize("text", ["\xff", "\x00", "dGVzdA", "é" * 50])
+def test_a_basic_header_that_is_none_is_a_plain_401(guarded: Server, text: str) -> None:
+    request = (
+        f"GET /config?service=x HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {text}\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    with closing(socket.create_connection(("127.0.0.1", guarded.port), 5)) as sock:
+        sock.sendall(request.encode("latin-1"))
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+
+    assert answer.split()[1] in {b"401", b"400"}
+
+
+def test_a_password_leaves_no_quick_hash_behind(guarded: Server, administrator: Caller) -> None:
+    key = uuid4().hex
+    email = f"{uuid4().hex[:8]}@example.org"
+    body = {"email": email, "password": PASSWORD, "role": "reader"}
+    administrator.make("users", body, headers={"Idempotency-Key": key})
+
+    with raw_connection(guarded.database) as connection:
+        kept = connection.execute("SELECT 1 FROM idempotency_keys WHERE key = ?", [key]).fetchall()
+    assert kept == []
+
+
+def test_a_note_does_not_hide_what_became_of_an_account(
+    administrator: Caller, user: Callable[..., dict[str, Any]]
+) -> None:
+    member = user("reader")
+    administrator.ask("PATCH", "/api/v1/users", {"role": "editor"}, id=member["id"], note="routine")
+
+    told = administrator.ask("GET", "/api/v1/changes", kind="membership.set", limit=500).json()
+    last = told["changes"][-1]
+    assert last["subject"] == f"user:{member['id']}"
+    assert last["note"] == f"{member['email']}: editor; routine"
 
 
 # --- log-ins

@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from distributed_config.app import create_app
-from distributed_config.edge.auth import ANYBODY, SOMEBODY
+from distributed_config.edge.auth import ANYBODY, HOLDER, SOMEBODY
 from distributed_config.services.permissions import PERMISSIONS
 from distributed_config.settings import Settings
 from tests.server import Api, Server
@@ -99,7 +99,7 @@ def test_every_operation_states_its_permission(described: dict[str, Any], app: F
         for _, _, operation in operations(described)
     }
 
-    assert set(stated.values()) <= {ANYBODY, SOMEBODY, *PERMISSIONS}
+    assert set(stated.values()) <= {ANYBODY, SOMEBODY, HOLDER, *PERMISSIONS}
     # And it is the one that the route asks for, not another.
     assert stated == {
         name.replace(".", "_"): view.permission for name, view in app.view_functions.items()

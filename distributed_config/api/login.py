@@ -14,9 +14,12 @@ from distributed_config.edge.responses import Answer, json_answer
 from distributed_config.errors import Forbidden, Invalid, Problem, Unauthenticated
 from distributed_config.services import accounts, logins, tokens
 from distributed_config.services.actors import LOCAL_OPERATOR
+from distributed_config.services.credentials import hash_of
 from distributed_config.services.journal import Journal
 from distributed_config.services.logins import Login
 from distributed_config.services.tokens import Made
+
+_WRONG = "The address or the password is wrong."
 
 blueprint = Blueprint("login", __name__, url_prefix="/auth")
 
@@ -56,7 +59,7 @@ def log_in(body: dict[str, Any]) -> Answer:
     return answer
 
 
-@door(blueprint, "POST", "/logout", permission=auth.SOMEBODY, answers={200: schemas.DoneAnswer})
+@door(blueprint, "POST", "/logout", permission=auth.HOLDER, answers={200: schemas.DoneAnswer})
 def log_out() -> Answer:
     """End the session, or whatever token is shown."""
     shown = auth.identity()
@@ -74,7 +77,7 @@ def log_out() -> Answer:
     blueprint,
     "POST",
     "/password",
-    permission=auth.SOMEBODY,
+    permission=auth.HOLDER,
     body=schemas.PasswordBody,
     answers={200: schemas.DoneAnswer},
     refusals=(401, 403, 422, 507),
@@ -89,8 +92,10 @@ def change_password(body: dict[str, Any]) -> Answer:
     if body["old"] == body["new"]:
         raise Invalid.of([Problem("/new", "It is the old one. Choose another.", "same")])
 
+    hashed = hash_of(body["new"], "/new")
+
     def unit(journal: Journal) -> None:
-        accounts.set_own_password(journal, user_id, body["new"])
+        accounts.set_own_password(journal, user_id, hashed)
 
     database.of().writer.write(auth.actor(), unit)
     return json_answer({"success": True, "changed": True}, Cache_Control="no-store")
@@ -100,7 +105,7 @@ def change_password(body: dict[str, Any]) -> Answer:
     blueprint,
     "GET",
     "/me",
-    permission=auth.SOMEBODY,
+    permission=auth.HOLDER,
     answers={200: schemas.SomebodyAnswer},
     refusals=(401,),
 )
@@ -129,7 +134,7 @@ def _logged_in(email: str, password: str) -> Made:
     found = logins.find(reading(), email, password)
     database.release()  # checking took long; nobody else should wait for this connection
     if found is None:
-        raise Unauthenticated("The address or the password is wrong.")
+        raise Unauthenticated(_WRONG)
     return _opened(found)
 
 
@@ -137,6 +142,8 @@ def _opened(found: Login) -> Made:
     settings = database.of().settings
 
     def unit(journal: Journal) -> Made:
+        if not logins.is_good(journal.connection, found):
+            raise Unauthenticated(_WRONG)
         return tokens.open_session(
             journal, found.user_id, found.organisation, settings.session_seconds
         )

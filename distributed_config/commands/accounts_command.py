@@ -13,7 +13,7 @@ from distributed_config.errors import AccountNotFound
 from distributed_config.services import accounts, tokens
 from distributed_config.services.accounts import Rights, User
 from distributed_config.services.actors import LOCAL_OPERATOR, Actor, Scope
-from distributed_config.services.credentials import new_token
+from distributed_config.services.credentials import hash_of, new_token
 from distributed_config.services.journal import Journal
 from distributed_config.services.tokens import Made
 from distributed_config.settings import load
@@ -77,8 +77,10 @@ def create_user(
 ) -> None:
     """Create the user EMAIL in ORGANISATION with ROLE; `distconf list-roles` shows the roles."""
     rights = Rights(role, Scope(services, environments))
-    given = _password(password)
-    made = _write(lambda journal: accounts.create_user(journal, email, rights, given), organisation)
+    hashed = hash_of(_password(password))
+    made = _write(
+        lambda journal: accounts.create_user(journal, email, rights, hashed), organisation
+    )
     click.echo(f"Created user id={made.id}")
 
 
@@ -111,11 +113,11 @@ def list_users(organisation: str, output: str) -> None:
 @_ORGANISATION
 def set_password(email: str, password: str | None, must_change: bool, organisation: str) -> None:
     """Give the user EMAIL another password; all their sessions end."""
-    given = _password(password)
+    hashed = hash_of(_password(password))
 
     def unit(journal: Journal) -> None:
         found = _user(journal, email)
-        accounts.change_user(journal, found.id, password=given, must_change=must_change)
+        accounts.change_user(journal, found.id, hashed=hashed, must_change=must_change)
 
     _write(unit, organisation)
     click.echo(f"The password of {email} is changed.")
@@ -207,7 +209,7 @@ def list_tokens(organisation: str, output: str) -> None:
 @_ORGANISATION
 def revoke_token(token_id: int, organisation: str) -> None:
     """Revoke the token ID; it is good for nothing from the next request on."""
-    changed = _write(lambda journal: tokens.revoke(journal, token_id), organisation)
+    changed = _write(lambda journal: tokens.revoke(journal, token_id, None), organisation)
     click.echo(f"The token {token_id} {'is' if changed else 'was already'} revoked.")
 
 
@@ -217,7 +219,7 @@ def revoke_token(token_id: int, organisation: str) -> None:
 @_ORGANISATION
 def rotate_token(token_id: int, overlap: int, organisation: str) -> None:
     """Make a new token in place of the token ID."""
-    made = _write(lambda journal: tokens.rotate(journal, token_id, overlap), organisation)
+    made = _write(lambda journal: tokens.rotate(journal, token_id, overlap, None), organisation)
     _show_once("Created", made)
 
 

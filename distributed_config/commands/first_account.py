@@ -7,7 +7,7 @@ from distributed_config.errors import CannotStart
 from distributed_config.services import accounts, tokens
 from distributed_config.services.accounts import Rights
 from distributed_config.services.actors import LOCAL_OPERATOR
-from distributed_config.services.credentials import is_token
+from distributed_config.services.credentials import hash_of, is_token
 from distributed_config.services.journal import Journal
 from distributed_config.services.tokens import Made
 from distributed_config.settings import Settings
@@ -26,12 +26,13 @@ def let_in_the_first(settings: Settings) -> None:
             "DISTCONF_ADMIN_TOKEN is not a token; `distconf generate-token` prints one."
         )
 
+    hashed = hash_of(settings.admin_password) if settings.admin_password else ""
+
     def unit(journal: Journal) -> Made | None:
         if not accounts.nobody_yet(journal.connection):
             return None
         if settings.admin_email:
-            email, password = settings.admin_email, settings.admin_password
-            accounts.create_user(journal, email, _ADMINISTRATOR, password)
+            accounts.create_user(journal, settings.admin_email, _ADMINISTRATOR, hashed)
         if settings.admin_token or not settings.admin_email:
             return tokens.create_machine(
                 journal, "first administrator", _ADMINISTRATOR, secret=settings.admin_token

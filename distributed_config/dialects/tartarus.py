@@ -222,6 +222,7 @@ def delete_definition(key: str) -> Answer:
     _definition(key)
 
     def unit(journal: Journal) -> Answer:
+        journal.actor.require_whole()  # before any service of it is named
         try:
             _release_others(journal, key)
             definitions.remove(journal, key, "delete")

@@ -6,7 +6,6 @@ asks shows a token, before anything of the request is parsed.
 """
 
 import base64
-import binascii
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -33,6 +32,9 @@ ANYBODY = "anybody"
 SOMEBODY = "somebody"
 """The permission of routes that concern nobody but who asks: it takes no role."""
 
+HOLDER = "holder"
+"""The same for those routes that who has to choose another password may use as well."""
+
 COOKIE = "distconf_session"
 ORGANISATION = "Config-Organisation"
 """The header that names the organisation to act in, for who belongs to several."""
@@ -43,7 +45,7 @@ _LOCAL = Identity(LOCAL_OPERATOR, 0, None, None)
 
 def allows(permission: str) -> Callable[[View], View]:
     """States the permission that a view needs."""
-    if permission not in {ANYBODY, SOMEBODY, *PERMISSIONS}:
+    if permission not in {ANYBODY, SOMEBODY, HOLDER, *PERMISSIONS}:
         raise CannotStart(f"{permission!r} is not a permission.")
 
     def mark(view: View) -> View:
@@ -91,11 +93,12 @@ def init_auth(app: Flask, settings: Settings) -> None:
             _note_use(identity())  # behind the count: a refusal writes nothing
         else:
             limits.count_stranger()
-        if needed in {ANYBODY, SOMEBODY}:
+        if needed in {ANYBODY, HOLDER}:
             return
         if identity().must_change:
             raise Forbidden("Choose another password first: POST /auth/password.")
-        require(needed)
+        if needed != SOMEBODY:
+            require(needed)
 
 
 def refuse_unstated_routes(app: Flask) -> None:
@@ -128,7 +131,7 @@ def shown_secret() -> str:
 
 def _local() -> Identity:
     """The local operator, in the organisation that the request names."""
-    wanted = request.headers.get(ORGANISATION, "")
+    wanted = _organisation()
     if not wanted:
         return _LOCAL
     try:
@@ -151,7 +154,7 @@ def _shown() -> Identity:
     if not is_token(secret):
         raise Unauthenticated()
     now = wire.now()
-    wanted = request.headers.get(ORGANISATION, "")
+    wanted = _organisation()
     found = tokens.identify(database.reading(), secret, now, wanted)
     if found is None:
         raise Unauthenticated("This token has ended, or was never good. Get another one.")
@@ -174,9 +177,18 @@ def _note_use(found: Identity) -> None:
     database.of().writer.post(found.actor, unit)
 
 
+def _organisation() -> str:
+    """The organisation that the request names; headers are bytes, and a name is UTF-8."""
+    text = request.headers.get(ORGANISATION, "")
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeError:
+        return text
+
+
 def _password_in(text: str) -> str:
     try:
         decoded = base64.b64decode(text.strip(), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not base64, not ASCII, or not UTF-8
         return ""
     return decoded.partition(":")[2]

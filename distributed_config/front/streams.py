@@ -132,6 +132,8 @@ class Streams:
                 news = await watcher.waiting
                 if news is _LOOK:
                     continue
+                if has_passed(watcher.until):
+                    return
                 watcher.sending_since = time.monotonic()
                 await tell(watcher.cursor, news)
                 watcher.sending_since = 0.0
@@ -147,7 +149,8 @@ class Streams:
         else:
             page = await self._read(partial(self._feed.of, watcher.watch, watcher.cursor))
         for moment in page.moments:
-            if watcher.ended:
+            if watcher.ended or has_passed(watcher.until):
+                watcher.ended = True
                 return
             told = moment.told_to(watcher.watch)
             if told is not None:
@@ -275,7 +278,9 @@ class Streams:
             good = await self._read(partial(self._feed.may_still, actors))
         except Exception:  # whatever it is: who cannot be looked at is let go
             _logger.exception("the rights of watchers could not be read")
-            good = set()
+            good = {}
         for watcher in list(self._watchers):
-            if watcher.watch.actor not in good:
+            if watcher.watch.actor in good:
+                watcher.until = good[watcher.watch.actor]  # a rotated token ends after all
+            else:
                 watcher.end()

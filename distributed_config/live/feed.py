@@ -15,7 +15,7 @@ from distributed_config.services import journal as log
 from distributed_config.services.actors import LOCAL_OPERATOR, Actor
 from distributed_config.services.journal import Change
 from distributed_config.services.sections import WRAPPER, changed
-from distributed_config.services.tokens import is_still
+from distributed_config.services.tokens import still
 from distributed_config.wire import parse_stored
 
 _PAGE = 200
@@ -187,12 +187,23 @@ class Feed:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def may_still(self, actors: Collection[Actor]) -> set[Actor]:
-        """Those of ``actors`` who are still what they were when they began to watch."""
-        if all(actor.key == LOCAL_OPERATOR.key for actor in actors):
-            return set(actors)
+    def may_still(self, actors: Collection[Actor]) -> dict[Actor, int | None]:
+        """Those of ``actors`` who are still what they were when they began to watch.
+
+        Each with when their token ends, in microseconds; None: never.
+        """
+        found: dict[Actor, int | None] = {
+            actor: None for actor in actors if actor.key == LOCAL_OPERATOR.key
+        }
+        rest = [actor for actor in actors if actor not in found]
+        if not rest:
+            return found
         with self._engine.connect() as connection:
-            return {actor for actor in actors if is_still(connection, actor, wire.now())}
+            for actor in rest:
+                identity = still(connection, actor, wire.now())
+                if identity is not None:
+                    found[actor] = identity.expires_at
+        return found
 
     def head(self) -> int:
         """The revision that is newest in the database."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from distributed_config.errors import (
     AccountExists,
@@ -23,7 +23,6 @@ from distributed_config.errors import (
 from distributed_config.models import MembershipRow, OrganisationRow, RoleRow, TokenRow, UserRow
 from distributed_config.services import journal as log
 from distributed_config.services.actors import Actor, Realm, Scope
-from distributed_config.services.credentials import hash_of
 from distributed_config.services.journal import Journal
 from distributed_config.services.permissions import EVERYTHING, ROLES, expanded, is_known
 
@@ -85,6 +84,7 @@ class Role:
 
 def create_organisation(journal: Journal, name: str) -> Organisation:
     """Makes an organisation. Raises AccountExists."""
+    journal.actor.require_whole()
     name = _checked_name(name, "/name")
     if _organisation(journal.connection, name) is not None:
         raise AccountExists("organisation", name)
@@ -92,12 +92,18 @@ def create_organisation(journal: Journal, name: str) -> Organisation:
         insert(OrganisationRow).returning(OrganisationRow.id),
         {"name": name, "created_at": journal.now},
     ).scalar_one()
-    journal.record(log.ORGANISATION_CREATED, subject=f"organisation:{made}", about=name)
+    journal.record(
+        log.ORGANISATION_CREATED, subject=f"organisation:{made}", about=name, organisation=made
+    )
     return Organisation(made, name, journal.now)
 
 
 def rename_organisation(journal: Journal, name: str, to: str) -> Organisation:
-    """Gives an organisation another name. Raises AccountNotFound or AccountExists."""
+    """Gives an organisation another name. Raises AccountNotFound or AccountExists.
+
+    Whoever names it in requests has to know: for those who administer the server.
+    """
+    journal.actor.require_administrator()
     found = organisation(journal.connection, name)
     to = _checked_name(to, "/name")
     if to != name and _organisation(journal.connection, to) is not None:
@@ -105,7 +111,12 @@ def rename_organisation(journal: Journal, name: str, to: str) -> Organisation:
     journal.connection.execute(
         update(OrganisationRow).where(OrganisationRow.id == found.id).values(name=to)
     )
-    journal.record(log.ORGANISATION_CHANGED, subject=f"organisation:{found.id}", about=to)
+    journal.record(
+        log.ORGANISATION_CHANGED,
+        subject=f"organisation:{found.id}",
+        about=to,
+        organisation=found.id,
+    )
     return Organisation(found.id, to, found.created_at)
 
 
@@ -139,31 +150,30 @@ def organisations(
 # --- users
 
 
-def create_user(journal: Journal, email: str, rights: Rights, password: str = "") -> User:
-    """Makes a user, or makes one who exists elsewhere a member here. Raises AccountExists.
+def create_user(journal: Journal, email: str, rights: Rights, hashed: str = "") -> User:
+    """Makes a user; ``hashed`` is what is kept of their password, "" for none.
 
-    Without a password they can log in by other ways only. Who exists already keeps their own.
+    Raises AccountExists. One who exists in another organisation is made a member of this one by
+    those who administer the server only: whoever made the account may know its password. If they
+    give another password, all tokens of the account end.
     """
     email = _checked_email(email)
     refuse_beyond(journal, rights)
-    hashed = hash_of(password) if password else ""
     row = journal.connection.execute(select(UserRow.id).where(UserRow.email == email)).one_or_none()
     if row is None:
+        values = {"email": email, "password": hashed, "must_change": False, "active": True}
         made: int = journal.connection.execute(
-            insert(UserRow).returning(UserRow.id),
-            {
-                "email": email,
-                "password": hashed,
-                "must_change": False,
-                "active": True,
-                "created_at": journal.now,
-            },
+            insert(UserRow).returning(UserRow.id), {**values, "created_at": journal.now}
         ).scalar_one()
         journal.record(log.USER_CREATED, subject=f"user:{made}", about=email)
     else:
         made = row.id
         if _membership(journal.connection, made, journal.organisation) is not None:
             raise AccountExists("user", email)
+        journal.actor.require_administrator()
+        if hashed:
+            _set_password(journal, made, hashed)
+            _end_tokens(journal, TokenRow.user_id == made)
     _set_membership(journal, made, email, rights)
     return user(journal.connection, journal.realm, made)
 
@@ -173,28 +183,30 @@ def change_user(
     user_id: int,
     *,
     active: bool | None = None,
-    password: str | None = None,
+    hashed: str | None = None,
     must_change: bool | None = None,
     rights: Rights | None = None,
 ) -> User:
-    """Changes what is not None. A user who is not active, or has another password, is logged out.
+    """Changes what is not None; ``hashed`` is what is kept of another password.
+
+    A user who is not active any more, or has another password, is logged out.
 
     Raises AccountNotFound; Forbidden for the account of who holds more, or, but for their rights,
     of who belongs to other organisations as well.
     """
     found = user(journal.connection, journal.realm, user_id)
-    _refuse_touching(journal, found)
+    refuse_touching(journal, user_id)
     values: dict[str, Any] = {}
     if active is not None:
         values["active"] = active
-    if password is not None:
-        values["password"] = hash_of(password)
+    if hashed is not None:
+        values["password"] = hashed
     if must_change is not None:
         values["must_change"] = must_change
     if values:
         _refuse_shared(journal, found)
         journal.connection.execute(update(UserRow).where(UserRow.id == user_id).values(**values))
-        if active is False or password is not None:
+        if active is False or hashed is not None:
             log_out(journal, user_id)
         told = ", ".join(values)
         journal.record(log.USER_CHANGED, subject=f"user:{user_id}", about=f"{found.email}: {told}")
@@ -204,13 +216,9 @@ def change_user(
     return user(journal.connection, journal.realm, user_id)
 
 
-def set_own_password(journal: Journal, user_id: int, password: str) -> None:
-    """What a user does for themselves; every other session of theirs ends."""
-    journal.connection.execute(
-        update(UserRow)
-        .where(UserRow.id == user_id)
-        .values(password=hash_of(password), must_change=False)
-    )
+def set_own_password(journal: Journal, user_id: int, hashed: str) -> None:
+    """What a user does for themselves; every session of theirs ends."""
+    _set_password(journal, user_id, hashed)
     log_out(journal, user_id)
     journal.record(log.USER_CHANGED, subject=f"user:{user_id}", about="password")
 
@@ -218,17 +226,11 @@ def set_own_password(journal: Journal, user_id: int, password: str) -> None:
 def remove_user(journal: Journal, user_id: int) -> None:
     """Ends a membership, and revokes the user's tokens here; the account stays for its history."""
     found = user(journal.connection, journal.realm, user_id)
-    _refuse_touching(journal, found)
+    refuse_touching(journal, user_id)
     here = MembershipRow.organisation_id == journal.organisation
     journal.connection.execute(delete(MembershipRow).where(MembershipRow.user_id == user_id, here))
-    journal.connection.execute(
-        update(TokenRow)
-        .where(
-            TokenRow.user_id == user_id,
-            TokenRow.organisation_id == journal.organisation,
-            TokenRow.revoked_at.is_(None),
-        )
-        .values(revoked_at=journal.now)
+    _end_tokens(
+        journal, TokenRow.user_id == user_id, TokenRow.organisation_id == journal.organisation
     )
     journal.record(log.MEMBERSHIP_REMOVED, subject=f"user:{user_id}", about=found.email)
 
@@ -275,15 +277,7 @@ def users(
 
 def log_out(journal: Journal, user_id: int) -> None:
     """Ends every session of a user; tokens that they made stay."""
-    journal.connection.execute(
-        update(TokenRow)
-        .where(
-            TokenRow.user_id == user_id,
-            TokenRow.kind == "session",
-            TokenRow.revoked_at.is_(None),
-        )
-        .values(revoked_at=journal.now)
-    )
+    _end_tokens(journal, TokenRow.user_id == user_id, TokenRow.kind == "session")
 
 
 def nobody_yet(connection: Connection) -> bool:
@@ -336,6 +330,7 @@ def remove_role(journal: Journal, name: str) -> None:
     if found is None:
         raise AccountNotFound("role", name)
     _refuse_more(journal.actor, expanded(found.permissions))
+    journal.actor.require_whole()
     holders = [
         journal.connection.execute(
             select(func.count())
@@ -378,12 +373,10 @@ def permissions_of(connection: Connection, organisation_id: int, role: str) -> f
 def refuse_beyond(journal: Journal, rights: Rights) -> None:
     """Raises Invalid if ``rights`` name no role, Forbidden if they go beyond the actor's own."""
     known = [role.name for role in roles(journal.connection, journal.realm)]
-    problems = []
+    problems = scope_problems(rights.scope)
     if rights.role not in known:
         message = f"{rights.role!r} is no role; there are: {', '.join(known)}."
-        problems.append(Problem("/role", message, "role"))
-    problems += _scope_problems("/services", rights.scope.services)
-    problems += _scope_problems("/environments", rights.scope.environments)
+        problems.insert(0, Problem("/role", message, "role"))
     if problems:
         raise Invalid.of(problems)
     held = permissions_of(journal.connection, journal.organisation, rights.role)
@@ -392,16 +385,27 @@ def refuse_beyond(journal: Journal, rights: Rights) -> None:
         raise Forbidden("Your own rights are limited to fewer services than these would be.")
 
 
+def refuse_touching(journal: Journal, user_id: int) -> None:
+    """Raises Forbidden for the account of somebody who may more than the actor, here or elsewhere.
+
+    Who may change a user's password, or take over a token of theirs, could become that user.
+    """
+    journal.actor.require("user:manage")
+    refuse_beyond(journal, user(journal.connection, journal.realm, user_id).rights)
+    administers = journal.connection.execute(
+        select(MembershipRow.user_id)
+        .where(MembershipRow.user_id == user_id, MembershipRow.role == "administrator")
+        .limit(1)
+    ).one_or_none()
+    if administers is not None:
+        journal.actor.require_administrator()
+
+
 def _refuse_more(actor: Actor, permissions: frozenset[str]) -> None:
     more = sorted(permissions - actor.permissions)
     if more:
         shown = "everything" if EVERYTHING in more else ", ".join(more)
         raise Forbidden(f"Nobody can grant, or take, what they do not hold themselves: {shown}.")
-
-
-def _refuse_touching(journal: Journal, found: User) -> None:
-    """Who may change a user's password could become that user."""
-    refuse_beyond(journal, found.rights)
 
 
 def _refuse_shared(journal: Journal, found: User) -> None:
@@ -448,6 +452,20 @@ def _user(row: Any) -> User:
         bool(row.password),
         row.created_at,
         rights,
+    )
+
+
+def _set_password(journal: Journal, user_id: int, hashed: str) -> None:
+    journal.connection.execute(
+        update(UserRow)
+        .where(UserRow.id == user_id)
+        .values(password=hashed, must_change=False, active=True)
+    )
+
+
+def _end_tokens(journal: Journal, *which: ColumnElement[bool]) -> None:
+    journal.connection.execute(
+        update(TokenRow).where(*which, TokenRow.revoked_at.is_(None)).values(revoked_at=journal.now)
     )
 
 
@@ -514,7 +532,15 @@ def _checked_email(email: str) -> str:
     return email
 
 
-def _scope_problems(pointer: str, entries: Sequence[str]) -> list[Problem]:
+def scope_problems(scope: Scope) -> list[Problem]:
+    """What is wrong with a scope that somebody wants."""
+    return [
+        *_entry_problems("/services", scope.services),
+        *_entry_problems("/environments", scope.environments),
+    ]
+
+
+def _entry_problems(pointer: str, entries: Sequence[str]) -> list[Problem]:
     if len(entries) > _MOST_IN_SCOPE:
         message = f"It has more than {_MOST_IN_SCOPE} entries."
         return [Problem(pointer, message, "limit")]

@@ -117,8 +117,8 @@ class Actor:
 
     @property
     def is_administrator(self) -> bool:
-        """Whether they hold everything, in every organisation."""
-        return EVERYTHING in self.permissions
+        """Whether they hold everything, and so hold it in every organisation."""
+        return EVERYTHING in self.permissions and self.realm.is_whole
 
     def may(self, permission: str) -> bool:
         """Whether they hold a permission."""
@@ -139,6 +139,11 @@ class Actor:
                 f"{self.name} may not do this: it concerns all services of the organisation, and "
                 "their rights are limited to some."
             )
+
+    def require_administrator(self) -> None:
+        """Raises Forbidden unless they hold everything, everywhere."""
+        if not self.is_administrator:
+            raise Forbidden(f"{self.name} may not do this: it takes who administers the server.")
 
     def in_organisation(self, organisation: int) -> "Actor":
         """The same in another organisation; for those who hold everything everywhere."""

@@ -50,11 +50,14 @@ def hint_of(token: str) -> str:
     return token[:_HINT]
 
 
-def hash_of(password: str) -> str:
-    """What is kept of a password. Raises Invalid if it is too short, or longer than anybody's."""
+def hash_of(password: str, pointer: str = "/password") -> str:
+    """What is kept of a password; takes some dozen milliseconds, so never under a lock.
+
+    Raises Invalid if it is too short, or longer than anybody's.
+    """
     if not _SHORTEST <= len(password) <= _LONGEST:
         message = f"A password has {_SHORTEST} to {_LONGEST} characters."
-        raise Invalid.of([Problem("/password", message, "length")])
+        raise Invalid.of([Problem(pointer, message, "length")])
     return _hasher.hash(password)
 
 

@@ -167,10 +167,12 @@ class Journal:
         definition: str | None = None,
         subject: str | None = None,
         about: str = "",
+        organisation: int | None = None,
     ) -> None:
         """Adds one change to this unit.
 
-        ``note`` is the unit's own unless given; ``about`` stands where it has none.
+        ``note`` is the unit's own unless given; ``about`` stands before it, and cannot be left
+        out. ``organisation`` is the actor's own unless given.
         """
         self.connection.execute(
             _RECORD,
@@ -178,7 +180,7 @@ class Journal:
                 "revision": self.revision,
                 "position": self._position,
                 "changed_at": self.now,
-                "organisation_id": self.organisation,
+                "organisation_id": organisation or self.organisation,
                 "kind": kind,
                 "service": service,
                 "environment": DEFAULT_ENVIRONMENT if service and number is not None else None,
@@ -186,7 +188,7 @@ class Journal:
                 "current": current,
                 "digest": digest,
                 "actor": self.actor.name,
-                "note": (self.note or about) if note is None else note,
+                "note": _told(about, self.note) if note is None else note,
                 "definition": definition,
                 "subject": subject,
             },
@@ -196,6 +198,10 @@ class Journal:
             self.everything = True
         else:
             self.services.add(service)
+
+
+def _told(about: str, note: str) -> str:
+    return f"{about}; {note}" if about and note else about or note
 
 
 def hidden_from(actor: Actor) -> frozenset[str]:

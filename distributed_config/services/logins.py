@@ -16,6 +16,8 @@ class Login:
 
     user_id: int
     organisation: int
+    kept: str
+    """What is kept of the password that they gave."""
 
 
 def find(connection: Connection, email: str, password: str) -> Login | None:
@@ -37,7 +39,15 @@ def find(connection: Connection, email: str, password: str) -> Login | None:
         .order_by(MembershipRow.organisation_id)
         .limit(1)
     ).scalar_one_or_none()
-    return None if organisation is None else Login(row.id, organisation)
+    return None if organisation is None else Login(row.id, organisation, row.password)
+
+
+def is_good(connection: Connection, found: Login) -> bool:
+    """Whether the password is still theirs, and they still active: checking takes long."""
+    row = connection.execute(
+        select(UserRow.password, UserRow.active).where(UserRow.id == found.user_id)
+    ).one()
+    return bool(row.active) and bool(row.password == found.kept)
 
 
 def has_password(connection: Connection, user_id: int, password: str) -> bool:

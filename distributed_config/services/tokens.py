@@ -65,6 +65,7 @@ class Identity:
     token_id: int
     user_id: int | None
     expires_at: int | None
+    kind: str = ""
     must_change: bool = False
     used_at: int | None = None
     used_from: str = ""
@@ -90,6 +91,9 @@ def create_personal(
     """A token of the user's own, which may be limited; an empty role limits nothing."""
     if rights.role:
         accounts.refuse_beyond(journal, rights)
+    problems = accounts.scope_problems(rights.scope)
+    if problems:
+        raise Invalid.of(problems)
     return _made(journal, "personal", name, rights, user_id=user_id, seconds=seconds)
 
 
@@ -106,18 +110,22 @@ def open_session(journal: Journal, user_id: int, organisation: int, seconds: int
     )
 
 
-def rotate(journal: Journal, token_id: int, overlap: int) -> Made:
-    """A new token like this one, which goes on for ``overlap`` more seconds."""
+def rotate(journal: Journal, token_id: int, overlap: int, user_id: int | None) -> Made:
+    """A new token like this one, which goes on for ``overlap`` more seconds.
+
+    ``user_id`` is who asks, if that is a user: what is somebody's own is theirs alone to rotate.
+    """
     if not 0 <= overlap <= _LONGEST_OVERLAP:
         message = f"It is between 0 and {_LONGEST_OVERLAP} seconds."
         raise Invalid.of([Problem("/overlap", message, "range")])
     before = token(journal.connection, journal.realm, token_id)
-    _refuse_beyond(journal, before)
+    owner = _owner(journal.connection, token_id)
+    if owner is not None and owner != user_id:
+        raise Forbidden(f"The token {before.name!r} is somebody's own; only they can rotate it.")
+    if owner is None:
+        accounts.refuse_beyond(journal, before.rights)
     _refuse_ended(journal, before)
     left = None if before.expires_at is None else (before.expires_at - journal.now) // _SECOND
-    owner = journal.connection.execute(
-        select(TokenRow.user_id).where(TokenRow.id == token_id)
-    ).scalar_one()
     made = _made(
         journal, before.kind, before.name, before.rights, user_id=owner, seconds=left, quiet=True
     )
@@ -132,10 +140,17 @@ def rotate(journal: Journal, token_id: int, overlap: int) -> Made:
     return made
 
 
-def revoke(journal: Journal, token_id: int) -> bool:
-    """Ends a token now; whether it was still good. Raises AccountNotFound."""
+def revoke(journal: Journal, token_id: int, user_id: int | None) -> bool:
+    """Ends a token now; whether it was still good. Raises AccountNotFound.
+
+    ``user_id`` is who asks, if that is a user. Another's is for those who may more than they.
+    """
     found = token(journal.connection, journal.realm, token_id)
-    _refuse_beyond(journal, found)
+    owner = _owner(journal.connection, token_id)
+    if owner is None:
+        accounts.refuse_beyond(journal, found.rights)
+    elif owner != user_id:
+        accounts.refuse_touching(journal, owner)
     if found.revoked_at is not None:
         return False
     journal.connection.execute(
@@ -156,7 +171,11 @@ def note_use(connection: Connection, token_id: int, at: int, address: str) -> No
 def token(connection: Connection, realm: Realm, token_id: int) -> Token:
     """A token of the organisation. Raises AccountNotFound."""
     row = connection.execute(
-        _TOKENS.where(TokenRow.organisation_id == realm.organisation, TokenRow.id == token_id)
+        _TOKENS.where(
+            TokenRow.organisation_id == realm.organisation,
+            TokenRow.id == token_id,
+            TokenRow.kind != "session",
+        )
     ).one_or_none()
     if row is None:
         raise AccountNotFound("token", token_id)
@@ -167,7 +186,9 @@ def require_owner(connection: Connection, realm: Realm, token_id: int, owner: in
     """Raises AccountNotFound unless the token is that of the user ``owner``; 0: anybody's."""
     row = connection.execute(
         select(TokenRow.user_id).where(
-            TokenRow.organisation_id == realm.organisation, TokenRow.id == token_id
+            TokenRow.organisation_id == realm.organisation,
+            TokenRow.id == token_id,
+            TokenRow.kind != "session",
         )
     ).one_or_none()
     if row is None or (owner and row.user_id != owner):
@@ -211,17 +232,15 @@ def identify(
     return None if row is None else _identity(connection, row, now, organisation)
 
 
-def is_still(connection: Connection, actor: Actor, now: int) -> bool:
-    """Whether the token that ``actor`` showed before still makes them what they were then."""
-    kind, _, number = actor.key.partition(":")
-    if kind != "token":
-        return True  # the local operator
-    row = connection.execute(_BY_ID, {"which": int(number)}).one_or_none()
+def still(connection: Connection, actor: Actor, now: int) -> Identity | None:
+    """Who the token stands for that ``actor`` showed before; None if it is not they any more."""
+    row = connection.execute(_BY_ID, {"which": int(actor.key.partition(":")[2])}).one_or_none()
     if row is None:
-        return False
+        return None
     organisation = accounts.organisation_name(connection, actor.organisation)
     found = _identity(connection, row, now, organisation)
-    return found is not None and found.actor == actor
+    good = found is not None and found.actor == actor and not found.must_change
+    return found if good else None
 
 
 # --- inside
@@ -333,19 +352,15 @@ def _made(
         insert(TokenRow).returning(TokenRow.id), values
     ).scalar_one()
     if kind != "session" and not quiet:
-        journal.record(log.TOKEN_CREATED, subject=f"token:{made}", about=name)
-    realm = Realm(organisation or journal.organisation)
-    return Made(token(journal.connection, realm, made), secret)
+        about = f"{name}: {rights.role or 'as its user'}"
+        journal.record(log.TOKEN_CREATED, subject=f"token:{made}", about=about)
+    row = journal.connection.execute(_TOKENS.where(TokenRow.id == made)).one()
+    return Made(_token(row), secret)
 
 
-def _refuse_beyond(journal: Journal, found: Token) -> None:
-    """Nobody takes over, or ends, what may do more than they do; a user's own is their own."""
-    if found.user is not None and found.user == journal.actor.name:
-        return
-    if found.user is None:
-        accounts.refuse_beyond(journal, found.rights)
-    else:
-        journal.actor.require("user:manage")
+def _owner(connection: Connection, token_id: int) -> int | None:
+    """Whose own a token is; None: it is a program's."""
+    return connection.execute(select(TokenRow.user_id).where(TokenRow.id == token_id)).scalar_one()
 
 
 def _refuse_ended(journal: Journal, found: Token) -> None:
@@ -370,6 +385,7 @@ def _identity(connection: Connection, row: Any, now: int, wanted: str) -> Identi
         row.id,
         row.user_id,
         row.expires_at,
+        row.kind,
         bool(row.must_change),
         row.used_at,
         row.used_from,

@@ -562,7 +562,11 @@ def _check_expected(journal: Journal, service_id: int, name: str, expect: Expect
 
 
 def _base_for_patch(journal: Journal, name: str, expect: Expect) -> dict[str, Any]:
-    """The current document's value, if it is the expected one."""
+    """The current document's value, if it is the expected one.
+
+    Who may not read it cannot patch it either: patches can ask what is there.
+    """
+    journal.actor.require("config:read")
     base = current(journal.connection, journal.realm, name)
     if not expect(version_etag(journal.epoch, base.number, base.digest)):
         raise PreconditionFailed(name, version_etag(journal.epoch, base.number, base.digest))

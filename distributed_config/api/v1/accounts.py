@@ -19,6 +19,7 @@ from distributed_config.services import accounts, tokens
 from distributed_config.services import journal as log
 from distributed_config.services.accounts import Organisation, Rights, Role, User
 from distributed_config.services.actors import Scope
+from distributed_config.services.credentials import hash_of
 from distributed_config.services.journal import Journal
 from distributed_config.services.tokens import Made, Token
 
@@ -132,11 +133,12 @@ def list_users(query: dict[str, Any]) -> Answer:
     refusals=(404, 422, 507),
 )
 def create_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
-    """Create a user, or make one who exists elsewhere a member."""
+    """Create a user; who administers the server can make one of elsewhere a member."""
+    hashed = hash_of(body["password"]) if body["password"] else ""
 
     def unit(journal: Journal) -> Answer:
-        made = accounts.create_user(journal, body["email"], _rights(body), body["password"])
-        return json_answer(_shown_user(made))
+        made = accounts.create_user(journal, body["email"], _rights(body), hashed)
+        return _private(_shown_user(made))
 
     return publish(unit, asked.note(query["note"]), query["dry_run"])
 
@@ -153,6 +155,7 @@ def create_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 )
 def change_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Change a user: rights, password, active or not. What is not given stays."""
+    hashed = hash_of(body["password"]) if "password" in body else None
 
     def unit(journal: Journal) -> Answer:
         before = accounts.user(journal.connection, journal.realm, query["id"])
@@ -163,11 +166,11 @@ def change_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
             journal,
             query["id"],
             active=body.get("active"),
-            password=body.get("password"),
+            hashed=hashed,
             must_change=body.get("must_change"),
             rights=rights,
         )
-        return json_answer(_shown_user(found))
+        return _private(_shown_user(found))
 
     return publish(unit, asked.note(query["note"]), query["dry_run"])
 
@@ -273,13 +276,14 @@ def remove_role(query: dict[str, Any]) -> Answer:
 )
 def list_tokens(query: dict[str, Any]) -> Answer:
     """List the organisation's tokens, oldest first; your own, unless you may manage them all."""
-    cursor, epoch = _cursor(query)
+    epoch = log.head(reading()).epoch
+    after = wire.decode_cursor(query["cursor"], epoch, int) if query["cursor"] else 0
     size = page_size(query["limit"])
     found = tokens.tokens(
         reading(),
         auth.actor().realm,
         user_id=None if auth.actor().may("token:manage") else auth.identity().user_id or 0,
-        after=int(cursor or 0),
+        after=after,
         search=query["search"],
         limit=size + 1,
     )
@@ -301,8 +305,8 @@ def create_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Create a token: for a program, or for yourself. It is shown once, in this answer."""
     rights, seconds = _rights(body), body["seconds"]
     owner = auth.identity().user_id
-    if body["personal"] and owner is None:
-        raise Forbidden("Only a user has tokens of their own; leave `personal` out.")
+    if body["personal"] and auth.identity().kind != "session":
+        raise Forbidden("Who makes tokens of their own logs in first: POST /auth/token.")
     if not body["personal"]:
         auth.require("token:manage")
 
@@ -328,11 +332,11 @@ def create_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 )
 def rotate_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Make a new token in place of one, which stays good for a while."""
-    owner = _owner()
+    owner, asking = _owner(), auth.identity().user_id
 
     def unit(journal: Journal) -> Answer:
         tokens.require_owner(journal.connection, journal.realm, query["id"], owner)
-        return _shown_once(tokens.rotate(journal, query["id"], body["overlap"]))
+        return _shown_once(tokens.rotate(journal, query["id"], body["overlap"], asking))
 
     return publish(unit, asked.note(query["note"]), query["dry_run"])
 
@@ -348,11 +352,11 @@ def rotate_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 )
 def revoke_token(query: dict[str, Any]) -> Answer:
     """Revoke a token: from the next request on, and in open streams, it is good for nothing."""
-    owner = _owner()
+    owner, asking = _owner(), auth.identity().user_id
 
     def unit(journal: Journal) -> Answer:
         tokens.require_owner(journal.connection, journal.realm, query["id"], owner)
-        return _done(tokens.revoke(journal, query["id"]))
+        return _done(tokens.revoke(journal, query["id"], asking))
 
     return publish(unit, asked.note(query["note"]), query["dry_run"])
 
@@ -374,11 +378,16 @@ def _cursor(query: dict[str, Any]) -> tuple[str, str]:
 def _next(epoch: str, found: Sequence[Any], size: int, key: str) -> str | None:
     if len(found) <= size:
         return None
-    return wire.encode_cursor(epoch, str(getattr(found[size - 1], key)))
+    return wire.encode_cursor(epoch, getattr(found[size - 1], key))
 
 
 def _rights(body: dict[str, Any]) -> Rights:
     return Rights(body["role"], Scope(tuple(body["services"]), tuple(body["environments"])))
+
+
+def _private(shown: dict[str, Any]) -> Answer:
+    """What is not kept, also not for an idempotency key: its request held a password."""
+    return json_answer(shown, Cache_Control="no-store")
 
 
 def _done(changed: bool) -> Answer:

@@ -168,6 +168,7 @@ def review_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """
     found = _require(query["definition"])
     auth.actor().require_whole()
+    auth.require("config:read")  # its answer tells of what documents hold
     review = _review(query["definition"], _schema(body))
     assert review is not None  # the definition was just found
     return json_answer(_shown_review(review, found.policy))
