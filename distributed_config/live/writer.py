@@ -21,6 +21,7 @@ from distributed_config.errors import DatabaseBusy, DocumentDamaged, StorageFail
 from distributed_config.live.turnstile import Turnstile
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.models.engine import storage_error
+from distributed_config.services import audit
 from distributed_config.services import journal as log
 from distributed_config.services.actors import Actor
 from distributed_config.services.journal import Head, Journal
@@ -215,7 +216,7 @@ class Writer:
 
         Nobody is told before the commit: even a refusal may rest on what another unit wrote.
         """
-        first = head.revision
+        first = head
         outcomes: list[_Outcome] = []
         touched: set[tuple[int, str]] = set()
         everything = False
@@ -223,7 +224,8 @@ class Writer:
             journal = Journal(connection, order.actor, head, now(), order.note)
             connection.exec_driver_sql("SAVEPOINT unit")
             try:
-                outcomes.append(_Outcome(order.unit(journal)))
+                result = order.unit(journal)
+                audit.seal(journal)
             except Exception as error:  # a unit that fails takes nobody with it
                 if _concerns_all(error):
                     raise
@@ -231,11 +233,13 @@ class Writer:
                 outcomes.append(_Outcome(error=error))
             else:
                 connection.exec_driver_sql("RELEASE SAVEPOINT unit")
+                outcomes.append(_Outcome(result))
                 head = journal.head
                 touched |= {(journal.organisation, name) for name in journal.services}
                 everything |= journal.everything
-        if head.revision > first:
+        if head != first:
             log.advance(connection, head)
+        if head.revision > first.revision:
             self._marks.raise_to(head.revision, touched, everything)
         self._commit(connection)
         return outcomes
