@@ -23,6 +23,7 @@ _COMMANDS = {
     "export": "Write the current documents of all services.",
     "import": "Create or update services from files.",
     "definitions": "Look after the JSON Schemas that services conform to.",
+    "audit": "Look after the audit log.",
     "settings": "Show every setting, its value and where that came from.",
     "completion": "Print the set-up for completion in your shell.",
 }

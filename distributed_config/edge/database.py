@@ -79,7 +79,12 @@ def reading() -> Connection:
     return connection
 
 
-def _release(_error: BaseException | None) -> None:
+def release() -> None:
+    """Gives the request's connection back early; who reads after that sees a newer snapshot."""
     connection: Connection | None = g.pop("connection", None)
     if connection is not None:
         connection.close()
+
+
+def _release(_error: BaseException | None) -> None:
+    release()

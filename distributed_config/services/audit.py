@@ -221,7 +221,7 @@ def oldest(
         after = found[-1].id
 
 
-def _query(connection: Connection, actor: Actor | None, wanted: Wanted) -> Select[Any]:
+def _query(connection: Connection, actor: Actor | None, wanted: Wanted) -> Select[*tuple[Any, ...]]:
     query = select(*_COLUMNS).where(_seen_by(actor))
     if wanted.actor is not None:
         query = query.where(AuditRow.actor == wanted.actor)
@@ -268,7 +268,9 @@ def _about(actor: Actor | None, service: str | None) -> ColumnElement[bool]:
     return or_(fits(AuditRow.service), several, false())
 
 
-def _entries(connection: Connection, actor: Actor | None, query: Select[Any]) -> list[Entry]:
+def _entries(
+    connection: Connection, actor: Actor | None, query: Select[*tuple[Any, ...]]
+) -> list[Entry]:
     rows = connection.execute(query).all()
     revisions = [row.revision for row in rows if row.revision is not None]
     inside = log.changes_of(connection, actor, revisions, _CHANGES_SHOWN) if revisions else {}

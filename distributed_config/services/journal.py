@@ -16,7 +16,7 @@ from distributed_config.errors import CannotStart
 from distributed_config.models import ChangeRow, HeadRow
 from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Actor, Realm, named
 from distributed_config.services.chain import Link
-from distributed_config.wire import framed
+from distributed_config.wire import Field, framed
 
 SERVICE_CREATED = "service.created"
 SERVICE_DELETED = "service.deleted"
@@ -212,7 +212,7 @@ class Journal:
 
         ``note`` is the unit's own unless given; ``about`` stands where it has none.
         """
-        values = {
+        values: dict[str, Field] = {
             "revision": self.revision,
             "position": self._position,
             "changed_at": self.now,
@@ -275,8 +275,8 @@ def head(connection: Connection) -> Head:
     row = connection.execute(_HEAD).one_or_none()
     if row is None:
         raise CannotStart("The database has no journal; run `distconf db upgrade`.")
-    epoch, revision, changed_at, *link = row
-    return Head(epoch, revision, changed_at, Link(*link))
+    link = Link(row.audit_id, row.audit_at, row.audit_hash)
+    return Head(row.epoch, row.revision, row.changed_at, link)
 
 
 def advance(connection: Connection, new: Head) -> None:
@@ -343,7 +343,7 @@ def changes_of(
     return {key: list(group) for key, group in groupby(found, key=lambda each: each.revision)}
 
 
-def _heard_by(actor: Actor | None, query: Select[Any]) -> Select[Any]:
+def _heard_by(actor: Actor | None, query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
     """``query`` with what ``actor`` may hear of only; None: everything."""
     if actor is None:
         return query

@@ -62,7 +62,7 @@ def prove(
 
 def _first(faults: Iterator[str]) -> list[str]:
     """The first of them; the walk goes on to the end."""
-    found = []
+    found: list[str] = []
     for fault in faults:
         if len(found) < _MOST_FAULTS:
             found.append(fault)

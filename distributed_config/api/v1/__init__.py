@@ -1,9 +1,17 @@
-"""``/api/v1``: services, versions, definitions, changes, changesets, export and import."""
+"""``/api/v1``: services, versions, definitions, changes, changesets, export, import, audit."""
 
 from flask import Blueprint
 
-from distributed_config.api.v1 import changes, changesets, definitions, services, transfer, versions
+from distributed_config.api.v1 import (
+    audit,
+    changes,
+    changesets,
+    definitions,
+    services,
+    transfer,
+    versions,
+)
 
 blueprint = Blueprint("v1", __name__, url_prefix="/api/v1")
-for room in (services, versions, definitions, changes, changesets, transfer):
+for room in (services, versions, definitions, changes, changesets, transfer, audit):
     blueprint.register_blueprint(room.blueprint)
