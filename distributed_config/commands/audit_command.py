@@ -25,24 +25,18 @@ _KEY = click.option("--key-file", type=_FILE, help="The key of HMAC-SHA256: at l
 _SHORTEST_KEY = 16
 
 
-class _Pinned(click.ParamType[Link]):
-    name = "ID:HASH"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Link:
-        if not re.fullmatch(r"\d{1,18}:[0-9a-f]{64}", value):
-            self.fail("It is not what `distconf audit head` prints, as in 57:1f2e…", param, ctx)
-        number, _, hash_ = value.partition(":")
-        return Link(int(number), 0, hash_)
+def _pinned(text: str) -> Link:
+    if not re.fullmatch(r"[0-9]{1,18}:[0-9a-f]{64}", text):
+        raise click.BadParameter("It is not what `distconf audit head` prints, as in 57:1f2e…")
+    number, _, hash_ = text.partition(":")
+    return Link(int(number), 0, hash_)
 
 
-class _Time(click.ParamType[int]):
-    name = "TIME"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            return wire.parse_time(value)
-        except (ValueError, OverflowError):
-            self.fail("It is not a time as in 2026-11-21T09:30:00Z.", param, ctx)
+def _time(text: str) -> int:
+    try:
+        return wire.parse_time(text)
+    except (ValueError, OverflowError):
+        raise click.BadParameter("It is not a time as in 2026-11-21T09:30:00Z.") from None
 
 
 @click.group()
@@ -65,7 +59,7 @@ def head(key_file: Path | None) -> None:
 
 
 @command.command()
-@click.option("--pinned", type=_Pinned(), help="A head as it was kept elsewhere.")
+@click.option("--pinned", type=_pinned, metavar="ID:HASH", help="A head as it was kept elsewhere.")
 @click.option("--signature", help="What `distconf audit head --key-file` printed with it.")
 @_KEY
 def verify(pinned: Link | None, signature: str | None, key_file: Path | None) -> None:
@@ -87,7 +81,9 @@ def verify(pinned: Link | None, signature: str | None, key_file: Path | None) ->
 
 
 @command.command()
-@click.option("--before", type=_Time(), required=True, help="As in 2026-11-21T09:30:00Z.")
+@click.option(
+    "--before", type=_time, metavar="TIME", required=True, help="As in 2026-11-21T09:30:00Z."
+)
 def prune(before: int) -> None:
     """Remove the entries from before TIME; the chain goes on from the first that is left.
 
