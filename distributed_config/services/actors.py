@@ -110,7 +110,7 @@ class Actor:
     key: str
     permissions: frozenset[str]
     realm: Realm = field(default_factory=Realm)
-    address: str = ""
+    address: str = field(default="", compare=False)
 
     @property
     def organisation(self) -> int:

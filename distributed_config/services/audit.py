@@ -305,8 +305,8 @@ def _first_at(connection: Connection, moment: int) -> int:
     high = head(connection).id + 1
     while low < high:
         middle = (low + high) // 2
-        at = connection.execute(_TIME_OF, {"from_": middle}).scalar_one()
-        if at < moment:
+        at = connection.execute(_TIME_OF, {"from_": middle}).scalar_one_or_none()
+        if at is not None and at < moment:
             low = middle + 1
         else:
             high = middle
