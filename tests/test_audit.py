@@ -519,8 +519,13 @@ def test_an_export_has_an_entry_before_it_is_answered_and_a_formula_is_none(
     lines = clients.ask("admin", "/api/v1/audit/export").text.splitlines()
     ids = [json.loads(line)["id"] for line in lines]
     assert ids == sorted(ids)
+    filtered = "/api/v1/audit/export?kind=changed&service=team/&since=2026-01-01T00:00:00Z"
+    [line] = clients.ask("auditor", filtered).text.splitlines()
+    assert json.loads(line)["service"] == "team/a"
     exported = clients.entries("admin", "&kind=audit.export")
-    assert exported[1]["detail"]["format"] == "csv"
+    assert [each["detail"]["format"] for each in exported[:3]] == ["jsonl", "jsonl", "csv"]
+    assert exported[0]["detail"]["kind"] == ["changed"]
+    assert exported[0]["service"] is None
 
     head = clients.ask("auditor", "/api/v1/audit/head").json()
     assert run(clients.settings, "head").stdout.strip() == f"{head['id']}:{head['hash']}"

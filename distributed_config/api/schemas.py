@@ -551,6 +551,7 @@ class ChangeAnswer(Schema):
     kind = fields.String(required=True)
     service = fields.String(required=True, allow_none=True)
     definition = fields.String(required=True, allow_none=True)
+    subject = fields.String(required=True, allow_none=True)
     environment = fields.String(required=True, allow_none=True)
     version = fields.Integer(required=True, allow_none=True)
     current = fields.Integer(required=True, allow_none=True)

@@ -24,6 +24,9 @@ from distributed_config.services.journal import Journal
 from distributed_config.services.tokens import Identity
 from distributed_config.settings import Settings
 
+Facts = dict[str, Any]
+"""What an entry has besides: small, and never a secret or a document."""
+
 NOBODY = Actor("nobody", "nobody", frozenset())
 """Who asks and did not say who they are."""
 
@@ -91,26 +94,23 @@ def init_auditing(app: Flask, settings: Settings) -> None:
     @app.after_request
     def _note_refusal(response: Response) -> Response:
         if response.status_code in _REFUSALS and "audited" not in g:
-            _note_bounded(
-                audit.REFUSED,
-                _asking(),
-                service=_named_service(),
-                method=request.method[:20],
-                path=request.path[:_LONGEST_PATH],
-                status=response.status_code,
-                code=g.get("error_code", ""),
-            )
+            detail = {
+                "method": request.method[:20],
+                "path": request.path[:_LONGEST_PATH],
+                "status": response.status_code,
+                "code": g.get("error_code", ""),
+            }
+            _note_bounded(audit.REFUSED, _asking(), detail, _named_service())
         return response
 
 
-def note_soon(kind: str, *, service: str | None = None, **detail: Any) -> None:
+def note_soon(kind: str, detail: Facts, *, service: str | None = None) -> None:
     """Notes what the actor of the request did; lost if the process dies before the next commit."""
     actor, organisation = _asking()
-    unit = _unit(kind, organisation, service, detail)
-    database.of().writer.post(actor, unit)
+    database.of().writer.post(actor, _unit(kind, organisation, service, detail))
 
 
-def note_now(kind: str, *, service: str | None = None, **detail: Any) -> None:
+def note_now(kind: str, detail: Facts, *, service: str | None = None) -> None:
     """The same, on disk when this returns. Raises Unavailable if it cannot be written."""
     actor, organisation = _asking()
     # A reader that stays open would hold up the commit where there is no write-ahead log.
@@ -118,11 +118,11 @@ def note_now(kind: str, *, service: str | None = None, **detail: Any) -> None:
     database.of().writer.write(actor, _unit(kind, organisation, service, detail))
 
 
-def login_done(email: str, organisation: int, **detail: Any) -> None:
-    """Notes that a user logged in; on disk when this returns."""
+def login_done(email: str, organisation: int, way: str = "password") -> None:
+    """Notes that a user logged in, and in which way; on disk when this returns."""
     actor = replace(NOBODY, name=email, address=_address())
     database.release()
-    database.of().writer.write(actor, _unit(audit.LOGIN, organisation, None, detail))
+    database.of().writer.write(actor, _unit(audit.LOGIN, organisation, None, {"way": way}))
 
 
 def login_refused(email: str, reason: str, organisation: int | None = None) -> None:
@@ -132,12 +132,12 @@ def login_refused(email: str, reason: str, organisation: int | None = None) -> N
     """
     g.audited = True
     who = replace(NOBODY, name=email[:_LONGEST_NAME], address=_address()), organisation
-    _note_bounded(audit.LOGIN_REFUSED, who, reason=reason)
+    _note_bounded(audit.LOGIN_REFUSED, who, {"reason": reason})
 
 
-def secret_read(service: str, **detail: Any) -> None:
+def secret_read(service: str, detail: Facts) -> None:
     """Notes that a secret of ``service`` was read, before it is; on disk when this returns."""
-    note_now(audit.SECRET_READ, service=service, **detail)
+    note_now(audit.SECRET_READ, detail, service=service)
 
 
 def moved(found: Identity) -> Unit[None] | None:
@@ -154,7 +154,7 @@ def moved(found: Identity) -> Unit[None] | None:
 
 
 def _note_bounded(
-    kind: str, who: tuple[Actor, int | None], *, service: str | None = None, **detail: Any
+    kind: str, who: tuple[Actor, int | None], detail: Facts, service: str | None = None
 ) -> None:
     left_out = _of_process().refusals.take(time.monotonic())
     if left_out is not None:
@@ -167,9 +167,7 @@ def _counted(left_out: int) -> dict[str, int]:
     return {"left_out": left_out} if left_out else {}
 
 
-def _unit(
-    kind: str, organisation: int | None, service: str | None, detail: dict[str, Any]
-) -> Unit[None]:
+def _unit(kind: str, organisation: int | None, service: str | None, detail: Facts) -> Unit[None]:
     def unit(journal: Journal) -> None:
         audit.note(journal, kind, organisation=organisation, service=service, detail=detail)
 

@@ -72,7 +72,7 @@ def export_entries(query: dict[str, Any]) -> Answer:
                 f"It would have more than {most} bytes (DISTCONF_ANSWER_BYTES). Ask for a part "
                 "with since= and until=, or use `distconf audit export`."
             )
-    auditing.note_now(audit.AUDIT_EXPORT, **_told(query))
+    auditing.note_now(audit.AUDIT_EXPORT, _told(query))
     headers = {"Cache-Control": "no-store"}
     return Answer(b"".join(lines), media_type=trail.FORMATS[query["format"]], headers=headers)
 
