@@ -21,8 +21,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from distributed_config import wire
+from distributed_config.app import create_app
 from distributed_config.commands import audit_command, opened
 from distributed_config.commands.check_command import database
+from distributed_config.edge import auditing
 from distributed_config.errors import DistconfError
 from distributed_config.live.writer import Writer
 from distributed_config.models import AuditRow, ChangeRow
@@ -558,7 +560,8 @@ def test_a_flood_of_refusals_does_not_fill_the_disk_and_is_counted(clients: Clie
     with httpx2.Client(trust_env=False) as http:
         for _ in range(120):
             url = f"{clients.server.url}/api/v1/services?search={secret}"
-            refused = http.get(url, headers={"X-API-Key": secret})
+            shown = {"X-API-Key": secret, "X-Forwarded-For": "203.0.113.9"}
+            refused = http.get(url, headers=shown)
             assert refused.status_code == 401
     clients.ask("publisher", "/config?service=flood", "PUT", json={})
 
@@ -566,6 +569,7 @@ def test_a_flood_of_refusals_does_not_fill_the_disk_and_is_counted(clients: Clie
     assert before < len(noted_) <= 20
     assert noted_[0]["actor"] == "nobody"
     assert noted_[0]["organisation"] is None
+    assert noted_[0]["address"] == "127.0.0.1"
     facts = {"method": "GET", "path": "/api/v1/services", "status": 401, "code": "unauthenticated"}
     assert noted_[0]["detail"] == facts
     assert secret not in json.dumps(clients.entries("admin"))
@@ -573,6 +577,48 @@ def test_a_flood_of_refusals_does_not_fill_the_disk_and_is_counted(clients: Clie
         each["kind"] == "refused" and each["organisation"] is None
         for each in clients.entries("auditor")
     )
+
+
+def test_log_ins_and_reads_of_secrets_are_noted_by_whoever_lets_them_happen(
+    tmp_path: Path,
+) -> None:
+    settings = replace(settings_in(tmp_path / "instance"), audit_refusals=2)
+    app = create_app(settings)
+    with app.test_request_context(environ_base={"REMOTE_ADDR": "192.0.2.7"}):
+        auditing.login_done("ann@example.org", 1)
+        auditing.secret_read("web", {"key": "password"})
+        for _ in range(5):
+            auditing.login_refused("bob@example.org" + "x" * 500, "no such password", 1)
+    app.extensions["distributed_config"].close()
+
+    with opened.reading(settings) as connection:
+        found = list(audit.oldest(connection, None, audit.EVERYTHING))
+    assert [each.kind for each in found] == [
+        audit.LOGIN,
+        audit.SECRET_READ,
+        audit.LOGIN_REFUSED,
+        audit.LOGIN_REFUSED,
+    ]
+    assert {each.address for each in found} == {"192.0.2.7"}
+    assert found[0].actor == "ann@example.org"
+    assert len(found[2].actor) == 254
+    assert found[2].detail == {"reason": "no such password"}
+    assert faults(settings) == []
+
+
+def test_what_was_left_out_is_told_in_the_next_entry() -> None:
+    allowance = auditing.Allowance(2)
+
+    assert [allowance.take(now) for now in (0, 1, 2, 3, 60, 61, 62, 200)] == [
+        0,
+        0,
+        None,
+        None,
+        2,
+        0,
+        None,
+        1,
+    ]
 
 
 def test_the_whole_of_it_is_still_one_chain(clients: Clients) -> None:
