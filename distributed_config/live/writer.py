@@ -3,7 +3,8 @@
 Callers hand it units of work and wait. It takes whatever waits at the moment, runs each unit in a
 savepoint of its own inside one transaction, and commits once. So a commit's fsync is shared by
 all who came while the one before was running, nobody polls for a lock held by a neighbour thread,
-and a unit that fails is undone alone.
+and a unit that fails is undone alone. What a unit changed is sealed in the audit log inside its
+savepoint.
 """
 
 import logging
