@@ -4,7 +4,7 @@ from flask import Flask, request
 
 from distributed_config.api import config, docs, health, login, v1
 from distributed_config.dialects import tartarus, unified
-from distributed_config.edge import auth, database, errors, limits, observe, origins
+from distributed_config.edge import auditing, auth, database, errors, limits, observe, origins
 from distributed_config.edge.holding import Holding
 from distributed_config.edge.responses import PlainResponse
 from distributed_config.live import exchange
@@ -28,6 +28,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     origins.guard(app, settings)
     errors.init_errors(app)
     connected = database.init_database(app, settings, observe.measure_commit)
+    auditing.init_auditing(app, settings)
 
     @app.before_request
     def _listen_to_the_server() -> None:

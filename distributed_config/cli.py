@@ -36,6 +36,7 @@ _COMMANDS = {
     "revoke-token": "Revoke a token.",
     "rotate-token": "Make a new token in place of one.",
     "generate-token": "Print a token that nobody has yet.",
+    "audit": "Look after the audit log.",
     "settings": "Show every setting, its value and where that came from.",
     "completion": "Print the set-up for completion in your shell.",
 }

@@ -162,6 +162,12 @@ class Settings:
         5, "How long a write waits for a database that another program holds.", least=1, most=60
     )
     idempotency_hours: int = _setting(24, "How long an idempotency key is remembered.", least=1)
+    audit_refusals: int = _setting(
+        60,
+        "Refusals (401, 403) that each process notes in the audit log in one minute; those beyond "
+        "are counted.",
+        least=1,
+    )
     replay_bytes: int = _setting(
         64 << 20, "Memory in each process for answers that can be replayed; 0: none.", least=0
     )

@@ -12,7 +12,7 @@ import re
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, TypeVar, cast
@@ -342,6 +342,27 @@ def _kind(value: Any) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
+
+
+# --- what is hashed
+
+
+Field = str | int | bytes | None
+
+
+def framed(fields: Iterable[Field]) -> bytes:
+    """``fields`` in a row, each with its length before it, as in ``3:web``; None is ``-``.
+
+    Two rows of as many fields that differ come out different.
+    """
+    parts = []
+    for field in fields:
+        if field is None:
+            parts.append(b"-")
+        else:
+            text = field if isinstance(field, bytes) else str(field).encode()
+            parts.append(b"%d:%b" % (len(text), text))
+    return b"".join(parts)
 
 
 # --- entity tags and cursors

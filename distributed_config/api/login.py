@@ -6,7 +6,7 @@ from flask import Blueprint, request
 
 from distributed_config import wire
 from distributed_config.api import schemas
-from distributed_config.edge import auth, database, limits
+from distributed_config.edge import auditing, auth, database, limits
 from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.doors import door
@@ -134,8 +134,11 @@ def _logged_in(email: str, password: str) -> Made:
     found = logins.find(reading(), email, password)
     database.release()  # checking took long; nobody else should wait for this connection
     if found is None:
+        auditing.login_refused(email, "wrong address or password")
         raise Unauthenticated(_WRONG)
-    return _opened(found)
+    made = _opened(found)
+    auditing.login_done(email, found.organisation)
+    return made
 
 
 def _opened(found: Login) -> Made:

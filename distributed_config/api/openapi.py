@@ -128,10 +128,13 @@ def _answer(kind: Any) -> dict[str, Any]:
         for other in ("text/x-env", "text/x-java-properties"):
             content[other] = {"schema": {"type": "string"}}
         return {"description": "The configuration.", "content": content}
-    if isinstance(kind, str):
-        json = kind == "application/json"
-        schema = {"type": "object"} if json else {"type": "string"}
-        return {"description": "The answer.", "content": {kind: {"schema": schema}}}
+    if isinstance(kind, str | tuple):
+        types = (kind,) if isinstance(kind, str) else kind
+        content = {
+            each: {"schema": {"type": "object" if each == "application/json" else "string"}}
+            for each in types
+        }
+        return {"description": "The answer.", "content": content}
     return {"description": "The answer.", "content": {"application/json": {"schema": kind}}}
 
 

@@ -7,6 +7,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from distributed_config import wire
 from distributed_config.errors import Invalid
 from distributed_config.formats import FORMATS
+from distributed_config.services.audit import KINDS as AUDIT_KINDS
 from distributed_config.services.journal import KINDS
 
 MOST_REVISION = 2**63 - 1
@@ -33,6 +34,16 @@ class Switch(fields.Boolean):
 
     truthy = frozenset(("true", "1", True))  # type: ignore[assignment]  # marshmallow says set
     falsy = frozenset(("false", "0", False))  # type: ignore[assignment]  # and only reads it
+
+
+class Moment(fields.String):
+    """An RFC 3339 time, as times are stored."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> Any:
+        try:
+            return wire.parse_time(super()._deserialize(value, attr, data, **rest))
+        except (ValueError, OverflowError):
+            raise ValidationError("It is not a time as in 2026-11-21T09:30:00Z.") from None
 
 
 class ServiceName(fields.String):
@@ -188,6 +199,38 @@ class ChangesQuery(Schema):
     epoch = fields.String(
         load_default=None,
         metadata={"description": "The epoch that `after` belongs to; another one is a 410."},
+    )
+
+
+class AuditFilter(Schema):
+    actor = fields.String(load_default=None, metadata={"description": "Who it was, exactly."})
+    kind = repeatable(
+        fields.String(validate=validate.OneOf(AUDIT_KINDS, error="It is one of: {choices}.")),
+        "Only this kind of entry.",
+    )
+    service = fields.String(
+        load_default=None,
+        metadata={"description": "Only about this service; one that ends in / is a prefix."},
+    )
+    since = Moment(load_default=None, metadata={"description": "From this RFC 3339 time on."})
+    until = Moment(load_default=None, metadata={"description": "Up to this RFC 3339 time."})
+    from_revision = WholeNumber(
+        load_default=None, metadata={"description": "Only what seals this revision or a later one."}
+    )
+    to_revision = WholeNumber(
+        load_default=None,
+        metadata={"description": "Only what seals this revision or an earlier one."},
+    )
+
+
+class AuditQuery(AuditFilter, PageQuery):
+    pass
+
+
+class AuditExportQuery(AuditFilter):
+    format = fields.String(
+        load_default="jsonl",
+        validate=validate.OneOf(("jsonl", "csv"), error="It is one of: {choices}."),
     )
 
 
@@ -707,6 +750,31 @@ class ChangesAnswer(Schema):
     revision = fields.Integer(required=True)
     epoch = fields.String(required=True)
     more = fields.Boolean(required=True)
+
+
+class AuditEntry(Schema):
+    id = fields.Integer(required=True)
+    time = fields.String(required=True)
+    organisation = fields.Integer(required=True, allow_none=True)
+    kind = fields.String(required=True)
+    actor = fields.String(required=True)
+    address = fields.String(required=True)
+    service = fields.String(required=True, allow_none=True)
+    revision = fields.Integer(required=True, allow_none=True)
+    detail = fields.Dict(required=True)
+    previous = fields.String(required=True)
+    hash = fields.String(required=True)
+    changes = fields.List(fields.Nested(ChangeAnswer), required=True)
+
+
+class AuditAnswer(Schema):
+    entries = fields.List(fields.Nested(AuditEntry), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
+class AuditHeadAnswer(Schema):
+    id = fields.Integer(required=True)
+    hash = fields.String(required=True)
 
 
 class PublishedStep(Schema):

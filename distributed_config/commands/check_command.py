@@ -7,10 +7,12 @@ from pathlib import Path
 import click
 
 from distributed_config.commands import opened
+from distributed_config.commands.audit_command import told
 from distributed_config.errors import CannotStart, DistconfError
 from distributed_config.models import engine as engines
 from distributed_config.models.files import faults_of_file
 from distributed_config.services import check
+from distributed_config.services.proof import prove
 from distributed_config.settings import Settings, load
 
 
@@ -29,7 +31,8 @@ class Finding:
 )
 @click.option("--output", type=click.Choice(["text", "json"]), default="text")
 def command(file: Path | None, output: str) -> None:
-    """Check the database, or the backup FILE: its pages, digests and journal; and the settings.
+    """Check the database, or the backup FILE: its pages, digests, journal and audit log; and
+    the settings.
 
     Exit code 0 if all is well, 1 if anything is not.
     """
@@ -65,12 +68,17 @@ def database(settings: Settings) -> list[Finding]:
     try:
         with opened.reading(settings) as connection, opened.progress("Digests") as show:
             stored = check.faults(connection, show)
+            proof = prove(connection)
     except CannotStart as error:
         return [*findings, Finding("schema", "", (error.detail,))]
     except DistconfError as error:
         return [*findings, Finding("content", "", (error.detail,))]
     fine = "digests are true, numbers and revisions have no gap"
-    return [*findings, Finding("content", fine, tuple(stored))]
+    return [
+        *findings,
+        Finding("content", fine, tuple(stored)),
+        Finding("audit", told(proof), proof.faults),
+    ]
 
 
 def _sqlite() -> Finding:

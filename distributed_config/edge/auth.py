@@ -7,12 +7,13 @@ asks shows a token, before anything of the request is parsed.
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from flask import Flask, g, request
 
 from distributed_config import wire
-from distributed_config.edge import database, limits
+from distributed_config.edge import auditing, database, limits
 from distributed_config.errors import AccountNotFound, CannotStart, Forbidden, Unauthenticated
 from distributed_config.live import exchange
 from distributed_config.live.exchange import Exchange
@@ -87,7 +88,7 @@ def init_auth(app: Flask, settings: Settings) -> None:
         view = app.view_functions.get(request.endpoint or "")
         needed = getattr(view, "permission", ANYBODY)
         if settings.is_open:
-            g.identity = _local()
+            g.identity = _from_here(_local())
         elif needed != ANYBODY:
             limits.count(shown_secret(), _identify_shown)
             _note_use(identity())  # behind the count: a refusal writes nothing
@@ -154,25 +155,33 @@ def _shown() -> Identity:
     if not is_token(secret):
         raise Unauthenticated()
     now = wire.now()
-    wanted = _organisation()
-    found = tokens.identify(database.reading(), secret, now, wanted)
-    if found is None:
+    known = tokens.identify(database.reading(), secret, now, _organisation())
+    if known is None:
         raise Unauthenticated("This token has ended, or was never good. Get another one.")
+    found = _from_here(known)
     told: Exchange = request.environ[exchange.KEY]
     told.until = found.expires_at
     return found
 
 
+def _from_here(found: Identity) -> Identity:
+    """The same with the address of the request."""
+    return replace(found, actor=replace(found.actor, address=request.remote_addr or ""))
+
+
 def _note_use(found: Identity) -> None:
-    """Remembers lazily when and from where a token was used."""
+    """Remembers lazily when and from where a token was used; a new address is audited."""
     now = wire.now()
-    address = request.remote_addr or ""
+    address = found.actor.address
     recent = found.used_at is not None and now - found.used_at < _NOTED_EVERY
     if recent and found.used_from == address:
         return
+    note_move = auditing.moved(found)
 
     def unit(journal: Journal) -> None:
         tokens.note_use(journal.connection, found.token_id, now, address)
+        if note_move is not None:
+            note_move(journal)
 
     database.of().writer.post(found.actor, unit)
 

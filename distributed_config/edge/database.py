@@ -80,11 +80,11 @@ def reading() -> Connection:
 
 
 def release() -> None:
-    """Gives the request's connection back; the next ``reading`` sees what happened since."""
-    _release(None)
-
-
-def _release(_error: BaseException | None) -> None:
+    """Gives the request's connection back early; who reads after that sees a newer snapshot."""
     connection: Connection | None = g.pop("connection", None)
     if connection is not None:
         connection.close()
+
+
+def _release(_error: BaseException | None) -> None:
+    release()

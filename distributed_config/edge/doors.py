@@ -31,7 +31,7 @@ class Door:
     query: type[Schema] | None = None
     body: type[Schema] | None = None
     body_types: tuple[str, ...] = ()
-    answers: Mapping[int, type[Schema] | str] = field(default_factory=dict)
+    answers: Mapping[int, type[Schema] | str | tuple[str, ...]] = field(default_factory=dict)
     refusals: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
     description: str = ""

@@ -3,7 +3,8 @@
 Callers hand it units of work and wait. It takes whatever waits at the moment, runs each unit in a
 savepoint of its own inside one transaction, and commits once. So a commit's fsync is shared by
 all who came while the one before was running, nobody polls for a lock held by a neighbour thread,
-and a unit that fails is undone alone.
+and a unit that fails is undone alone. What a unit changed is sealed in the audit log inside its
+savepoint.
 """
 
 import logging
@@ -21,6 +22,7 @@ from distributed_config.errors import DatabaseBusy, DocumentDamaged, StorageFail
 from distributed_config.live.turnstile import Turnstile
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.models.engine import storage_error
+from distributed_config.services import audit
 from distributed_config.services import journal as log
 from distributed_config.services.actors import Actor
 from distributed_config.services.journal import Head, Journal
@@ -215,7 +217,7 @@ class Writer:
 
         Nobody is told before the commit: even a refusal may rest on what another unit wrote.
         """
-        first = head.revision
+        first = head
         outcomes: list[_Outcome] = []
         touched: set[tuple[int, str]] = set()
         everything = False
@@ -223,7 +225,8 @@ class Writer:
             journal = Journal(connection, order.actor, head, now(), order.note)
             connection.exec_driver_sql("SAVEPOINT unit")
             try:
-                outcomes.append(_Outcome(order.unit(journal)))
+                result = order.unit(journal)
+                audit.seal(journal)
             except Exception as error:  # a unit that fails takes nobody with it
                 if _concerns_all(error):
                     raise
@@ -231,11 +234,13 @@ class Writer:
                 outcomes.append(_Outcome(error=error))
             else:
                 connection.exec_driver_sql("RELEASE SAVEPOINT unit")
+                outcomes.append(_Outcome(result))
                 head = journal.head
                 touched |= {(journal.organisation, name) for name in journal.services}
                 everything |= journal.everything
-        if head.revision > first:
+        if head != first:
             log.advance(connection, head)
+        if head.revision > first.revision:
             self._marks.raise_to(head.revision, touched, everything)
         self._commit(connection)
         return outcomes

@@ -169,7 +169,11 @@ class CheckRow(Base):
 
 
 class HeadRow(Base):
-    """The journal's head: one row. ``epoch`` is another one after every restore."""
+    """The journal's head: one row. ``epoch`` is another one after every restore.
+
+    The newest entry of the audit log is here as well, so that adding one costs no look-up, and
+    the last ones cannot go missing by themselves.
+    """
 
     __tablename__ = "head"
 
@@ -177,6 +181,9 @@ class HeadRow(Base):
     epoch: Mapped[str] = mapped_column(Text)
     revision: Mapped[Revision]
     changed_at: Mapped[Moment]
+    audit_id: Mapped[int] = mapped_column(server_default="0")
+    audit_at: Mapped[Moment] = mapped_column(server_default="0")
+    audit_hash: Mapped[str] = mapped_column(Text, server_default="0" * 64)
 
 
 class ChangeRow(Base):

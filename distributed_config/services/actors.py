@@ -103,13 +103,14 @@ class Actor:
     """Who is asking. ``name`` is what the journal shows.
 
     ``key`` is theirs alone: a name may be another's next year. ``permissions`` are single ones,
-    and ``*`` of who holds everything everywhere.
+    and ``*`` of who holds everything everywhere. ``address`` is where they ask from.
     """
 
     name: str
     key: str
     permissions: frozenset[str]
     realm: Realm = field(default_factory=Realm)
+    address: str = field(default="", compare=False)
 
     @property
     def organisation(self) -> int:

@@ -4,14 +4,19 @@ One unit of work takes at most one revision, and may record several changes unde
 sees all of them or none.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 
 from distributed_config.errors import CannotStart
 from distributed_config.models import ChangeRow, HeadRow
 from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Actor, Realm, named
+from distributed_config.services.chain import Link
+from distributed_config.wire import Field, framed
 
 SERVICE_CREATED = "service.created"
 SERVICE_DELETED = "service.deleted"
@@ -72,6 +77,24 @@ KINDS = (
 # Statements are made once. Making one takes several times as long as running it.
 _RECORD = insert(ChangeRow)
 
+COLUMNS = (
+    ChangeRow.revision,
+    ChangeRow.position,
+    ChangeRow.changed_at,
+    ChangeRow.organisation_id,
+    ChangeRow.kind,
+    ChangeRow.service,
+    ChangeRow.environment,
+    ChangeRow.number,
+    ChangeRow.current,
+    ChangeRow.digest,
+    ChangeRow.actor,
+    ChangeRow.note,
+    ChangeRow.definition,
+    ChangeRow.subject,
+)
+"""All of a change, in the order in which it is digested."""
+
 
 _DEFINITION_KINDS = frozenset(kind for kind in KINDS if kind.startswith("definition."))
 ACCOUNT_KINDS = frozenset(
@@ -84,11 +107,15 @@ ACCOUNT_KINDS = frozenset(
 
 @dataclass(frozen=True)
 class Head:
-    """Where the journal stands. ``changed_at`` is the time of its newest change."""
+    """Where the journal stands. ``changed_at`` is the time of its newest change.
+
+    ``link`` is where the audit log stands.
+    """
 
     epoch: str
     revision: int
     changed_at: int
+    link: Link
 
 
 @dataclass(frozen=True)
@@ -116,7 +143,8 @@ class Journal:
 
     ``revision`` is the one that the unit will have if it records anything. ``services`` collects
     what was touched, so that stale answers about it can be dropped; ``everything`` says that a
-    change belongs to no service, and that any answer may rest on it.
+    change belongs to no service, and that any answer may rest on it. ``link`` is the newest entry
+    of the audit log.
     """
 
     def __init__(
@@ -132,7 +160,9 @@ class Journal:
         self.note = note
         self.services: set[str] = set()
         self.everything = False
+        self.link = head.link
         self._position = 0
+        self._digest = hashlib.sha256()
 
     @property
     def realm(self) -> Realm:
@@ -149,11 +179,21 @@ class Journal:
         return self._position > 0
 
     @property
+    def recorded(self) -> int:
+        """How many changes were."""
+        return self._position
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 over all columns of all changes that were recorded, in their order."""
+        return self._digest.hexdigest()
+
+    @property
     def head(self) -> Head:
         """The journal's head after this unit."""
         if self.wrote:
-            return Head(self.epoch, self.revision, self.now)
-        return self._before
+            return Head(self.epoch, self.revision, self.now, self.link)
+        return replace(self._before, link=self.link)
 
     def record(
         self,
@@ -174,25 +214,24 @@ class Journal:
         ``note`` is the unit's own unless given; ``about`` stands before it, and cannot be left
         out. ``organisation`` is the actor's own unless given.
         """
-        self.connection.execute(
-            _RECORD,
-            {
-                "revision": self.revision,
-                "position": self._position,
-                "changed_at": self.now,
-                "organisation_id": organisation or self.organisation,
-                "kind": kind,
-                "service": service,
-                "environment": DEFAULT_ENVIRONMENT if service and number is not None else None,
-                "number": number,
-                "current": current,
-                "digest": digest,
-                "actor": self.actor.name,
-                "note": _told(about, self.note) if note is None else note,
-                "definition": definition,
-                "subject": subject,
-            },
-        )
+        values: dict[str, Field] = {
+            "revision": self.revision,
+            "position": self._position,
+            "changed_at": self.now,
+            "organisation_id": organisation or self.organisation,
+            "kind": kind,
+            "service": service,
+            "environment": DEFAULT_ENVIRONMENT if service and number is not None else None,
+            "number": number,
+            "current": current,
+            "digest": digest,
+            "actor": self.actor.name,
+            "note": _told(about, self.note) if note is None else note,
+            "definition": definition,
+            "subject": subject,
+        }
+        self.connection.execute(_RECORD, values)
+        self._digest.update(framed(values.values()))
         self._position += 1
         if service is None:
             self.everything = True
@@ -214,13 +253,26 @@ def hidden_from(actor: Actor) -> frozenset[str]:
     return hidden
 
 
-_HEAD = select(HeadRow.epoch, HeadRow.revision, HeadRow.changed_at).where(HeadRow.id == 1)
+_HEAD = select(
+    HeadRow.epoch,
+    HeadRow.revision,
+    HeadRow.changed_at,
+    HeadRow.audit_id,
+    HeadRow.audit_at,
+    HeadRow.audit_hash,
+).where(HeadRow.id == 1)
 
 
 _ADVANCE = (
     update(HeadRow)
     .where(HeadRow.id == 1)
-    .values(revision=bindparam("to"), changed_at=bindparam("at"))
+    .values(
+        revision=bindparam("to"),
+        changed_at=bindparam("at"),
+        audit_id=bindparam("link_id"),
+        audit_at=bindparam("link_at"),
+        audit_hash=bindparam("link_hash"),
+    )
 )
 
 
@@ -229,12 +281,23 @@ def head(connection: Connection) -> Head:
     row = connection.execute(_HEAD).one_or_none()
     if row is None:
         raise CannotStart("The database has no journal; run `distconf db upgrade`.")
-    return Head(*row)
+    link = Link(row.audit_id, row.audit_at, row.audit_hash)
+    return Head(row.epoch, row.revision, row.changed_at, link)
 
 
 def advance(connection: Connection, new: Head) -> None:
     """Moves the stored head. For the writer alone: it has checked that the revision follows."""
-    connection.execute(_ADVANCE, {"to": new.revision, "at": new.changed_at})
+    link = new.link
+    connection.execute(
+        _ADVANCE,
+        {
+            "to": new.revision,
+            "at": new.changed_at,
+            "link_id": link.id,
+            "link_at": link.happened_at,
+            "link_hash": link.hash,
+        },
+    )
 
 
 def touch(journal: Journal) -> int:
@@ -258,33 +321,8 @@ def changes(
     where there are as many; the last revision is never cut. A service that ends in ``/`` stands
     for every service whose name begins so.
     """
-    query = (
-        select(
-            ChangeRow.revision,
-            ChangeRow.position,
-            ChangeRow.changed_at,
-            ChangeRow.organisation_id,
-            ChangeRow.kind,
-            ChangeRow.service,
-            ChangeRow.environment,
-            ChangeRow.number,
-            ChangeRow.current,
-            ChangeRow.digest,
-            ChangeRow.actor,
-            ChangeRow.note,
-            ChangeRow.definition,
-            ChangeRow.subject,
-        )
-        .where(ChangeRow.revision > after)
-        .order_by(ChangeRow.revision, ChangeRow.position)
-    )
-    if actor is not None:
-        query = query.where(
-            ChangeRow.organisation_id == actor.organisation,
-            ChangeRow.kind.not_in(hidden_from(actor)),
-        )
-        if not actor.realm.is_whole:
-            query = query.where(ChangeRow.service.is_(None) | actor.realm.within(ChangeRow.service))
+    query = _heard_by(actor, select(*COLUMNS).where(ChangeRow.revision > after))
+    query = query.order_by(ChangeRow.revision, ChangeRow.position)
     if services:
         query = query.where(named(ChangeRow.service, tuple(services)))
     if kinds:
@@ -296,3 +334,29 @@ def changes(
         )
         found += [Change(**row._asdict()) for row in connection.execute(rest)]
     return found
+
+
+def changes_of(
+    connection: Connection, actor: Actor | None, revisions: Iterable[int], most: int
+) -> dict[int, list[Change]]:
+    """The first ``most`` changes of each of ``revisions`` that ``actor`` may hear of."""
+    place = func.row_number().over(partition_by=ChangeRow.revision, order_by=ChangeRow.position)
+    heard = _heard_by(actor, select(*COLUMNS, place.label("place")))
+    inner = heard.where(ChangeRow.revision.in_(list(revisions))).subquery()
+    columns = [inner.c[column.key] for column in COLUMNS]
+    query = select(*columns).where(inner.c.place <= most).order_by(*columns[:2])
+    found = (Change(**row._asdict()) for row in connection.execute(query))
+    return {key: list(group) for key, group in groupby(found, key=lambda each: each.revision)}
+
+
+def _heard_by(actor: Actor | None, query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """``query`` with what ``actor`` may hear of only; None: everything."""
+    if actor is None:
+        return query
+    query = query.where(
+        ChangeRow.organisation_id == actor.organisation,
+        ChangeRow.kind.not_in(hidden_from(actor)),
+    )
+    if not actor.realm.is_whole:
+        query = query.where(ChangeRow.service.is_(None) | actor.realm.within(ChangeRow.service))
+    return query

@@ -1,9 +1,10 @@
-"""``/api/v1``: services, versions, definitions, changes, changesets, export, import, accounts."""
+"""``/api/v1``: services, versions, definitions, changes, bulk, accounts and the audit log."""
 
 from flask import Blueprint
 
 from distributed_config.api.v1 import (
     accounts,
+    audit,
     changes,
     changesets,
     definitions,
@@ -13,5 +14,14 @@ from distributed_config.api.v1 import (
 )
 
 blueprint = Blueprint("v1", __name__, url_prefix="/api/v1")
-for room in (services, versions, definitions, changes, changesets, transfer, accounts):
+for room in (
+    services,
+    versions,
+    definitions,
+    changes,
+    changesets,
+    transfer,
+    accounts,
+    audit,
+):
     blueprint.register_blueprint(room.blueprint)

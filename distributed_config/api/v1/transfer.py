@@ -6,14 +6,14 @@ from flask import Blueprint
 
 from distributed_config import wire
 from distributed_config.api import schemas
-from distributed_config.edge import auth, database
+from distributed_config.edge import auditing, auth, database
 from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.doors import door
 from distributed_config.edge.publishing import publish
 from distributed_config.edge.responses import Answer, json_answer
 from distributed_config.errors import Invalid, NotRepresentable, Problem
-from distributed_config.services import changesets, transfer
+from distributed_config.services import audit, changesets, transfer
 from distributed_config.services import journal as log
 from distributed_config.services.journal import Journal
 
@@ -27,10 +27,13 @@ blueprint = Blueprint("transfer", __name__)
     permission="config:read",
     query=schemas.ExportQuery,
     answers={200: "document"},
-    refusals=(406, 422),
+    refusals=(406, 422, 507),
 )
 def export(query: dict[str, Any]) -> Answer:
-    """Export the current documents of all services, as one object `{service: document}`."""
+    """Export the current documents of all services, as one object `{service: document}`.
+
+    Every export has an entry in the audit log before it is answered.
+    """
     connection = reading()
     head = log.head(connection)
     format_ = asked.wanted_format(query["format"])
@@ -47,6 +50,8 @@ def export(query: dict[str, Any]) -> Answer:
             )
         values[name] = wire.parse_stored(document.text)
     text = asked.written(format_, values, size)
+    facts = {"prefix": query["prefix"][:200], "format": format_.name, "services": len(values)}
+    auditing.note_now(audit.EXPORT, facts)
     headers = {"Config-Revision": str(head.revision), "Cache-Control": "private, no-cache"}
     return Answer(text.encode(), media_type=format_.media_type, headers=headers)
 

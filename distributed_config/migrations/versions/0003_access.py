@@ -102,5 +102,12 @@ def upgrade() -> None:
         _text("hash"),
         sa.PrimaryKeyConstraint("id", name="pk_audit"),
     )
+    # Where the chain begins, whatever the journal holds already.
+    for column in (
+        sa.Column("audit_id", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("audit_at", sa.BigInteger(), nullable=False, server_default="0"),
+        sa.Column("audit_hash", sa.Text(), nullable=False, server_default="0" * 64),
+    ):
+        op.add_column("head", column)
     op.create_index("ix_audit_organisation_id_id", "audit", ["organisation_id", "id"])
     op.create_index("ix_audit_revision", "audit", ["revision"])
