@@ -304,7 +304,11 @@ def test_every_route_that_names_a_service_is_among_those_that_are_tried() -> Non
         }
         app.extensions["distributed_config"].close()
     # Of these one makes a service where there is none, and the others answer with lists.
-    lists = {("GET", "/api/v1/changes")}
+    lists = {
+        ("GET", "/api/v1/changes"),
+        ("GET", "/api/v1/audit"),
+        ("GET", "/api/v1/audit/export"),
+    }
     making = {("POST", "/config"), ("PUT", "/config"), ("PUT", "/api/v1/services/definition")}
     assert named - lists - making == {(method, path) for method, path, _, _ in ABOUT_A_SERVICE}
 
