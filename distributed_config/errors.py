@@ -40,6 +40,7 @@
     │   ├── StorageFull            no space left; reads go on
     │   ├── StorageFailed          the disk failed; nothing is written until a restart
     │   ├── DocumentDamaged        what is stored is not what was written; it is not served
+    │   ├── SecretUnreadable       a secret does not open with the keys that this server has
     │   ├── Overloaded             too many requests are waiting already
     │   ├── TooManyWatchers        too many streams are open already
     │   └── RevisionNotReached     the asked revision is not here yet
@@ -418,6 +419,17 @@ class DocumentDamaged(Unavailable):
         super().__init__(
             "What is stored is not what was written, so it is not served. "
             "`distconf check` names what is damaged; restore a backup."
+        )
+
+
+class SecretUnreadable(Unavailable):
+    code = "secret-unreadable"
+    retry_after = 30
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A secret does not open with the keys that this server has. Put the key file that it "
+            "was written with where DISTCONF_SECRET_KEY_FILE says, and try again."
         )
 
 

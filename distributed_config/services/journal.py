@@ -17,6 +17,7 @@ SERVICE_CREATED = "service.created"
 SERVICE_DELETED = "service.deleted"
 SERVICE_TAGGED = "service.tagged"
 SERVICE_DISABLED = "service.disabled"
+SERVICE_MARKED = "service.marked"
 VERSION_CREATED = "version.created"
 VERSION_ENABLED = "version.enabled"
 VERSION_DISABLED = "version.disabled"
@@ -44,6 +45,7 @@ KINDS = (
     SERVICE_DELETED,
     SERVICE_TAGGED,
     SERVICE_DISABLED,
+    SERVICE_MARKED,
     VERSION_CREATED,
     VERSION_ENABLED,
     VERSION_DISABLED,
@@ -73,6 +75,10 @@ KINDS = (
 _RECORD = insert(ChangeRow)
 
 
+MARKING_KINDS = frozenset(
+    {SERVICE_MARKED, SERVICE_ATTACHED, SERVICE_DETACHED, DEFINITION_REVISED, DEFINITION_FORCED}
+)
+"""Changes after which other places of documents may be secret, and not only of new ones."""
 _DEFINITION_KINDS = frozenset(kind for kind in KINDS if kind.startswith("definition."))
 ACCOUNT_KINDS = frozenset(
     kind

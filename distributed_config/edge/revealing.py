@@ -1,0 +1,14 @@
+"""Who reads a secret in the clear: the one place through which every such reading goes."""
+
+from flask import g
+
+
+def note_reading(service: str) -> None:
+    """Notes that the current request reads a secret of ``service`` in the clear."""
+    found: set[str] = g.setdefault("revealed", set())
+    found.add(service)
+
+
+def has_revealed() -> bool:
+    """Whether the current request has read a secret in the clear."""
+    return bool(g.get("revealed"))
