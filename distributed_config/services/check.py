@@ -114,7 +114,7 @@ def _faults_of_indexes(connection: Connection) -> list[str]:
     ).order_by(ConformanceRow.definition_id, ConformanceRow.name)
     for service_id, name, definition_id in connection.execute(conforming).all():
         paths = indexes.paths_of(connection, definition_id)
-        value = versions.masked_value(connection, service_id)
+        value = versions.current_value(connection, service_id)
         wanted = {index: indexes.key_of(indexes.at(value, path)) for path, index in paths.items()}
         if indexes.keys_of(connection, service_id) != wanted:
             found.append(f"the indexes do not have what the service {name!r} has")

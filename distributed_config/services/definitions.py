@@ -571,5 +571,5 @@ def _index_again(journal: Journal, definition: Definition, new: Sequence[str]) -
     if not paths:
         return
     for service_id, service in conformance.services(journal.connection, definition.id):
-        value = versions.masked_value(journal.connection, service_id)
+        value = versions.current_value(journal.connection, service_id)
         indexes.write(journal.connection, service_id, service, paths, value)

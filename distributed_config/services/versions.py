@@ -149,7 +149,8 @@ def create(
         return _insert(journal, _Service(service_id, -1, None, ""), name, document)
     # Before there is anything to keep: what the definition marks is never stored in the clear.
     conformance.bind(journal, service_id, name, definition_id)
-    return _insert(journal, _require(journal.connection, journal.realm, name), name, document)
+    service = _require(journal.connection, journal.realm, name)._replace(last=-1)
+    return _insert(journal, service, name, document)
 
 
 def append(journal: Journal, name: str, document: Document, expect: Expect = anything) -> Written:
@@ -413,7 +414,7 @@ def as_of_time(connection: Connection, realm: Realm, name: str, moment: int) -> 
     return _as_of(connection, realm, name, ChangeRow.changed_at <= moment, "then")
 
 
-def masked_value(connection: Connection, service_id: int) -> dict[str, Any] | None:
+def current_value(connection: Connection, service_id: int) -> dict[str, Any] | None:
     """The current document of a service by its id, without its secrets; None: nothing is current.
 
     It is what indexes may have.
