@@ -8,7 +8,6 @@ from distributed_config.services import keyring as keyrings
 from distributed_config.services import secrets
 from distributed_config.services.actors import LOCAL_OPERATOR
 from distributed_config.services.journal import Journal
-from distributed_config.services.keyring import Keyring
 from distributed_config.settings import load
 
 
@@ -34,10 +33,8 @@ def rotate(added: bool) -> None:
     readable; so does a backup from before, with the file's older lines.
     """
     settings = load()
-    keyring = Keyring(settings.secret_keys)
-    if added:
-        keyring.load()
-    else:
+    keyring = keyrings.of_settings(settings)
+    if not added:
         keyring.add()
 
     def renew(key_id: str) -> bool:

@@ -16,7 +16,6 @@ from distributed_config.models import Base
 from distributed_config.models import engine as engines
 from distributed_config.services import keyring as keyrings
 from distributed_config.services import secrets
-from distributed_config.services.keyring import Keyring
 from distributed_config.settings import Settings
 
 db = SQLAlchemy(metadata=Base.metadata, session_options={"autoflush": False})
@@ -60,8 +59,7 @@ def init_database(app: Flask, settings: Settings, on_commit: Callable[[Commit], 
     with app.app_context():
         readers = db.engine
     engines.prepare(readers, "BEGIN")
-    keyring = Keyring(settings.secret_keys)
-    keyring.load()
+    keyring = keyrings.of_settings(settings)
     readers.update_execution_options(**{keyrings.OPTION: keyring})
     app.teardown_request(_release)
     marks = Watermarks(path)

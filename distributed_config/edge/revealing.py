@@ -4,7 +4,11 @@ from flask import g
 
 
 def note_reading(service: str) -> None:
-    """Notes that the current request reads a secret of ``service`` in the clear."""
+    """Notes that the current request reads a secret of ``service`` in the clear.
+
+    Of a stream that tells secrets it is noted once, when it opens: of each service that it names,
+    where one that ends in ``/`` is all that begin so, and ``/`` alone is every one.
+    """
     found: set[str] = g.setdefault("revealed", set())
     found.add(service)
 

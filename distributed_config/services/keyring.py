@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection
 
 from distributed_config.errors import CannotStart, SecretUnreadable
+from distributed_config.settings import Settings
 
 OPTION = "keyring"
 """The execution option of an engine, and its connections, that holds their keyring."""
@@ -32,16 +33,25 @@ _logger = logging.getLogger(__name__)
 
 
 class Keyring:
-    """The key file at ``path``, and the data keys that were unwrapped with it; for all threads."""
+    """The key file at ``path``, and the data keys that were unwrapped with it; for all threads.
 
-    def __init__(self, path: Path) -> None:
+    Without ``may_make`` the file must be there: whoever says where it is has made it.
+    """
+
+    def __init__(self, path: Path, *, may_make: bool = True) -> None:
         self.path = path
+        self._may_make = may_make
         self._lock = threading.Lock()
         self._masters: dict[str, bytes] = {}
         self._data: dict[str, bytes] = {}
 
     def load(self) -> None:
         """Reads the file, if there is one. Raises CannotStart if it is not a file of keys."""
+        if not self._may_make and not self.path.exists():
+            raise CannotStart(
+                f"There is no key file at {self.path}, where DISTCONF_SECRET_KEY_FILE says. Put it "
+                "there, or make one: `distconf secrets new-key NAME`, and chmod 600."
+            )
         self._masters = _read(self.path) if self.path.exists() else {}
 
     def data_key(self, key_id: str, wrapped: Callable[[], str | None]) -> bytes:
@@ -100,6 +110,13 @@ class Keyring:
         except CannotStart as error:
             _logger.error("%s", error.detail)
             raise SecretUnreadable() from None
+
+
+def of_settings(settings: Settings) -> Keyring:
+    """The keyring that ``settings`` name, read. Raises CannotStart."""
+    made = Keyring(settings.secret_keys, may_make=settings.secret_key_file == Path())
+    made.load()
+    return made
 
 
 def keyring_of(connection: Connection) -> Keyring:

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, request
 
 from distributed_config.api import schemas
-from distributed_config.edge import auth, database
+from distributed_config.edge import auth, database, revealing
 from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.doors import door
@@ -130,6 +130,9 @@ def _stream(query: dict[str, Any], head: Head) -> Answer:
         documents=query["include"] == "document",
         reset=reset,
     )
+    if watch.documents and watch.reveals:
+        for name in services or ["/"]:
+            revealing.note_reading(name)
     if request.method == "GET":  # and not HEAD, which wants to know and not to hear
         asked.told().stream = watch
     retry = random.randint(_SOONEST, _LATEST)  # noqa: S311  # it only has to differ
