@@ -579,6 +579,7 @@ def test_keys_are_rotated_while_the_server_goes_on(tmp_path: Path) -> None:
         (f"a:{new_key()}\na:{new_key()}", 0o600, "Line 2 of the key file"),
         (f"a:{new_key()}", 0o640, "chmod 600"),
     ],
+    ids=["empty", "nonsense", "short", "twice", "readable"],
 )
 def test_a_wrong_key_file_is_refused(tmp_path: Path, text: str, mode: int, said: str) -> None:
     file = tmp_path / "keys"
