@@ -86,8 +86,8 @@ class World:
 
 
 @contextmanager
-def world_in(folder: Path, **settings: Any) -> Iterator[World]:
-    server = Server(folder / "instance", auth="token", workers=1, **settings)
+def world_in(folder: Path, workers: int = 1) -> Iterator[World]:
+    server = Server(folder / "instance", auth="token", workers=workers)
     server.prepare()
     made = World(server)
     made.start()
@@ -399,6 +399,26 @@ def test_dots_in_an_array_stay_with_their_element_or_are_refused(world: World, b
     assert current(world.boss, base)["users"] == [ann]
 
 
+def test_secrets_that_look_alike_are_never_mixed_up(world: World, name: str) -> None:
+    keys = [world.canary(), world.canary()]
+    query, pointers = {"service": name}, {"pointers": ["/keys/*"]}
+    ok(world.editor.put(name, {}))
+    ok(world.editor.http.put("/api/v1/services/secrets", params=query, json=pointers))
+    ok(world.editor.put(name, {"keys": keys}))
+
+    ok(world.editor.put(name, {"keys": [DOTS, DOTS], "n": 1}))
+    for unclear in ([DOTS], [DOTS, "new"], ["new", DOTS, DOTS]):
+        assert world.editor.put(name, {"keys": unclear}).status_code == 422, unclear
+    assert current(world.boss, name) == {"keys": keys, "n": 1}
+    operations = [
+        {"op": "move", "from": "/keys/1", "path": "/keys/0"},
+        {"op": "copy", "from": "/keys/1", "path": "/keys/-"},
+        {"op": "add", "path": "/keys/0", "value": "new"},
+    ]
+    ok(world.editor.patch(name, operations, headers=JSON_PATCH))
+    assert current(world.boss, name)["keys"] == ["new", keys[1], keys[0], keys[0]]
+
+
 def test_dots_where_no_secret_was_are_refused(world: World, base: str) -> None:
     new = world.editor.put(base, {"password": DOTS}, definition=base)
     ok(world.editor.put(base, {"host": DOTS}, definition=base))
@@ -535,7 +555,7 @@ def test_what_is_moved_to_another_place_or_service_does_not_open(world: World, b
 
 
 def test_keys_are_rotated_while_the_server_goes_on(tmp_path: Path) -> None:
-    with world_in(tmp_path) as world:
+    with world_in(tmp_path, workers=2) as world:
         file = world.server.instance / "secret-keys"
         assert not file.exists()
         ok(world.publisher.define("d", SCHEMA))

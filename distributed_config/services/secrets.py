@@ -501,24 +501,26 @@ def _aligned(
 def _partners(new: list[Any], old: list[Any]) -> dict[int, int]:
     """Which element of ``old`` each of ``new`` was, of those with a mask in them.
 
-    The one that looks the same, if only one does, or the one at its place does; else the one at
-    its place, where that is no other's and no element came or went.
+    The one that looks the same. Of several that look the same each is the one at its place, if all
+    of them are there. The one at its place, too, if it looks like none and that is no other's.
+    Where elements came or went, places say nothing.
     """
-    asking = [i for i, each in enumerate(new) if _has_mask(each)]
+    asking = {i: written(each) for i, each in enumerate(new) if _has_mask(each)}
     if not asking or not old:
         return {}
     alike: dict[str, list[int]] = {}
     for j, each in enumerate(old):
         alike.setdefault(written(each), []).append(j)
     found: dict[int, int] = {}
-    for i in asking:
-        same = alike.get(written(new[i]), [])
-        if len(same) == 1 or (len(new) == len(old) and i in same):
-            found[i] = same[0] if len(same) == 1 else i
-    taken = set(found.values())
-    for i in asking:
-        if i not in found and len(new) == len(old) and i not in taken:
+    for i, look in asking.items():
+        same = alike.get(look, [])
+        if len(same) == 1:
+            found[i] = same[0]
+        elif same and len(new) == len(old) and same == [k for k in asking if asking[k] == look]:
             found[i] = i
+    taken = set(found.values())
+    if len(new) == len(old):
+        found |= {i: i for i, look in asking.items() if look not in alike and i not in taken}
     return found
 
 
