@@ -40,7 +40,7 @@
     │   ├── StorageFull            no space left; reads go on
     │   ├── StorageFailed          the disk failed; nothing is written until a restart
     │   ├── DocumentDamaged        what is stored is not what was written; it is not served
-    │   ├── SecretUnreadable       a secret does not open with the keys that this server has
+    │   ├── SecretUnreadable       a secret needs another key than those that this server has
     │   ├── Overloaded             too many requests are waiting already
     │   ├── TooManyWatchers        too many streams are open already
     │   └── RevisionNotReached     the asked revision is not here yet
@@ -428,8 +428,8 @@ class SecretUnreadable(Unavailable):
 
     def __init__(self) -> None:
         super().__init__(
-            "A secret does not open with the keys that this server has. Put the key file that it "
-            "was written with where DISTCONF_SECRET_KEY_FILE says, and try again."
+            "A secret cannot be read, or not be written, with the keys that this server has. Put "
+            "the right key file where DISTCONF_SECRET_KEY_FILE says; the server's log says more."
         )
 
 

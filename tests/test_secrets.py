@@ -473,6 +473,26 @@ def test_nobody_learns_a_secret_by_guessing_testing_copying_or_unmarking(
     assert current(world.boss, base)["password"] == secret
 
 
+@pytest.mark.parametrize(
+    ("schema", "pointer"),
+    [
+        ({"properties": {"a": {"x-secret": "yes"}}}, "/schema/properties/a/x-secret"),
+        (
+            {"allOf": [{"$ref": "#/$defs/s"}], "$defs": {"s": {"x-secret": True}}},
+            "/schema/x-secret",
+        ),
+    ],
+    ids=["misspelt", "the whole"],
+)
+def test_a_mark_that_cannot_be_meant_is_refused(
+    world: World, name: str, schema: Any, pointer: str
+) -> None:
+    refused = world.publisher.define(name, schema)
+
+    assert refused.status_code == 422
+    assert [each["pointer"] for each in refused.json()["problems"]] == [pointer]
+
+
 def test_nothing_is_found_by_a_secret(world: World, base: str) -> None:
     ok(world.editor.put(base, filled(world), definition=base))
     pointers = {"pointers": ["/host"]}

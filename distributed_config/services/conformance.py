@@ -60,7 +60,8 @@ def problems_of(schema: str, document: Checked) -> list[Problem]:
 
 
 def _is_inside(pointer: str, places: frozenset[str]) -> bool:
-    return any(pointer == each or pointer.startswith(f"{each}/") for each in places)
+    parts = pointer.split("/")
+    return any("/".join(parts[:length]) in places for length in range(2, len(parts) + 1))
 
 
 def rule_of(connection: Connection, service_id: int) -> Rule | None:

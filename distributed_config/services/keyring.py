@@ -88,10 +88,14 @@ class Keyring:
         return decrypt(self._masters[master], data, _about(key_id))
 
     def ensure(self) -> None:
-        """Makes the file, with one key, unless it is there."""
+        """Makes the file, with one key, unless it is there. Raises SecretUnreadable."""
         self._look_again()
         if not self._masters:
-            self.add()
+            try:
+                self.add()
+            except CannotStart as error:
+                _logger.error("%s", error.detail)
+                raise SecretUnreadable() from None
 
     def add(self) -> str:
         """Puts a new key before the others of the file; its id. Raises CannotStart if it cannot."""

@@ -12,7 +12,7 @@ import hmac
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -373,13 +373,15 @@ class Draft:
     def sealed(self, connection: Connection, now: int) -> str:
         """The document as it is stored."""
         new: dict[Path, Any] = {}
+        key: tuple[str, bytes] | None = None
         for path in (*self.given, *self.kept):
             source = self.kept.get(path)
             if source == path and self.base is not None and is_sealed(self.base.secrets[path]):
                 new[path] = self.base.secrets[path]
             else:
                 value = self.given[path] if path in self.given else self._open(path)
-                new[path] = _seal(connection, now, self.home, path, value)
+                key = key or _newest_key(connection, now)
+                new[path] = _seal(key, self.home, path, value)
         return written(replaced(self.value, new))
 
     def _open(self, path: Path) -> Any:
@@ -396,14 +398,13 @@ def draft(
     nothing, or it cannot be seen for what.
     """
     marked = dict(find(value, marks))
-    sources = dict(_sources(value, (), base))
+    sources = dict(_sources(value, base))
     problems: list[Problem] = []
     given: dict[Path, Any] = {}
     kept: dict[Path, Path] = {}
     for path, source in sources.items():
-        inside = any(path[:length] in marked for length in range(1, len(path)))
         at_secret = path in marked
-        if inside:
+        if _is_inside(path, marked):
             problems.append(_fault(path, "It is a part of a secret: give all of that anew."))
         elif isinstance(source, str):
             # Where nothing is secret, nor was, three dots are three dots.
@@ -418,17 +419,25 @@ def draft(
         raise InvalidDocument.of(problems)
     given = {path: each for path, each in marked.items() if path not in kept}
     if reveal and base is not None:
-        same = [path for path in _unchanged(value, base) if not _crosses(path, marked)]
+        around = _prefixes(marked)
+        same = [
+            path
+            for path in _unchanged(value, base)
+            if path not in around and not _is_inside(path, marked)
+        ]
         kept |= {path: path for path in same}
         given = {path: each for path, each in given.items() if path not in kept}
     return Draft(home, value, base, reveal, given, kept)
 
 
-def _crosses(path: Path, marked: Mapping[Path, Any]) -> bool:
-    """Whether ``path`` lies inside a marked place, or one inside it."""
-    return any(
-        path != each and (path[: len(each)] == each or each[: len(path)] == path) for each in marked
-    )
+def _prefixes(paths: Iterable[Path]) -> set[Path]:
+    """Every place that one of ``paths`` lies in."""
+    return {path[:length] for path in paths for length in range(len(path))}
+
+
+def _is_inside(path: Path, marked: Mapping[Path, Any]) -> bool:
+    """Whether ``path`` lies in a marked place."""
+    return any(path[:length] in marked for length in range(1, len(path)))
 
 
 _NOTHING_THERE = "There is no secret here yet, that could stay: give it in the clear."
@@ -459,43 +468,53 @@ def _unchanged(value: Any, base: Stored) -> Iterator[Path]:
                     yield path
 
 
-def _sources(value: Any, path: Path, base: Stored | None) -> Iterator[tuple[Path, Path | str]]:
+def _sources(value: Any, base: Stored | None) -> Iterator[tuple[Path, Path | str]]:
     """Every mask in ``value``, and where in ``base`` the secret is that it stands for.
 
     Or, in words, why none is.
     """
-    whole = None if base is None else base.masked
-    secret = {} if base is None else base.secrets
-    yield from _aligned(value, path, whole, (), secret)
+    if base is None:
+        return _Trace(frozenset(), frozenset()).of(value, (), None, ())
+    trace = _Trace(frozenset(base.secrets), frozenset(_prefixes(base.secrets)))
+    return trace.of(value, (), base.masked, ())
 
 
-def _aligned(
-    value: Any, path: Path, old: Any, at: Path | None, secret: Mapping[Path, Any]
-) -> Iterator[tuple[Path, Path | str]]:
-    """``old``, at ``at`` in the base, is what ``value`` was; None: it is not known what it was."""
-    if isinstance(value, Kept):
-        yield path, value.path
-    elif value == MASK and isinstance(value, str):
-        yield path, _UNCLEAR if at is None else at if at in secret else _NOTHING_THERE
-    elif isinstance(value, dict):
-        for name, child in value.items():
-            known = at is not None and isinstance(old, dict) and name in old
-            below = old[name] if known else None
-            # What is under a new key was nothing.
-            inner = None if at is None else (*at, name)
-            yield from _aligned(child, (*path, name), below, inner, secret)
-    elif isinstance(value, list):
-        holds = at is not None and any(each[: len(at)] == at for each in secret)
-        elements = old if holds and isinstance(old, list) else []
-        partners = _partners(value, elements)
+@dataclass(frozen=True)
+class _Trace:
+    """``secret`` are the places of secrets in the base, and ``around`` all that those lie in."""
+
+    secret: frozenset[Path]
+    around: frozenset[Path]
+
+    def of(
+        self, value: Any, path: Path, old: Any, at: Path | None
+    ) -> Iterator[tuple[Path, Path | str]]:
+        """``old``, at ``at`` in the base, is what ``value`` was; None: nobody knows what was."""
+        if isinstance(value, Kept):
+            yield path, value.path
+        elif value == MASK and isinstance(value, str):
+            yield path, _UNCLEAR if at is None else at if at in self.secret else _NOTHING_THERE
+        elif isinstance(value, dict):
+            members = old if isinstance(old, dict) else {}
+            for name, child in value.items():
+                was = None if at is None else (*at, name)
+                yield from self.of(child, (*path, name), members.get(name), was)
+        elif isinstance(value, list):
+            yield from self._of_elements(value, path, old, at)
+
+    def _of_elements(
+        self, value: list[Any], path: Path, old: Any, at: Path | None
+    ) -> Iterator[tuple[Path, Path | str]]:
+        if at is None or at not in self.around or not isinstance(old, list):
+            # Nothing in the array was secret: places are as good as any.
+            for i, child in enumerate(value):
+                yield from self.of(child, (*path, i), None, None if at is None else (*at, i))
+            return
+        partners = _partners(value, old)
         for i, child in enumerate(value):
             j = partners.get(i)
-            known = at is not None and j is not None and j < len(elements)
-            below = elements[j] if known and j is not None else None
-            inner = (*at, j) if at is not None and j is not None else None
-            if not elements and at is not None:
-                inner = (*at, i)
-            yield from _aligned(child, (*path, i), below, inner, secret)
+            element, was = (None, None) if j is None else (old[j], (*at, j))
+            yield from self.of(child, (*path, i), element, was)
 
 
 def _partners(new: list[Any], old: list[Any]) -> dict[int, int]:
@@ -547,8 +566,8 @@ def _about(key_id: str, home: Home, path: Path) -> bytes:
     return json.dumps(place).encode()
 
 
-def _seal(connection: Connection, now: int, home: Home, path: Path, value: Any) -> dict[str, str]:
-    key_id, key = _newest_key(connection, now)
+def _seal(under: tuple[str, bytes], home: Home, path: Path, value: Any) -> dict[str, str]:
+    key_id, key = under
     text = encrypt(key, written(value).encode(), _about(key_id, home, path))
     return {SECRET_KEY: f"1.{key_id}.{text}"}
 
