@@ -540,6 +540,25 @@ def test_pointers_are_checked_masked_at_once_and_taken_away_by_who_may_read(
     world.canaries.remove(old)
 
 
+def test_a_stream_tells_nothing_of_before_a_mark_that_is_secret_since(
+    world: World, name: str
+) -> None:
+    path = f"/api/v1/changes?include=document&service={name}"
+    with listening(world, "reader", path, websocket=False) as early:
+        before = int(ok(world.editor.put(name, {"a": 0})).headers["Config-Revision"])
+        old = world.canary()
+        ok(world.editor.put(name, {"password": old}))
+        wait_for(early, old.encode())
+        query, pointers = {"service": name}, {"pointers": ["/password"]}
+        ok(world.editor.http.put("/api/v1/services/secrets", params=query, json=pointers))
+        wait_for(early, b"service.marked")
+        with listening(world, "reader", f"{path}&after={before}", websocket=False) as late:
+            wait_for(late, b"service.marked")
+    world.canaries.remove(old)
+    assert DOTS.encode() in late
+    assert old.encode() not in late
+
+
 # --- at rest
 
 
