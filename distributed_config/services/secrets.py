@@ -67,8 +67,10 @@ NOTHING = Marks()
 
 @dataclass(frozen=True)
 class Shown:
-    """A document as it is shown. ``view`` tells the masked and the revealed form apart; "": there
-    is nothing secret in it."""
+    """A document as it is shown.
+
+    ``view`` tells the masked and the revealed form apart; "": there is nothing secret in it.
+    """
 
     text: str
     view: str = ""
@@ -283,10 +285,11 @@ class Viewer:
             masked = written(found.masked)
             # Another mark, and the same version looks another way.
             return Shown(masked, f"masked-{digest_of(masked)[:16]}")
+        plain = written(found.plain)
         note: Callable[[str], None] | None = self._connection.get_execution_options().get(ON_REVEAL)
         if note is not None:
             note(home.name)
-        return Shown(written(found.plain), "revealed")
+        return Shown(plain, "revealed")
 
     def _marks_of(self, home: Home) -> Marks:
         if home.service_id not in self._marks:
