@@ -92,7 +92,7 @@ def _fill(writer: Writer) -> None:
         versions.create(journal, "bound", _document(0))
         definitions.attach(journal, "bound", "d")
         journal.connection.execute(
-            text("INSERT INTO services VALUES (:id + 10, 1, :name, 0, 1)"), _rows(SERVICES)
+            text("INSERT INTO services VALUES (:id + 10, 1, :name, 0, 1, '')"), _rows(SERVICES)
         )
         for statement, rows in (
             ("INSERT INTO conformances VALUES (:id + 10, 1, :name, 0)", SERVICES),

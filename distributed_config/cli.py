@@ -22,6 +22,7 @@ _COMMANDS = {
     "restore": "Put a backup in place of the database.",
     "export": "Write the current documents of all services.",
     "import": "Create or update services from files.",
+    "secrets": "Look after the keys that secrets are encrypted under.",
     "definitions": "Look after the JSON Schemas that services conform to.",
     "create-organisation": "Create an organisation.",
     "list-organisations": "List the organisations.",

@@ -40,6 +40,7 @@
     │   ├── StorageFull            no space left; reads go on
     │   ├── StorageFailed          the disk failed; nothing is written until a restart
     │   ├── DocumentDamaged        what is stored is not what was written; it is not served
+    │   ├── SecretUnreadable       a secret needs another key than those that this server has
     │   ├── Overloaded             too many requests are waiting already
     │   ├── TooManyRequests        whoever asks has asked too often
     │   ├── TooManyWatchers        too many streams are open already
@@ -419,6 +420,17 @@ class DocumentDamaged(Unavailable):
         super().__init__(
             "What is stored is not what was written, so it is not served. "
             "`distconf check` names what is damaged; restore a backup."
+        )
+
+
+class SecretUnreadable(Unavailable):
+    code = "secret-unreadable"
+    retry_after = 30
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A secret cannot be read, or not be written, with the keys that this server has. Put "
+            "the right key file where DISTCONF_SECRET_KEY_FILE says; the server's log says more."
         )
 
 

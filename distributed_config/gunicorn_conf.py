@@ -18,6 +18,7 @@ from typing import Any
 
 from distributed_config.errors import CannotStart
 from distributed_config.models import engine as engines
+from distributed_config.services import keyring
 from distributed_config.settings import load
 
 _settings = load()
@@ -31,6 +32,7 @@ def _refuse_what_cannot_end_well() -> None:
         engines.refuse_unfit_sqlite()
         engines.refuse_unmigrated(_settings.database_path)
         engines.refuse_damaged(_settings.database_path)
+        keyring.of_settings(_settings)
         _refuse_taken_port()
     except CannotStart as refusal:
         sys.stderr.write(f"distconf: {refusal.detail}\n")

@@ -70,6 +70,12 @@ class Settings:
         "Database, as sqlite:////absolute/path.db; empty: distconf.db in the instance folder.",
         secret=True,
     )
+    secret_key_file: Path = _setting(
+        Path(),
+        "File of the keys that secrets are encrypted under, one `id:base64` in a line, the newest "
+        "first, readable by the server's user alone; empty: secret-keys in the instance folder, "
+        "made when it is needed.",
+    )
     bootstrap: Path = _setting(
         Path(),
         "File of {service: document}, or folder with a file for each service, that a database "
@@ -196,6 +202,13 @@ class Settings:
         if not self.database_url:
             return self.instance.absolute() / "distconf.db"
         return Path(self.database_url.removeprefix("sqlite:///")).absolute()
+
+    @property
+    def secret_keys(self) -> Path:
+        """The file of the keys that secrets are encrypted under."""
+        if self.secret_key_file == Path():
+            return self.instance.absolute() / "secret-keys"
+        return self.secret_key_file.absolute()
 
     @property
     def address(self) -> tuple[str, int]:

@@ -23,6 +23,9 @@ Key = TypeVar("Key", str, int)
 UTC = timezone.utc  # noqa: UP017  # the client runs on Python 3.10, which has no datetime.UTC
 
 NAME_LENGTH = 200
+MASK = "•••"
+"""What is shown in place of a secret."""
+SECRET_KEY = "$secret"  # noqa: S105  # the key under which a sealed value stands, and no secret
 # The longest integer that is kept exactly. CPython refuses to print one of over 4,300 digits.
 INTEGER_DIGITS = 1_000
 _TOO_LARGE = 10**INTEGER_DIGITS
@@ -144,7 +147,11 @@ def document_of(value: Any, limits: DocumentLimits, service: str) -> Document:
     if isinstance(value, dict) and value.get("service", service) != service:
         message = f"It must be {service!r}, the service that is written to, or be left out."
         problems.append(Problem("/service", message, "service"))
-    return _as_stored(value, limits, problems)
+    document = _as_stored(value, limits, problems)
+    # Within a string the quotes would be escaped: this is a key.
+    if f'"{SECRET_KEY}": ' in document.text:
+        raise _invalid_document(list(_faults_of_secret_keys(value)))
+    return document
 
 
 def object_of(value: Any, limits: DocumentLimits) -> Document:
@@ -302,6 +309,16 @@ def _faults_of_keys(place: Place, here: dict[Any, Any]) -> Iterator[Problem]:
             yield Problem(pointer_to(place), message, "key")
         elif not _encodable(key):
             yield Problem(pointer_to(place), "A key holds half of a surrogate pair.", "encoding")
+
+
+def _faults_of_secret_keys(value: Any) -> Iterator[Problem]:
+    waiting: list[tuple[Place, Any]] = [(None, value)]
+    while waiting:
+        place, here = waiting.pop()
+        if isinstance(here, dict) and SECRET_KEY in here:
+            message = f"The key {SECRET_KEY!r} is the server's own; use another."
+            yield Problem(pointer_to((place, SECRET_KEY)), message, "secret")
+        waiting.extend(inside(place, here))
 
 
 def _faults_of_scalar(place: Place, here: Any) -> Iterator[Problem]:

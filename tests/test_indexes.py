@@ -343,7 +343,7 @@ def fill(journal: Journal) -> None:
         for number in numbers
     ]
     for statement in (
-        "INSERT INTO services VALUES (:id, 1, :name, 0, 1)",
+        "INSERT INTO services VALUES (:id, 1, :name, 0, 1, '')",
         "INSERT INTO conformances VALUES (:id, 1, :name, 0)",
         "INSERT INTO index_entries VALUES (:id, 1, :n, :name)",
         "INSERT INTO index_entries VALUES (:id, 2, :t, :name)",

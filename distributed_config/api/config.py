@@ -8,7 +8,7 @@ from flask import Blueprint, request
 
 from distributed_config import formats, wire
 from distributed_config.api import schemas
-from distributed_config.edge import auth, database
+from distributed_config.edge import auth, database, revealing
 from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.doors import door
@@ -69,9 +69,11 @@ def read(query: dict[str, Any]) -> Answer:
         "Vary": "Accept",
     }
     answer = _unless_known(answer, basis)
+    # A secret is given out by the application alone, which notes it.
+    may_repeat = answer.status == 304 or not revealing.revealed()
     if query["min_revision"] is None and (answer.status != 304 or not asked.wait_seconds()):
         # Who waited in vain, and asks again, wants to wait again.
-        asked.told().replay = basis
+        asked.told().replay = basis if may_repeat else None
     return answer
 
 
@@ -92,8 +94,10 @@ def create(query: dict[str, Any]) -> Answer:
     document = _document(name)
 
     def unit(journal: Journal) -> Answer:
-        written = versions.create(journal, name, document)
-        _attach(journal, name, query["definition"])
+        if query["definition"] is None:
+            written = versions.create(journal, name, document)
+        else:
+            written = definitions.create_service(journal, name, document, query["definition"])
         total = versions.count_services(journal.connection, journal.realm)
         return _answer(
             journal,
@@ -102,7 +106,7 @@ def create(query: dict[str, Any]) -> Answer:
                 "ID": written.service_id,
                 "enabled": True,
                 "service": name,
-                "serviceJSONconf": document.text,
+                "serviceJSONconf": versions.shown_back(journal, written, document),
                 "success": True,
                 "total_configs": total,
             },
@@ -129,8 +133,11 @@ def put(query: dict[str, Any]) -> Answer:
     expect = asked.expectation()
 
     def unit(journal: Journal) -> Answer:
-        written = versions.put(journal, name, document, expect)
-        _attach(journal, name, query["definition"])
+        if query["definition"] is None:
+            written = versions.put(journal, name, document, expect)
+        else:
+            wanted = query["definition"]
+            written = definitions.put_service(journal, name, document, wanted, expect)
         return _written(journal, written)
 
     return publish(unit, asked.note(query["note"]), query["dry_run"])
@@ -292,8 +299,10 @@ def _one(version: Version, head: Head, form: _Form) -> Answer:
         text = form.text(version.served)
     else:
         text = asked.written(form.format, form.value(version.served), version.size)
+    # What is masked, and what is not, are two answers: no cache takes one for the other.
+    variant = f"{form.variant}.{version.view}" if version.view else form.variant
     headers = {
-        "ETag": wire.version_etag(head.epoch, version.number, version.digest, form.variant),
+        "ETag": wire.version_etag(head.epoch, version.number, version.digest, variant),
         "Config-Version": str(version.number),
         "Last-Modified": http_date(version.created_at),
     }
@@ -356,12 +365,6 @@ def _operations() -> list[Any]:
         raise InvalidDocument.of([Problem("", "A JSON Patch is an array of operations.", "type")])
     wire.refuse_ambiguous(value)
     return value
-
-
-def _attach(journal: Journal, name: str, definition: str | None) -> None:
-    """Makes the service, with what was just written, conform to what the query names."""
-    if definition is not None:
-        definitions.attach(journal, name, definition)
 
 
 def _written(journal: Journal, written: Written, enabled: bool | None = None) -> Answer:

@@ -349,6 +349,23 @@ class SchemaBody(Schema):
     )
 
 
+class PointersBody(Schema):
+    pointers = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "JSON pointers; `*` is any key or element: `/users/*/key`."},
+    )
+
+
+class PointersAnswer(Schema):
+    pointers = fields.List(fields.String(), required=True)
+
+
+class MarkedAnswer(PointersAnswer):
+    success = fields.Boolean(required=True)
+    changed = fields.Boolean(required=True)
+
+
 class AttachBody(Schema):
     definition = ServiceName(required=True)
 

@@ -132,7 +132,7 @@ def put(
     with opened.reading(settings) as connection:
         before = definitions.lookup(connection, LOCAL_OPERATOR.realm, name)
         if before is not None and schema is not None:
-            seen = evolution.review(connection, before.proposal(schema))
+            seen = evolution.review(connection, before.proposal(schema), LOCAL_OPERATOR.realm)
     with opened.writing(settings) as writer:
         act = writer.rehearse if dry_run else writer.write
         definition, changed, found = act(LOCAL_OPERATOR, unit, note)
@@ -154,7 +154,7 @@ def review(name: str, file: Path) -> None:
     schema = schema_of(_read(file), SchemaLimits(settings.schema_bytes))
     with opened.reading(settings) as connection:
         definition = definitions.require(connection, LOCAL_OPERATOR.realm, name)
-        found = evolution.review(connection, definition.proposal(schema))
+        found = evolution.review(connection, definition.proposal(schema), LOCAL_OPERATOR.realm)
     _tell(found)
     if evolution.breaks(found, definition.policy):
         raise SystemExit(1)

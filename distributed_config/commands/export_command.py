@@ -1,5 +1,6 @@
 """``distconf export``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,18 @@ from distributed_config.settings import load
 @click.argument("target", required=False)
 @click.option("--format", "format_name", type=click.Choice(list(formats.FORMATS)))
 @click.option("--prefix", default="", help="Only services whose name begins so.")
-def command(target: str | None, format_name: str | None, prefix: str) -> None:
+@click.option("--reveal", is_flag=True, help="Secrets in the clear; they are masked otherwise.")
+def command(target: str | None, format_name: str | None, prefix: str, reveal: bool) -> None:
     """Write the current documents of all services to TARGET, or to standard output.
 
     A TARGET that ends in / or is a folder gets a file for each service; any other is one file of
     {service: document}. The format is that of TARGET's ending, unless --format says otherwise.
     """
+    realm = replace(LOCAL_OPERATOR.realm, secrets=reveal)
     with opened.reading(load()) as connection:
         found = {
             name: wire.parse_stored(document.text)
-            for name, document in transfer.export(connection, LOCAL_OPERATOR.realm, prefix)
+            for name, document in transfer.export(connection, realm, prefix)
         }
     format_ = formats.by_name(format_name) if format_name else formats.by_extension(target or "")
     format_ = format_ or formats.FORMATS["json"]

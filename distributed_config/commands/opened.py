@@ -10,6 +10,7 @@ from sqlalchemy import Connection, create_engine
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.live.writer import Writer
 from distributed_config.models import engine as engines
+from distributed_config.services import keyring as keyrings
 from distributed_config.settings import Settings
 
 
@@ -20,6 +21,7 @@ def reading(settings: Settings) -> Iterator[Connection]:
     options = engines.reading_engine_options(settings.lock_seconds, 1)
     engine = create_engine(engines.url_of(settings.database_path), **options)
     engines.prepare(engine, "BEGIN")
+    engine.update_execution_options(**{keyrings.OPTION: keyrings.of_settings(settings)})
     try:
         with engine.connect() as connection:
             yield connection
@@ -33,6 +35,7 @@ def writing(settings: Settings) -> Iterator[Writer]:
     path = settings.database_path
     engines.refuse_unmigrated(path)
     engine = engines.writing_engine(path, settings.lock_seconds)
+    engine.update_execution_options(**{keyrings.OPTION: keyrings.of_settings(settings)})
     writer = Writer(engine, Watermarks(path), settings.lock_seconds)
     try:
         yield writer

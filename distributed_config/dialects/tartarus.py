@@ -29,6 +29,7 @@ from distributed_config.services.conformance import Configuration
 from distributed_config.services.definitions import Definition
 from distributed_config.services.indexes import Filter, Names, Order, Question
 from distributed_config.services.journal import Journal
+from distributed_config.services.versions import Written
 from distributed_config.wire import NAME_LENGTH, Document
 
 blueprint = Blueprint("tartarus", __name__)
@@ -159,6 +160,8 @@ def create_definition() -> Answer:
         except errors.DefinitionExists:
             said = f"Definition already exists with '{key}'!"
             raise _Failure(409, "conflict_error", said) from None
+        except Invalid as error:
+            raise _invalid("json_schema", *_reasons(error)) from None
         echo = {name: value for name, value in body.items() if value is not None}
         return _success("Configuration definition created", {**echo, "indexes": paths})
 
@@ -198,7 +201,8 @@ def update_definition(key: str) -> Answer:
     paths = None
     if body.get("indexes") is not None:
         paths = _paths(body["indexes"], schema or found.document)
-    review = None if schema is None else evolution.review(reading(), found.proposal(schema))
+    realm = auth.actor().realm
+    review = None if schema is None else evolution.review(reading(), found.proposal(schema), realm)
 
     def unit(journal: Journal) -> Answer:
         try:
@@ -254,8 +258,7 @@ def create_config(key: str) -> Answer:
     def unit(journal: Journal) -> Answer:
         name = f"{key}/{config_key}"
         try:
-            versions.create(journal, name, document)
-            definitions.attach(journal, name, key)
+            written = definitions.create_service(journal, name, document, key)
         except errors.ServiceExists:
             said = f"Config already exists with '{config_key}'!"
             raise _Failure(409, "conflict_error", said) from None
@@ -263,7 +266,7 @@ def create_config(key: str) -> Answer:
             raise _definition_missing(key) from None
         except errors.NotConforming as error:
             raise _invalid("data", *_reasons(error)) from None
-        return _success("Configuration created", body["data"])
+        return _success("Configuration created", _back(journal, written, document))
 
     return publish(unit)
 
@@ -281,7 +284,8 @@ def list_configs(key: str) -> Answer:
     )
     total = indexes.count(connection, found.id, question)
     ids = [each.service_id for each in listed]
-    shown = [_shown_config(each) for each in conformance.configurations(connection, ids)]
+    configurations = conformance.configurations(connection, auth.actor().realm, ids)
+    shown = [_shown_config(each) for each in configurations]
     return _success("Configurations listed", listing.answer(shown, total))
 
 
@@ -304,12 +308,12 @@ def update_config(key: str, config_key: str) -> Answer:
         name = f"{key}/{config_key}"
         try:
             versions.require(journal.connection, journal.realm, name)
-            versions.put(journal, name, document)
+            written = versions.put(journal, name, document)
         except errors.ServiceNotFound:
             raise _config_missing(config_key) from None
         except errors.NotConforming as error:
             raise _invalid("data", *_reasons(error)) from None
-        return _success("Configuration updated", body["data"])
+        return _success("Configuration updated", _back(journal, written, document))
 
     return publish(unit)
 
@@ -327,6 +331,11 @@ def delete_config(key: str, config_key: str) -> Answer:
         return _success("Configuration deleted", gone)
 
     return publish(unit)
+
+
+def _back(journal: Journal, written: Written, document: Document) -> Any:
+    """What was written, without its secrets."""
+    return wire.parse_stored(versions.shown_back(journal, written, document))
 
 
 # --- what is asked
@@ -374,7 +383,7 @@ def _paths(values: list[Any], schema: Document) -> list[str]:
     if not all(isinstance(each, str) for each in values):
         raise _WrongField("body", "indexes", "Input should be a valid list of strings")
     try:
-        definitions.check_paths(schema.value, values)
+        definitions.check_paths(schema, values)
     except Invalid as error:
         raise _invalid("indexes", *(each.message for each in error.problems)) from None
     return values
@@ -414,7 +423,7 @@ def _config(definition: Definition, config_key: str) -> Configuration:
     rule = conformance.rule_of(connection, service_id)
     if rule is None or rule.definition_id != definition.id:
         raise _config_missing(config_key)
-    [found] = conformance.configurations(connection, [service_id])
+    [found] = conformance.configurations(connection, auth.actor().realm, [service_id])
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from distributed_config import errors, formats, wire
-from distributed_config.edge import auth, database
+from distributed_config.edge import auth, database, revealing
 from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.errors import meant_by, status_of
@@ -235,7 +235,10 @@ def updates() -> Answer:
     if not asked.told().streams or request.headers.get("Accept") != "text/event-stream":
         raise _Failure(426, "Connect with a WebSocket.")
     head = log.head(reading())
-    asked.told().stream = Watch(auth.actor(), head.revision, head.epoch, shape="configs")
+    watch = Watch(auth.actor(), head.revision, head.epoch, shape="configs")
+    if watch.reveals:
+        revealing.note_reading("/")
+    asked.told().stream = watch
     return Answer()
 
 

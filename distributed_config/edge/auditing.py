@@ -14,9 +14,10 @@ from typing import Any
 from flask import Flask, Response, current_app, g, request
 
 from distributed_config import wire
-from distributed_config.edge import database
-from distributed_config.edge.errors import STATUSES
-from distributed_config.errors import Invalid, Refused, Unauthenticated
+from distributed_config.edge import database, revealing
+from distributed_config.edge.errors import STATUSES, problem_answer
+from distributed_config.edge.responses import to_response
+from distributed_config.errors import DistconfError, Invalid, Refused, Unauthenticated
 from distributed_config.live.writer import Unit
 from distributed_config.services import audit
 from distributed_config.services.actors import Actor
@@ -88,8 +89,22 @@ class Auditing:
 
 
 def init_auditing(app: Flask, settings: Settings) -> None:
-    """Notes every refusal of ``app``: nobody knows who asks, or they may not."""
+    """Notes every refusal of ``app``: nobody knows who asks, or they may not.
+
+    And every secret that is read in the clear, before it is answered.
+    """
     app.extensions["auditing"] = Auditing(settings.audit_refusals)
+
+    @app.after_request
+    def _note_reading(response: Response) -> Response:
+        services = revealing.revealed()
+        try:
+            if services:
+                _secrets_read(services)
+        except DistconfError as error:
+            # What cannot be noted is not told.
+            return to_response(problem_answer(error))
+        return response
 
     @app.after_request
     def _note_refusal(response: Response) -> Response:
@@ -135,9 +150,24 @@ def login_refused(email: str, reason: str, organisation: int | None = None) -> N
     _note_bounded(audit.LOGIN_REFUSED, who, {"reason": reason})
 
 
-def secret_read(service: str, detail: Facts) -> None:
-    """Notes that a secret of ``service`` was read, before it is; on disk when this returns."""
-    note_now(audit.SECRET_READ, detail, service=service)
+def _secrets_read(services: list[str]) -> None:
+    """Notes of each of ``services`` that its secrets were read; on disk when this returns."""
+    actor, organisation = _asking()
+    path = request.path[:_LONGEST_PATH]
+
+    def unit(journal: Journal) -> None:
+        for service in services:
+            detail = {"path": path}
+            audit.note(
+                journal,
+                audit.SECRET_READ,
+                organisation=organisation,
+                service=service,
+                detail=detail,
+            )
+
+    database.release()
+    database.of().writer.write(actor, unit)
 
 
 def moved(found: Identity) -> Unit[None] | None:

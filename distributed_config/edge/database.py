@@ -8,11 +8,14 @@ from flask import Flask, current_app, g
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, Engine
 
+from distributed_config.edge import revealing
 from distributed_config.errors import StorageFull
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.live.writer import Commit, Writer
 from distributed_config.models import Base
 from distributed_config.models import engine as engines
+from distributed_config.services import keyring as keyrings
+from distributed_config.services import secrets
 from distributed_config.settings import Settings
 
 db = SQLAlchemy(metadata=Base.metadata, session_options={"autoflush": False})
@@ -56,9 +59,12 @@ def init_database(app: Flask, settings: Settings, on_commit: Callable[[Commit], 
     with app.app_context():
         readers = db.engine
     engines.prepare(readers, "BEGIN")
+    keyring = keyrings.of_settings(settings)
+    readers.update_execution_options(**{keyrings.OPTION: keyring})
     app.teardown_request(_release)
     marks = Watermarks(path)
     engine = engines.writing_engine(path, settings.lock_seconds)
+    engine.update_execution_options(**{keyrings.OPTION: keyring})
     writer = Writer(engine, marks, settings.lock_seconds, on_commit)
     database = Database(marks, writer, settings, readers)
     app.extensions["distributed_config"] = database
@@ -74,7 +80,8 @@ def of() -> Database:
 def reading() -> Connection:
     """The request's connection. One snapshot for the whole request; it cannot write."""
     if "connection" not in g:
-        g.connection = db.engine.connect()
+        told = {secrets.ON_REVEAL: revealing.note_reading}
+        g.connection = db.engine.connect().execution_options(**told)
     connection: Connection = g.connection
     return connection
 

@@ -16,7 +16,16 @@ from functools import partial
 from typing import TypeVar
 
 from distributed_config.front.replay import has_passed
-from distributed_config.live.feed import DELETING, Feed, Moment, Page, Told, Watch, concerns_rights
+from distributed_config.live.feed import (
+    DELETING,
+    MARKING,
+    Feed,
+    Moment,
+    Page,
+    Told,
+    Watch,
+    concerns_rights,
+)
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.services.actors import LOCAL_OPERATOR
 
@@ -225,6 +234,7 @@ class Streams:
     def _keep(self, page: Page) -> None:
         for moment in page.moments:
             self._forget_deleted(moment)
+            self._forget_unmarked(moment)
             self._newest.append(moment)
             self._bytes += moment.size
         self._last = page.upto
@@ -239,6 +249,13 @@ class Streams:
             if change.kind in DELETING and change.service is not None:
                 for moment in self._newest:
                     moment.forget(change.organisation_id, change.service, change.number)
+
+    def _forget_unmarked(self, news: Moment) -> None:
+        """What may be secret now is read again, for those who come from before."""
+        if any(entry.change.kind in MARKING for entry in news.entries) and self._newest:
+            self._newest.clear()
+            self._bytes = 0
+            self._first = news.revision - 1
 
     async def _wake(self, moments: list[Moment] | None) -> None:
         """Wakes those who want any of ``moments``; None: everybody, for a heartbeat.

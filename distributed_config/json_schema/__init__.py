@@ -7,16 +7,34 @@ within bounds before it gets there, and says in words what a document breaks.
 from distributed_config.json_schema.checker import Checker, checker_of
 from distributed_config.json_schema.compatibility import Compatibility, Reason, compare
 from distributed_config.json_schema.defaults import filled
+from distributed_config.json_schema.marking import (
+    Marking,
+    State,
+    covers,
+    marking_of,
+    marks_all,
+    marks_path,
+    may_mark,
+    relaxed,
+)
 from distributed_config.json_schema.reading import SchemaLimits, declares, schema_of
 
 __all__ = [
     "Checker",
     "Compatibility",
+    "Marking",
     "Reason",
     "SchemaLimits",
+    "State",
     "checker_of",
     "compare",
+    "covers",
     "declares",
     "filled",
+    "marking_of",
+    "marks_all",
+    "marks_path",
+    "may_mark",
+    "relaxed",
     "schema_of",
 ]

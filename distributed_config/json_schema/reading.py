@@ -9,6 +9,7 @@ import jsonschema_rs
 from distributed_config.errors import InvalidDocument, Problem
 from distributed_config.json_schema.checker import COMPILING
 from distributed_config.json_schema.cost import MOST_LOOKS, LoopsInPlace, most_looks
+from distributed_config.json_schema.marking import KEYWORD
 from distributed_config.json_schema.shape import (
     DRAFT_7,
     DRAFT_2020_12,
@@ -54,6 +55,7 @@ def schema_of(value: Any, limits: SchemaLimits) -> Document:
     outline = Outline(value)
     nodes = list(outline.nodes.values())
     _refuse([each for node in nodes for each in _faults_of_references(outline, node)])
+    _refuse([each for node in nodes for each in _faults_of_mark(node)])
     _refuse([*_faults_of_size(nodes), *_faults_of_patterns(nodes)])
     _refuse(list(_faults_of_cost(outline)))
     _refuse(list(_faults_of_compiling(value)))
@@ -95,6 +97,12 @@ def _faults_of_references(outline: Outline, node: Node) -> Iterator[Problem]:
     if node.pointer and not str(node.schema.get("$id", "#")).startswith("#"):
         message = "Only the whole schema has an $id; use $anchor for a part."
         yield Problem(f"{node.pointer}/$id", message, "$id")
+
+
+def _faults_of_mark(node: Node) -> Iterator[Problem]:
+    """A mark that is misspelt would leave a secret in the clear."""
+    if not isinstance(node.schema.get(KEYWORD, False), bool):
+        yield Problem(f"{node.pointer}/{KEYWORD}", "It is true or false.", KEYWORD)
 
 
 def _faults_of_size(nodes: list[Node]) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from distributed_config import wire
 from distributed_config.services import feed
 from distributed_config.services import journal as log
 from distributed_config.services.actors import LOCAL_OPERATOR, Actor
+from distributed_config.services.feed import Text
 from distributed_config.services.journal import Change
 from distributed_config.services.sections import WRAPPER, changed
 from distributed_config.services.tokens import still
@@ -24,6 +25,8 @@ _EVERY_SIZE = 1 << 30
 
 DELETING = frozenset({log.VERSION_DELETED, log.SERVICE_DELETED})
 """Changes after which documents are gone."""
+MARKING = log.MARKING_KINDS
+"""Changes after which other places of documents are secret."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,11 @@ class Watch:
     reset: bool = False
     shape: Literal["changes", "configs"] = "changes"
     """How it is told: as the API has changes, or as the keys of sections that are others now."""
+
+    @property
+    def reveals(self) -> bool:
+        """Whether the watcher is told secrets in the clear."""
+        return self.actor.realm.secrets
 
     def wants(self, change: Change) -> bool:
         """Whether the watcher is to hear of ``change``."""
@@ -78,7 +86,7 @@ class Entry:
 
     __slots__ = ("_plain", "change", "document", "previous")
 
-    def __init__(self, change: Change, document: str | None, previous: str | None) -> None:
+    def __init__(self, change: Change, document: Text | None, previous: Text | None) -> None:
         self.change = change
         self.document = document
         self.previous = previous
@@ -91,25 +99,30 @@ class Entry:
             self._plain = json.dumps(shown_change(self.change), ensure_ascii=False)
         return self._plain
 
-    @property
-    def with_document(self) -> str:
+    def with_document(self, reveal: bool) -> str:
         """The same with what became current, or null; spliced in as it is stored."""
-        document = self.document
+        document = _shown(self.document, reveal)
         if document is None or len(document.encode()) > feed.LARGEST_DOCUMENT:
             document = "null"
         return f'{self.plain[:-1]}, "document": {document}}}'
 
-    @property
-    def keys(self) -> dict[str, Any]:
+    def keys(self, reveal: bool) -> dict[str, Any]:
         """The keys of the section that are others now, as ``section:key``; None: gone."""
         if self.change.kind not in feed.MOVING:
             return {}
-        before = parse_stored(self.previous) if self.previous else {}
-        after = parse_stored(self.document) if self.document else {}
+        previous, document = _shown(self.previous, reveal), _shown(self.document, reveal)
+        if self.document is not None and document is None:
+            return {}  # a secret in it does not open: nothing can be told, and nothing is gone
+        before = parse_stored(previous) if previous else {}
+        after = parse_stored(document) if document else {}
         return {
             f"{self.change.service}:{key}" if key != WRAPPER else f"{self.change.service}": value
             for key, value in changed(before, after).items()
         }
+
+
+def _shown(text: Text | None, reveal: bool) -> str | None:
+    return None if text is None else text.shown(reveal)
 
 
 class Told:
@@ -118,11 +131,12 @@ class Told:
     __slots__ = ("message", "revision", "text")
 
     def __init__(self, revision: int, entries: list[Entry], watch: Watch) -> None:
-        texts = (each.with_document if watch.documents else each.plain for each in entries)
+        reveal = watch.reveals
+        texts = (each.with_document(reveal) if watch.documents else each.plain for each in entries)
         self.revision = revision
         self.text = f'{{"revision": {revision}, "changes": [{", ".join(texts)}]}}'
         if watch.shape == "configs":
-            keys = {name: value for each in entries for name, value in each.keys.items()}
+            keys = {name: value for each in entries for name, value in each.keys(reveal).items()}
             self.text = json.dumps({"configs": keys}, ensure_ascii=False) if keys else ""
         event = f"id: {revision}\nevent: changes\ndata: {self.text}\n\n".encode()
         # One message for all watchers, as it is handed to the server.
@@ -137,12 +151,13 @@ class Moment:
     def __init__(self, revision: int, entries: list[Entry]) -> None:
         self.revision = revision
         self.entries = entries
-        self._told: dict[tuple[bool, str], Told] = {}
+        self._told: dict[tuple[bool, str, bool], Told] = {}
 
     @property
     def size(self) -> int:
         """About the bytes that it holds."""
-        return 1_500 * len(self.entries) + 3 * sum(len(e.document or "") for e in self.entries)
+        texts = [each.document for each in self.entries if each.document is not None]
+        return 1_500 * len(self.entries) + 3 * sum(len(text.masked) for text in texts)
 
     def forget(self, organisation: int, service: str, number: int | None) -> None:
         """Leaves out a document that was deleted; all of the service's if ``number`` is None."""
@@ -167,7 +182,7 @@ class Moment:
             return None
         if len(entries) < len(self.entries):
             return Told(self.revision, entries, watch)
-        form = (watch.documents, watch.shape)
+        form = (watch.documents, watch.shape, watch.reveals)
         if form not in self._told:
             self._told[form] = Told(self.revision, entries, watch)
         return self._told[form]
@@ -268,7 +283,7 @@ def _entries(connection: Connection, changes: list[Change], with_keys: bool) -> 
     most = _EVERY_SIZE if with_keys else feed.LARGEST_DOCUMENT
     found = feed.documents(connection, wanted, most)
 
-    def text(key: feed.Key | None, change: Change) -> str | None:
+    def text(key: feed.Key | None, change: Change) -> Text | None:
         stored = None if key is None else found.get(key)
         return None if stored is None else stored.at(change.revision)
 

@@ -36,7 +36,11 @@ class OrganisationRow(Base):
 
 
 class ServiceRow(Base):
-    """A named configuration. A service that was deleted and made again is another row."""
+    """A named configuration. A service that was deleted and made again is another row.
+
+    ``marks`` is "" where nothing is secret. Otherwise something may be: by the service's own
+    pointers, a JSON array that may be empty, by its definition, or since it was once.
+    """
 
     __tablename__ = "services"
     # A number is never used again, also when the newest service is deleted: the answer to POST
@@ -48,6 +52,7 @@ class ServiceRow(Base):
     name: Mapped[str] = mapped_column(Text)
     created_at: Mapped[Moment]
     created_revision: Mapped[Revision]
+    marks: Mapped[str] = mapped_column(Text, server_default="", default="")
 
 
 class TagRow(Base):
@@ -300,6 +305,17 @@ class TokenRow(Base):
     revoked_at: Mapped[Moment | None]
     used_at: Mapped[Moment | None]
     used_from: Mapped[str] = mapped_column(Text)
+
+
+class SecretKeyRow(Base):
+    """A key that secrets are encrypted with, itself encrypted; see ``services/secrets.py``."""
+
+    __tablename__ = "secret_keys"
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(Text, unique=True)
+    wrapped: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[Moment]
 
 
 class AuditRow(Base):

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, false, or_, true
 
 from distributed_config.errors import Forbidden
-from distributed_config.services.permissions import EVERYTHING, expanded
+from distributed_config.services.permissions import EVERYTHING, READ_SECRET, expanded
 
 DEFAULT_ORGANISATION = 1
 DEFAULT_ENVIRONMENT = "default"
@@ -61,11 +61,13 @@ WHOLE = Scope()
 class Realm:
     """What can be seen: one organisation, and of its services those in all of the scopes.
 
-    What lies outside is as if it were not there.
+    What lies outside is as if it were not there. ``secrets``: what is marked as secret is seen in
+    the clear; an actor's realm has it from the actor's permissions.
     """
 
     organisation: int = DEFAULT_ORGANISATION
     scopes: tuple[Scope, ...] = ()
+    secrets: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -111,6 +113,11 @@ class Actor:
     permissions: frozenset[str]
     realm: Realm = field(default_factory=Realm)
     address: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        # Whoever makes an actor cannot forget it, nor give it to one who may not.
+        seen = replace(self.realm, secrets=self.may(READ_SECRET))
+        object.__setattr__(self, "realm", seen)
 
     @property
     def organisation(self) -> int:

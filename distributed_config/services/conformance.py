@@ -1,13 +1,14 @@
 """Services that conform to a definition: the check at every write, and what follows from it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
-from distributed_config.errors import DocumentDamaged, NotConforming
-from distributed_config.json_schema import checker_of
+from distributed_config.errors import DocumentDamaged, NotConforming, Problem
+from distributed_config.json_schema import checker_of, relaxed
 from distributed_config.models import (
     CheckRow,
     ConformanceRow,
@@ -16,10 +17,11 @@ from distributed_config.models import (
     ServiceRow,
     VersionRow,
 )
-from distributed_config.services import indexes
+from distributed_config.services import indexes, secrets
 from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
 from distributed_config.services.journal import Journal
-from distributed_config.wire import Document, digest_of
+from distributed_config.services.secrets import Checked, Home, Viewer
+from distributed_config.wire import digest_of
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,33 @@ class Rule:
     number: int
     schema: str
 
-    def require(self, value: Any, size: int, which: str = "") -> None:
-        """Raises NotConforming with all that ``value``, a document of ``size`` bytes, breaks."""
-        problems = checker_of(self.schema).problems(value, size)
+    def require(self, document: Checked, which: str = "") -> None:
+        """Raises NotConforming with all that ``document`` breaks."""
+        problems = problems_of(self.schema, document)
         if problems:
             which = which or f"This configuration of {self.service!r}"
             raise NotConforming(self.definition, self.number, problems, which)
+
+
+def problems_of(schema: str, document: Checked) -> list[Problem]:
+    """Every rule of the schema in ``schema`` that ``document`` breaks.
+
+    Of secrets that whoever asks may not see nothing is asked: what they keep was checked when it
+    was given, and the answer would tell them of it.
+    """
+    strict = checker_of(schema).problems(document.value, document.size)
+    if not strict or not document.unseen:
+        return strict
+    with suppress(ValueError):  # it refers to a part of what is marked, and cannot be relaxed
+        loose = checker_of(relaxed(schema)).problems(document.value, document.size)
+        if not [each for each in loose if not _is_inside(each.pointer, document.unseen)]:
+            return []
+    return [each for each in strict if not _is_inside(each.pointer, document.unseen)]
+
+
+def _is_inside(pointer: str, places: frozenset[str]) -> bool:
+    parts = pointer.split("/")
+    return any("/".join(parts[:length]) in places for length in range(2, len(parts) + 1))
 
 
 def rule_of(connection: Connection, service_id: int) -> Rule | None:
@@ -69,15 +92,21 @@ class Configuration:
     text: str | None
 
 
-def configurations(connection: Connection, ids: Sequence[int]) -> list[Configuration]:
-    """What the services with these ids have, in this order."""
+def configurations(connection: Connection, realm: Realm, ids: Sequence[int]) -> list[Configuration]:
+    """What the services with these ids have, in this order, as it is shown in ``realm``."""
     rows = connection.execute(_CURRENT, {"ids": list(ids)})
     found = {row.service_id: row for row in rows}
     for row in found.values():
         if row.digest is not None and digest_of(row.document or "") != row.digest:
             raise DocumentDamaged()
+    viewer = Viewer(connection, realm.secrets)
+
+    def text(row: Any) -> str | None:
+        home = Home(row.service_id, row.organisation_id, row.name, row.marks)
+        return None if row.document is None else viewer.shown(home, row.document).text
+
     return [
-        Configuration(row.name, row.created_at, row.changed_at, row.document)
+        Configuration(row.name, row.created_at, row.changed_at, text(row))
         for row in (found[each] for each in ids if each in found)
     ]
 
@@ -103,6 +132,8 @@ def bind(journal: Journal, service_id: int, name: str, definition_id: int) -> No
 
     What is current must be admitted by the caller.
     """
+    schema = journal.connection.execute(_SCHEMA, {"definition": definition_id}).scalar_one()
+    secrets.note_marks(journal.connection, service_id, schema)
     journal.connection.execute(
         insert(ConformanceRow),
         {
@@ -126,13 +157,12 @@ def forget(connection: Connection, service_id: int) -> None:
     connection.execute(delete(CheckRow).where(CheckRow.service_id == service_id))
 
 
-def admit(journal: Journal, rule: Rule, number: int, document: Document, which: str = "It") -> None:
+def admit(journal: Journal, rule: Rule, number: int, document: Checked, which: str = "It") -> None:
     """Lets version ``number`` become current. Raises NotConforming if it may not.
 
     Keeps which revision it was checked against, and what the indexes find the service by.
     """
-    value = document.value
-    rule.require(value, len(document.text), which)
+    rule.require(document, which)
     row = {
         "service_id": rule.service_id,
         "environment": DEFAULT_ENVIRONMENT,
@@ -142,7 +172,7 @@ def admit(journal: Journal, rule: Rule, number: int, document: Document, which: 
     }
     journal.connection.execute(_FORGET_CHECK, {"service": rule.service_id, "which": number})
     journal.connection.execute(_CHECKED, row)
-    _follow(journal, rule, value)
+    _follow(journal, rule, document.masked)
 
 
 def nothing_current(journal: Journal, rule: Rule) -> None:
@@ -176,6 +206,12 @@ _RULE = (
     .order_by(DefinitionRevisionRow.number.desc())
     .limit(1)
 )
+_SCHEMA = (
+    select(DefinitionRevisionRow.schema)
+    .where(DefinitionRevisionRow.definition_id == bindparam("definition"))
+    .order_by(DefinitionRevisionRow.number.desc())
+    .limit(1)
+)
 _NEWEST = (
     select(func.max(VersionRow.number))
     .where(
@@ -192,6 +228,8 @@ _CURRENT = (
         ConformanceRow.name,
         ConformanceRow.changed_at,
         ServiceRow.created_at,
+        ServiceRow.organisation_id,
+        ServiceRow.marks,
         VersionRow.number,
         VersionRow.digest,
         VersionRow.document,

@@ -1,5 +1,6 @@
 """Definitions: named JSON Schemas in numbered revisions, and the services that conform to them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,27 +12,34 @@ from distributed_config.errors import (
     DefinitionInUse,
     DefinitionNotFound,
     DocumentDamaged,
+    Forbidden,
     Invalid,
+    InvalidDocument,
     PreconditionFailed,
     Problem,
     RevisionNotFound,
 )
-from distributed_config.json_schema import declares
+from distributed_config.json_schema import covers, declares, marks_all, marks_path, may_mark
 from distributed_config.models import (
     DefinitionRevisionRow,
     DefinitionRow,
     IndexRow,
 )
-from distributed_config.services import conformance, evolution, indexes, versions
+from distributed_config.services import conformance, evolution, indexes, secrets, versions
 from distributed_config.services import journal as log
 from distributed_config.services.actors import Realm
+from distributed_config.services.conformance import Rule
 from distributed_config.services.evolution import Proposal, Review
 from distributed_config.services.journal import Journal
-from distributed_config.services.versions import Expect, anything
+from distributed_config.services.permissions import READ_SECRET
+from distributed_config.services.versions import Expect, Written, anything
 from distributed_config.wire import Document, digest_of, version_etag
 
 POLICIES = ("none", "backward", "forward", "full")
 MOST_INDEXES = 32
+MOST_POINTERS = 100
+_LONGEST_POINTER = 500
+_POINTER = re.compile(r"(?:/(?:[^~/\x00-\x1f\ud800-\udfff]|~[01])*)+")
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,8 @@ def create(
     journal.actor.require("definition:write")
     if lookup(journal.connection, journal.realm, name) is not None:
         raise DefinitionExists(name)
-    check_paths(schema.value, paths)
+    check_paths(schema, paths)
+    refuse_marked_whole(schema)
     definition_id = journal.connection.execute(
         insert(DefinitionRow).returning(DefinitionRow.id),
         {
@@ -127,7 +136,11 @@ def revise(
     if not expect(etag):
         raise PreconditionFailed(name, etag, "definition")
     after = schema or before.document
-    check_paths(after.value, before.indexes if paths is None else paths)
+    check_paths(after, before.indexes if paths is None else paths)
+    if schema is not None:
+        refuse_marked_whole(after)
+    if not covers(after.text, before.schema):
+        _require_to_unmark(journal, name)
     current: Review | None = None
     if after.digest != before.digest:
         current = evolution.renewed(journal, before.proposal(after), review)
@@ -136,6 +149,7 @@ def revise(
         if breaks and not forced:
             raise evolution.refusal(current, wanted, breaks)
         _add_revision(journal, before.id, before.number + 1, after, forced=bool(breaks))
+        secrets.note_marks_of_all(journal.connection, before.id, after.text)
         kind = log.DEFINITION_FORCED if breaks else log.DEFINITION_REVISED
         number = before.number + 1
         journal.record(kind, definition=name, number=number, digest=after.digest)
@@ -171,6 +185,8 @@ def remove(journal: Journal, name: str, cascade: str = "", expect: Expect = anyt
     services = conformance.services(journal.connection, found.id)
     if services and not cascade:
         raise DefinitionInUse(name, len(services), services[0][1])
+    if services and cascade != "delete" and not covers("{}", found.schema):
+        _require_to_unmark(journal, name)
     for service_id, service in services:
         if cascade == "delete":
             versions.retire(journal, service)
@@ -195,13 +211,50 @@ def attach(journal: Journal, service: str, name: str) -> bool:
     before = conformance.rule_of(journal.connection, service_id)
     if before is not None and before.definition_id == definition.id:
         return False
-    if before is not None:
-        message = f"It conforms to the definition {before.definition!r}; detach it from that first."
-        raise Invalid.of([Problem("", message, "definition", "definition")])
+    _refuse_another(before)
     conformance.bind(journal, service_id, service, definition.id)
+    _refuse_marked_indexes(journal, definition, service_id)
     versions.admit_current(journal, service)
     journal.record(log.SERVICE_ATTACHED, service, definition=name)
     return True
+
+
+def create_service(journal: Journal, service: str, document: Document, name: str) -> Written:
+    """Makes a service that conforms to a definition from its first version on.
+
+    Raises what ``versions.create`` does, and DefinitionNotFound.
+    """
+    definition = require(journal.connection, journal.realm, name)
+    written = versions.create(journal, service, document, definition.id)
+    journal.record(log.SERVICE_ATTACHED, service, definition=name)
+    return written
+
+
+def put_service(
+    journal: Journal, service: str, document: Document, name: str, expect: Expect
+) -> Written:
+    """Creates a service that conforms to a definition, or makes it conform with a new version.
+
+    Raises what ``versions.put`` does, and what ``attach`` does.
+    """
+    definition = require(journal.connection, journal.realm, name)
+    found = versions.lookup(journal.connection, journal.realm, service)
+    if found is None:
+        if not expect(None):
+            raise PreconditionFailed(service, None)
+        return create_service(journal, service, document, name)
+    before = conformance.rule_of(journal.connection, found)
+    if before is not None and before.definition_id == definition.id:
+        return versions.put(journal, service, document, expect)
+    _refuse_another(before)
+    # What it marks must be known before the document is stored.
+    conformance.bind(journal, found, service, definition.id)
+    _refuse_marked_indexes(journal, definition, found)
+    written = versions.put(journal, service, document, expect)
+    if not written.changed:
+        versions.admit_current(journal, service)
+    journal.record(log.SERVICE_ATTACHED, service, definition=name)
+    return written
 
 
 def detach(journal: Journal, service: str) -> bool:
@@ -211,24 +264,114 @@ def detach(journal: Journal, service: str) -> bool:
     if before is None:
         return False
     journal.actor.require(versions.PUBLISH)  # what holds it to a form is taken away
+    if not covers("{}", before.schema):
+        _require_to_unmark(journal, before.definition)
     conformance.release(journal.connection, service_id)
     journal.record(log.SERVICE_DETACHED, service, definition=before.definition)
     return True
 
 
-def check_paths(schema: dict[str, Any], paths: Sequence[str]) -> None:
+def mark(journal: Journal, service: str, pointers: Sequence[str]) -> bool:
+    """Makes exactly these places of a service's documents secret; whether that changed anything.
+
+    Raises Invalid for pointers that cannot be, or lead to what is indexed, and Forbidden if one
+    is taken away by an actor who may not read secrets.
+    """
+    service_id = versions.require(journal.connection, journal.realm, service)
+    wanted = list(dict.fromkeys(pointers))
+    before = marked(journal.connection, journal.realm, service)
+    _refuse_pointers(wanted)
+    if set(before) - set(wanted):
+        journal.actor.require(READ_SECRET)
+    if wanted == before:
+        return False
+    secrets.set_pointers(journal.connection, service_id, wanted)
+    rule = conformance.rule_of(journal.connection, service_id)
+    if rule is not None:
+        definition = require(journal.connection, journal.realm, rule.definition)
+        _refuse_marked_indexes(journal, definition, service_id)
+    journal.record(log.SERVICE_MARKED, service, about=", ".join(wanted)[:500])
+    return True
+
+
+def _refuse_pointers(pointers: Sequence[str]) -> None:
+    problems = []
+    for position, pointer in enumerate(pointers):
+        if not _POINTER.fullmatch(pointer) or len(pointer) > _LONGEST_POINTER:
+            message = (
+                "A JSON pointer to a place inside the document is needed, as in /db/password or "
+                f"/users/*/key, of at most {_LONGEST_POINTER} characters."
+            )
+            problems.append(Problem(f"/pointers/{position}", message, "pointer"))
+    if len(pointers) > MOST_POINTERS:
+        message = f"A service has at most {MOST_POINTERS} pointers."
+        problems.append(Problem("/pointers", message, "limit"))
+    if problems:
+        raise Invalid.of(problems)
+
+
+def marked(connection: Connection, realm: Realm, service: str) -> list[str]:
+    """The pointers of a service's own to what is secret in it. Raises ServiceNotFound."""
+    return secrets.pointers(connection, versions.require(connection, realm, service))
+
+
+def _refuse_another(rule: Rule | None) -> None:
+    if rule is not None:
+        message = f"It conforms to the definition {rule.definition!r}; detach it from that first."
+        raise Invalid.of([Problem("", message, "definition", "definition")])
+
+
+def _refuse_marked_indexes(journal: Journal, definition: Definition, service_id: int) -> None:
+    """Raises Invalid if a service's pointers mark what the definition has an index on."""
+    own = [secrets.tokens_of(each) for each in secrets.pointers(journal.connection, service_id)]
+    problems = [
+        Problem("", f"{path!r} is indexed by {definition.name!r}, and cannot be secret.", "secret")
+        for path in definition.indexes
+        if any(_covers_path(tokens, tuple(path.split("."))) for tokens in own)
+    ]
+    if problems:
+        raise Invalid.of(problems)
+
+
+def _covers_path(tokens: tuple[str, ...], names: tuple[str, ...]) -> bool:
+    return len(tokens) <= len(names) and all(
+        token in {"*", name} for token, name in zip(tokens, names, strict=False)
+    )
+
+
+def _require_to_unmark(journal: Journal, definition: str) -> None:
+    """What was stored before it was marked is in the clear: a mark hides it, until it is gone."""
+    if not journal.actor.may(READ_SECRET):
+        raise Forbidden(
+            f"The definition {definition!r} marks secrets, and this would unmark some: that takes "
+            f"{READ_SECRET}. Keep every x-secret, or ask who administers your organisation."
+        )
+
+
+def refuse_marked_whole(schema: Document) -> None:
+    """Raises InvalidDocument if a schema marks the whole document as one secret."""
+    if may_mark(schema.text) and marks_all(schema.text):
+        message = "A document cannot be secret as a whole: mark what is in it."
+        raise InvalidDocument.of([Problem("/schema/x-secret", message, "secret")])
+
+
+def check_paths(schema: Document, paths: Sequence[str]) -> None:
     """Raises Invalid unless ``paths`` are different properties that ``schema`` has.
 
-    A schema that says nothing at all may have any.
+    A schema that says nothing at all may have any. None may be secret.
     """
     problems = []
+    value = schema.value
     for position, path in enumerate(paths):
         pointer = f"/indexes/{position}"
         if path in paths[:position]:
             problems.append(Problem(pointer, f"{path!r} is listed twice.", "repeated"))
-        elif schema and not declares(schema, path):
+        elif value and not declares(value, path):
             message = f"{path!r} is not a property in the schema; write it as in 'db.host'."
             problems.append(Problem(pointer, message, "index"))
+        elif may_mark(schema.text) and marks_path(schema.text, path):
+            message = f"{path!r} is marked as secret, and nothing is found by a secret."
+            problems.append(Problem(pointer, message, "secret"))
     if len(paths) > MOST_INDEXES:
         message = f"A definition has at most {MOST_INDEXES} indexes."
         problems.append(Problem("/indexes", message, "limit"))
@@ -411,12 +554,21 @@ def _settle(
         changes.append(f"policy {policy}")
     if paths is not None and tuple(paths) != before.indexes:
         new = indexes.set_paths(journal.connection, before.id, paths)
+        if new:
+            _refuse_indexes_on_marked(journal, before.name)
         _index_again(journal, before, new)
         changes.append(f"indexes {', '.join(paths) or 'none'}")
     if changes:
         note = journal.note or "; ".join(changes)
         journal.record(log.DEFINITION_CHANGED, definition=before.name, note=note)
     return bool(changes)
+
+
+def _refuse_indexes_on_marked(journal: Journal, name: str) -> None:
+    """Raises Invalid if the definition now has an index on what one of its services marks."""
+    definition = require(journal.connection, journal.realm, name)
+    for service_id in secrets.with_pointers(journal.connection, definition.id):
+        _refuse_marked_indexes(journal, definition, service_id)
 
 
 def _index_again(journal: Journal, definition: Definition, new: Sequence[str]) -> None:

@@ -2,17 +2,19 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select
 
 from distributed_config.errors import BreakingRevision, DocumentDamaged, Problem
-from distributed_config.json_schema import Compatibility, checker_of, compare
-from distributed_config.models import ChangeRow, ConformanceRow, VersionRow
-from distributed_config.services import conformance
+from distributed_config.json_schema import Compatibility, compare
+from distributed_config.models import ChangeRow, ConformanceRow, ServiceRow, VersionRow
+from distributed_config.services import conformance, secrets
 from distributed_config.services import journal as log
-from distributed_config.services.actors import DEFAULT_ENVIRONMENT
+from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
 from distributed_config.services.journal import Journal
-from distributed_config.wire import Document, digest_of, parse_stored
+from distributed_config.services.secrets import Home
+from distributed_config.wire import Document, digest_of
 
 _MOST_PROBLEMS = 10
 _AT_ONCE = 500
@@ -51,14 +53,15 @@ class Review:
     unfit: Mapping[str, Unfit]
 
 
-def review(connection: Connection, proposal: Proposal) -> Review:
+def review(connection: Connection, proposal: Proposal, realm: Realm) -> Review:
     """Compares the two schemas, and checks every current document against the new one.
 
-    That takes some microseconds for each; do it where nobody waits for a lock.
+    Of secrets that are not seen in ``realm`` nothing is asked. It takes some microseconds for each
+    document; do it where nobody waits for a lock.
     """
     revision = log.head(connection).revision
     rows = connection.execute(_current(proposal.definition_id)).yield_per(_AT_ONCE)
-    unfit = dict(_unfit(rows, proposal.new))
+    unfit = dict(_unfit(connection, rows, proposal.new, realm.secrets))
     compatibility = compare(proposal.old.value, proposal.new.value)
     checked = conformance.count(connection, proposal.definition_id)
     return Review(proposal, revision, compatibility, checked, unfit)
@@ -68,7 +71,7 @@ def renewed(journal: Journal, proposal: Proposal, before: Review | None) -> Revi
     """The review as of now, under the write lock: only what changed since is looked at again."""
     connection = journal.connection
     if before is None or before.proposal != proposal:
-        return review(connection, proposal)
+        return review(connection, proposal, journal.realm)
     changed = connection.scalars(
         select(ChangeRow.service)
         .where(
@@ -84,7 +87,8 @@ def renewed(journal: Journal, proposal: Proposal, before: Review | None) -> Revi
         some = _current(proposal.definition_id).where(
             ConformanceRow.name.in_(names[start : start + _AT_ONCE])
         )
-        unfit |= dict(_unfit(connection.execute(some), proposal.new))
+        rows = connection.execute(some)
+        unfit |= dict(_unfit(connection, rows, proposal.new, journal.realm.secrets))
     return replace(
         before, unfit=unfit, checked=conformance.count(connection, proposal.definition_id)
     )
@@ -133,7 +137,7 @@ def _told(problem: Problem) -> str:
     return f"{problem.pointer}: {problem.message}" if problem.pointer else problem.message
 
 
-def _current(definition_id: int) -> Select[str, int, str, str | None]:
+def _current(definition_id: int) -> Select[*tuple[Any, ...]]:
     """The current documents of the services of a definition."""
     newest = (
         select(func.max(VersionRow.number))
@@ -146,7 +150,17 @@ def _current(definition_id: int) -> Select[str, int, str, str | None]:
         .scalar_subquery()
     )
     return (
-        select(ConformanceRow.name, VersionRow.number, VersionRow.digest, VersionRow.document)
+        select(
+            ServiceRow.id,
+            ServiceRow.organisation_id,
+            ServiceRow.name,
+            ServiceRow.marks,
+            VersionRow.number,
+            VersionRow.digest,
+            VersionRow.document,
+        )
+        .select_from(ConformanceRow)
+        .join(ServiceRow, ServiceRow.id == ConformanceRow.service_id)
         .join(VersionRow, VersionRow.service_id == ConformanceRow.service_id)
         .where(
             ConformanceRow.definition_id == definition_id,
@@ -158,12 +172,15 @@ def _current(definition_id: int) -> Select[str, int, str, str | None]:
 
 
 def _unfit(
-    rows: Iterable[Row[str, int, str, str | None]], schema: Document
+    connection: Connection, rows: Iterable[Row[*tuple[Any, ...]]], schema: Document, reveal: bool
 ) -> Iterator[tuple[str, Unfit]]:
-    checker = checker_of(schema.text)
-    for name, number, digest, text in rows:
+    for *whose, number, digest, text in rows:
         if text is None or digest_of(text) != digest:
             raise DocumentDamaged()
-        problems = checker.problems(parse_stored(text), len(text))
+        home = Home(*whose)
+        seen = secrets.checked(text)
+        if home.marks:
+            seen = secrets.checked_stored(secrets.stored(connection, home, text), reveal)
+        problems = conformance.problems_of(schema.text, seen)
         if problems:
-            yield name, Unfit(number, tuple(problems[:_MOST_PROBLEMS]))
+            yield home.name, Unfit(number, tuple(problems[:_MOST_PROBLEMS]))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, select, tuple_
 
+from distributed_config.errors import SecretUnreadable
 from distributed_config.models import ChangeRow, ServiceRow, VersionRow
 from distributed_config.services.actors import DEFAULT_ENVIRONMENT
 from distributed_config.services.journal import (
@@ -17,6 +18,7 @@ from distributed_config.services.journal import (
     VERSION_ENABLED,
     Change,
 )
+from distributed_config.services.secrets import Home, Viewer
 from distributed_config.wire import digest_of
 
 LARGEST_DOCUMENT = 64 << 10
@@ -53,13 +55,28 @@ Key = tuple[int, str, int]
 
 
 @dataclass(frozen=True)
+class Text:
+    """A document as it is shown; ``clear`` to those who may read secrets.
+
+    ``clear`` None: a secret in it does not open, so they have to ask for it, and be told.
+    """
+
+    masked: str
+    clear: str | None
+
+    def shown(self, reveal: bool) -> str | None:
+        """The form that is for who may read secrets, or for who may not."""
+        return self.clear if reveal else self.masked
+
+
+@dataclass(frozen=True)
 class Stored:
     """A document, and the revision that brought it."""
 
     revision: int
-    text: str
+    text: Text
 
-    def at(self, revision: int) -> str | None:
+    def at(self, revision: int) -> Text | None:
         """The text, if it was there at ``revision``."""
         return self.text if self.revision <= revision else None
 
@@ -93,20 +110,25 @@ def documents(
     connection: Connection,
     wanted: Iterable[Key],
     most_bytes: int = LARGEST_DOCUMENT,
+    *,
+    clear: bool = True,
 ) -> dict[Key, Stored]:
-    """The documents that are ``wanted`` and still there.
+    """The documents that are ``wanted`` and still there; not ``clear``: only as they are masked.
 
     Those over ``most_bytes`` are left out. A service that was made anew since has other documents
     under the same numbers: ``Stored.at`` knows.
     """
     keys = list(dict.fromkeys(wanted))
+    viewers = Viewer(connection, reveal=False), Viewer(connection, reveal=True)
     found: dict[Key, Stored] = {}
     for start in range(0, len(keys), _AT_ONCE):
         place = tuple_(ServiceRow.organisation_id, ServiceRow.name, VersionRow.number)
         rows = connection.execute(
             select(
+                ServiceRow.id,
                 ServiceRow.organisation_id,
                 ServiceRow.name,
+                ServiceRow.marks,
                 VersionRow.number,
                 VersionRow.revision,
                 VersionRow.digest,
@@ -119,7 +141,20 @@ def documents(
                 place.in_(keys[start : start + _AT_ONCE]),
             )
         )
-        for organisation, name, number, revision, digest, text in rows:
+        for service_id, organisation, name, marks, number, revision, digest, text in rows:
             if text is not None and digest_of(text) == digest:
-                found[organisation, name, number] = Stored(revision, text)
+                home = Home(service_id, organisation, name, marks)
+                shown = _text(viewers, home, text, clear)
+                found[organisation, name, number] = Stored(revision, shown)
     return found
+
+
+def _text(viewers: tuple[Viewer, Viewer], home: Home, text: str, clear: bool) -> Text:
+    masking, revealing = viewers
+    masked = masking.shown(home, text)
+    if not masked.view or not clear:
+        return Text(masked.text, masked.text if not masked.view else None)
+    try:
+        return Text(masked.text, revealing.shown(home, text).text)
+    except SecretUnreadable:
+        return Text(masked.text, None)

@@ -1,7 +1,8 @@
 """Remembered answers: a write that is sent again is answered again, and not done again.
 
 The answer is stored in the transaction of the write itself, so there is never one without the
-other. Only answers of writes that succeeded are kept: a refused write did nothing.
+other. Only answers of writes that succeeded are kept: a refused write did nothing. No answer to a
+write shows a secret.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from sqlalchemy import ColumnElement, and_, delete, insert, select
 
 from distributed_config.errors import KeyReused
 from distributed_config.models import IdempotencyRow
+from distributed_config.services import secrets
 from distributed_config.services.journal import Journal
 
 _PURGED_AT_ONCE = 100
@@ -40,7 +42,7 @@ def recall(journal: Journal, key: str, fingerprint: str, lifetime_hours: int) ->
     if row.created_at < _oldest(journal, lifetime_hours):
         journal.connection.execute(delete(IdempotencyRow).where(_is_key(journal, key)))
         return None
-    if row.fingerprint != fingerprint:
+    if not secrets.is_fingerprint(journal.connection, fingerprint, row.fingerprint):
         raise KeyReused()
     return Remembered(row.status, row.headers, row.body)
 
@@ -54,7 +56,7 @@ def remember(
             organisation_id=journal.organisation,
             actor=journal.actor.key,
             key=key,
-            fingerprint=fingerprint,
+            fingerprint=secrets.fingerprint(journal.connection, fingerprint),
             created_at=journal.now,
             status=answer.status,
             headers=answer.headers,

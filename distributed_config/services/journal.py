@@ -22,6 +22,7 @@ SERVICE_CREATED = "service.created"
 SERVICE_DELETED = "service.deleted"
 SERVICE_TAGGED = "service.tagged"
 SERVICE_DISABLED = "service.disabled"
+SERVICE_MARKED = "service.marked"
 VERSION_CREATED = "version.created"
 VERSION_ENABLED = "version.enabled"
 VERSION_DISABLED = "version.disabled"
@@ -49,6 +50,7 @@ KINDS = (
     SERVICE_DELETED,
     SERVICE_TAGGED,
     SERVICE_DISABLED,
+    SERVICE_MARKED,
     VERSION_CREATED,
     VERSION_ENABLED,
     VERSION_DISABLED,
@@ -96,6 +98,10 @@ COLUMNS = (
 """All of a change, in the order in which it is digested."""
 
 
+MARKING_KINDS = frozenset(
+    {SERVICE_MARKED, SERVICE_ATTACHED, SERVICE_DETACHED, DEFINITION_REVISED, DEFINITION_FORCED}
+)
+"""Changes after which other places of documents may be secret, and not only of new ones."""
 _DEFINITION_KINDS = frozenset(kind for kind in KINDS if kind.startswith("definition."))
 ACCOUNT_KINDS = frozenset(
     kind

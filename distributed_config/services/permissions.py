@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 PERMISSIONS = {
     "config:read": "Read configurations, their history, differences and changes.",
+    "config:read-secret": "Read in the clear what is marked as secret.",
     "config:write": "Create services, and add versions to them.",
     "config:publish": "Enable, disable, roll back and delete versions; delete and detach services.",
     "definition:read": "Read definitions.",
@@ -21,6 +22,7 @@ PERMISSIONS = {
 }
 
 EVERYTHING = "*"
+READ_SECRET = "config:read-secret"  # noqa: S105  # the name of a permission, and no secret
 
 ROLES = {
     "administrator": frozenset({EVERYTHING}),
@@ -32,7 +34,9 @@ ROLES = {
     ),
     "editor": frozenset({"config:read", "config:write", "definition:read"}),
     "reader": frozenset({"config:read", "definition:read"}),
-    "sync": frozenset({"config:read", "definition:read", "audit:read", "server:sync"}),
+    "sync": frozenset(
+        {"config:read", "config:read-secret", "definition:read", "audit:read", "server:sync"}
+    ),
 }
 """The roles that every organisation has."""
 

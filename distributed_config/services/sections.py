@@ -15,6 +15,7 @@ from distributed_config.models import ChangeRow, ServiceRow, VersionRow
 from distributed_config.services import feed
 from distributed_config.services import journal as log
 from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
+from distributed_config.services.secrets import Home, Viewer
 from distributed_config.wire import parse_stored
 
 WRAPPER = "$"
@@ -82,9 +83,11 @@ def history(
 def _documents(
     connection: Connection, realm: Realm, section: str
 ) -> dict[tuple[str, int | None], dict[str, Any]]:
-    """Every document that there is, by service and number."""
+    """Every document that there is, by service and number, as ``realm`` sees it."""
     query = (
-        select(ServiceRow.name, VersionRow.number, VersionRow.document)
+        select(
+            ServiceRow.id, ServiceRow.name, ServiceRow.marks, VersionRow.number, VersionRow.document
+        )
         .join(VersionRow, VersionRow.service_id == ServiceRow.id)
         .where(
             ServiceRow.organisation_id == realm.organisation,
@@ -95,8 +98,12 @@ def _documents(
     )
     if section:
         query = query.where(ServiceRow.name == section)
-    rows = connection.execute(query).yield_per(500)
-    return {(name, number): parse_stored(text or "") for name, number, text in rows}
+    viewer = Viewer(connection, realm.secrets)
+    found: dict[tuple[str, int | None], dict[str, Any]] = {}
+    for service_id, name, marks, number, text in connection.execute(query).yield_per(500):
+        home = Home(service_id, realm.organisation, name, marks)
+        found[name, number] = parse_stored(viewer.shown(home, text or "").text)
+    return found
 
 
 def _moves(connection: Connection, realm: Realm, section: str) -> Iterator[Any]:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, select
 from distributed_config.errors import DocumentDamaged, Invalid, InvalidDocument, Problem
 from distributed_config.models import ServiceRow, VersionRow
 from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
+from distributed_config.services.secrets import Home, Viewer
 from distributed_config.wire import (
     Document,
     DocumentLimits,
@@ -28,7 +29,8 @@ def export(
 ) -> Iterator[tuple[str, Document]]:
     """The current document of every service whose name begins with ``prefix``, by name.
 
-    A service whose versions are all disabled has none and is left out.
+    A service whose versions are all disabled has none and is left out. Secrets are shown as
+    ``realm`` sees them.
     """
     newest = (
         select(func.max(VersionRow.number))
@@ -41,7 +43,9 @@ def export(
         .scalar_subquery()
     )
     query = (
-        select(ServiceRow.name, VersionRow.document, VersionRow.digest)
+        select(
+            ServiceRow.id, ServiceRow.name, ServiceRow.marks, VersionRow.document, VersionRow.digest
+        )
         .join(VersionRow, VersionRow.service_id == ServiceRow.id)
         .where(
             ServiceRow.organisation_id == realm.organisation,
@@ -52,10 +56,12 @@ def export(
         )
         .order_by(ServiceRow.name)
     )
-    for name, text, digest in connection.execute(query):
+    viewer = Viewer(connection, realm.secrets)
+    for service_id, name, marks, text, digest in connection.execute(query):
         if text is None or digest_of(text) != digest:
             raise DocumentDamaged()
-        yield name, Document(text, digest)
+        shown = viewer.shown(Home(service_id, realm.organisation, name, marks), text)
+        yield name, Document(shown.text, digest)
 
 
 def documents_of(value: Any, limits: DocumentLimits) -> list[tuple[str, Document]]:

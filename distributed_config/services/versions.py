@@ -40,12 +40,13 @@ from distributed_config.models import (
     TagRow,
     VersionRow,
 )
-from distributed_config.services import conformance
+from distributed_config.services import conformance, secrets
 from distributed_config.services import journal as log
 from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
 from distributed_config.services.conformance import Rule
 from distributed_config.services.journal import Journal
 from distributed_config.services.patches import merged, patched
+from distributed_config.services.secrets import Draft, Home, Stored, Viewer
 from distributed_config.wire import (
     Document,
     DocumentLimits,
@@ -59,7 +60,11 @@ from distributed_config.wire import (
 
 @dataclass(frozen=True)
 class Version:
-    """One version as readers get it. ``text`` is None where documents were not asked for."""
+    """One version as readers get it. ``text`` is None where documents were not asked for.
+
+    ``view`` is "" unless the document has secrets; then it tells the masked form of it, by what
+    it shows, from the one in the clear.
+    """
 
     service: str
     number: int
@@ -74,6 +79,7 @@ class Version:
     text: str | None
     checked: tuple[str, int] | None = None
     """The definition and its revision that the version was checked against, if it was."""
+    view: str = ""
 
     @property
     def served(self) -> str:
@@ -96,14 +102,17 @@ class Written:
     current: int | None
     changed: bool = True
     service_id: int = 0
+    has_secrets: bool = False
 
 
 class _Service(NamedTuple):
-    """A service by its id; the number of its last version; whether it conforms to a definition."""
+    """A service by its id; the number of its last version; whether it conforms to a definition;
+    and whether anything may be secret in it."""
 
     id: int
     last: int
     definition_id: int | None
+    marks: str
 
 
 WRITE, PUBLISH = "config:write", "config:publish"
@@ -121,10 +130,12 @@ def anything(_etag: str | None) -> bool:
 # --- writing
 
 
-def create(journal: Journal, name: str, document: Document) -> Written:
-    """Makes the service ``name`` with ``document`` as version 0.
+def create(
+    journal: Journal, name: str, document: Document, definition_id: int | None = None
+) -> Written:
+    """Makes the service ``name`` with ``document`` as version 0; it may conform to a definition.
 
-    Raises ServiceExists or OutOfScope.
+    Raises ServiceExists, OutOfScope or NotConforming.
     """
     if not journal.realm.sees(name):
         raise OutOfScope(name)
@@ -140,11 +151,20 @@ def create(journal: Journal, name: str, document: Document) -> Written:
         },
     ).scalar_one()
     journal.record(log.SERVICE_CREATED, name)
-    return _insert(journal, _Service(service_id, -1, None), name, document)
+    if definition_id is None:
+        return _insert(journal, _Service(service_id, -1, None, ""), name, document)
+    # Before there is anything to keep: what the definition marks is never stored in the clear.
+    conformance.bind(journal, service_id, name, definition_id)
+    service = _require(journal.connection, journal.realm, name)._replace(last=-1)
+    return _insert(journal, service, name, document)
 
 
 def append(journal: Journal, name: str, document: Document, expect: Expect = anything) -> Written:
-    """Makes ``document`` the next version. Raises ServiceNotFound or PreconditionFailed."""
+    """Makes ``document`` the next version.
+
+    Raises ServiceNotFound, PreconditionFailed, or InvalidDocument where it has the mask in place
+    of a secret that is not there.
+    """
     service = _require(journal.connection, journal.realm, name)
     _check_expected(journal, service.id, name, expect)
     return _insert(journal, service, name, document)
@@ -159,9 +179,18 @@ def put(journal: Journal, name: str, document: Document, expect: Expect = anythi
         return create(journal, name, document)
     current = _current_key(journal.connection, found.id)
     _check_expected(journal, found.id, name, expect)
-    if current is not None and current.digest == document.digest:
-        return Written(name, current.number, current.digest, current.number, changed=False)
-    return _insert(journal, found, name, document)
+    draft = _draft(journal, found, name, document)
+    same = draft.is_as_before if draft else current and current.digest == document.digest
+    if current is not None and same:
+        return Written(
+            name,
+            current.number,
+            current.digest,
+            current.number,
+            changed=False,
+            has_secrets=draft is not None and draft.has_secrets,
+        )
+    return _insert(journal, found, name, document, draft)
 
 
 def merge(
@@ -172,8 +201,8 @@ def merge(
     expect: Expect = anything,
 ) -> Written:
     """Appends the current document merged with ``patch`` (RFC 7396)."""
-    base = _base_for_patch(journal, name, expect)
-    return append(journal, name, document_of(merged(base, patch), limits, name))
+    found = _base_for_patch(journal, name, expect)
+    return _changed(journal, name, found, merged(found.value, patch), limits)
 
 
 def patch(
@@ -184,16 +213,22 @@ def patch(
     expect: Expect = anything,
 ) -> Written:
     """Appends the current document changed by ``operations`` (RFC 6902), all of them or none."""
-    base = _base_for_patch(journal, name, expect)
-    return append(journal, name, document_of(patched(base, operations, limits), limits, name))
+    found = _base_for_patch(journal, name, expect)
+    return _changed(journal, name, found, patched(found.value, operations, limits), limits)
 
 
 def roll_back(journal: Journal, name: str, number: int, expect: Expect = anything) -> Written:
     """Appends a copy of version ``number``, disabled or not."""
     journal.actor.require(PUBLISH)
-    service_id = require(journal.connection, journal.realm, name)
-    old = _stored(journal.connection, service_id, name, number)
-    return append(journal, name, Document(old.served, old.digest), expect)
+    service = _require(journal.connection, journal.realm, name)
+    _check_expected(journal, service.id, name, expect)
+    old = _stored(journal.connection, service.id, name, number)
+    document = Document(old.served, old.digest)
+    if not service.marks:
+        return _insert(journal, service, name, document)
+    base = secrets.stored(journal.connection, _home(journal, service, name), old.served)
+    draft = _drafted(journal, base.base(reveal=False), base)
+    return _insert(journal, service, name, document, draft)
 
 
 def set_enabled(
@@ -287,6 +322,12 @@ def admit_current(journal: Journal, name: str) -> None:
 # --- reading
 
 
+def lookup(connection: Connection, realm: Realm, name: str) -> int | None:
+    """The service's id; None: there is none."""
+    found = _find(connection, realm, name)
+    return None if found is None else found.id
+
+
 def require(connection: Connection, realm: Realm, name: str) -> int:
     """The service's id. Raises ServiceNotFound."""
     return _require(connection, realm, name).id
@@ -300,7 +341,8 @@ def current(connection: Connection, realm: Realm, name: str) -> Version:
         raise ServiceNotFound(name)
     if row.number is None:
         raise NoCurrentVersion(name)
-    return _version(name, row)
+    home = Home(row.service_id, realm.organisation, name, row.marks)
+    return _shown(Viewer(connection, realm.secrets), home, _version(name, row))
 
 
 def numbered(connection: Connection, realm: Realm, name: str, number: int) -> Version:
@@ -313,7 +355,10 @@ def numbered(connection: Connection, realm: Realm, name: str, number: int) -> Ve
 
 def stored(connection: Connection, realm: Realm, name: str, number: int) -> Version:
     """Version ``number``, also when it is disabled. Raises VersionNotFound or VersionDeleted."""
-    return _stored(connection, require(connection, realm, name), name, number)
+    service = _require(connection, realm, name)
+    found = _stored(connection, service.id, name, number)
+    home = Home(service.id, realm.organisation, name, service.marks)
+    return _shown(Viewer(connection, realm.secrets), home, found)
 
 
 def existing(connection: Connection, realm: Realm, name: str, most_bytes: int) -> list[Version]:
@@ -321,15 +366,17 @@ def existing(connection: Connection, realm: Realm, name: str, most_bytes: int) -
 
     Raises NotRepresentable if together they have more than ``most_bytes``.
     """
-    service_id = require(connection, realm, name)
-    size = connection.execute(_SIZE, {"series": service_id}).scalar_one() or 0
+    service = _require(connection, realm, name)
+    size = connection.execute(_SIZE, {"series": service.id}).scalar_one() or 0
     if size > most_bytes:
         raise NotRepresentable(
             f"All versions of {name!r} have {size} bytes, and one answer has at most {most_bytes} "
             "(DISTCONF_ANSWER_BYTES). Ask for version=current, or page through /api/v1/versions."
         )
-    rows = connection.execute(_EXISTING, {"series": service_id})
-    return [_version(name, row) for row in rows]
+    rows = connection.execute(_EXISTING, {"series": service.id}).all()
+    home = Home(service.id, realm.organisation, name, service.marks)
+    viewer = Viewer(connection, realm.secrets)
+    return [_shown(viewer, home, _version(name, row)) for row in rows]
 
 
 def history(
@@ -342,15 +389,31 @@ def history(
     documents: bool,
 ) -> list[Version]:
     """The versions below number ``before``, newest first, deleted ones among them."""
-    service_id = require(connection, realm, name)
+    service = _require(connection, realm, name)
     query = _HISTORY_WITH_DOCUMENTS if documents else _HISTORY
-    asked = {"series": service_id, "before": before, "most": limit}
-    found = [_version(name, row) for row in connection.execute(query, asked)]
+    asked = {"series": service.id, "before": before, "most": limit}
+    rows = connection.execute(query, asked).all()
+    home = Home(service.id, realm.organisation, name, service.marks)
+    viewer = Viewer(connection, realm.secrets)
+    found = [_shown(viewer, home, _version(name, row)) for row in rows]
     if not found:
         return []
-    span = {"series": service_id, "lowest": found[-1].number, "highest": found[0].number}
+    span = {"series": service.id, "lowest": found[-1].number, "highest": found[0].number}
     checks = {row[0]: (row[1], row[2]) for row in connection.execute(_CHECKS, span)}
     return [replace(each, checked=checks.get(each.number)) for each in found]
+
+
+def shown_back(journal: Journal, written: Written, document: Document) -> str:
+    """``document``, which was just written, as answers to writes show it: without its secrets.
+
+    Such answers are kept for those who ask again, in the database's file.
+    """
+    if not written.has_secrets:
+        return document.text
+    service = _require(journal.connection, journal.realm, written.service)
+    found = _stored(journal.connection, service.id, written.service, written.number)
+    home = _home(journal, service, written.service)
+    return _shown(Viewer(journal.connection, reveal=False), home, found).served
 
 
 def as_of_revision(connection: Connection, realm: Realm, name: str, revision: int) -> Version:
@@ -364,13 +427,16 @@ def as_of_time(connection: Connection, realm: Realm, name: str, moment: int) -> 
 
 
 def current_value(connection: Connection, service_id: int) -> dict[str, Any] | None:
-    """The current document of a service by its id; None: nothing is current."""
+    """The current document of a service by its id, without its secrets; None: nothing is current.
+
+    It is what indexes may have.
+    """
     key = _current_key(connection, service_id)
-    return (
-        None
-        if key is None
-        else parse_stored(_stored(connection, service_id, "", key.number).served)
-    )
+    if key is None:
+        return None
+    row = connection.execute(_HOME, {"service": service_id}).one()
+    found = _stored(connection, service_id, row.name, key.number)
+    return parse_stored(_shown(Viewer(connection, reveal=False), Home(*row), found).served)
 
 
 def count_services(connection: Connection, realm: Realm) -> int:
@@ -412,6 +478,7 @@ _FIND = (
         )
         .scalar_subquery(),
         ConformanceRow.definition_id,
+        ServiceRow.marks,
     )
     .outerjoin(ConformanceRow, ConformanceRow.service_id == ServiceRow.id)
     .where(_NAMED)
@@ -421,8 +488,11 @@ _COUNT = (
     .select_from(ServiceRow)
     .where(ServiceRow.organisation_id == bindparam("organisation"))
 )
+_HOME = select(ServiceRow.id, ServiceRow.organisation_id, ServiceRow.name, ServiceRow.marks).where(
+    ServiceRow.id == bindparam("service")
+)
 _CURRENT = (
-    select(*_WHOLE)
+    select(*_PLAIN, ServiceRow.id.label("service_id"), ServiceRow.marks, VersionRow.document)
     .select_from(ServiceRow)
     .outerjoin(
         VersionRow,
@@ -494,6 +564,14 @@ def _version(name: str, row: Any) -> Version:
     )
 
 
+def _shown(viewer: Viewer, home: Home, version: Version) -> Version:
+    """``version`` with its document as it is shown; see ``services/secrets.py``."""
+    if version.text is None:
+        return version
+    shown = viewer.shown(home, version.text)
+    return replace(version, text=shown.text, view=shown.view) if shown.view else version
+
+
 def _find(connection: Connection, realm: Realm, name: str) -> _Service | None:
     if not realm.sees(name):
         return None
@@ -530,8 +608,8 @@ def _stored(connection: Connection, service_id: int, name: str, number: int) -> 
 
 
 def _as_of(connection: Connection, realm: Realm, name: str, until: Any, when: str) -> Version:
-    service_id = require(connection, realm, name)
-    born = select(ServiceRow.created_revision).where(ServiceRow.id == service_id)
+    service = _require(connection, realm, name)
+    born = select(ServiceRow.created_revision).where(ServiceRow.id == service.id)
     number = connection.execute(
         select(ChangeRow.current)
         .where(
@@ -546,7 +624,9 @@ def _as_of(connection: Connection, realm: Realm, name: str, until: Any, when: st
     ).scalar_one_or_none()
     if number is None:
         raise VersionNotFound(name, f"that was current {when}")
-    return _stored(connection, service_id, name, number)
+    home = Home(service.id, realm.organisation, name, service.marks)
+    found = _stored(connection, service.id, name, number)
+    return _shown(Viewer(connection, realm.secrets), home, found)
 
 
 def _check_expected(journal: Journal, service_id: int, name: str, expect: Expect) -> None:
@@ -561,24 +641,93 @@ def _check_expected(journal: Journal, service_id: int, name: str, expect: Expect
         raise PreconditionFailed(name, etag)
 
 
-def _base_for_patch(journal: Journal, name: str, expect: Expect) -> dict[str, Any]:
-    """The current document's value, if it is the expected one.
+@dataclass(frozen=True)
+class _Base:
+    """What a patch changes: the current document, as who changes it may work on it."""
+
+    service: _Service
+    value: dict[str, Any]
+    stored: Stored | None
+
+
+def _base_for_patch(journal: Journal, name: str, expect: Expect) -> _Base:
+    """The current document, if it is the expected one.
 
     Who may not read it cannot patch it either: patches can ask what is there.
     """
     journal.actor.require("config:read")
-    base = current(journal.connection, journal.realm, name)
-    if not expect(version_etag(journal.epoch, base.number, base.digest)):
-        raise PreconditionFailed(name, version_etag(journal.epoch, base.number, base.digest))
-    return parse_stored(base.served)
+    service = _require(journal.connection, journal.realm, name)
+    key = _current_key(journal.connection, service.id)
+    if key is None:
+        raise NoCurrentVersion(name)
+    etag = version_etag(journal.epoch, key.number, key.digest)
+    if not expect(etag):
+        raise PreconditionFailed(name, etag)
+    if not service.marks:
+        found = _stored(journal.connection, service.id, name, key.number)
+        return _Base(service, parse_stored(found.served), None)
+    base = _current_stored(journal, service, name)
+    assert base is not None  # something is current
+    return _Base(service, base.base(journal.realm.secrets), base)
 
 
-def _insert(journal: Journal, service: _Service, name: str, document: Document) -> Written:
+def _changed(
+    journal: Journal, name: str, base: _Base, value: dict[str, Any], limits: DocumentLimits
+) -> Written:
+    """Appends ``value``, which was made of ``base``."""
+    document = document_of(value, limits, name)
+    draft = _drafted(journal, value, base.stored) if base.stored else None
+    return _insert(journal, base.service, name, document, draft)
+
+
+def _current_stored(journal: Journal, service: _Service, name: str) -> Stored | None:
+    """The current document as it is stored, with its secrets; None: nothing is current."""
+    number = _current_number(journal, service.id)
+    if number is None:
+        return None
+    found = _stored(journal.connection, service.id, name, number)
+    return secrets.stored(journal.connection, _home(journal, service, name), found.served)
+
+
+def _home(journal: Journal, service: _Service, name: str) -> Home:
+    return Home(service.id, journal.organisation, name, service.marks)
+
+
+def _draft(journal: Journal, service: _Service, name: str, document: Document) -> Draft | None:
+    """``document`` with what is secret in it; None where nothing can be, which costs no look."""
+    if not service.marks:
+        return None
+    base = _current_stored(journal, service, name)
+    home = _home(journal, service, name)
+    marks = secrets.marks_of(journal.connection, home)
+    return secrets.draft(home, marks, document.value, base, journal.realm.secrets)
+
+
+def _drafted(journal: Journal, value: dict[str, Any], base: Stored) -> Draft:
+    """The same of a value that was made of ``base``."""
+    marks = secrets.marks_of(journal.connection, base.home)
+    return secrets.draft(base.home, marks, value, base, journal.realm.secrets)
+
+
+def _insert(
+    journal: Journal,
+    service: _Service,
+    name: str,
+    document: Document,
+    draft: Draft | None = None,
+) -> Written:
+    """Checks and stores the next version; the one place where secrets are encrypted."""
     journal.actor.require(WRITE)
     number = service.last + 1
+    draft = draft or _draft(journal, service, name, document)
     rule = _rule(journal, service)
     if rule is not None:
-        conformance.admit(journal, rule, number, document)
+        seen = secrets.checked(document.text) if draft is None else draft.checked()
+        conformance.admit(journal, rule, number, seen)
+    text, digest = document.text, document.digest
+    if draft is not None:
+        text = draft.sealed(journal.connection, journal.now)
+        digest = digest_of(text)
     journal.connection.execute(
         _INSERT_VERSION,
         {
@@ -586,17 +735,24 @@ def _insert(journal: Journal, service: _Service, name: str, document: Document) 
             "environment": DEFAULT_ENVIRONMENT,
             "number": number,
             "enabled": True,
-            "digest": document.digest,
-            "size": len(document.text.encode()),
+            "digest": digest,
+            "size": len(text.encode()),
             "author": journal.actor.name,
             "note": journal.note,
             "created_at": journal.now,
             "revision": journal.revision,
-            "document": document.text,
+            "document": text,
         },
     )
-    journal.record(log.VERSION_CREATED, name, number=number, current=number, digest=document.digest)
-    return Written(name, number, document.digest, number, service_id=service.id)
+    journal.record(log.VERSION_CREATED, name, number=number, current=number, digest=digest)
+    return Written(
+        name,
+        number,
+        digest,
+        number,
+        service_id=service.id,
+        has_secrets=draft is not None and draft.has_secrets,
+    )
 
 
 def _rule(journal: Journal, service: _Service) -> Rule | None:
@@ -617,8 +773,12 @@ def _admit_stored(
         conformance.nothing_current(journal, rule)
         return
     version = _stored(journal.connection, service.id, name, number)
-    document = Document(version.served, version.digest)
-    conformance.admit(journal, rule, number, document, which)
+    seen = secrets.checked(version.served)
+    if service.marks:
+        home = _home(journal, service, name)
+        found = secrets.stored(journal.connection, home, version.served)
+        seen = secrets.checked_stored(found, journal.realm.secrets)
+    conformance.admit(journal, rule, number, seen, which)
 
 
 def _remove(journal: Journal, service_id: int, name: str) -> None:

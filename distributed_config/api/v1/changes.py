@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, request
 
 from distributed_config.api import schemas
-from distributed_config.edge import auth, database
+from distributed_config.edge import auth, database, revealing
 from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.doors import door
@@ -83,11 +83,14 @@ def _shown(changes: list[Change], with_documents: bool) -> list[dict[str, Any]]:
     if not with_documents:
         return [shown_change(change) for change in changes]
     keys = [feed.key_of(change) for change in changes]
-    documents = feed.documents(reading(), [key for key in keys if key is not None])
+    reveal = auth.actor().realm.secrets
+    wanted = [key for key in keys if key is not None]
+    documents = feed.documents(reading(), wanted, clear=reveal)
     shown = []
     for change, key in zip(changes, keys, strict=True):
         stored = None if key is None else documents.get(key)
-        text = None if stored is None else stored.at(change.revision)
+        found = None if stored is None else stored.at(change.revision)
+        text = None if found is None else found.shown(reveal)
         document = None if text is None else parse_stored(text)
         shown.append({**shown_change(change), "document": document})
     return shown
@@ -127,6 +130,9 @@ def _stream(query: dict[str, Any], head: Head) -> Answer:
         documents=query["include"] == "document",
         reset=reset,
     )
+    if watch.documents and watch.reveals:
+        for name in services or ["/"]:
+            revealing.note_reading(name)
     if request.method == "GET":  # and not HEAD, which wants to know and not to hear
         asked.told().stream = watch
     retry = random.randint(_SOONEST, _LATEST)  # noqa: S311  # it only has to differ

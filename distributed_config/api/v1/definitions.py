@@ -319,7 +319,11 @@ def _review(name: str, schema: Document | None) -> Review | None:
         return None
     connection = reading()
     found = definitions.lookup(connection, auth.actor().realm, name)
-    return None if found is None else evolution.review(connection, found.proposal(schema))
+    return (
+        None
+        if found is None
+        else evolution.review(connection, found.proposal(schema), auth.actor().realm)
+    )
 
 
 def _require(name: str, number: int | None = None) -> Definition:

@@ -131,6 +131,51 @@ def detach_service(query: dict[str, Any]) -> Answer:
     return publish(unit, asked.note(query["note"]), query["dry_run"])
 
 
+@door(
+    blueprint,
+    "GET",
+    "/services/secrets",
+    permission="config:read",
+    query=schemas.ServiceQuery,
+    answers={200: schemas.PointersAnswer},
+    refusals=(404, 422),
+)
+def show_pointers(query: dict[str, Any]) -> Answer:
+    """Show which places of a service's documents are secret by pointers of its own.
+
+    Those that its definition marks, with `"x-secret": true`, are not among them.
+    """
+    pointers = definitions.marked(reading(), auth.actor().realm, query["service"])
+    return json_answer({"pointers": pointers})
+
+
+@door(
+    blueprint,
+    "PUT",
+    "/services/secrets",
+    permission="config:write",
+    query=schemas.WriteQuery,
+    body=schemas.PointersBody,
+    answers={200: schemas.MarkedAnswer},
+    refusals=(404, 422, 507),
+    headers=("Idempotency-Key", "Config-Note"),
+)
+def mark_service(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+    """Make exactly these places of a service's documents secret, besides its definition's.
+
+    They are masked at once, in old versions too, and encrypted from the next version on. To take
+    one away takes `config:read-secret`.
+    """
+    name, wanted = query["service"], body["pointers"]
+
+    def unit(journal: Journal) -> Answer:
+        changed = definitions.mark(journal, name, wanted)
+        pointers = definitions.marked(journal.connection, journal.realm, name)
+        return json_answer({"success": True, "changed": changed, "pointers": pointers})
+
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
 def shown_service(entry: Entry) -> dict[str, Any]:
     """A service as lists show it."""
     return {

@@ -1,4 +1,4 @@
-"""Users, memberships, roles and tokens; and the chain of what happened.
+"""Users, memberships, roles and tokens; the keys of secrets; and the chain of what happened.
 
 Revision ID: 0003
 Revises: 0002
@@ -87,6 +87,16 @@ def upgrade() -> None:
     )
     op.create_index("ix_tokens_organisation_id", "tokens", ["organisation_id"])
     op.create_index("ix_tokens_user_id", "tokens", ["user_id"])
+    op.add_column("services", sa.Column("marks", sa.Text(), nullable=False, server_default=""))
+    op.create_table(
+        "secret_keys",
+        sa.Column("number", sa.Integer(), nullable=False),
+        _text("id"),
+        _text("wrapped"),
+        _moment("created_at"),
+        sa.PrimaryKeyConstraint("number", name="pk_secret_keys"),
+        sa.UniqueConstraint("id", name="uq_secret_keys_id"),
+    )
     op.create_table(
         "audit",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
