@@ -2,7 +2,7 @@
 
 from flask import Flask, request
 
-from distributed_config.api import config, docs, health, login, v1
+from distributed_config.api import config, docs, health, login, oidc, v1
 from distributed_config.dialects import tartarus, unified
 from distributed_config.edge import auth, database, errors, observe, origins
 from distributed_config.edge.holding import Holding
@@ -39,6 +39,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(config.blueprint)
     app.register_blueprint(v1.blueprint)
     app.register_blueprint(login.blueprint)
+    oidc.init_oidc(app, settings)
     app.register_blueprint(docs.blueprint)
     app.register_blueprint(health.blueprint)
     for dialect in settings.dialects:
