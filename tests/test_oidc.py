@@ -206,7 +206,7 @@ class Browser:
     """Keeps cookies, and follows nobody by itself."""
 
     def __init__(self, server: Server) -> None:
-        self.http = httpx2.Client(base_url=server.url, timeout=30, trust_env=False)
+        self.http = httpx2.Client(base_url=server.url, timeout=30, trust_env=False, verify=False)
         self.http.headers.update({"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site"})
 
     def __enter__(self) -> "Browser":
@@ -219,7 +219,7 @@ class Browser:
         """Goes to the provider, logs in there, and tells where that sends it back to."""
         answer = self.http.get("/auth/oidc/login")
         assert answer.status_code == 302, answer.text
-        there = httpx2.get(answer.headers["Location"], trust_env=False)
+        there = httpx2.get(answer.headers["Location"], trust_env=False, verify=False)
         assert there.status_code == 302
         return there.headers["Location"]
 
@@ -228,7 +228,7 @@ class Browser:
 
 
 def create_user(server: Server, email: str, **changed: Any) -> None:
-    with httpx2.Client(base_url=server.url, trust_env=False) as http:
+    with httpx2.Client(base_url=server.url, trust_env=False, verify=False) as http:
         http.headers["Authorization"] = f"Bearer {ADMINISTRATOR}"
         made = http.post("/api/v1/users", json={"email": email, "role": "editor"})
         assert made.status_code == 200, made.text
@@ -342,7 +342,7 @@ def test_no_parameter_chooses_where_a_log_in_ends(provider: Provider, browser: B
     away = "https://evil.example/"
     more = urlencode({"next": away, "redirect_uri": away, "url": away, "iss": away})
     begun = browser.http.get(f"/auth/oidc/login?{more}")
-    there = httpx2.get(begun.headers["Location"], trust_env=False).headers["Location"]
+    there = httpx2.get(begun.headers["Location"], trust_env=False, verify=False).headers["Location"]
 
     answer = browser.http.get(f"{there}&{more}")
 
@@ -374,7 +374,7 @@ def test_of_many_callbacks_at_once_one_opens_a_session(
     statuses: list[int] = []
 
     def come_back() -> None:
-        with httpx2.Client(trust_env=False, timeout=30, cookies=cookies) as http:
+        with httpx2.Client(trust_env=False, verify=False, timeout=30, cookies=cookies) as http:
             statuses.append(http.get(url).status_code)
 
     threads = [threading.Thread(target=come_back) for _ in range(4)]
@@ -409,7 +409,7 @@ def test_a_log_in_ends_in_the_browser_in_which_it_began(
         "٣." + "a" * 43,
     ):
         headers = {"Cookie": f"{FLOW_COOKIE}={forged}".encode()}
-        with httpx2.Client(trust_env=False) as http:
+        with httpx2.Client(trust_env=False, verify=False) as http:
             assert http.get(url, headers=headers).status_code == 401
     assert provider.asked[asked:].count("/token") == 0, "the code is not shown to anybody"
     assert here.get(url).status_code == 200
@@ -426,9 +426,11 @@ def test_a_log_in_that_took_too_long_is_over(
         asked |= {"state": attempt.state, "nonce": attempt.nonce}
         digest = hashlib.sha256(attempt.verifier.encode()).digest()
         asked["code_challenge"] = base64url(digest)
-        there = httpx2.get(f"{provider.url}/authorize?{urlencode(asked)}", trust_env=False)
+        there = httpx2.get(
+            f"{provider.url}/authorize?{urlencode(asked)}", trust_env=False, verify=False
+        )
         headers = {"Cookie": f"{FLOW_COOKIE}={attempt.secret}"}
-        with httpx2.Client(trust_env=False) as http:
+        with httpx2.Client(trust_env=False, verify=False) as http:
             return http.get(there.headers["Location"], headers=headers)
 
     assert_refused(guarded, browser, 401, lambda: come_back(605))
@@ -670,7 +672,9 @@ def test_a_provider_that_is_not_there_or_strange_is_told_of_and_others_are_serve
             waiting.start()
             time.sleep(1.5)
             began = time.monotonic()
-            assert httpx2.get(f"{server.url}/readyz", trust_env=False).status_code == 200
+            assert (
+                httpx2.get(f"{server.url}/readyz", trust_env=False, verify=False).status_code == 200
+            )
             assert time.monotonic() - began < 1
             waiting.join()
             provider.begin()
