@@ -1,5 +1,7 @@
 """The roof: the only module that knows every room."""
 
+import importlib
+
 from flask import Flask, request
 
 from distributed_config.api import config, docs, health, login, v1
@@ -41,6 +43,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(config.blueprint)
     app.register_blueprint(v1.blueprint)
     app.register_blueprint(login.blueprint)
+    if settings.oidc_issuer:
+        # Loaded only where it is used: it would be an eighth of the time to start.
+        importlib.import_module("distributed_config.api.oidc").init_oidc(app, settings)
     app.register_blueprint(docs.blueprint)
     app.register_blueprint(health.blueprint)
     for dialect in settings.dialects:

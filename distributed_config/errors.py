@@ -44,6 +44,7 @@
     │   ├── Overloaded             too many requests are waiting already
     │   ├── TooManyRequests        whoever asks has asked too often
     │   ├── TooManyWatchers        too many streams are open already
+    │   ├── ProviderUnavailable    the identity provider does not answer as it should
     │   └── RevisionNotReached     the asked revision is not here yet
     ├── CannotStart                the server or a command refuses to begin, and says why
     └── ClientError                what happens on the client's side alone
@@ -459,6 +460,17 @@ class TooManyWatchers(Unavailable):
         super().__init__(
             f"{most} streams are open in this process already (DISTCONF_WATCHERS). "
             "Try again; another process may have room."
+        )
+
+
+class ProviderUnavailable(Unavailable):
+    code = "provider-unavailable"
+    retry_after = 5
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Your identity provider does not answer as it should. Try again in a moment, or log in "
+            "with a password: POST /auth/login. The server's log says what was wrong."
         )
 
 

@@ -109,6 +109,28 @@ class Settings:
         "Have browsers send the session's cookie over HTTPS only, where TLS ends before this "
         "server.",
     )
+    oidc_issuer: str = _setting(
+        "",
+        "Identity provider to log in with by OpenID Connect, as https://login.example.org; "
+        "empty: none.",
+    )
+    oidc_client_id: str = _setting("", "How the identity provider knows this server.")
+    oidc_client_secret: str = _setting(
+        "", "What this server shows to the identity provider; empty: nothing.", secret=True
+    )
+    oidc_role: str = _setting(
+        "",
+        "Role in the organisation `default` of who logs in with the identity provider for the "
+        "first time; empty: only users who are there already may.",
+    )
+    oidc_claim: str = _setting(
+        "email", "What the identity provider calls the address that users have here."
+    )
+    public_url: str = _setting(
+        "",
+        "Where browsers reach this server, as https://config.example.org; needed for log-ins with "
+        "an identity provider.",
+    )
     hosts: tuple[str, ...] = _setting(
         (),
         "Further host names, separated by commas, that requests may name in their Host header. "
@@ -223,11 +245,7 @@ class Settings:
 
     @property
     def on_loopback(self) -> bool:
-        host = self.address[0]
-        try:
-            return host == "localhost" or ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.address[0])
 
 
 @dataclass(frozen=True)
@@ -369,6 +387,8 @@ def _contradictions(settings: Settings) -> list[Problem]:
                 "as in sqlite:////var/lib/distconf/distconf.db.",
             )
         )
+    if settings.oidc_issuer:
+        problems += _oidc_problems(settings)
     if settings.page > settings.page_most:
         problems.append(Problem("", f"{PREFIX}PAGE is more than {PREFIX}PAGE_MOST."))
     return problems + _limit_problems(settings)
@@ -392,6 +412,50 @@ def _limit_problems(settings: Settings) -> list[Problem]:
     elif storage and importlib.util.find_spec("redis") is None:
         message = "it takes a further package: pip install 'distributed-config[redis]'."
         problems.append(Problem("", f"{PREFIX}LIMIT_STORAGE: {message}"))
+    return problems
+
+
+def is_safe_url(url: str) -> bool:
+    """Whether what is sent there stays between the two: over TLS, or on this machine."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    plain = parts.username is None and not re.search(r"[^\x21-\x7e]|[<>\"\\^`{|}]", url)
+    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+    return bool(host) and port != 0 and plain and secure
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is this machine and cannot be another."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _oidc_problems(settings: Settings) -> list[Problem]:
+    """What is wrong with the log-in by OpenID Connect."""
+    problems = []
+    for name in ("oidc_issuer", "public_url"):
+        url = getattr(settings, name)
+        if not is_safe_url(url) or "?" in url or "#" in url:
+            message = (
+                f"{PREFIX}{name.upper()}: {url!r} is not like https://login.example.org; "
+                "http is for loopback addresses alone."
+            )
+            problems.append(Problem("", message))
+    if not settings.oidc_client_id:
+        message = f"{PREFIX}OIDC_CLIENT_ID: it is needed with {PREFIX}OIDC_ISSUER."
+        problems.append(Problem("", message))
+    shown = settings.oidc_client_id + settings.oidc_client_secret
+    if not (shown.isascii() and shown.isprintable()):
+        message = f"{PREFIX}OIDC_CLIENT_ID and {PREFIX}OIDC_CLIENT_SECRET are plain ASCII."
+        problems.append(Problem("", message))
+    if not settings.oidc_claim:
+        problems.append(Problem("", f"{PREFIX}OIDC_CLAIM: name the claim, as email."))
     return problems
 
 

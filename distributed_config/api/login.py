@@ -55,7 +55,9 @@ def log_in(body: dict[str, Any]) -> Answer:
     """Log in with a browser: a session in a cookie that no script can read."""
     made = _logged_in(body["email"], body["password"])
     answer = json_answer({"success": True, "changed": True}, Cache_Control="no-store")
-    answer.headers["Set-Cookie"] = _cookie(made.secret, database.of().settings.session_seconds)
+    answer.headers["Set-Cookie"] = session_cookie(
+        made.secret, database.of().settings.session_seconds
+    )
     return answer
 
 
@@ -69,7 +71,7 @@ def log_out() -> Answer:
 
     database.of().writer.write(auth.actor(), unit)
     answer = json_answer({"success": True, "changed": True}, Cache_Control="no-store")
-    answer.headers["Set-Cookie"] = _cookie("", 0)
+    answer.headers["Set-Cookie"] = session_cookie("", 0)
     return answer
 
 
@@ -154,7 +156,11 @@ def _opened(found: Login) -> Made:
     return database.of().writer.write(LOCAL_OPERATOR, unit)
 
 
-def _cookie(secret: str, seconds: int) -> str:
-    """The session's cookie (RFC 6265): for this server alone, and for no script."""
-    secure = "; Secure" if request.is_secure or database.of().settings.secure_cookies else ""
+def session_cookie(secret: str, seconds: int, *, https: bool = False) -> str:
+    """The session's cookie (RFC 6265): for this server alone, and for no script.
+
+    ``https``: the browser is known to have come that way, whatever this server sees of it.
+    """
+    https = https or request.is_secure or database.of().settings.secure_cookies
+    secure = "; Secure" if https else ""
     return f"{auth.COOKIE}={secret}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Strict{secure}"

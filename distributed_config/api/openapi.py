@@ -26,6 +26,9 @@ _FORM = {
 _OPERATIONS = {"type": "array", "items": {"type": "object"}, "description": "RFC 6902."}
 _MEDIA_TYPES = ("application/json", "application/yaml", "application/toml")
 
+ELSEWHERE = "elsewhere"
+"""The kind of an answer that sends a browser on."""
+
 # Any request can be refused for where it came from, for a body that is late or too large, when
 # whoever asks has asked too often, and when too many wait.
 _ANYWHERE = {403, 408, 413, 429, 503}
@@ -123,6 +126,8 @@ def _body(described: Door) -> dict[str, Any]:
 def _answer(kind: Any) -> dict[str, Any]:
     if kind == "":
         return {"description": "Nothing new."}
+    if kind == ELSEWHERE:
+        return {"description": "The Location header tells where to go on."}
     if kind == "document":
         content: dict[str, Any] = {media_type: {"schema": _DOCUMENT} for media_type in _MEDIA_TYPES}
         for other in ("text/x-env", "text/x-java-properties"):

@@ -85,7 +85,10 @@ def _stranger() -> Unreachable:
 
 @dataclass
 class Request:
-    """What is asked. ``timeout``: seconds for the whole answer; in a stream, for each line."""
+    """What is asked. ``timeout``: seconds for the whole answer; in a stream, for each line.
+
+    ``most``: the largest answer that is read, in bytes; None: any.
+    """
 
     method: str
     path: str
@@ -93,6 +96,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     timeout: float | None = None
+    most: int | None = None
 
     @property
     def target(self) -> str:
@@ -171,7 +175,7 @@ class Transport:
             kept.allow(timeout)
             try:
                 answer = self._send(request, kept)
-                body = answer.read()
+                body = _whole(answer, request.most)
                 headers = {name.lower(): value for name, value in answer.getheaders()}
                 if answer.will_close:
                     kept.end()
@@ -359,6 +363,16 @@ class _as_unreachable:  # noqa: N801  # it reads as a phrase behind ``with``
         if isinstance(error, OSError | ValueError | AttributeError | RecursionError):
             # A connection that another thread closed can fail in many ways.
             raise Unreachable(f"{self._url} cannot be reached: {error}.") from error
+
+
+def _whole(answer: http.client.HTTPResponse, most: int | None) -> bytes:
+    """The body of an answer. Raises ValueError if it is longer than ``most`` bytes."""
+    if most is None:
+        return answer.read()
+    body = answer.read(most + 1)
+    if len(body) > most:
+        raise ValueError(f"the answer is longer than {most} bytes")
+    return body
 
 
 def _told(response: Response) -> DistconfError:

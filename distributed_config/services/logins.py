@@ -1,11 +1,15 @@
-"""Log-ins by password."""
+"""Log-ins: by password, and by what an identity provider vouches for."""
 
+import unicodedata
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, update
 
+from distributed_config.errors import Invalid, Problem
 from distributed_config.models import MembershipRow, TokenRow, UserRow
+from distributed_config.services import accounts
 from distributed_config.services import journal as log
+from distributed_config.services.accounts import Rights
 from distributed_config.services.credentials import fits
 from distributed_config.services.journal import Journal
 
@@ -17,7 +21,7 @@ class Login:
     user_id: int
     organisation: int
     kept: str
-    """What is kept of the password that they gave."""
+    """What is kept of the password that they gave; "" if they gave none."""
 
 
 def find(connection: Connection, email: str, password: str) -> Login | None:
@@ -33,13 +37,7 @@ def find(connection: Connection, email: str, password: str) -> Login | None:
     good = fits(password, "" if row is None else row.password)
     if row is None or not good or not row.active:
         return None
-    organisation = connection.execute(
-        select(MembershipRow.organisation_id)
-        .where(MembershipRow.user_id == row.id)
-        .order_by(MembershipRow.organisation_id)
-        .limit(1)
-    ).scalar_one_or_none()
-    return None if organisation is None else Login(row.id, organisation, row.password)
+    return _login(connection, row.id, row.password)
 
 
 def is_good(connection: Connection, found: Login) -> bool:
@@ -50,12 +48,52 @@ def is_good(connection: Connection, found: Login) -> bool:
     return bool(row.active) and bool(row.password == found.kept)
 
 
+def vouched(journal: Journal, email: str, role: str) -> Login | None:
+    """The user of an address that an identity provider vouches for; None if they may not log in.
+
+    Who is not known yet becomes a user with ``role`` in the actor's organisation, unless it is
+    empty. Who was made inactive, or belongs nowhere any more, stays out. Raises Invalid if the
+    role is none, or the address is not one.
+    """
+    email = _as_kept(email)
+    row = journal.connection.execute(
+        select(UserRow.id, UserRow.active).where(UserRow.email == email)
+    ).one_or_none()
+    if row is None and role:
+        made = accounts.create_user(journal, email, Rights(role))
+        return Login(made.id, journal.organisation, "")
+    if row is None or not row.active:
+        return None
+    return _login(journal.connection, row.id, "")
+
+
 def has_password(connection: Connection, user_id: int, password: str) -> bool:
     """Whether ``password`` is that of the user."""
     kept = connection.execute(
         select(UserRow.password).where(UserRow.id == user_id)
     ).scalar_one_or_none()
     return fits(password, kept or "")
+
+
+def _login(connection: Connection, user_id: int, kept: str) -> Login | None:
+    organisation = connection.execute(
+        select(MembershipRow.organisation_id)
+        .where(MembershipRow.user_id == user_id)
+        .order_by(MembershipRow.organisation_id)
+        .limit(1)
+    ).scalar_one_or_none()
+    return None if organisation is None else Login(user_id, organisation, kept)
+
+
+def _as_kept(email: str) -> str:
+    """An address as users have it. Raises Invalid for one that only looks like another's.
+
+    Beyond ASCII different letters can come to the same small one: the sign for kelvin comes to k.
+    """
+    kept = unicodedata.normalize("NFC", email).lower()
+    if not email.isascii() and kept != email:
+        raise Invalid.of([Problem("/email", "Write the address in small letters.", "email")])
+    return kept
 
 
 def end(journal: Journal, token_id: int) -> None:
