@@ -157,7 +157,12 @@ def ours(folder: Path, upgrade: bool = True, token: str = "") -> Server:
         "DISTCONF_BIND": f"127.0.0.1:{port}",
     }
     if token:
-        environment |= {"DISTCONF_AUTH": "token", "DISTCONF_ADMIN_TOKEN": token}
+        environment |= {
+            "DISTCONF_AUTH": "token",
+            "DISTCONF_ADMIN_TOKEN": token,
+            # Counted, and never used up.
+            "DISTCONF_LIMIT_READS": "1000000000 per minute",
+        }
     command = [str(distconf()), "serve", *(["--upgrade"] if upgrade else [])]
     return Server("ours", command, folder, environment, "/healthz", port)
 
