@@ -7,6 +7,7 @@ import socket
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -174,6 +175,7 @@ def test_every_route_is_open_to_who_holds_its_permission_and_to_nobody_else(
     callers |= {f"{role} elsewhere": acting(role, elsewhere) for role in ROLES}
     nobody = Caller(guarded.url)
     wrong = []
+    seen: Counter[tuple[str, str, str]] = Counter()
     for method, rule, permission in routes():
         path = path_of(rule)
         if path == "/auth/logout":
@@ -182,7 +184,10 @@ def test_every_route_is_open_to_who_holds_its_permission_and_to_nobody_else(
         expected_401 = permission != auth.ANYBODY or path == "/auth/token"
         if (status == 401) != expected_401:
             wrong.append(("nobody", method, path, status))
-        for name, caller in callers.items():
+        # Of one route in several spellings, every role tries the first.
+        plain = path.replace("-", "_").removeprefix("/api/v1").rstrip("/")
+        seen[method, plain, permission] += 1
+        for name, caller in callers.items() if seen[method, plain, permission] == 1 else ():
             held = expanded(ROLES[name.removesuffix(" elsewhere")])
             may = permission in {auth.ANYBODY, auth.SOMEBODY, auth.HOLDER} or permission in held
             answer = caller.ask(method, path)
@@ -257,6 +262,8 @@ ABOUT_A_SERVICE: list[tuple[str, str, Any, dict[str, Any]]] = [
     ("GET", "/api/v1/services/one", None, {}),
     ("PUT", "/api/v1/services/tags", {"tags": ["a"]}, {}),
     ("DELETE", "/api/v1/services/definition", None, {}),
+    ("GET", "/api/v1/services/secrets", None, {}),
+    ("PUT", "/api/v1/services/secrets", {"pointers": ["/n"]}, {}),
     ("GET", "/api/v1/versions", None, {}),
     ("GET", "/api/v1/diff", None, {"from": 0, "to": 0}),
     ("POST", "/api/v1/rollback", None, {"to": 0}),
@@ -969,19 +976,20 @@ def test_the_first_administrator_can_be_a_user(tmp_path: Path) -> None:
 
 def test_accounts_are_kept_from_the_terminal(tmp_path: Path) -> None:
     with Server(tmp_path / "instance", auth="token", admin_token=new_token()) as server:
-        assert server.run("create-organisation", "shop").stdout == "Created organisation id=2\n"
-        made = server.run("create-user", "ada@example.org", "shop", "editor", input=PASSWORD + "\n")
+        assert server.tell("create-organisation", "shop").stdout == "Created organisation id=2\n"
+        ada = ("create-user", "ada@example.org", "shop", "editor")
+        made = server.tell(*ada, input=PASSWORD + "\n")
         assert made.stdout == "Created user id=1\n", made.stderr
-        again = server.run("create-user", "ada@example.org", "shop", "editor", input=PASSWORD)
+        again = server.tell(*ada, input=PASSWORD)
         assert again.returncode == 1
         assert "already" in again.stderr
-        token = server.run("create-token", "ci", "--role", "editor", "--organisation", "shop")
+        token = server.tell("create-token", "ci", "--role", "editor", "--organisation", "shop")
         caller = Caller(server.url, token.stdout.strip())
         assert caller.put("web", {"n": 0}).status_code == 200
         listed = json.loads(
-            server.run("list-tokens", "--organisation", "shop", "--output", "json").stdout
+            server.tell("list-tokens", "--organisation", "shop", "--output", "json").stdout
         )
-        revoked = server.run("revoke-token", str(listed[0]["id"]), "--organisation", "shop")
+        revoked = server.tell("revoke-token", str(listed[0]["id"]), "--organisation", "shop")
         assert "is revoked" in revoked.stdout
         assert caller.get("web").status_code == 401
         assert logged_in(server, "ada@example.org").get("web").json() == {"n": 0}

@@ -27,6 +27,8 @@ from distributed_config.commands import audit_command, opened
 from distributed_config.commands.check_command import database
 from distributed_config.edge import auditing, revealing
 from distributed_config.errors import DistconfError
+from distributed_config.live import exchange
+from distributed_config.live.exchange import Exchange
 from distributed_config.live.writer import Writer
 from distributed_config.models import AuditRow, ChangeRow
 from distributed_config.models import engine as engines
@@ -585,8 +587,10 @@ def test_log_ins_and_reads_of_secrets_are_noted_by_whoever_lets_them_happen(
 ) -> None:
     settings = replace(settings_in(tmp_path / "instance"), audit_refusals=2)
     app = create_app(settings)
-    with app.test_request_context(environ_base={"REMOTE_ADDR": "192.0.2.7"}):
+    environ = {"REMOTE_ADDR": "192.0.2.7", exchange.KEY: Exchange()}
+    with app.test_request_context(environ_base=environ):
         auditing.login_done("ann@example.org", 1)
+        app.preprocess_request()
         revealing.note_reading("web")
         assert app.process_response(Response("clear")).status_code == 200
         for _ in range(5):

@@ -39,6 +39,8 @@ from distributed_config.client.transport import Request, Response, Transport
 from tests.conftest import need
 from tests.server import Api, Server, free_port
 
+pytestmark = pytest.mark.many
+
 ROOT = Path(__file__).parent.parent
 QUICK = Backoff(first=0.02, most=0.1)
 NOBODY = 65_534

@@ -58,7 +58,7 @@ def test_help_names_every_command(stopped: Server) -> None:
 
     for command in ("serve", "db", "check", "backup", "restore", "export", "import", "settings"):
         assert command in told
-        assert stopped.run(command, "--help").returncode == 0
+        assert stopped.tell(command, "--help").returncode == 0
     assert stopped.run("nonsense").returncode == 2
 
 

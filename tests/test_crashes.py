@@ -182,7 +182,7 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed_under_writers(
     services = ["red", "green", "blue"]
     for service in services:
         mortal.api.put(service, {})
-    for _ in range(20 if drill else 5):
+    for _ in range(20 if drill else 3):
         with Load(mortal.url, services) as load:
             load.wait_for(1)
             time.sleep(random.uniform(0, 0.8))

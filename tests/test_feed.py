@@ -40,6 +40,8 @@ from distributed_config.wire import DocumentLimits, document_of
 from tests.conftest import need
 from tests.server import Api, Server
 
+pytestmark = pytest.mark.many
+
 PATH = "/api/v1/changes"
 EVENTS = "text/event-stream"
 WAYS = ("events", "websocket")
@@ -1642,7 +1644,7 @@ class Storm:
 def test_no_watcher_misses_a_revision_while_the_server_is_killed_again_and_again(
     tmp_path: Path, drill: bool
 ) -> None:
-    watchers, commits, kills = (200, 2_000, 5) if drill else (60, 600, 2)
+    watchers, commits, kills = (200, 2_000, 5) if drill else (40, 400, 2)
     with Server(tmp_path / "instance") as own:
         followers = [
             Follower(own.port, WAYS[i % 2], i, patience=(20, 400)) for i in range(watchers)

@@ -32,6 +32,8 @@ from distributed_config.live.exchange import Exchange
 from distributed_config.settings import Settings
 from tests.server import Api, Server
 
+pytestmark = pytest.mark.many
+
 JSON = "application/json"
 YAML = "application/yaml"
 TOML = "application/toml"

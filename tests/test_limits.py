@@ -38,7 +38,7 @@ from tests.server import Server, free_port
 
 WINDOW = 3
 READS, WRITES = 40, 10
-HOT_READS, HOT_LEASE = 200, 10
+HOT_READS, HOT_LEASE = 120, 6
 BUDGETS = {
     "limit_reads": f"{READS} per {WINDOW} seconds",
     "limit_writes": f"{WRITES} per {WINDOW} seconds",
@@ -193,7 +193,7 @@ def test_replayed_reads_are_counted(tmp_path: Path, workers: int) -> None:
             """In one window, over several connections that all workers have some of."""
             window_begins(2 * WINDOW)
             with ThreadPoolExecutor(4) as threads:
-                number = (HOT_READS // 2 - 40) * workers
+                number = (HOT_READS // 2 - 24) * workers
                 parts = threads.map(lambda _: hot_reads(server, token, number), range(4))
                 return sum(parts, Counter())
 

@@ -269,7 +269,7 @@ def test_random_requests_are_answered_as_described(
             continue  # there is nothing in it that could be wrong
 
         @settings(
-            max_examples=1500 if drill else 6,
+            max_examples=1500 if drill else 4,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),

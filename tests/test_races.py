@@ -314,7 +314,7 @@ def test_no_read_returns_what_was_outdated_before_it_began(
     with ThreadPoolExecutor(3) as writers:
         writing = [writers.submit(_count_up, server.url, each, ended) for each in series]
         try:
-            stale = times(6, lambda i: _read_on(server, series, i, 25_000 if drill else 6_000))
+            stale = times(6, lambda i: _read_on(server, series, i, 25_000 if drill else 3_000))
         finally:
             ended.set()
         writes = [each.result() for each in writing]

@@ -221,7 +221,7 @@ def test_a_secret_is_in_no_answer_to_who_may_not_read_it_and_nowhere_at_rest(
     body = {"changes": [{"service": base, "merge": {"password": world.canary()}}]}
     told(editor.http.post("/api/v1/changesets", json=body))
     told(editor.http.post("/api/v1/import", json={base: filled(world)}))
-    told(editor.http.post("/api/v1/rollback", params={"service": base, "to": 0}))
+    told(world.publisher.http.post("/api/v1/rollback", params={"service": base, "to": 0}))
     own = f"{base}-own"
     told(editor.put(own, {"db": {"password": "later", "port": 1}}))
     at = {"service": own}

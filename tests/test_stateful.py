@@ -728,7 +728,7 @@ def test_whatever_happens_to_services_the_server_and_the_model_agree(
     run_state_machine_as_test(
         This,
         settings=settings(
-            max_examples=300 if drill else 8,
+            max_examples=300 if drill else 5,
             stateful_step_count=40 if drill else 20,
             deadline=None,
             database=None,

@@ -19,6 +19,8 @@ import pytest
 
 from tests.server import JSON, Api, Server
 
+pytestmark = pytest.mark.many
+
 BASE = "/api/v1/config_definition"
 BASES = [
     f"{prefix}/{spelling}"

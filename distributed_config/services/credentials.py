@@ -11,6 +11,7 @@ import re
 import secrets
 import string
 import zlib
+from functools import lru_cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -25,8 +26,15 @@ _HINT = len(PREFIX) + 4
 _SHORTEST, _LONGEST = 12, 256
 
 _hasher = PasswordHasher()
-# Who does not exist, or has no password, costs as much time as who does.
-_NOBODYS = _hasher.hash(secrets.token_hex(16))
+
+
+@lru_cache
+def _nobodys() -> str:
+    """What is kept of a password that nobody knows.
+
+    Who does not exist, or has no password, costs as much time as who does.
+    """
+    return _hasher.hash(secrets.token_hex(16))
 
 
 def new_token() -> str:
@@ -64,7 +72,7 @@ def hash_of(password: str, pointer: str = "/password") -> str:
 def fits(password: str, kept: str) -> bool:
     """Whether ``password`` is the one of which ``kept`` is kept; takes as long either way."""
     try:
-        return _hasher.verify(kept or _NOBODYS, password[: _LONGEST + 1]) and kept != ""
+        return _hasher.verify(kept or _nobodys(), password[: _LONGEST + 1]) and kept != ""
     except (VerificationError, InvalidHashError):
         return False
 
