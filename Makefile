@@ -15,10 +15,10 @@ run: $(VENV)/run ## Start the server on http://127.0.0.1:5000 (Ctrl-C ends it)
 
 test: $(VENV)/dev ## Run the whole suite
 	@tests/prepare
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 drill: $(VENV)/dev ## Run the long forms of the crash and race drills as well
-	$(BIN)/python -m pytest -n 2 --drill
+	$(BIN)/python -m pytest -n 3 --dist worksteal --drill
 
 lint: $(VENV)/dev ## Check style and types
 	$(BIN)/ruff check .
