@@ -203,7 +203,7 @@ def _service_rows(series: Series) -> Iterator[dict[str, Any]]:
         if number == 0:
             yield {
                 "id": service_id,
-                "organisation_id": LOCAL_OPERATOR.realm,
+                "organisation_id": LOCAL_OPERATOR.organisation,
                 "name": name,
                 "created_at": revision,
                 "created_revision": revision,
@@ -233,7 +233,7 @@ def _change_rows(series: Series) -> Iterator[dict[str, Any]]:
             "revision": revision,
             "position": 0,
             "changed_at": revision,
-            "organisation_id": LOCAL_OPERATOR.realm,
+            "organisation_id": LOCAL_OPERATOR.organisation,
             "kind": log.SERVICE_CREATED,
             "service": name,
             "environment": None,

@@ -90,14 +90,22 @@ def _start(stack: ExitStack, folder: Path, missing: list[str]) -> dict[str, Serv
     }
     for server in (running["ours"], running["plain"], running["guarded"]):
         for service in ("bench", *SERVICES):
-            _set_up(server, "PUT", f"/config?service={service}", document_for(service))
+            _set_up(
+                server,
+                "PUT",
+                f"/config?service={service}",
+                document_for(service),
+                {**JSON, **dict(_SHOWN)},
+            )
     if "etcd" in running:
         _set_up(running["etcd"], "POST", "/v3/kv/put", servers.etcd_put())
     return running
 
 
-def _set_up(server: Server, method: str, path: str, body: bytes) -> None:
-    status, _, answer = server.ask(method, path, body, {**JSON, **dict(_SHOWN)})
+def _set_up(
+    server: Server, method: str, path: str, body: bytes, headers: dict[str, str] = JSON
+) -> None:
+    status, _, answer = server.ask(method, path, body, headers)
     if status != 200:
         raise RuntimeError(f"{server.name} answered {status} to {method} {path}: {answer[:200]!r}")
 
