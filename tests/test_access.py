@@ -759,6 +759,18 @@ def test_a_narrow_token_makes_no_wide_one(
     )
 
     assert (wide.status_code, long.status_code) == (403, 422)
+    whole = session.make("tokens", {"name": "whole", "personal": True})
+    for path, query in (("/api/v1/tokens/rotate", whole["id"]), ("/api/v1/tokens", whole["id"])):
+        method = "POST" if path.endswith("rotate") else "DELETE"
+        body = {"overlap": 60} if method == "POST" else None
+        assert narrow.ask(method, path, body, id=query).status_code == 403
+    [mine] = [
+        each["id"]
+        for each in session.ask("GET", "/api/v1/tokens").json()["tokens"]
+        if each["name"] == "narrow"
+    ]
+    itself = narrow.make("tokens/rotate", {"overlap": 0}, id=mine)
+    assert (itself["role"], itself["services"]) == ("reader", ["team/"])
 
 
 def test_who_holds_everything_in_a_scope_does_not_hold_it_elsewhere(

@@ -119,14 +119,11 @@ def init_auditing(app: Flask, settings: Settings) -> None:
         return response
 
 
-def note_soon(kind: str, detail: Facts, *, service: str | None = None) -> None:
-    """Notes what the actor of the request did; lost if the process dies before the next commit."""
-    actor, organisation = _asking()
-    database.of().writer.post(actor, _unit(kind, organisation, service, detail))
-
-
 def note_now(kind: str, detail: Facts, *, service: str | None = None) -> None:
-    """The same, on disk when this returns. Raises Unavailable if it cannot be written."""
+    """Notes what the actor of the request did; on disk when this returns.
+
+    Raises Unavailable if it cannot be written.
+    """
     actor, organisation = _asking()
     # A reader that stays open would hold up the commit where there is no write-ahead log.
     database.release()

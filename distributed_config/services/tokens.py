@@ -121,7 +121,7 @@ def rotate(journal: Journal, token_id: int, overlap: int, user_id: int | None) -
     before = token(journal.connection, journal.realm, token_id)
     owner = _owner(journal.connection, token_id)
     if owner is not None and owner != user_id:
-        raise Forbidden(f"The token {before.name!r} is somebody's own; only they can rotate it.")
+        raise Forbidden(f"The token {before.name!r} is somebody's own; they log in to rotate it.")
     if owner is None:
         accounts.refuse_beyond(journal, before.rights)
     _refuse_ended(journal, before)

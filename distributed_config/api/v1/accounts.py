@@ -332,7 +332,7 @@ def create_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 )
 def rotate_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Make a new token in place of one, which stays good for a while."""
-    owner, asking = _owner(), auth.identity().user_id
+    owner, asking = _owner(), _asking_for_own(query["id"])
 
     def unit(journal: Journal) -> Answer:
         tokens.require_owner(journal.connection, journal.realm, query["id"], owner)
@@ -352,13 +352,22 @@ def rotate_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 )
 def revoke_token(query: dict[str, Any]) -> Answer:
     """Revoke a token: from the next request on, and in open streams, it is good for nothing."""
-    owner, asking = _owner(), auth.identity().user_id
+    owner, asking = _owner(), _asking_for_own(query["id"])
 
     def unit(journal: Journal) -> Answer:
         tokens.require_owner(journal.connection, journal.realm, query["id"], owner)
         return _done(tokens.revoke(journal, query["id"], asking))
 
     return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+def _asking_for_own(token_id: int) -> int | None:
+    """The user who asks about a token of their own, if what they show may speak for it.
+
+    That is a log-in, or the token itself: a limited one must not become another that is not.
+    """
+    shown = auth.identity()
+    return shown.user_id if shown.kind == "session" or shown.token_id == token_id else None
 
 
 def _owner() -> int:
