@@ -7,7 +7,8 @@ from typing import Any
 import jsonschema_rs
 
 from distributed_config.errors import Problem
-from distributed_config.json_schema.cost import most_looks
+from distributed_config.json_schema.cost import most_work
+from distributed_config.json_schema.patterns import compiling
 from distributed_config.json_schema.shape import Outline
 from distributed_config.json_schema.words import problems_of
 
@@ -18,29 +19,22 @@ _MOST_KEPT = 256
 # are wrong all over, only the first is told.
 _MOST_TOLD_AT_ONCE = 256 << 10
 
-COMPILING: dict[str, Any] = {
-    # Nothing is fetched, whatever a $ref says.
-    "offline": True,
-    "validate_formats": True,
-    # A machine without back-tracking: what would take exponential time does not compile.
-    "pattern_options": jsonschema_rs.RegexOptions(size_limit=1 << 17, dfa_size_limit=1 << 17),
-}
-
 
 class Checker:
     """Checks documents against the schema in ``text``, which ``schema_of`` has passed."""
 
     def __init__(self, text: str) -> None:
         self.schema: dict[str, Any] = json.loads(text)
-        self._validator = jsonschema_rs.validator_for(self.schema, **COMPILING)
-        self._looks = most_looks(Outline(self.schema))
+        self._validator = jsonschema_rs.validator_for(self.schema, **compiling())
+        self._looks = most_work(Outline(self.schema))
 
     def problems(self, value: Any, size: int) -> list[Problem]:
         """Every rule that ``value`` breaks; none: it conforms. ``size`` is that of its text."""
         if self._looks * size > _MOST_WORK:
             message = (
-                f"It is too large for this schema, which looks at a value up to {self._looks} "
-                f"times: at most {_MOST_WORK // self._looks} bytes can be checked."
+                "It is too large for this schema: at most "
+                f"{_MOST_WORK // self._looks} bytes can be checked. Alternatives, and repetitions "
+                "in patterns, cost most; maxLength costs nothing."
             )
             return [Problem("", message, "size")]
         if self._validator.is_valid(value):

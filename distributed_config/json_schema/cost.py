@@ -6,8 +6,10 @@ each level of the document. So the most looks that any one value can get are cou
 for each level that a document may have.
 """
 
+from collections.abc import Callable
 from graphlib import CycleError, TopologicalSorter
 
+from distributed_config.json_schema.patterns import looks_of
 from distributed_config.json_schema.shape import Node, Outline
 
 MOST_LOOKS = 2_000
@@ -23,6 +25,7 @@ class LoopsInPlace(ValueError):
 
 # The levels of a document that are counted; see DISTCONF_DOCUMENT_DEPTH.
 _LEVELS = 64
+_UNBOUNDED = 1 << 62
 
 
 def most_looks(outline: Outline) -> int:
@@ -30,6 +33,15 @@ def most_looks(outline: Outline) -> int:
 
     Counting stops above MOST_LOOKS. Raises LoopsInPlace.
     """
+    return _most(outline, _own, MOST_LOOKS)
+
+
+def most_work(outline: Outline) -> int:
+    """The same with what the patterns cost, of a schema whose looks and patterns are in bounds."""
+    return _most(outline, _own_with_patterns, _UNBOUNDED)
+
+
+def _most(outline: Outline, own_of: Callable[[Node], int], bound: int) -> int:
     order = _order(outline)
     numbers = {pointer: number for number, pointer in enumerate(order)}
     nodes = [outline.nodes[pointer] for pointer in order]
@@ -49,15 +61,15 @@ def most_looks(outline: Outline) -> int:
         looks = []
         for number, node in enumerate(nodes):
             if level == 0:
-                own = _own(node)
+                own = own_of(node)
             else:
                 own = max(
                     sum(max(before[inner] for inner in group) for group in side)
                     for side in groups[number]
                 )
-            looks.append(min(own + sum(looks[other] for other in same[number]), MOST_LOOKS + 1))
+            looks.append(min(own + sum(looks[other] for other in same[number]), bound + 1))
         most = max(most, looks[root])
-        if most > MOST_LOOKS or looks == before:
+        if most > bound or looks == before:
             break
     return most
 
@@ -87,3 +99,7 @@ def _own(node: Node) -> int:
     options = node.schema.get("enum", [])
     costly = sum(isinstance(option, dict | list) for option in options)
     return 1 + _COMPARISON * costly
+
+
+def _own_with_patterns(node: Node) -> int:
+    return _own(node) + sum(looks_of(pattern) for _, pattern in node.patterns)

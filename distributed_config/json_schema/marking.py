@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from distributed_config.json_schema.checker import COMPILING
+from distributed_config.json_schema.patterns import compiling
 from distributed_config.json_schema.shape import Node, Outline, Part
 from distributed_config.wire import MASK, parse_stored
 
@@ -105,7 +105,7 @@ class Marking:
 
     def _fits(self, pattern: str, name: str) -> bool:
         if pattern not in self._patterns:
-            made = jsonschema_rs.validator_for({"pattern": pattern}, **COMPILING)
+            made = jsonschema_rs.validator_for({"pattern": pattern}, **compiling())
             self._patterns[pattern] = made
         return bool(self._patterns[pattern].is_valid(name))
 

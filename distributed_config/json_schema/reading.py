@@ -7,9 +7,9 @@ from typing import Any
 import jsonschema_rs
 
 from distributed_config.errors import InvalidDocument, Problem
-from distributed_config.json_schema.checker import COMPILING
 from distributed_config.json_schema.cost import MOST_LOOKS, LoopsInPlace, most_looks
 from distributed_config.json_schema.marking import KEYWORD
+from distributed_config.json_schema.patterns import LARGEST, compiling, program_size
 from distributed_config.json_schema.shape import (
     DRAFT_7,
     DRAFT_2020_12,
@@ -23,6 +23,7 @@ from distributed_config.wire import Document, DocumentLimits, object_of
 
 _MOST_SCHEMAS = 5_000
 _MOST_PATTERNS = 200
+_MOST_OF_PATTERNS = 8 << 20  # bytes when compiled, which takes 20 ms
 _META_SCHEMAS = {
     draft: jsonschema_rs.validator_for({"$schema": draft, "$ref": draft}, offline=True)
     for draft in (DRAFT_7, DRAFT_2020_12)
@@ -112,30 +113,25 @@ def _faults_of_size(nodes: list[Node]) -> Iterator[Problem]:
 
 
 def _faults_of_patterns(nodes: list[Node]) -> Iterator[Problem]:
-    patterns = list(_patterns(nodes))
+    patterns = [each for node in nodes for each in node.patterns]
     if len(patterns) > _MOST_PATTERNS:
         message = f"It has {len(patterns)} patterns, of at most {_MOST_PATTERNS}."
         yield Problem("", message, "size")
         return
+    size = 0
     for pointer, pattern in patterns:
-        try:
-            jsonschema_rs.validator_for({"pattern": pattern}, **COMPILING)
-        except ValueError:
+        own = program_size(pattern)
+        if own is None:
             message = (
                 f"{shown(pattern)} is not a pattern that is read here, or is too large; "
                 "look-around and back-references are not."
             )
             yield Problem(pointer, message, "pattern")
-
-
-def _patterns(nodes: list[Node]) -> Iterator[tuple[str, str]]:
-    for node in nodes:
-        pattern = node.schema.get("pattern")
-        if isinstance(pattern, str):
-            yield f"{node.pointer}/pattern", pattern
-        keyed = node.schema.get("patternProperties")
-        for name in keyed if isinstance(keyed, dict) else ():
-            yield f"{node.pointer}/patternProperties", name
+        size += own or LARGEST
+        if size > _MOST_OF_PATTERNS:
+            message = "Its patterns are too large together; use fewer repetitions and classes."
+            yield Problem(pointer, message, "size")
+            return
 
 
 def _faults_of_cost(outline: Outline) -> Iterator[Problem]:
@@ -156,7 +152,7 @@ def _faults_of_cost(outline: Outline) -> Iterator[Problem]:
 def _faults_of_compiling(value: dict[str, Any]) -> Iterator[Problem]:
     """What only the compiler finds."""
     try:
-        jsonschema_rs.validator_for(value, **COMPILING)
+        jsonschema_rs.validator_for(value, **compiling())
     except jsonschema_rs.ValidationError as error:
         yield from problems_of(error, [])
     except ValueError as error:

@@ -25,6 +25,22 @@ _ALL_ELEMENTS = ("contains", "unevaluatedItems")
 # To nothing by themselves: they are kept to be referred to.
 _STORES = ("$defs", "definitions")
 _ANCHORS = ("$anchor", "$dynamicAnchor")
+_HOLDING_SCHEMAS = frozenset(
+    {
+        *_SAME_LISTS,
+        *_SAME_ONES,
+        *_SAME_MAPS,
+        *_ALL_MEMBERS,
+        *_ALL_ELEMENTS,
+        *_STORES,
+        "properties",
+        "patternProperties",
+        "additionalProperties",
+        "prefixItems",
+        "items",
+        "additionalItems",
+    }
+)
 
 
 @dataclass
@@ -61,6 +77,16 @@ class Node:
         listed = [*self.positions, *_given(self.rest)]
         return [listed, *([part] for part in self.all_elements)]
 
+    @property
+    def patterns(self) -> list[Part]:
+        """The patterns that texts and names of members are matched with, behind their pointers."""
+        pattern = self.schema.get("pattern")
+        keyed = self.schema.get("patternProperties")
+        return [
+            *([(f"{self.pointer}/pattern", pattern)] if isinstance(pattern, str) else []),
+            *((f"{self.pointer}/patternProperties", name) for name in keyed or ()),
+        ]
+
     def at(self, position: int) -> Part | None:
         """What applies to the element at ``position``, besides ``all_elements``."""
         return self.positions[position] if position < len(self.positions) else self.rest
@@ -74,6 +100,7 @@ class Outline:
         self.draft = draft_of(schema) or DRAFT_2020_12
         self.nodes: dict[str, Node] = {}
         self._anchors: dict[str, str] = {}
+        self._targets: dict[str, Part] = {}
         self._add(("", schema))
         # A reference may lead to a place where no keyword keeps a schema; one by one they join.
         waiting = list(self.nodes.values())
@@ -89,24 +116,12 @@ class Outline:
 
     def target(self, reference: str) -> Part | None:
         """What ``reference`` leads to; None if that is nothing inside the schema."""
-        if not reference.startswith("#"):
-            return None
-        fragment = unquote(reference[1:])
-        if fragment and not fragment.startswith("/"):
-            if fragment not in self._anchors:
+        if reference not in self._targets:
+            target = self._find(reference)
+            if target is None:
                 return None
-            fragment = self._anchors[fragment]
-        pointer, here = "", self.schema
-        for token in fragment.split("/")[1:]:
-            key = token.replace("~1", "/").replace("~0", "~")
-            pointer += f"/{escape_pointer(key)}"
-            if isinstance(here, dict) and key in here:
-                here = here[key]
-            elif isinstance(here, list) and key.isdecimal() and int(key) < len(here):
-                here = here[int(key)]
-            else:
-                return None
-        return (pointer, here) if isinstance(here, dict | bool) else None
+            self._targets[reference] = target
+        return self._targets[reference]
 
     def at_once(self, *start: Part) -> Iterator[Part]:
         """``start`` and all that holds for the same value whenever these do, each once.
@@ -125,6 +140,26 @@ class Outline:
             targets = map(self.target, node.references)
             waiting += [target for target in targets if target is not None]
             waiting += _listed(node, "allOf")
+
+    def _find(self, reference: str) -> Part | None:
+        if not reference.startswith("#"):
+            return None
+        fragment = unquote(reference[1:])
+        if fragment and not fragment.startswith("/"):
+            if fragment not in self._anchors:
+                return None
+            fragment = self._anchors[fragment]
+        pointer, here = "", self.schema
+        for token in fragment.split("/")[1:]:
+            key = token.replace("~1", "/").replace("~0", "~")
+            pointer += f"/{escape_pointer(key)}"
+            if isinstance(here, dict) and key in here:
+                here = here[key]
+            elif isinstance(here, list) and key.isdecimal() and int(key) < len(here):
+                here = here[int(key)]
+            else:
+                return None
+        return (pointer, here) if isinstance(here, dict | bool) else None
 
     def _add(self, start: Part) -> list[Node]:
         """Adds ``start`` and every schema in it; the nodes that are new."""
@@ -163,6 +198,8 @@ def _node(pointer: str, schema: Any, draft: str) -> Node:
     node.references = [value for value in values if isinstance(value, str)]
     if draft == DRAFT_7 and "$ref" in node.schema:
         return node  # in draft 7 nothing beside a $ref counts
+    if _HOLDING_SCHEMAS.isdisjoint(node.schema):
+        return node  # most are such
     node.same = [
         *(part for key in _SAME_LISTS for part in _listed(node, key)),
         *(part for key in _SAME_ONES for part in _given(_one(node, key))),
@@ -181,6 +218,8 @@ def _node(pointer: str, schema: Any, draft: str) -> Node:
 
 
 def _below(node: Node) -> Iterator[Part]:
+    if _HOLDING_SCHEMAS.isdisjoint(node.schema):
+        return
     yield from node.same
     for group in (*node.member_groups, *node.element_groups):
         yield from group
