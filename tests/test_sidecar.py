@@ -1348,6 +1348,22 @@ def as_written(value: Any) -> str:
     return json.dumps(value, indent=2) + "\n"
 
 
+def test_healthz_is_good_only_once_the_file_is_there(shell: Shell, api: Api, name: str) -> None:
+    api.put(name, {"n": 1})
+    file, checking, port = shell.home / "app.json", shell.home / "checking", free_port()
+    slow = ["sh", "-c", 'touch "$0"; while [ -e "$0" ]; do sleep 0.01; done', str(checking)]
+
+    with shell.beside(
+        {"service": name, "file": str(file), "check": slow}, health=f"127.0.0.1:{port}"
+    ) as running:
+        running.until(checking.exists)
+        assert health(port) == 503
+        assert b"being loaded" in asked(port, "/healthz")[1]
+        checking.unlink()
+        running.until(lambda: health(port) == 200)
+        assert holds(file, {"n": 1})
+
+
 def test_a_file_that_its_check_refuses_is_not_put_in_place(
     shell: Shell, api: Api, name: str
 ) -> None:
@@ -1738,7 +1754,7 @@ def test_once_gives_up_at_its_deadline(shell: Shell, name: str, dead: str, way: 
         ran = shell.once(*targets, deadline=1)
 
     assert ran.returncode == REFUSED
-    assert 1 <= time.monotonic() - began < 4
+    assert 1 <= time.monotonic() - began < 10
 
 
 def test_healthz_tells_of_every_target_and_of_nothing_else(

@@ -46,6 +46,7 @@ from distributed_config.errors import (
 
 _COMMAND_SECONDS = 60
 _LINKED = "..data"
+_LOADING = "It is being loaded."
 _MODE = stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH
 _LINKS = threading.Lock()  # several targets may share a folder, and its link
 _LOOK_EVERY = 1.0
@@ -217,7 +218,7 @@ class Keeper:
 
     def __init__(self, target: Target, plan: Plan) -> None:
         self.target = target
-        self.problem = ""
+        self.problem = _LOADING
         self.written: int | None = None
         """The version that the file holds; None: nothing was written yet."""
         self._untold = False
@@ -482,7 +483,7 @@ class Sidecar:
 def _told_of(target: Target, keeper: Keeper | None) -> dict[str, Any]:
     told: dict[str, Any] = {"service": target.service, "file": target.file}
     if keeper is None:
-        return told | {"version": None, "problem": "It is being loaded."}
+        return told | {"version": None, "problem": _LOADING}
     return told | {
         "version": keeper.written,
         "current": keeper.config.version,
