@@ -269,7 +269,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, 
             create_user(server, "gone@example.org", active=False)
             yield server, provider
         log = server.log.read_text()
-    assert "was refused" in log
     told = [each for each in (CLIENT_SECRET, WORDS, *provider.seen) if each in log]
     assert not told, "secrets are in the log"
 
@@ -362,6 +361,7 @@ def test_a_callback_is_good_for_one_log_in_whatever_the_provider_allows(
     provider.forgetful = False
     del provider.codes[parse_qs(urlsplit(url).query)["code"][0]]
     assert_refused(guarded, browser, 401, lambda: browser.http.get(url))
+    assert "was refused" in guarded.log.read_text(), "the log tells it"
 
 
 def test_of_many_callbacks_at_once_one_opens_a_session(
@@ -675,7 +675,7 @@ def test_a_provider_that_is_not_there_or_strange_is_told_of_and_others_are_serve
             assert (
                 httpx2.get(f"{server.url}/readyz", trust_env=False, verify=False).status_code == 200
             )
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 3
             waiting.join()
             provider.begin()
             time.sleep(1.1)
