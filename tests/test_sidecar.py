@@ -1068,6 +1068,17 @@ def test_exec_starts_from_the_snapshot_when_the_server_is_down(
     assert shell.done(*words) == "kept\n"
 
 
+def test_exec_without_a_server_and_a_snapshot_ends_with_3_and_runs_nothing(
+    shell: Shell, name: str, dead: str
+) -> None:
+    shell.url = dead
+
+    ran = shell.run("exec", "--service", name, "--deadline", "0.3", "--", "echo", "ran")
+
+    assert (ran.returncode, ran.stdout) == (UNREACHABLE, "")
+    assert name in ran.stderr
+
+
 # --- the sidecar's plan
 
 
@@ -1715,6 +1726,22 @@ def test_a_sidecar_waits_for_its_server_and_outlives_its_loss(
             assert holds(file, {"n": number - 1})
             gate.open()
             running.until(lambda n=number: holds(file, {"n": n}), 30)
+
+
+def test_a_sidecar_that_starts_without_its_server_leaves_the_file_that_is_there(
+    shell: Shell, name: str, dead: str
+) -> None:
+    file, port = shell.home / "app.json", free_port()
+    file.write_text('{"n": "of an earlier run"}')
+    shell.url = dead
+
+    with shell.beside(
+        {"service": name, "file": str(file)}, deadline=0.2, health=f"127.0.0.1:{port}"
+    ) as running:
+        running.until(lambda: health(port) == 200)
+
+        assert holds(file, {"n": "of an earlier run"})
+        assert json.loads(asked(port, "/healthz")[1])["targets"][0]["stale"]
 
 
 def test_once_is_0_when_all_is_written_and_1_when_not(shell: Shell, api: Api, name: str) -> None:
