@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 import weakref
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -2124,6 +2124,51 @@ def test_forty_configurations_recover_from_a_restart_without_a_failed_read(
         for cfg in made:
             cfg.close()
     assert came == [{0, 1}]
+
+
+def test_many_clients_come_back_from_a_restart_spread_over_the_window_and_none_is_refused(
+    own_server: Server, drill: bool
+) -> None:
+    number, window = (1_000, 6.0) if drill else (100, 2.0)
+    own_server.api.put("web", {"n": 0})
+    backoff = Backoff(0.1, window)
+    made = [
+        Config("web", url=own_server.url, snapshots=False, backoff=backoff) for _ in range(number)
+    ]
+    back: dict[int, float] = {}
+
+    def note_who_comes_back() -> None:
+        while len(back) < number:
+            now = time.monotonic()
+            back.update({i: now for i, cfg in enumerate(made) if i not in back and not cfg.problem})
+            time.sleep(window / 100)
+
+    try:
+        own_server.kill()
+        assert until(lambda: all(cfg.problem for cfg in made), 30)
+        time.sleep(2 * window)  # their pauses grow meanwhile
+        start_of_log = own_server.log.stat().st_size
+        thread, _ = in_thread(note_who_comes_back)
+        own_server.start()
+        thread.join(window + 30)
+    finally:
+        for cfg in made:
+            cfg.close()
+
+    assert len(back) == number
+    # Each draws any moment of the window, so a fifth comes in the first tenth; without that all do.
+    first = min(back.values())
+    tenths = Counter(int((came - first) / window * 10) for came in back.values())
+    assert max(tenths.values()) < number / 2, tenths
+    own_server.stop()
+    told = [line for line in logged(own_server, start_of_log) if line.get("event") == "request"]
+    assert {line["status"] for line in told} <= {200, 304}
+
+
+def logged(server: Server, start: int) -> list[dict[str, Any]]:
+    """What the log of ``server`` has behind ``start`` bytes."""
+    lines = server.log.read_bytes()[start:].decode().splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 def test_attempts_of_many_clients_spread_over_a_window_that_grows_to_its_limit() -> None:
