@@ -212,7 +212,7 @@ _SCHEMA = (
     .order_by(DefinitionRevisionRow.number.desc())
     .limit(1)
 )
-_NEWEST = (
+CURRENT_NUMBER = (
     select(func.max(VersionRow.number))
     .where(
         VersionRow.service_id == ConformanceRow.service_id,
@@ -222,6 +222,7 @@ _NEWEST = (
     .correlate(ConformanceRow)
     .scalar_subquery()
 )
+"""The number of the version that is current, of the service of a row of ConformanceRow."""
 _CURRENT = (
     select(
         ConformanceRow.service_id,
@@ -240,7 +241,7 @@ _CURRENT = (
         and_(
             VersionRow.service_id == ConformanceRow.service_id,
             VersionRow.environment == DEFAULT_ENVIRONMENT,
-            VersionRow.number == _NEWEST,
+            VersionRow.number == CURRENT_NUMBER,
         ),
     )
     .where(ConformanceRow.service_id.in_(bindparam("ids", expanding=True)))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Row, Select, select
 
 from distributed_config.errors import BreakingRevision, DocumentDamaged, Problem
 from distributed_config.json_schema import Compatibility, compare
@@ -139,16 +139,6 @@ def _told(problem: Problem) -> str:
 
 def _current(definition_id: int) -> Select[*tuple[Any, ...]]:
     """The current documents of the services of a definition."""
-    newest = (
-        select(func.max(VersionRow.number))
-        .where(
-            VersionRow.service_id == ConformanceRow.service_id,
-            VersionRow.environment == DEFAULT_ENVIRONMENT,
-            VersionRow.enabled,
-        )
-        .correlate(ConformanceRow)
-        .scalar_subquery()
-    )
     return (
         select(
             ServiceRow.id,
@@ -165,7 +155,7 @@ def _current(definition_id: int) -> Select[*tuple[Any, ...]]:
         .where(
             ConformanceRow.definition_id == definition_id,
             VersionRow.environment == DEFAULT_ENVIRONMENT,
-            VersionRow.number == newest,
+            VersionRow.number == conformance.CURRENT_NUMBER,
         )
         .order_by(ConformanceRow.name)
     )
