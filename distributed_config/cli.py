@@ -5,6 +5,7 @@ quick. What each does in one line stands here.
 """
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -13,6 +14,9 @@ import click
 from distributed_config import __version__
 from distributed_config.client.commands import COMMANDS as _AT_A_SERVER
 from distributed_config.errors import DistconfError
+
+# What these commands write holds configurations: the database, its backups, exports.
+_PRIVATE = 0o077
 
 _COMMANDS = {
     "serve": "Start the server.",
@@ -83,17 +87,19 @@ def main(arguments: list[str] | None = None) -> Any:
     if given and given[0] in _AT_A_SERVER:
         # These need nothing but the standard library, and have a parser of their own.
         sys.exit(importlib.import_module("distributed_config.client.cli").main(given))
+    mask = os.umask(_PRIVATE)
     try:
         return distconf.main(arguments, prog_name="distconf")
     except DistconfError as error:
         click.echo(f"distconf: {error.detail}", err=True)
         for problem in error.problems:
-            if problem.message not in error.detail or problem.pointer or problem.parameter:
-                where = " ".join(filter(None, [problem.parameter, problem.pointer]))
-                click.echo(
-                    f"  {where}: {problem.message}" if where else f"  {problem.message}", err=True
-                )
+            where = " ".join(filter(None, [problem.parameter, problem.pointer]))
+            line = f"{where}: {problem.message}" if where else problem.message
+            if line not in error.detail:
+                click.echo(f"  {line}", err=True)
         sys.exit(1)
     except OSError as error:
         click.echo(f"distconf: {error.strerror}: {error.filename}", err=True)
         sys.exit(1)
+    finally:
+        os.umask(mask)

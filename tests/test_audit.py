@@ -23,7 +23,7 @@ from flask import Response
 
 from distributed_config import wire
 from distributed_config.app import create_app
-from distributed_config.commands import audit_command, opened
+from distributed_config.commands import audit_command, export_command, opened
 from distributed_config.commands.check_command import database
 from distributed_config.edge import auditing, revealing
 from distributed_config.errors import DistconfError
@@ -536,6 +536,15 @@ def test_an_export_has_an_entry_before_it_is_answered_and_a_formula_is_none(
     assert run(clients.settings, "head").stdout.strip() == f"{head['id']}:{head['hash']}"
     written = run(clients.settings, "export")
     assert json.loads(written.stdout.splitlines()[0])["id"] == 1
+
+
+def test_an_export_from_the_terminal_is_noted_as_well(clients: Clients) -> None:
+    environ = {"DISTCONF_INSTANCE": str(clients.settings.instance)}
+    ran = CliRunner().invoke(export_command.command, ["--reveal"], env=environ)
+    assert ran.exit_code == 0, ran.output
+
+    newest = clients.entries("admin", "&kind=export")[0]
+    assert (newest["actor"], newest["detail"]["reveal"]) == (LOCAL_OPERATOR.name, True)
 
 
 def test_a_token_at_an_address_that_is_new_to_it_is_noted_once(clients: Clients) -> None:

@@ -1,6 +1,7 @@
 """``distconf``, run as its users run it."""
 
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -178,6 +179,27 @@ def test_a_backup_taken_while_writing_is_sound_and_can_be_restored(
     assert stale.status_code == 412
     assert list(own_server.instance.glob("*before-restore*"))
     assert own_server.run("check").returncode == 0
+
+
+def test_what_the_server_and_its_commands_write_is_for_its_user_alone(tmp_path: Path) -> None:
+    server = Server(tmp_path / "instance")
+    before = os.umask(0o022)
+    try:
+        server.start()
+        server.api.put("web", {"n": 0})
+        for command in ("backup", "export"):
+            assert server.run(command, str(tmp_path / f"{command}.json")).returncode == 0
+        server.stop()
+        assert server.run("restore", str(tmp_path / "backup.json")).returncode == 0
+    finally:
+        os.umask(before)
+
+    written_here = [tmp_path / "backup.json", tmp_path / "export.json", server.instance]
+    written_here += server.instance.iterdir()
+    assert len(written_here) >= 6
+    assert {path.name: oct(path.stat().st_mode & 0o077) for path in written_here} == {
+        path.name: "0o0" for path in written_here
+    }
 
 
 def test_a_backup_does_not_replace_a_file_unasked(stopped: Server, tmp_path: Path) -> None:

@@ -632,6 +632,11 @@ def test_keys_are_rotated_while_the_server_goes_on(tmp_path: Path) -> None:
         for refused in (world.boss.get("old", version="current"), world.editor.put("old", after)):
             assert (refused.status_code, refused.json()["code"]) == (503, "secret-unreadable")
         assert "Traceback" not in world.server.log.read_text()
+        check = world.server.run("check")
+        assert check.returncode == 1
+        assert f"BAD  secrets: the key file {file} does not open" in check.stdout
+        file.write_text(lines[0] + "\n")
+        assert "ok   secrets: the key file opens every key" in world.server.run("check").stdout
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,12 @@ from distributed_config.commands.audit_command import told
 from distributed_config.errors import CannotStart, DistconfError
 from distributed_config.models import engine as engines
 from distributed_config.models.files import faults_of_file
-from distributed_config.services import check
+from distributed_config.services import check, secrets
 from distributed_config.services.proof import prove
 from distributed_config.settings import Settings, load
+
+KEYS = "secrets"
+"""What a finding on the key file is called: it is not part of the database."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,8 @@ class Finding:
 )
 @click.option("--output", type=click.Choice(["text", "json"]), default="text")
 def command(file: Path | None, output: str) -> None:
-    """Check the database, or the backup FILE: its pages, digests, journal and audit log; and
-    the settings.
+    """Check the database, or the backup FILE: its pages, digests, journal and audit log; the
+    key file that opens its secrets; and the settings.
 
     Exit code 0 if all is well, 1 if anything is not.
     """
@@ -69,6 +72,7 @@ def database(settings: Settings) -> list[Finding]:
         with opened.reading(settings) as connection, opened.progress("Digests") as show:
             stored = check.faults(connection, show)
             proof = prove(connection)
+            closed = secrets.unreadable_keys(connection)
     except CannotStart as error:
         return [*findings, Finding("schema", "", (error.detail,))]
     except DistconfError as error:
@@ -78,7 +82,16 @@ def database(settings: Settings) -> list[Finding]:
         *findings,
         Finding("content", fine, tuple(stored)),
         Finding("audit", told(proof), proof.faults),
+        Finding(KEYS, "the key file opens every key", _faults_of_keys(settings, closed)),
     ]
+
+
+def _faults_of_keys(settings: Settings, closed: list[str]) -> tuple[str, ...]:
+    return tuple(
+        f"the key file {settings.secret_keys} does not open the data key {key_id}; "
+        "put the one that belongs to this database in its place"
+        for key_id in closed
+    )
 
 
 def _sqlite() -> Finding:

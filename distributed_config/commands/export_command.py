@@ -9,8 +9,9 @@ import click
 from distributed_config import formats, wire
 from distributed_config.commands import opened
 from distributed_config.formats import Format
-from distributed_config.services import transfer
+from distributed_config.services import audit, transfer
 from distributed_config.services.actors import LOCAL_OPERATOR
+from distributed_config.services.journal import Journal
 from distributed_config.settings import load
 
 
@@ -25,8 +26,16 @@ def command(target: str | None, format_name: str | None, prefix: str, reveal: bo
     A TARGET that ends in / or is a folder gets a file for each service; any other is one file of
     {service: document}. The format is that of TARGET's ending, unless --format says otherwise.
     """
+    settings = load()
+    facts = {"prefix": prefix, "reveal": reveal}
+
+    def unit(journal: Journal) -> None:
+        audit.note(journal, audit.EXPORT, organisation=LOCAL_OPERATOR.organisation, detail=facts)
+
+    with opened.writing(settings) as writer:
+        writer.write(LOCAL_OPERATOR, unit)
     realm = replace(LOCAL_OPERATOR.realm, secrets=reveal)
-    with opened.reading(load()) as connection:
+    with opened.reading(settings) as connection:
         found = {
             name: wire.parse_stored(document.text)
             for name, document in transfer.export(connection, realm, prefix)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from distributed_config.commands import opened
-from distributed_config.commands.check_command import database
+from distributed_config.commands.check_command import KEYS, database
 from distributed_config.errors import CannotStart
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.models import engine as engines
@@ -27,10 +27,13 @@ def command(file: Path) -> None:
     backup = replace(settings, database_url=f"sqlite:///{file.absolute()}")
     if engines.migration_of(file) is None:
         raise CannotStart(f"{file} is not a backup of Distributed Config.")
-    faults = [fault for finding in database(backup) for fault in finding.faults]
+    findings = database(backup)
+    faults = [fault for each in findings if each.what != KEYS for fault in each.faults]
     if faults:
         raise CannotStart(f"{file} is not sound, and nothing was changed: {'; '.join(faults)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with Watermarks.alone(path), opened.progress("Copying") as show:
         kept = replace_database(file.absolute(), path, show)
     click.echo(f"{path} is restored from {file}." + (f" The old one is {kept}." if kept else ""))
+    for fault in (fault for each in findings if each.what == KEYS for fault in each.faults):
+        click.echo(f"But {fault}.", err=True)

@@ -614,6 +614,19 @@ def keys(connection: Connection) -> list[str]:
     return list(connection.scalars(select(SecretKeyRow.id).order_by(SecretKeyRow.number)))
 
 
+def unreadable_keys(connection: Connection) -> list[str]:
+    """The ids of the data keys that the key file does not open, oldest first."""
+    return [key_id for key_id in keys(connection) if not _opens(connection, key_id)]
+
+
+def _opens(connection: Connection, key_id: str) -> bool:
+    try:
+        _key(connection, key_id)
+    except SecretUnreadable:
+        return False
+    return True
+
+
 def rewrap(connection: Connection, key_id: str) -> None:
     """Encrypts a data key anew, under the first key of the file. What it sealed stays as it is."""
     old = connection.execute(_WRAPPED, {"which": key_id}).scalar_one()
