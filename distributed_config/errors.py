@@ -316,7 +316,8 @@ class PreconditionFailed(DistconfError):
     def __init__(self, name: str, etag: str | None, what: str = "service") -> None:
         now = f"it is now {etag}" if etag else "there is none"
         super().__init__(
-            f"The {what} {name!r} is not what If-Match names: {now}. Read it again and retry."
+            f"The {what} {name!r} is not as If-Match or If-None-Match asks: {now}. "
+            "Look at what is there now before you write."
         )
 
 

@@ -1,5 +1,6 @@
 """Logging in: for browsers, for OAuth 2 clients, and for who changes their password."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, request
@@ -11,7 +12,13 @@ from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.doors import door
 from distributed_config.edge.responses import Answer, json_answer
-from distributed_config.errors import Forbidden, Invalid, Problem, Unauthenticated
+from distributed_config.errors import (
+    Forbidden,
+    Invalid,
+    Problem,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
 from distributed_config.services import accounts, logins, tokens
 from distributed_config.services.actors import LOCAL_OPERATOR
 from distributed_config.services.credentials import hash_of
@@ -35,8 +42,10 @@ blueprint = Blueprint("login", __name__, url_prefix="/auth")
 )
 def bearer_token() -> Answer:
     """Log in as OAuth 2 clients do: a form of `username` and `password`; a bearer token."""
-    # Flask reads a form by itself; a body of another type leaves it empty.
-    made = _logged_in(request.form.get("username", ""), request.form.get("password", ""))
+    if request.mimetype != asked.FORM:
+        raise UnsupportedMediaType(f"This takes a form; say Content-Type: {asked.FORM}.")
+    _refuse_incomplete(request.form)
+    made = _logged_in(request.form["username"], request.form["password"])
     seconds = database.of().settings.session_seconds
     body = {"access_token": made.secret, "token_type": "bearer", "expires_in": seconds}
     return json_answer(body, Cache_Control="no-store")
@@ -89,8 +98,13 @@ def change_password(body: dict[str, Any]) -> Answer:
     user_id = auth.identity().user_id
     if user_id is None:
         raise Forbidden("A token of a program has no password.")
-    if not logins.has_password(reading(), user_id, body["old"]):
-        raise Unauthenticated("That is not your present password.")
+    email = auth.actor().name
+    limits.spend_login(request.remote_addr or "", email)
+    is_right = logins.has_password(reading(), user_id, body["old"])
+    database.release()  # checking took long; nobody else should wait for this connection
+    if not is_right:
+        auditing.login_refused(email, "wrong present password", auth.actor().organisation)
+        raise Invalid.of([Problem("/old", "It is not your present password.", "password")])
     if body["old"] == body["new"]:
         raise Invalid.of([Problem("/new", "It is the old one. Choose another.", "same")])
 
@@ -128,6 +142,18 @@ def who_am_i() -> Answer:
         "must_change": found.must_change,
     }
     return json_answer(body, Cache_Control="no-store")
+
+
+def _refuse_incomplete(form: Mapping[str, str]) -> None:
+    problems = [
+        Problem("", "The form does not have it.", "required", name)
+        for name in ("username", "password")
+        if name not in form
+    ]
+    if form.get("grant_type", "password") != "password":
+        problems.append(Problem("", "Only password is understood here.", "grant", "grant_type"))
+    if problems:
+        raise Invalid.of(problems)
 
 
 def _logged_in(email: str, password: str) -> Made:

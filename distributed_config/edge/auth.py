@@ -138,8 +138,13 @@ def _local() -> Identity:
     try:
         found = accounts.organisation(database.reading(), wanted)
     except AccountNotFound:
-        raise Forbidden(f"You belong to no organisation {wanted[:100]!r}.") from None
+        raise _no_member(wanted) from None
     return Identity(LOCAL_OPERATOR.in_organisation(found.id), 0, None, None)
+
+
+def _no_member(organisation: str) -> Forbidden:
+    """The same of one that is not there."""
+    return Forbidden(f"You belong to no organisation {organisation[:100]!r}.")
 
 
 def _identify_shown() -> str:
@@ -154,9 +159,11 @@ def _shown() -> Identity:
     # A look at its form first: what cannot be one costs no look at the database.
     if not is_token(secret):
         raise Unauthenticated()
-    now = wire.now()
-    known = tokens.identify(database.reading(), secret, now, _organisation())
+    now, wanted = wire.now(), _organisation()
+    known = tokens.identify(database.reading(), secret, now, wanted)
     if known is None:
+        if wanted and tokens.identify(database.reading(), secret, now) is not None:
+            raise _no_member(wanted)
         raise Unauthenticated("This token has ended, or was never good. Get another one.")
     found = _from_here(known)
     told: Exchange = request.environ[exchange.KEY]

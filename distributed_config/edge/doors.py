@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from flask import Blueprint, Response, request
 from marshmallow import RAISE, Schema, ValidationError
@@ -59,6 +60,7 @@ def door(blueprint: Blueprint, method: str, path: str, **described: Any) -> Call
         @wraps(view)
         def enter(**path_values: Any) -> Response:
             loaded: dict[str, Any] = dict(path_values)
+            _refuse_conditions(made)
             if query is not None:
                 loaded["query"] = _load_query(query)
                 asked.told().service = _named_service(loaded["query"])
@@ -73,6 +75,19 @@ def door(blueprint: Blueprint, method: str, path: str, **described: Any) -> Call
     return register
 
 
+def _refuse_conditions(made: Door) -> None:
+    """A write that would not heed its condition does nothing; readings have their own use of it."""
+    if made.method == "GET":
+        return
+    problems = [
+        Problem("", "This request does not heed it. Leave it out.", "condition", name)
+        for name in ("If-Match", "If-None-Match")
+        if name in request.headers and name not in made.headers
+    ]
+    if problems:
+        raise Invalid.of(problems)
+
+
 def _named_service(query: dict[str, Any]) -> str:
     """The one service that a query is about, for the log; empty if it is not about one."""
     name = query.get("service", "")
@@ -85,6 +100,7 @@ def _unindented(text: str) -> str:
 
 def _load_query(schema: Schema) -> Any:
     """The query's parameters. Unknown ones are refused: a typing error must not be ignored."""
+    _refuse_other_encodings()
     many = {name for name, each in schema.fields.items() if each.metadata.get("repeatable")}
     given: dict[str, Any] = {}
     repeated = []
@@ -100,6 +116,14 @@ def _load_query(schema: Schema) -> Any:
     if repeated:
         raise Invalid.of(repeated)
     return loaded
+
+
+def _refuse_other_encodings() -> None:
+    try:
+        unquote_to_bytes(request.query_string).decode()
+    except UnicodeDecodeError:
+        message = "What is behind the question mark is not UTF-8, each byte as %XX."
+        raise Invalid.of([Problem("", message, "utf-8")]) from None
 
 
 def _query_problems(error: ValidationError, known: str) -> list[Problem]:

@@ -22,7 +22,7 @@ from limits.storage import Storage, storage_from_string
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from distributed_config.edge import requests as asked
-from distributed_config.errors import TooManyRequests, Unauthenticated
+from distributed_config.errors import Forbidden, TooManyRequests, Unauthenticated
 from distributed_config.live.exchange import Lender
 from distributed_config.services.credentials import digest_of
 from distributed_config.settings import PREFIX, Settings
@@ -251,7 +251,7 @@ def spend_login(address: str, name: str) -> None:
 def _known(limits: Limits, budget: Budget, identify: Callable[[], str]) -> str:
     try:
         return identify()
-    except Unauthenticated:
+    except (Unauthenticated, Forbidden):
         # Apart from what strangers may read there: who guesses is in nobody's way.
         limits.spend(budget, "failed", _network(request.remote_addr or ""))
         raise

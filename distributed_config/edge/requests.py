@@ -107,9 +107,10 @@ def refuse_body() -> None:
 
 def note(from_query: str | None) -> str:
     """Why: ``note=`` of the query, or the header ``Config-Note`` in UTF-8."""
-    given = from_query
+    given, header = from_query, request.headers.get("Config-Note", "")
+    if given is not None and header:
+        raise Invalid.of([Problem("", "Say it here or in the header Config-Note.", "note", "note")])
     if given is None:
-        header = request.headers.get("Config-Note", "")
         try:
             given = header.encode("latin-1").decode("utf-8")
         except UnicodeDecodeError:
@@ -118,28 +119,32 @@ def note(from_query: str | None) -> str:
 
 
 def expectation() -> Expect:
-    """What ``If-Match`` and ``If-None-Match: *`` demand of the current version."""
-    if_match = request.headers.get("If-Match")
-    must_be_new = request.headers.get("If-None-Match", "").strip() == "*"
-    if if_match is None and not must_be_new:
+    """What ``If-Match`` and ``If-None-Match`` demand of the current version (RFC 9110)."""
+    wanted, unwanted = (request.headers.get(name) for name in ("If-Match", "If-None-Match"))
+    if wanted is None and unwanted is None:
         return anything
-    tags = wire.parse_etags(if_match) if if_match is not None else None
 
     def holds(etag: str | None) -> bool:
-        if must_be_new and etag is not None:
-            return False
-        return tags is None or any(wire.same_version(tag, etag) for tag in tags)
+        is_wanted = wanted is None or _names(wanted, etag)
+        return is_wanted and (unwanted is None or not _names(unwanted, etag))
 
     return holds
 
 
+def _names(header: str, etag: str | None) -> bool:
+    """Whether the entity tags in ``header`` name the version ``etag``; None is none."""
+    return any(wire.same_version(tag, etag) for tag in wire.parse_etags(header))
+
+
 def idempotency_key() -> str:
     """The ``Idempotency-Key``; empty if there is none."""
-    key = request.headers.get("Idempotency-Key", "").strip()
-    if len(key) > 255 or not key.isprintable():
-        raise Invalid.of(
-            [Problem("", "A key has at most 255 printable characters.", "key", "Idempotency-Key")]
-        )
+    given = request.headers.get("Idempotency-Key")
+    if given is None:
+        return ""
+    key = given.strip()
+    if not 0 < len(key) <= 255 or not key.isprintable():
+        message = "A key has 1 to 255 printable characters; leave it out to do without."
+        raise Invalid.of([Problem("", message, "key", "Idempotency-Key")])
     return key
 
 

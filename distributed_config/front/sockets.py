@@ -12,6 +12,7 @@ from distributed_config.live.feed import Told, Watch
 # RFC 6455 leaves 4000 to 4999 to applications: here they are the HTTP status and 4000.
 _REFUSED = 4000
 _ENDING = 1001
+_CHANGED = 4401
 _LONGEST_REASON = 120
 _FAREWELL = 1.0
 
@@ -47,6 +48,13 @@ def _close(code: int, reason: str) -> Message:
     return {"type": "websocket.close", "code": code, "reason": cut}
 
 
+def _farewell(streams: Streams, telling: "asyncio.Future[None]") -> Message:
+    """What a stream ends with that the other side did not end."""
+    if streams.is_closing or telling.cancelled() or telling.exception() is not None:
+        return _close(_ENDING, "The server ends; connect again.")
+    return _close(_CHANGED, "The token has ended, or what it may hear changed; connect again.")
+
+
 class Conversation:
     """One WebSocket. What it says is not understood, except for a ping, which is answered."""
 
@@ -69,7 +77,7 @@ class Conversation:
                 # The server waits for the other side's farewell; not for long when it ends.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_FAREWELL):
-                        await self._send(_close(_ENDING, "The server ends; connect again."))
+                        await self._send(_farewell(streams, telling))
         finally:
             for each in (listening, telling):
                 each.cancel()

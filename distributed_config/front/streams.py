@@ -106,6 +106,11 @@ class Streams:
     def __len__(self) -> int:
         return len(self._watchers)
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether every watcher is let go, because the process ends."""
+        return self._closing
+
     def close(self) -> None:
         """Lets every watcher go, now and from now on."""
         self._closing = True

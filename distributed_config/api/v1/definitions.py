@@ -31,10 +31,8 @@ from distributed_config.wire import Document
 blueprint = Blueprint("definitions", __name__)
 
 _READ = {"permission": "definition:read"}
-_WRITE = {
-    "permission": "definition:write",
-    "headers": ("If-Match", "Idempotency-Key", "Config-Note"),
-}
+_WRITE = {"permission": "definition:write", "headers": ("Idempotency-Key", "Config-Note")}
+_REWRITE = {**_WRITE, "headers": ("If-Match", "If-None-Match", "Idempotency-Key", "Config-Note")}
 _MOST_SHOWN = 100
 _COMPARISON = re.compile(
     r"(?P<path>[^\s<>=]+)\s*(?P<operator><=|>=|=|<|>)\s*(?P<value>.*)", re.DOTALL
@@ -111,7 +109,7 @@ def create_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     blueprint,
     "PUT",
     "/definitions",
-    **_WRITE,
+    **_REWRITE,
     query=schemas.ReviseQuery,
     body=schemas.DefinitionBody,
     answers={200: schemas.RevisedAnswer, 201: schemas.RevisedAnswer},
@@ -178,7 +176,7 @@ def review_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     blueprint,
     "DELETE",
     "/definitions",
-    **_WRITE,
+    **_REWRITE,
     query=schemas.DeleteDefinitionQuery,
     answers={200: schemas.RemovedAnswer},
     refusals=(404, 409, 412, 422, 507),
