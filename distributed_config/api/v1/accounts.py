@@ -1,6 +1,6 @@
 """Organisations, users, roles and tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask import Blueprint
@@ -17,7 +17,7 @@ from distributed_config.edge.responses import Answer, json_answer
 from distributed_config.errors import Forbidden
 from distributed_config.services import accounts, tokens
 from distributed_config.services import journal as log
-from distributed_config.services.accounts import Organisation, Rights, Role, User
+from distributed_config.services.accounts import Membership, Organisation, Rights, Role, User
 from distributed_config.services.actors import Scope
 from distributed_config.services.credentials import hash_of
 from distributed_config.services.journal import Journal
@@ -31,10 +31,12 @@ _TOKENS = {"permission": auth.SOMEBODY}
 _WRITING = {
     "query": schemas.AccountWriteQuery,
     "headers": ("Config-Note",),
+    "refusals": (404, 422, 507),
 }
-_CHANGING = {**_WRITING, "query": schemas.AccountQuery}
 _NAMING = {**_WRITING, "query": schemas.NamedAccountQuery}
-_LISTING = {"query": schemas.AccountsQuery}
+_CHANGING = {**_WRITING, "query": schemas.AccountQuery, "refusals": (404, 409, 422, 507)}
+_OF_MEMBER = {**_CHANGING, "query": schemas.MembershipQuery}
+_LISTING = {"query": schemas.AccountsQuery, "refusals": (404, 410, 422)}
 
 
 # --- organisations
@@ -47,7 +49,6 @@ _LISTING = {"query": schemas.AccountsQuery}
     permission=auth.SOMEBODY,
     **_LISTING,
     answers={200: schemas.OrganisationsAnswer},
-    refusals=(404, 410, 422),
 )
 def list_organisations(query: dict[str, Any]) -> Answer:
     """List the organisations that you may know of, by name."""
@@ -68,7 +69,6 @@ def list_organisations(query: dict[str, Any]) -> Answer:
     **_WRITING,
     body=schemas.OrganisationBody,
     answers={200: schemas.OrganisationAnswer},
-    refusals=(404, 422, 507),
 )
 def create_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Create an organisation."""
@@ -76,7 +76,7 @@ def create_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     def unit(journal: Journal) -> Answer:
         return json_answer(_shown_organisation(accounts.create_organisation(journal, body["name"])))
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return _published(unit, query)
 
 
 @door(
@@ -87,7 +87,6 @@ def create_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     **_NAMING,
     body=schemas.OrganisationBody,
     answers={200: schemas.OrganisationAnswer},
-    refusals=(404, 422, 507),
 )
 def rename_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Give an organisation another name."""
@@ -96,7 +95,7 @@ def rename_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
         found = accounts.rename_organisation(journal, query["name"], body["name"])
         return json_answer(_shown_organisation(found))
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return _published(unit, query)
 
 
 # --- users
@@ -109,7 +108,6 @@ def rename_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     **_USERS,
     **_LISTING,
     answers={200: schemas.UsersAnswer},
-    refusals=(404, 410, 422),
 )
 def list_users(query: dict[str, Any]) -> Answer:
     """List the organisation's users, by their addresses."""
@@ -130,7 +128,6 @@ def list_users(query: dict[str, Any]) -> Answer:
     **_WRITING,
     body=schemas.UserBody,
     answers={200: schemas.UserAnswer},
-    refusals=(404, 422, 507),
 )
 def create_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Create a user; who administers the server can make one of elsewhere a member."""
@@ -140,7 +137,7 @@ def create_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
         made = accounts.create_user(journal, body["email"], _rights(body), hashed)
         return _private(_shown_user(made))
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return _published(unit, query)
 
 
 @door(
@@ -151,7 +148,6 @@ def create_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     **_CHANGING,
     body=schemas.UserChangeBody,
     answers={200: schemas.UserAnswer},
-    refusals=(404, 422, 507),
 )
 def change_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Change a user: rights, password, active or not. What is not given stays."""
@@ -159,20 +155,17 @@ def change_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 
     def unit(journal: Journal) -> Answer:
         before = accounts.user(journal.connection, journal.realm, query["id"])
-        limits = ("role", "services", "environments")
-        given: dict[str, Any] = {name: body[name] for name in limits if name in body}
-        rights = _rights({**_shown_rights(before.rights), **given}) if given else None
         found = accounts.change_user(
             journal,
             query["id"],
             active=body.get("active"),
             hashed=hashed,
             must_change=body.get("must_change"),
-            rights=rights,
+            rights=_rights_with(before.rights, body),
         )
         return _private(_shown_user(found))
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return _published(unit, query)
 
 
 @door(
@@ -182,7 +175,6 @@ def change_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     **_USERS,
     **_CHANGING,
     answers={200: schemas.DoneAnswer},
-    refusals=(404, 422, 507),
 )
 def remove_user(query: dict[str, Any]) -> Answer:
     """Remove a user from the organisation, with the tokens that they made in it."""
@@ -191,7 +183,10 @@ def remove_user(query: dict[str, Any]) -> Answer:
         accounts.remove_user(journal, query["id"])
         return _done(True)
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return _published(unit, query)
+
+
+# --- memberships
 
 
 @door(
@@ -199,17 +194,92 @@ def remove_user(query: dict[str, Any]) -> Answer:
     "GET",
     "/memberships",
     permission=auth.SOMEBODY,
+    query=schemas.MembershipsQuery,
     answers={200: schemas.MembershipsAnswer},
+    refusals=(404, 410, 422),
 )
-def list_memberships() -> Answer:
-    """List the organisations that you belong to, and what you are there.
+def list_memberships(query: dict[str, Any]) -> Answer:
+    """List who belongs to which organisation, and what they are there.
 
-    Others' memberships are part of `users`. A program's token belongs to its own alone.
+    Your own, in all organisations; and, if you may manage users, everybody's in this one. By
+    address and organisation.
     """
-    owner = auth.identity().user_id
-    found = [] if owner is None else accounts.memberships(reading(), owner)
-    shown = [{"organisation": each.organisation, **_shown_rights(each.rights)} for each in found]
-    return json_answer({"memberships": shown}, Cache_Control="no-store")
+    cursor, epoch = _cursor(query)
+    email, _, organisation = cursor.partition("\n")
+    size = page_size(query["limit"])
+    here = auth.actor().organisation if auth.actor().may("user:manage") else None
+    found = accounts.memberships(
+        reading(),
+        user_id=auth.identity().user_id,
+        organisation_id=here,
+        email=query["email"],
+        search=query["search"],
+        after=(email, organisation),
+        limit=size + 1,
+    )
+    shown = [_shown_membership(each) for each in found[:size]]
+    return page_answer({"memberships": shown}, _next(epoch, found, size, "key"))
+
+
+@door(
+    blueprint,
+    "POST",
+    "/memberships",
+    **_USERS,
+    **_WRITING,
+    body=schemas.MembershipBody,
+    answers={200: schemas.MembershipAnswer},
+)
+def add_member(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+    """Make a user of another organisation a member of this one.
+
+    It takes who administers the server. Who is not known yet is made with `POST /users`.
+    """
+
+    def unit(journal: Journal) -> Answer:
+        accounts.add_member(journal, body["email"], _rights(body))
+        return _membership(journal, body["email"])
+
+    return _published(unit, query)
+
+
+@door(
+    blueprint,
+    "PATCH",
+    "/memberships",
+    **_USERS,
+    **_OF_MEMBER,
+    body=schemas.RightsChangeBody,
+    answers={200: schemas.MembershipAnswer},
+)
+def change_member(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+    """Change what a member is in the organisation: role and scope. What is not given stays."""
+
+    def unit(journal: Journal) -> Answer:
+        before = accounts.membership(journal.connection, journal.realm, query["email"])
+        accounts.change_user(journal, before.user_id, rights=_rights_with(before.rights, body))
+        return _membership(journal, query["email"])
+
+    return _published(unit, query)
+
+
+@door(
+    blueprint,
+    "DELETE",
+    "/memberships",
+    **_USERS,
+    **_OF_MEMBER,
+    answers={200: schemas.DoneAnswer},
+)
+def remove_member(query: dict[str, Any]) -> Answer:
+    """Remove a user from the organisation, as `DELETE /users` does."""
+
+    def unit(journal: Journal) -> Answer:
+        found = accounts.membership(journal.connection, journal.realm, query["email"])
+        accounts.remove_user(journal, found.user_id)
+        return _done(True)
+
+    return _published(unit, query)
 
 
 # --- roles
@@ -230,7 +300,6 @@ def list_roles() -> Answer:
     **_NAMING,
     body=schemas.RoleBody,
     answers={200: schemas.RoleAnswer},
-    refusals=(404, 422, 507),
 )
 def set_role(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Make a role, or give it other permissions."""
@@ -240,7 +309,7 @@ def set_role(query: dict[str, Any], body: dict[str, Any]) -> Answer:
             _shown_role(accounts.set_role(journal, query["name"], body["permissions"]))
         )
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return _published(unit, query)
 
 
 @door(
@@ -250,7 +319,6 @@ def set_role(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     **_USERS,
     **_NAMING,
     answers={200: schemas.DoneAnswer},
-    refusals=(404, 422, 507),
 )
 def remove_role(query: dict[str, Any]) -> Answer:
     """Remove a role that nobody has."""
@@ -259,7 +327,7 @@ def remove_role(query: dict[str, Any]) -> Answer:
         accounts.remove_role(journal, query["name"])
         return _done(True)
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return _published(unit, query)
 
 
 # --- tokens
@@ -272,7 +340,6 @@ def remove_role(query: dict[str, Any]) -> Answer:
     **_TOKENS,
     **_LISTING,
     answers={200: schemas.TokensAnswer},
-    refusals=(404, 410, 422),
 )
 def list_tokens(query: dict[str, Any]) -> Answer:
     """List the organisation's tokens, oldest first; your own, unless you may manage them all."""
@@ -299,7 +366,6 @@ def list_tokens(query: dict[str, Any]) -> Answer:
     **_WRITING,
     body=schemas.TokenBody,
     answers={200: schemas.TokenAnswer},
-    refusals=(404, 422, 507),
 )
 def create_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Create a token: for a program, or for yourself. It is shown once, in this answer."""
@@ -317,7 +383,42 @@ def create_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
             made = tokens.create_machine(journal, body["name"], rights, seconds)
         return _shown_once(made)
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return _published(unit, query)
+
+
+@door(
+    blueprint,
+    "PATCH",
+    "/tokens",
+    **_TOKENS,
+    **_CHANGING,
+    body=schemas.TokenChangeBody,
+    answers={200: schemas.TokenAnswer},
+)
+def change_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+    """Change a token: its name, its rights, how long it lives from now on. What is not given stays.
+
+    It takes effect as a revocation does: at once, and in open streams.
+    """
+    owner, asking = _owner(), _asking_for_own(query["id"])
+
+    def unit(journal: Journal) -> Answer:
+        tokens.require_owner(journal.connection, journal.realm, query["id"], owner)
+        before = tokens.token(journal.connection, journal.realm, query["id"])
+        ends = before.expires_at
+        if "seconds" in body:
+            ends = tokens.end_in(journal, body["seconds"])
+        after = tokens.change(
+            journal,
+            query["id"],
+            asking,
+            name=body.get("name", before.name),
+            rights=_rights_with(before.rights, body),
+            expires_at=ends,
+        )
+        return json_answer(_shown_token(after))
+
+    return _published(unit, query)
 
 
 @door(
@@ -328,7 +429,6 @@ def create_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     **_CHANGING,
     body=schemas.RotateBody,
     answers={200: schemas.TokenAnswer},
-    refusals=(404, 422, 507),
 )
 def rotate_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Make a new token in place of one, which stays good for a while."""
@@ -338,7 +438,7 @@ def rotate_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
         tokens.require_owner(journal.connection, journal.realm, query["id"], owner)
         return _shown_once(tokens.rotate(journal, query["id"], body["overlap"], asking))
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return _published(unit, query)
 
 
 @door(
@@ -348,7 +448,6 @@ def rotate_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     **_TOKENS,
     **_CHANGING,
     answers={200: schemas.DoneAnswer},
-    refusals=(404, 422, 507),
 )
 def revoke_token(query: dict[str, Any]) -> Answer:
     """Revoke a token: from the next request on, and in open streams, it is good for nothing."""
@@ -358,7 +457,7 @@ def revoke_token(query: dict[str, Any]) -> Answer:
         tokens.require_owner(journal.connection, journal.realm, query["id"], owner)
         return _done(tokens.revoke(journal, query["id"], asking))
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return _published(unit, query)
 
 
 def _asking_for_own(token_id: int) -> int | None:
@@ -388,6 +487,15 @@ def _next(epoch: str, found: Sequence[Any], size: int, key: str) -> str | None:
     if len(found) <= size:
         return None
     return wire.encode_cursor(epoch, getattr(found[size - 1], key))
+
+
+def _published(unit: Callable[[Journal], Answer], query: dict[str, Any]) -> Answer:
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+def _rights_with(before: Rights, given: dict[str, Any]) -> Rights:
+    """``before`` with what is given of role, services and environments."""
+    return _rights({**_shown_rights(before), **given})
 
 
 def _rights(body: dict[str, Any]) -> Rights:
@@ -424,6 +532,21 @@ def _shown_user(found: User) -> dict[str, Any]:
         "has_password": found.has_password,
         **_shown_rights(found.rights),
         "created_at": wire.rfc3339(found.created_at),
+    }
+
+
+def _membership(journal: Journal, email: str) -> Answer:
+    """The membership of an address, as it is now."""
+    found = accounts.membership(journal.connection, journal.realm, email)
+    return json_answer(_shown_membership(found))
+
+
+def _shown_membership(found: Membership) -> dict[str, Any]:
+    return {
+        "user": found.user_id,
+        "email": found.email,
+        "organisation": found.organisation,
+        **_shown_rights(found.rights),
     }
 
 
