@@ -886,7 +886,9 @@ def test_whose_a_token_is_and_what_it_holds_says_who_changes_it(
         absent = told(nobody, {"id": 10**9}, body)
         assert absent.status_code == 404
         for token in (chief, ours, own):
-            assert alike(told(nobody, token, body), absent, str(token["id"]), str(10**9))
+            assert alike(
+                told(nobody, token, body), absent, f"token {token['id']}", f"token {10**9}"
+            )
     assert told(scoped, ours, body).status_code == 200
     assert told(manager, ours, {"role": "publisher", "services": []}).status_code == 200
 
@@ -950,6 +952,26 @@ def test_memberships_are_ones_own_and_those_of_the_organisation_for_who_manages_
     assert told(manager, "DELETE", email=email).status_code == 200
     assert Caller(guarded.url, made["token"]).get(name).status_code == 401
     assert listed(logged_in(guarded, email)) == {(email, elsewhere, "reader")}
+
+
+def test_roles_come_in_pages_and_are_searched(administrator: Caller) -> None:
+    own = [f"own-{uuid4().hex[:6]}-{letter}" for letter in "ab"]
+    for role in own:
+        administrator.ask("PUT", "/api/v1/roles", {"permissions": ["config:read"]}, name=role)
+
+    found: list[str] = []
+    answer = administrator.ask("GET", "/api/v1/roles", limit=2)
+    while True:
+        found += [each["name"] for each in answer.json()["roles"]]
+        if "next" not in answer.links:
+            break
+        answer = administrator.http.get(answer.links["next"]["url"])
+
+    assert found[: len(ROLES)] == sorted(ROLES)
+    assert set(own) <= set(found[len(ROLES) :])
+    assert len(found) == len(set(found))
+    searched = administrator.ask("GET", "/api/v1/roles", search=own[0].upper()).json()
+    assert [each["name"] for each in searched["roles"]] == [own[0]]
 
 
 def test_an_answer_is_not_given_again_to_who_lost_a_right(

@@ -561,6 +561,7 @@ class RoleAnswer(Schema):
 
 class RolesAnswer(Schema):
     roles = fields.List(fields.Nested(RoleAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
 
 
 class TokenAnswer(Schema):

@@ -96,6 +96,11 @@ class Role:
     permissions: tuple[str, ...]
     own: bool
 
+    @property
+    def key(self) -> str:
+        """Where it stands in a list."""
+        return f"{self.own:d}{self.name}"
+
 
 # --- organisations
 
@@ -396,15 +401,27 @@ def remove_role(journal: Journal, name: str) -> None:
     journal.record(log.ROLE_REMOVED, subject=f"role:{name}")
 
 
-def roles(connection: Connection, realm: Realm) -> list[Role]:
-    """The six, and then the organisation's own by name."""
+def roles(
+    connection: Connection,
+    realm: Realm,
+    *,
+    after: str = "",
+    search: str = "",
+    limit: int | None = None,
+) -> list[Role]:
+    """The six by name, and then the organisation's own by name.
+
+    Those whose key is behind ``after``, with ``search`` as a part of the name; None: no limit.
+    """
     rows = connection.execute(
-        select(RoleRow.name, RoleRow.permissions)
-        .where(RoleRow.organisation_id == realm.organisation)
-        .order_by(RoleRow.name)
+        select(RoleRow.name, RoleRow.permissions).where(
+            RoleRow.organisation_id == realm.organisation
+        )
     )
     built_in = [Role(name, tuple(sorted(held)), own=False) for name, held in ROLES.items()]
-    return [*built_in, *(Role(name, tuple(json.loads(text)), own=True) for name, text in rows)]
+    found = [*built_in, *(Role(name, tuple(json.loads(text)), own=True) for name, text in rows)]
+    wanted = [each for each in found if each.key > after and search.lower() in each.name.lower()]
+    return sorted(wanted, key=lambda each: each.key)[:limit]
 
 
 def permissions_of(connection: Connection, organisation_id: int, role: str) -> frozenset[str]:

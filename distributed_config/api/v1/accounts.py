@@ -1,6 +1,7 @@
-"""Organisations, users, roles and tokens."""
+"""Organisations, users, memberships, roles and tokens."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from flask import Blueprint
@@ -25,31 +26,27 @@ from distributed_config.services.tokens import Made, Token
 
 blueprint = Blueprint("accounts", __name__)
 
-_TENANTS = {"permission": "organisation:manage"}
 _USERS = {"permission": "user:manage"}
+_TENANTS = {"permission": "organisation:manage"}
 _TOKENS = {"permission": auth.SOMEBODY}
-_WRITING = {
-    "query": schemas.AccountWriteQuery,
-    "headers": ("Config-Note",),
-    "refusals": (404, 422, 507),
-}
-_NAMING = {**_WRITING, "query": schemas.NamedAccountQuery}
-_CHANGING = {**_WRITING, "query": schemas.AccountQuery, "refusals": (404, 409, 422, 507)}
-_OF_MEMBER = {**_CHANGING, "query": schemas.MembershipQuery}
-_LISTING = {"query": schemas.AccountsQuery, "refusals": (404, 410, 422)}
+
+_listing = partial(door, blueprint, "GET", query=schemas.AccountsQuery, refusals=(404, 410, 422))
+_making = partial(
+    door,
+    blueprint,
+    query=schemas.AccountWriteQuery,
+    headers=("Config-Note",),
+    refusals=(404, 422, 507),
+)
+_naming = partial(_making, query=schemas.NamedAccountQuery)
+_changing = partial(_making, query=schemas.AccountQuery, refusals=(404, 409, 422, 507))
+_of_member = partial(_changing, query=schemas.MembershipQuery)
 
 
 # --- organisations
 
 
-@door(
-    blueprint,
-    "GET",
-    "/organisations",
-    permission=auth.SOMEBODY,
-    **_LISTING,
-    answers={200: schemas.OrganisationsAnswer},
-)
+@_listing("/organisations", permission=auth.SOMEBODY, answers={200: schemas.OrganisationsAnswer})
 def list_organisations(query: dict[str, Any]) -> Answer:
     """List the organisations that you may know of, by name."""
     cursor, epoch = _cursor(query)
@@ -61,12 +58,10 @@ def list_organisations(query: dict[str, Any]) -> Answer:
     return page_answer({"organisations": shown}, _next(epoch, found, size, "name"))
 
 
-@door(
-    blueprint,
+@_making(
     "POST",
     "/organisations",
     **_TENANTS,
-    **_WRITING,
     body=schemas.OrganisationBody,
     answers={200: schemas.OrganisationAnswer},
 )
@@ -79,12 +74,10 @@ def create_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     return _published(unit, query)
 
 
-@door(
-    blueprint,
+@_naming(
     "PATCH",
     "/organisations",
     **_TENANTS,
-    **_NAMING,
     body=schemas.OrganisationBody,
     answers={200: schemas.OrganisationAnswer},
 )
@@ -101,14 +94,7 @@ def rename_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 # --- users
 
 
-@door(
-    blueprint,
-    "GET",
-    "/users",
-    **_USERS,
-    **_LISTING,
-    answers={200: schemas.UsersAnswer},
-)
+@_listing("/users", **_USERS, answers={200: schemas.UsersAnswer})
 def list_users(query: dict[str, Any]) -> Answer:
     """List the organisation's users, by their addresses."""
     cursor, epoch = _cursor(query)
@@ -120,15 +106,7 @@ def list_users(query: dict[str, Any]) -> Answer:
     return page_answer({"users": shown}, _next(epoch, found, size, "email"))
 
 
-@door(
-    blueprint,
-    "POST",
-    "/users",
-    **_USERS,
-    **_WRITING,
-    body=schemas.UserBody,
-    answers={200: schemas.UserAnswer},
-)
+@_making("POST", "/users", **_USERS, body=schemas.UserBody, answers={200: schemas.UserAnswer})
 def create_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Create a user; who administers the server can make one of elsewhere a member."""
     hashed = hash_of(body["password"]) if body["password"] else ""
@@ -140,14 +118,8 @@ def create_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     return _published(unit, query)
 
 
-@door(
-    blueprint,
-    "PATCH",
-    "/users",
-    **_USERS,
-    **_CHANGING,
-    body=schemas.UserChangeBody,
-    answers={200: schemas.UserAnswer},
+@_changing(
+    "PATCH", "/users", **_USERS, body=schemas.UserChangeBody, answers={200: schemas.UserAnswer}
 )
 def change_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Change a user: rights, password, active or not. What is not given stays."""
@@ -168,14 +140,7 @@ def change_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     return _published(unit, query)
 
 
-@door(
-    blueprint,
-    "DELETE",
-    "/users",
-    **_USERS,
-    **_CHANGING,
-    answers={200: schemas.DoneAnswer},
-)
+@_changing("DELETE", "/users", **_USERS, answers={200: schemas.DoneAnswer})
 def remove_user(query: dict[str, Any]) -> Answer:
     """Remove a user from the organisation, with the tokens that they made in it."""
 
@@ -189,14 +154,11 @@ def remove_user(query: dict[str, Any]) -> Answer:
 # --- memberships
 
 
-@door(
-    blueprint,
-    "GET",
+@_listing(
     "/memberships",
     permission=auth.SOMEBODY,
     query=schemas.MembershipsQuery,
     answers={200: schemas.MembershipsAnswer},
-    refusals=(404, 410, 422),
 )
 def list_memberships(query: dict[str, Any]) -> Answer:
     """List who belongs to which organisation, and what they are there.
@@ -221,12 +183,10 @@ def list_memberships(query: dict[str, Any]) -> Answer:
     return page_answer({"memberships": shown}, _next(epoch, found, size, "key"))
 
 
-@door(
-    blueprint,
+@_making(
     "POST",
     "/memberships",
     **_USERS,
-    **_WRITING,
     body=schemas.MembershipBody,
     answers={200: schemas.MembershipAnswer},
 )
@@ -243,12 +203,10 @@ def add_member(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     return _published(unit, query)
 
 
-@door(
-    blueprint,
+@_of_member(
     "PATCH",
     "/memberships",
     **_USERS,
-    **_OF_MEMBER,
     body=schemas.RightsChangeBody,
     answers={200: schemas.MembershipAnswer},
 )
@@ -263,14 +221,7 @@ def change_member(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     return _published(unit, query)
 
 
-@door(
-    blueprint,
-    "DELETE",
-    "/memberships",
-    **_USERS,
-    **_OF_MEMBER,
-    answers={200: schemas.DoneAnswer},
-)
+@_of_member("DELETE", "/memberships", **_USERS, answers={200: schemas.DoneAnswer})
 def remove_member(query: dict[str, Any]) -> Answer:
     """Remove a user from the organisation, as `DELETE /users` does."""
 
@@ -285,22 +236,19 @@ def remove_member(query: dict[str, Any]) -> Answer:
 # --- roles
 
 
-@door(blueprint, "GET", "/roles", permission=auth.SOMEBODY, answers={200: schemas.RolesAnswer})
-def list_roles() -> Answer:
+@_listing("/roles", permission=auth.SOMEBODY, answers={200: schemas.RolesAnswer})
+def list_roles(query: dict[str, Any]) -> Answer:
     """List the roles: the six that every organisation has, and its own."""
-    shown = [_shown_role(each) for each in accounts.roles(reading(), auth.actor().realm)]
-    return json_answer({"roles": shown})
+    cursor, epoch = _cursor(query)
+    size = page_size(query["limit"])
+    found = accounts.roles(
+        reading(), auth.actor().realm, after=cursor, search=query["search"], limit=size + 1
+    )
+    shown = [_shown_role(each) for each in found[:size]]
+    return page_answer({"roles": shown}, _next(epoch, found, size, "key"))
 
 
-@door(
-    blueprint,
-    "PUT",
-    "/roles",
-    **_USERS,
-    **_NAMING,
-    body=schemas.RoleBody,
-    answers={200: schemas.RoleAnswer},
-)
+@_naming("PUT", "/roles", **_USERS, body=schemas.RoleBody, answers={200: schemas.RoleAnswer})
 def set_role(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Make a role, or give it other permissions."""
 
@@ -312,14 +260,7 @@ def set_role(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     return _published(unit, query)
 
 
-@door(
-    blueprint,
-    "DELETE",
-    "/roles",
-    **_USERS,
-    **_NAMING,
-    answers={200: schemas.DoneAnswer},
-)
+@_naming("DELETE", "/roles", **_USERS, answers={200: schemas.DoneAnswer})
 def remove_role(query: dict[str, Any]) -> Answer:
     """Remove a role that nobody has."""
 
@@ -333,14 +274,7 @@ def remove_role(query: dict[str, Any]) -> Answer:
 # --- tokens
 
 
-@door(
-    blueprint,
-    "GET",
-    "/tokens",
-    **_TOKENS,
-    **_LISTING,
-    answers={200: schemas.TokensAnswer},
-)
+@_listing("/tokens", **_TOKENS, answers={200: schemas.TokensAnswer})
 def list_tokens(query: dict[str, Any]) -> Answer:
     """List the organisation's tokens, oldest first; your own, unless you may manage them all."""
     epoch = log.head(reading()).epoch
@@ -358,15 +292,7 @@ def list_tokens(query: dict[str, Any]) -> Answer:
     return page_answer({"tokens": shown}, _next(epoch, found, size, "id"))
 
 
-@door(
-    blueprint,
-    "POST",
-    "/tokens",
-    **_TOKENS,
-    **_WRITING,
-    body=schemas.TokenBody,
-    answers={200: schemas.TokenAnswer},
-)
+@_making("POST", "/tokens", **_TOKENS, body=schemas.TokenBody, answers={200: schemas.TokenAnswer})
 def create_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Create a token: for a program, or for yourself. It is shown once, in this answer."""
     rights, seconds = _rights(body), body["seconds"]
@@ -386,14 +312,8 @@ def create_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     return _published(unit, query)
 
 
-@door(
-    blueprint,
-    "PATCH",
-    "/tokens",
-    **_TOKENS,
-    **_CHANGING,
-    body=schemas.TokenChangeBody,
-    answers={200: schemas.TokenAnswer},
+@_changing(
+    "PATCH", "/tokens", **_TOKENS, body=schemas.TokenChangeBody, answers={200: schemas.TokenAnswer}
 )
 def change_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Change a token: its name, its rights, how long it lives from now on. What is not given stays.
@@ -421,14 +341,8 @@ def change_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     return _published(unit, query)
 
 
-@door(
-    blueprint,
-    "POST",
-    "/tokens/rotate",
-    **_TOKENS,
-    **_CHANGING,
-    body=schemas.RotateBody,
-    answers={200: schemas.TokenAnswer},
+@_changing(
+    "POST", "/tokens/rotate", **_TOKENS, body=schemas.RotateBody, answers={200: schemas.TokenAnswer}
 )
 def rotate_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Make a new token in place of one, which stays good for a while."""
@@ -441,14 +355,7 @@ def rotate_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     return _published(unit, query)
 
 
-@door(
-    blueprint,
-    "DELETE",
-    "/tokens",
-    **_TOKENS,
-    **_CHANGING,
-    answers={200: schemas.DoneAnswer},
-)
+@_changing("DELETE", "/tokens", **_TOKENS, answers={200: schemas.DoneAnswer})
 def revoke_token(query: dict[str, Any]) -> Answer:
     """Revoke a token: from the next request on, and in open streams, it is good for nothing."""
     owner, asking = _owner(), _asking_for_own(query["id"])
