@@ -29,6 +29,7 @@ _COMMANDS = {
     "create-user": "Create a user.",
     "list-users": "List the users of an organisation.",
     "change-user": "Change a user's role, limits, or whether they may log in.",
+    "list-memberships": "List the organisations that a user belongs to.",
     "add-member": "Make a user of another organisation a member of one.",
     "set-password": "Give a user another password.",
     "remove-user": "Remove a user from an organisation.",

@@ -930,6 +930,7 @@ def test_memberships_are_ones_own_and_those_of_the_organisation_for_who_manages_
     assert listed(acting("reader")) == set()
     assert listed(manager, email=email.upper()) == {(email, "default", "editor")}
     assert listed(foreign, search=email[:8]) == {(email, elsewhere, "reader")}
+    assert listed(administrator, email=email) == both
     assert (other["email"], "default", "reader") in listed(manager, search="@example")
 
     # Nobody but who administers the server learns which accounts there are elsewhere.
@@ -1342,6 +1343,8 @@ def test_accounts_are_kept_from_the_terminal(tmp_path: Path) -> None:
         assert wider.returncode == 0, wider.stderr
         joined = server.tell("add-member", "ada@example.org", "default", "reader")
         assert joined.stdout == "ada@example.org is a member of default.\n", joined.stderr
+        belongs = server.tell("list-memberships", "ada@example.org")
+        assert belongs.stdout == "default  reader\nshop  editor\n"
         named = server.tell("change-user", "ada@example.org", "--role", "editor", "--service", "a/")
         assert named.returncode == 0, named.stderr
         [user] = json.loads(server.tell("list-users", "--output", "json").stdout)

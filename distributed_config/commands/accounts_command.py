@@ -149,6 +149,16 @@ def add_member(
 
 @click.command()
 @click.argument("email")
+@_OUTPUT
+def list_memberships(email: str, output: str) -> None:
+    """List the organisations that the user EMAIL belongs to, and what they are there."""
+    with opened.reading(load()) as connection:
+        found = accounts.memberships(connection, LOCAL_OPERATOR, email=email, limit=_EVERY)
+    _list(output, [{"organisation": each.organisation, **_shown(each.rights)} for each in found])
+
+
+@click.command()
+@click.argument("email")
 @click.option("--role", help="What they may do; `distconf list-roles` shows them.")
 @click.option("--active/--inactive", default=None, help="Whether they may log in at all.")
 @_SERVICES

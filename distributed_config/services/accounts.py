@@ -291,28 +291,31 @@ def membership(connection: Connection, realm: Realm, email: str) -> Membership:
 
 def memberships(
     connection: Connection,
+    actor: Actor,
     *,
-    user_id: int | None,
-    organisation_id: int | None,
+    user_id: int | None = None,
     email: str = "",
     search: str = "",
     after: tuple[str, str] = ("", ""),
     limit: int,
 ) -> list[Membership]:
-    """All of a user, and all in an organisation; None: none of these.
+    """The memberships that ``actor``, who is the user ``user_id``, may know of.
 
-    By address and organisation, those behind ``after``; only those of ``email`` unless it is
-    empty, and with ``search`` as a part of it.
+    Their own; for who manages users those in the organisation; and for who administers the server
+    all of ``email``, where that is given. By address and organisation, those behind ``after``;
+    only those of ``email`` unless it is empty, and with ``search`` as a part of it.
     """
     address, name = UserRow.email, OrganisationRow.name
+    here = actor.organisation if actor.may("user:manage") else None
     query = _MEMBERSHIPS.where(
-        or_(UserRow.id == user_id, OrganisationRow.id == organisation_id),
         or_(address > after[0], and_(address == after[0], name > after[1])),
     )
     if email:
         query = query.where(address == _kept(email))
     if search:
         query = query.where(address.icontains(search, autoescape=True))
+    if not (email and actor.is_administrator):
+        query = query.where(or_(UserRow.id == user_id, OrganisationRow.id == here))
     rows = connection.execute(query.order_by(address, name).limit(limit))
     return [_membership(row) for row in rows]
 

@@ -163,17 +163,16 @@ def remove_user(query: dict[str, Any]) -> Answer:
 def list_memberships(query: dict[str, Any]) -> Answer:
     """List who belongs to which organisation, and what they are there.
 
-    Your own, in all organisations; and, if you may manage users, everybody's in this one. By
-    address and organisation.
+    Your own, in all organisations; if you may manage users, everybody's in this one; and if you
+    administer the server, with `email=`, somebody's in all of them. By address and organisation.
     """
     cursor, epoch = _cursor(query)
     email, _, organisation = cursor.partition("\n")
     size = page_size(query["limit"])
-    here = auth.actor().organisation if auth.actor().may("user:manage") else None
     found = accounts.memberships(
         reading(),
+        auth.actor(),
         user_id=auth.identity().user_id,
-        organisation_id=here,
         email=query["email"],
         search=query["search"],
         after=(email, organisation),
