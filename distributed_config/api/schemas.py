@@ -79,6 +79,12 @@ def note() -> fields.String:
     )
 
 
+def seconds(**rest: Any) -> WholeNumber:
+    """How long a token lives."""
+    text = {"description": "How long it lives, from now on; null: for ever."}
+    return WholeNumber(least=1, most=10**9, allow_none=True, metadata=text, **rest)
+
+
 def repeatable(inner: fields.Field[Any], description: str) -> fields.List[Any]:
     most = validate.Length(max=50, error="It is given at most 50 times.")
     about = {"repeatable": True, "description": description}
@@ -433,12 +439,6 @@ class MembershipBody(RightsBody):
 
 class RoleBody(Schema):
     permissions = fields.List(fields.String(), required=True)
-
-
-def seconds(**rest: Any) -> WholeNumber:
-    """How long a token lives."""
-    text = {"description": "How long it lives, from now on; null: for ever."}
-    return WholeNumber(least=1, most=10**9, allow_none=True, metadata=text, **rest)
 
 
 class TokenBody(Schema):
