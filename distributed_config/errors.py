@@ -19,13 +19,14 @@
     │   ├── VersionDisabled        it exists, and is not served
     │   ├── NoCurrentVersion       every version is disabled
     │   ├── DefinitionNotFound     there is no such definition
-    │   ├── AccountNotFound        there is no such organisation, user, role or token
+    │   ├── AccountNotFound        there is no such organisation, user, membership, role or token
     │   └── RevisionNotFound       the definition has no such revision
     ├── Gone                       it was there, and will not come back
     │   ├── VersionDeleted         the document was deleted; its number stays taken
     │   └── EpochChanged           a cursor from before the database was restored
     ├── StillEnabled               what is served cannot be deleted
     ├── DefinitionInUse            services conform to what was to be deleted
+    ├── LastAdministrator          nobody would administer the server any more
     ├── PreconditionFailed         somebody else was faster
     ├── NotRepresentable           the asked format cannot hold this document
     ├── Unauthenticated            nobody knows who is asking
@@ -307,6 +308,16 @@ class DefinitionInUse(DistconfError):
         super().__init__(
             f"Services conform to the definition {name!r}: {services}, {first!r} among them. "
             "Detach them, or say what becomes of them with cascade=detach or cascade=delete."
+        )
+
+
+class LastAdministrator(DistconfError):
+    code = "last-administrator"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Nobody who administers the server would be left. Make another administrator first: a "
+            "user who can log in, or a token, with the role administrator and no limits."
         )
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -484,6 +485,57 @@ def test_a_rotated_token_overlaps_with_the_new_one_and_then_ends(
     assert (old.get(name).status_code, new.get(name).status_code) == (401, 200)
 
 
+def test_a_token_is_changed_in_part_and_at_once_on_every_worker_and_in_streams(
+    guarded: Server, administrator: Caller, name: str
+) -> None:
+    administrator.put(f"team/{name}", {"n": 0})
+    made = administrator.make("tokens", {"name": "before", "role": "editor"})
+    callers = [Caller(guarded.url, made["token"]) for _ in range(12)]
+
+    def change(body: Any, **query: Any) -> dict[str, Any]:
+        answer = administrator.ask("PATCH", "/api/v1/tokens", body, id=made["id"], **query)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def told(method: str, body: Any = None) -> set[int]:
+        asked = {"service": f"team/{name}"}
+        return {each.ask(method, "/config", body, **asked).status_code for each in callers * 2}
+
+    assert told("GET") == {200}
+    rehearsed = change({"name": "after", "role": "reader"}, dry_run="true")
+    assert (rehearsed["name"], rehearsed["role"]) == ("after", "reader")
+    assert told("PUT", {"n": 0}) == {200}
+    heard: list[str] = []
+    with watching(guarded, made["token"], heard) as thread:
+        changed = change({"name": "after", "role": "reader"}, note="routine")
+        assert told("PUT", {"n": 1}) == {403}
+        thread.join(5)
+        assert not thread.is_alive(), "the stream is still open"
+    assert (changed["name"], changed["services"], changed["expires_at"]) == ("after", [], None)
+    assert "token" not in changed
+    change({"services": ["other/"]})
+    assert told("GET") == {404}
+    change({"services": []})
+    heard = []
+    with watching(guarded, made["token"], heard) as thread:
+        change({"seconds": 1})
+        time.sleep(1.1)
+        administrator.put(f"{name}-after", {"n": 0})
+        thread.join(5)
+        assert not thread.is_alive(), "the stream outlives its token"
+    assert f"{name}-after" not in "".join(heard)
+    assert told("GET") == {401}
+    ended = administrator.ask("PATCH", "/api/v1/tokens", {"seconds": None}, id=made["id"])
+    assert ended.status_code == 403, "what has ended came back"
+    journal = administrator.ask("GET", "/api/v1/changes", kind="token.changed", limit=500).json()
+    mine = [each for each in journal["changes"] if each["subject"] == f"token:{made['id']}"]
+    assert mine[0]["note"] == "before: named after, reader; routine"
+    assert len(mine) == 4, "a rehearsal was recorded"
+    audited = administrator.ask("GET", "/api/v1/audit", kind="changed", limit=20).json()["entries"]
+    assert mine[0]["revision"] in {each["revision"] for each in audited}
+
+
 @pytest.mark.parametrize("way", ["Bearer", "bearer", "alone", "Basic", "X-API-Key"])
 def test_a_token_can_be_shown_in_every_way_that_tools_know(
     guarded: Server, acting: As, way: str
@@ -776,6 +828,294 @@ def test_a_narrow_token_makes_no_wide_one(
     assert (itself["role"], itself["services"]) == ("reader", ["team/"])
 
 
+def test_a_token_can_make_itself_less_and_nothing_else(
+    guarded: Server, user: Callable[..., dict[str, Any]]
+) -> None:
+    session = logged_in(guarded, user("publisher")["email"])
+    limits = {"role": "editor", "services": ["team/"], "seconds": 3600}
+    made = session.make("tokens", {"name": "narrow", "personal": True, **limits})
+    other = session.make("tokens", {"name": "whole", "personal": True})
+    narrow = Caller(guarded.url, made["token"])
+
+    def told(caller: Caller, token: Any, body: Any) -> int:
+        return caller.ask("PATCH", "/api/v1/tokens", body, id=token["id"]).status_code
+
+    more: list[dict[str, Any]] = [
+        {"name": "administrator"},
+        {"role": ""},
+        {"role": "publisher"},
+        {"role": "administrator"},
+        {"services": []},
+        {"services": ["team/", "other"]},
+        {"services": ["tea"]},
+        {"seconds": None},
+        {"seconds": 7200},
+        {"role": "reader", "services": [], "seconds": 60},
+    ]
+    assert [told(narrow, made, body) for body in more] == [403] * len(more)
+    for body in ({"role": "reader"}, {"name": "x"}, {"seconds": 1}, {"services": ["team/"]}):
+        assert told(narrow, other, body) == 403
+    less = {"role": "reader", "services": ["team/a/"], "seconds": 600}
+    assert told(narrow, made, less) == 200
+    assert told(narrow, made, {"role": "editor"}) == 403
+    assert told(Caller(guarded.url, other["token"]), made, {"seconds": None}) == 403
+    # Who logs in is the user, and gives and takes as when it was made.
+    assert told(session, made, {"role": "", "services": [], "seconds": None, "name": "x"}) == 200
+    assert told(session, made, {"role": "administrator"}) == 403
+    wrong = ({"seconds": 0}, {"name": ""}, {"role": "nonsense"}, {"services": ["/"]}, {"kind": "x"})
+    assert {told(session, made, body) for body in wrong} == {422}
+
+
+def test_whose_a_token_is_and_what_it_holds_says_who_changes_it(
+    guarded: Server, administrator: Caller, acting: As, user: Callable[..., dict[str, Any]]
+) -> None:
+    chief = administrator.make("tokens", {"name": "chief", "role": "administrator"})
+    ours = administrator.make("tokens", {"name": "ours", "role": "editor", "services": ["team/"]})
+    wide = administrator.make("tokens", {"name": "wide", "role": "editor"})
+    own = logged_in(guarded, user()["email"]).make("tokens", {"name": "own", "personal": True})
+    body = {"name": "taken", "role": "reader", "services": ["team/a/"]}
+
+    def told(caller: Caller, token: Any, body: Any) -> Answer:
+        return caller.ask("PATCH", "/api/v1/tokens", body, id=token["id"])
+
+    manager = acting("organisation-administrator")
+    scoped = acting("organisation-administrator", services=["team/"])
+    assert told(manager, chief, body).status_code == 403
+    assert told(manager, ours, {"role": "administrator"}).status_code == 403
+    assert told(scoped, wide, body).status_code == 403
+    assert told(scoped, ours, {"services": []}).status_code == 403
+    for anybody in (manager, administrator):
+        assert told(anybody, own, body).status_code == 403
+    for nobody in (logged_in(guarded, user()["email"]), acting("publisher")):
+        absent = told(nobody, {"id": 10**9}, body)
+        assert absent.status_code == 404
+        for token in (chief, ours, own):
+            names = (f"token {10**9}", f"token {token['id']}")
+            assert alike(told(nobody, token, body), absent, *names)
+    assert told(scoped, ours, body).status_code == 200
+    assert told(manager, ours, {"role": "publisher", "services": []}).status_code == 200
+
+
+def test_memberships_are_ones_own_and_those_of_the_organisation_for_who_manages_users(
+    guarded: Server,
+    administrator: Caller,
+    acting: As,
+    user: Callable[..., dict[str, Any]],
+    elsewhere: str,
+    name: str,
+) -> None:
+    administrator.put(name, {"n": 0})
+    member, other = user("editor"), user("reader")
+    email = member["email"]
+    there = {auth.ORGANISATION: elsewhere}
+    body = {"email": email.upper(), "role": "reader", "services": ["team/"]}
+    manager, foreign = acting("organisation-administrator"), acting("administrator", elsewhere)
+
+    def told(caller: Caller, method: str, body: Any = None, **query: Any) -> Answer:
+        return caller.ask(method, "/api/v1/memberships", body, **query)
+
+    def listed(caller: Caller, **query: Any) -> set[tuple[str, str, str]]:
+        found: set[tuple[str, str, str]] = set()
+        cursor: dict[str, Any] = {}
+        while cursor is not None:
+            page = told(caller, "GET", limit=1, **query, **cursor).json()
+            assert len(page["memberships"]) <= 1
+            found |= {(a["email"], a["organisation"], a["role"]) for a in page["memberships"]}
+            cursor = {"cursor": page["next"]} if page["next"] else None
+        return found
+
+    added = told(administrator, "POST", body, headers=there)
+    assert (added.status_code, added.json()["user"]) == (200, member["id"]), added.text
+    assert told(administrator, "POST", body, headers=there).status_code == 422
+    session = logged_in(guarded, email)
+    both = {(email, "default", "editor"), (email, elsewhere, "reader")}
+    assert listed(session) == both
+    assert listed(acting("reader")) == set()
+    assert listed(manager, email=email.upper()) == {(email, "default", "editor")}
+    assert listed(foreign, search=email[:8]) == {(email, elsewhere, "reader")}
+    assert listed(administrator, email=email) == both
+    assert (other["email"], "default", "reader") in listed(manager, search="@example")
+
+    # Nobody but who administers the server learns which accounts there are elsewhere.
+    outsider = acting("organisation-administrator", elsewhere)
+    for address in (other["email"], "nobody@example.org"):
+        refused = told(outsider, "POST", {"email": address, "role": "reader"})
+        assert (refused.status_code, address in refused.text) == (403, False)
+        for method in ("PATCH", "DELETE"):
+            assert told(outsider, method, {"role": "reader"}, email=address).status_code == 404
+    unknown = {"email": "nobody@example.org", "role": "reader"}
+    assert told(administrator, "POST", unknown).status_code == 404
+
+    changed = told(manager, "PATCH", {"services": ["team/"]}, email=email)
+    assert (changed.json()["role"], changed.json()["services"]) == ("editor", ["team/"])
+    assert session.get(name).status_code == 404
+    assert told(manager, "PATCH", {"role": "administrator"}, email=email).status_code == 403
+    rehearsed = told(manager, "DELETE", email=email, dry_run="true")
+    assert (rehearsed.status_code, listed(session)) == (200, both)
+    made = session.make("tokens", {"name": "own", "personal": True})
+    assert told(manager, "DELETE", email=email).status_code == 200
+    assert Caller(guarded.url, made["token"]).get(name).status_code == 401
+    assert listed(logged_in(guarded, email)) == {(email, elsewhere, "reader")}
+
+
+def test_roles_come_in_pages_and_are_searched(administrator: Caller) -> None:
+    own = [f"own-{uuid4().hex[:6]}-{letter}" for letter in "ab"]
+    for role in own:
+        administrator.ask("PUT", "/api/v1/roles", {"permissions": ["config:read"]}, name=role)
+
+    found: list[str] = []
+    answer = administrator.ask("GET", "/api/v1/roles", limit=2)
+    while True:
+        found += [each["name"] for each in answer.json()["roles"]]
+        if "next" not in answer.links:
+            break
+        answer = administrator.http.get(answer.links["next"]["url"])
+
+    assert found[: len(ROLES)] == sorted(ROLES)
+    assert set(own) <= set(found[len(ROLES) :])
+    assert len(found) == len(set(found))
+    searched = administrator.ask("GET", "/api/v1/roles", search=own[0].upper()).json()
+    assert [each["name"] for each in searched["roles"]] == [own[0]]
+
+
+def test_an_answer_is_not_given_again_to_who_lost_a_right(
+    guarded: Server, administrator: Caller, user: Callable[..., dict[str, Any]], name: str
+) -> None:
+    member = user("publisher")
+    session = logged_in(guarded, member["email"])
+    bulk = {"changes": [{"service": f"bulk/{name}", "document": {"n": 1}}]}
+    one = ("PUT", "/config", {"n": 1}, {"service": f"one/{name}"})
+    writes = [one, ("POST", "/api/v1/changesets", bulk, {})]
+    keys = [{"Idempotency-Key": uuid4().hex} for _ in writes]
+
+    def send() -> list[tuple[int, bool]]:
+        answers = [
+            session.ask(method, path, body, headers=key, **query)
+            for (method, path, body, query), key in zip(writes, keys, strict=True)
+        ]
+        return [(each.status_code, "Idempotency-Replayed" in each.headers) for each in answers]
+
+    def become(**rights: Any) -> None:
+        changed = administrator.ask("PATCH", "/api/v1/users", rights, id=member["id"])
+        assert changed.status_code == 200
+
+    assert send() == [(200, False)] * 2
+    assert send() == [(200, True)] * 2
+    become(services=["team/"])
+    assert send() == [(403, False)] * 2
+    become(services=[], role="editor")
+    assert send() == [(403, False)] * 2
+    become(role="publisher")
+    assert send() == [(200, True)] * 2
+
+
+# --- somebody is left who administers the server
+
+
+def test_the_last_who_administers_the_server_cannot_be_taken_away(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text(PASSWORD)
+    given = {"admin_email": "ada@example.org", "admin_password_file": file}
+    with Server(tmp_path / "instance", auth="token", **given) as server:
+        ada = logged_in(server, "ada@example.org")
+        [me] = ada.ask("GET", "/api/v1/users").json()["users"]
+        bob = ada.make("users", {"email": "bob@example.org", "role": "administrator"})
+        limited = {"name": "limited", "role": "administrator", "services": ["team/"]}
+        ada.make("tokens", limited)
+
+        def refused(method: str, path: str, body: Any = None, by: Caller = ada, **at: Any) -> bool:
+            answer = by.ask(method, f"/api/v1/{path}", body, **at)
+            assert answer.status_code in {200, 409}, answer.text
+            if answer.status_code == 409:
+                assert answer.json()["code"] == "last-administrator"
+                assert "Make another administrator" in answer.json()["detail"]
+            return answer.status_code == 409
+
+        # Bob cannot log in, and a token with limits administers nothing.
+        less: list[tuple[str, Any]] = [
+            ("PATCH", {"active": False}),
+            ("PATCH", {"role": "reader"}),
+            ("PATCH", {"services": ["team/"]}),
+            ("DELETE", None),
+        ]
+        assert [refused(method, "users", body, id=me["id"]) for method, body in less] == [True] * 4
+        at = {"email": "ada@example.org"}
+        assert refused("PATCH", "memberships", {"role": "reader"}, **at)
+        assert refused("DELETE", "memberships", **at)
+        assert server.tell("remove-user", "ada@example.org").returncode == 1
+        assert ada.ask("GET", "/auth/me").status_code == 200, "it was done all the same"
+
+        program = ada.make("tokens", {"name": "program", "role": "administrator"})
+        acting = Caller(server.url, program["token"])
+        assert not refused("PATCH", "users", {"active": False}, by=acting, id=me["id"])
+        assert not refused("PATCH", "tokens", {}, by=acting, id=program["id"])
+        assert refused("DELETE", "tokens", by=acting, id=program["id"])
+        for change in ({"role": "reader"}, {"services": ["a"]}, {"seconds": 5}):
+            assert refused("PATCH", "tokens", change, by=acting, id=program["id"]), change
+        assert refused(
+            "PATCH", "tokens", {"role": "reader", "seconds": 9}, by=acting, id=program["id"]
+        )
+        assert acting.ask("POST", "/auth/logout").status_code == 409
+        assert not refused("POST", "tokens/rotate", {"overlap": 0}, by=acting, id=program["id"])
+
+        # Bob counts once he has logged in without a password, as with an identity provider.
+        with raw_connection(server.database) as connection:
+            [[last]] = connection.execute("SELECT max(id) FROM tokens").fetchall()
+            assert server.tell("revoke-token", str(last)).returncode == 1
+            connection.execute(
+                "INSERT INTO tokens (kind, organisation_id, user_id, name, digest, hint, role, "
+                "services, environments, created_at, created_by, used_from) SELECT kind, "
+                "organisation_id, ?, name, 'x', hint, role, services, environments, created_at, "
+                "created_by, used_from FROM tokens WHERE kind = 'session'",
+                [bob["id"]],
+            )
+            connection.commit()
+        told = server.tell("revoke-token", str(last))
+        assert told.returncode == 0, told.stderr
+        assert server.tell("change-user", "bob@example.org", "--inactive").returncode == 1
+
+
+def test_of_two_who_take_each_other_away_at_the_same_time_one_is_left(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text(PASSWORD)
+    given = {"admin_email": "ada@example.org", "admin_password_file": file}
+    with Server(tmp_path / "instance", auth="token", **given) as server:
+        ada = logged_in(server, "ada@example.org")
+        body = {"email": "bob@example.org", "role": "administrator", "password": PASSWORD}
+        ada.make("users", body)
+        both = {"ada@example.org": ada, "bob@example.org": logged_in(server, "bob@example.org")}
+
+        def become(role: str, email: str, by: Caller) -> int:
+            body = {"role": role}
+            return by.ask("PATCH", "/api/v1/memberships", body, email=email).status_code
+
+        # Both are let in by the door before either is done: the lock is taken meanwhile. Where
+        # the second is late all the same, the door refuses it, and it is tried again.
+        told: set[int] = set()
+        for _ in range(10):
+            with (
+                ThreadPoolExecutor(2) as pool,
+                raw_connection(server.database) as connection,
+            ):
+                connection.execute("BEGIN IMMEDIATE")
+                one, other = (
+                    pool.submit(become, "reader", email, by)
+                    for email, by in zip(both, reversed(both.values()), strict=True)
+                )
+                time.sleep(0.5)
+                connection.execute("ROLLBACK")
+                answers = {one.result(), other.result()}
+            assert answers in ({200, 409}, {200, 403})
+            [left] = [
+                by for by in both.values() if "*" in by.ask("GET", "/auth/me").json()["permissions"]
+            ]
+            assert [become("administrator", email, left) for email in both] == [200, 200]
+            told |= answers
+            if 409 in told:
+                break
+        assert 409 in told, "they never met"
+
+
 def test_who_holds_everything_in_a_scope_does_not_hold_it_elsewhere(
     guarded: Server, administrator: Caller, user: Callable[..., dict[str, Any]], elsewhere: str
 ) -> None:
@@ -1005,9 +1345,31 @@ def test_accounts_are_kept_from_the_terminal(tmp_path: Path) -> None:
         listed = json.loads(
             server.tell("list-tokens", "--organisation", "shop", "--output", "json").stdout
         )
-        revoked = server.tell("revoke-token", str(listed[0]["id"]), "--organisation", "shop")
+        which = (str(listed[0]["id"]), "--organisation", "shop")
+        change = ("--name", "cd", "--role", "reader", "--days", "9", "--service", "web")
+        assert "is changed" in server.tell("change-token", *which, *change).stdout
+        assert (caller.put("web", {"n": 1}).status_code, caller.get("web").status_code) == (
+            403,
+            200,
+        )
+        [now] = json.loads(
+            server.tell("list-tokens", *which[1:], "--search", "cd", "--output", "json").stdout
+        )
+        assert (now["role"], now["services"], now["state"][:10]) == ("reader", "web", "good until")
+        wider = server.tell("change-token", *which, "--unlimited", "--for-ever")
+        assert wider.returncode == 0, wider.stderr
+        joined = server.tell("add-member", "ada@example.org", "default", "reader")
+        assert joined.stdout == "ada@example.org is a member of default.\n", joined.stderr
+        belongs = server.tell("list-memberships", "ada@example.org")
+        assert belongs.stdout == "default  reader\nshop  editor\n"
+        named = server.tell("change-user", "ada@example.org", "--role", "editor", "--service", "a/")
+        assert named.returncode == 0, named.stderr
+        [user] = json.loads(server.tell("list-users", "--output", "json").stdout)
+        assert (user["role"], user["services"], user["active"]) == ("editor", "a/", True)
+        revoked = server.tell("revoke-token", *which)
         assert "is revoked" in revoked.stdout
         assert caller.get("web").status_code == 401
+        assert server.tell("remove-user", "ada@example.org").returncode == 0
         assert logged_in(server, "ada@example.org").get("web").json() == {"n": 0}
 
 

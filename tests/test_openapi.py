@@ -164,7 +164,7 @@ def test_the_page_may_load_nothing_but_its_own_style(api: Api) -> None:
 def example_query(operation: dict[str, Any], name: str) -> dict[str, str]:
     """A query that holds what is required."""
     values = {"service": name, "definition": name, "from": "0", "to": "0"}
-    values |= {"name": name, "id": "0"}
+    values |= {"name": name, "id": "0", "email": "nobody@example.org"}
     return {
         each["name"]: values[each["name"]]
         for each in operation["parameters"]

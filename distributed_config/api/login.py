@@ -70,7 +70,14 @@ def log_in(body: dict[str, Any]) -> Answer:
     return answer
 
 
-@door(blueprint, "POST", "/logout", permission=auth.HOLDER, answers={200: schemas.DoneAnswer})
+@door(
+    blueprint,
+    "POST",
+    "/logout",
+    permission=auth.HOLDER,
+    answers={200: schemas.DoneAnswer},
+    refusals=(409,),
+)
 def log_out() -> Answer:
     """End the session, or whatever token is shown."""
     shown = auth.identity()

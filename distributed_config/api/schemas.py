@@ -79,6 +79,12 @@ def note() -> fields.String:
     )
 
 
+def seconds(**rest: Any) -> WholeNumber:
+    """How long a token lives."""
+    text = {"description": "How long it lives, from now on; null: for ever."}
+    return WholeNumber(least=1, most=10**9, allow_none=True, metadata=text, **rest)
+
+
 def repeatable(inner: fields.Field[Any], description: str) -> fields.List[Any]:
     most = validate.Length(max=50, error="It is given at most 50 times.")
     about = {"repeatable": True, "description": description}
@@ -408,20 +414,27 @@ class RightsBody(Schema):
     environments = fields.List(fields.String(), load_default=list)
 
 
+class RightsChangeBody(Schema):
+    """What is not given stays."""
+
+    role = fields.String()
+    services = fields.List(fields.String())
+    environments = fields.List(fields.String())
+
+
 class UserBody(RightsBody):
     email = fields.String(required=True)
     password = fields.String(load_default="")
 
 
-class UserChangeBody(Schema):
-    """What is not given stays."""
-
+class UserChangeBody(RightsChangeBody):
     active = fields.Boolean()
     must_change = fields.Boolean()
     password = fields.String()
-    role = fields.String()
-    services = fields.List(fields.String())
-    environments = fields.List(fields.String())
+
+
+class MembershipBody(RightsBody):
+    email = fields.String(required=True)
 
 
 class RoleBody(Schema):
@@ -435,8 +448,13 @@ class TokenBody(Schema):
     role = fields.String(load_default="")
     services = fields.List(fields.String(), load_default=list)
     environments = fields.List(fields.String(), load_default=list)
-    seconds = WholeNumber(least=1, most=10**9, load_default=None, allow_none=True)
+    seconds = seconds(load_default=None)
     personal = fields.Boolean(load_default=False)
+
+
+class TokenChangeBody(RightsChangeBody):
+    name = fields.String()
+    seconds = seconds()
 
 
 class RotateBody(Schema):
@@ -459,6 +477,18 @@ class AccountsQuery(Schema):
     limit = WholeNumber(least=1, load_default=None)
     cursor = fields.String(load_default="")
     search = fields.String(load_default="")
+
+
+class MembershipsQuery(AccountsQuery):
+    email = fields.String(
+        load_default="", metadata={"description": "Those of this address; search= is a part of it."}
+    )
+
+
+class MembershipQuery(Schema):
+    email = fields.String(required=True)
+    note = note()
+    dry_run = dry_run()
 
 
 class AccountQuery(Schema):
@@ -510,6 +540,8 @@ class UsersAnswer(Schema):
 
 
 class MembershipAnswer(Schema):
+    user = fields.Integer(required=True)
+    email = fields.String(required=True)
     organisation = fields.String(required=True)
     role = fields.String(required=True)
     services = fields.List(fields.String(), required=True)
@@ -518,6 +550,7 @@ class MembershipAnswer(Schema):
 
 class MembershipsAnswer(Schema):
     memberships = fields.List(fields.Nested(MembershipAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
 
 
 class RoleAnswer(Schema):
@@ -528,6 +561,7 @@ class RoleAnswer(Schema):
 
 class RolesAnswer(Schema):
     roles = fields.List(fields.Nested(RoleAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
 
 
 class TokenAnswer(Schema):

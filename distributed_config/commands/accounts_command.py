@@ -9,9 +9,8 @@ import click
 
 from distributed_config import wire
 from distributed_config.commands import opened
-from distributed_config.errors import AccountNotFound
 from distributed_config.services import accounts, tokens
-from distributed_config.services.accounts import Rights, User
+from distributed_config.services.accounts import Rights
 from distributed_config.services.actors import LOCAL_OPERATOR, Actor, Scope
 from distributed_config.services.credentials import hash_of, new_token
 from distributed_config.services.journal import Journal
@@ -35,6 +34,10 @@ _ENVIRONMENTS = click.option(
     "--environment", "environments", multiple=True, help="Limit it to this one. Repeatable."
 )
 _OUTPUT = click.option("--output", type=click.Choice(["text", "json"]), default="text")
+_SEARCH = click.option(
+    "--search", default="", help="Only those with this in their name or address."
+)
+_UNLIMITED = click.option("--unlimited", is_flag=True, help="Take all of its limits away first.")
 _PASSWORD = click.option(
     "--password",
     help="Others on this machine can see it; without it you are asked, or it is read from "
@@ -51,11 +54,12 @@ def create_organisation(name: str) -> None:
 
 
 @click.command()
+@_SEARCH
 @_OUTPUT
-def list_organisations(output: str) -> None:
+def list_organisations(search: str, output: str) -> None:
     """List the organisations."""
     with opened.reading(load()) as connection:
-        found = accounts.organisations(connection, LOCAL_OPERATOR, limit=_EVERY)
+        found = accounts.organisations(connection, LOCAL_OPERATOR, search=search, limit=_EVERY)
     _list(output, [{"id": each.id, "name": each.name} for each in found])
 
 
@@ -86,12 +90,13 @@ def create_user(
 
 @click.command()
 @_ORGANISATION
+@_SEARCH
 @_OUTPUT
-def list_users(organisation: str, output: str) -> None:
+def list_users(organisation: str, search: str, output: str) -> None:
     """List the users of an organisation."""
     with opened.reading(load()) as connection:
         realm = _in(connection, organisation).realm
-        found = accounts.users(connection, realm, limit=_EVERY)
+        found = accounts.users(connection, realm, search=search, limit=_EVERY)
     _list(
         output,
         [
@@ -116,8 +121,8 @@ def set_password(email: str, password: str | None, must_change: bool, organisati
     hashed = hash_of(_password(password))
 
     def unit(journal: Journal) -> None:
-        found = _user(journal, email)
-        accounts.change_user(journal, found.id, hashed=hashed, must_change=must_change)
+        found = accounts.membership(journal.connection, journal.realm, email)
+        accounts.change_user(journal, found.user_id, hashed=hashed, must_change=must_change)
 
     _write(unit, organisation)
     click.echo(f"The password of {email} is changed.")
@@ -125,10 +130,64 @@ def set_password(email: str, password: str | None, must_change: bool, organisati
 
 @click.command()
 @click.argument("email")
+@click.argument("organisation")
+@click.argument("role")
+@_SERVICES
+@_ENVIRONMENTS
+def add_member(
+    email: str,
+    organisation: str,
+    role: str,
+    services: tuple[str, ...],
+    environments: tuple[str, ...],
+) -> None:
+    """Make the user EMAIL of another organisation a member of ORGANISATION with ROLE."""
+    rights = Rights(role, Scope(services, environments))
+    _write(lambda journal: accounts.add_member(journal, email, rights), organisation)
+    click.echo(f"{email} is a member of {organisation}.")
+
+
+@click.command()
+@click.argument("email")
+@_OUTPUT
+def list_memberships(email: str, output: str) -> None:
+    """List the organisations that the user EMAIL belongs to, and what they are there."""
+    with opened.reading(load()) as connection:
+        found = accounts.memberships(connection, LOCAL_OPERATOR, email=email, limit=_EVERY)
+    _list(output, [{"organisation": each.organisation, **_shown(each.rights)} for each in found])
+
+
+@click.command()
+@click.argument("email")
+@click.option("--role", help="What they may do; `distconf list-roles` shows them.")
+@click.option("--active/--inactive", default=None, help="Whether they may log in at all.")
+@_SERVICES
+@_ENVIRONMENTS
+@_UNLIMITED
+@_ORGANISATION
+def change_user(email: str, active: bool | None, organisation: str, **given: Any) -> None:
+    """Change the user EMAIL, and what they are in an organisation; what is not given stays."""
+
+    def unit(journal: Journal) -> None:
+        found = accounts.membership(journal.connection, journal.realm, email)
+        rights = _rights_with(found.rights, **given)
+        accounts.change_user(journal, found.user_id, active=active, rights=rights)
+
+    _write(unit, organisation)
+    click.echo(f"{email} is changed.")
+
+
+@click.command()
+@click.argument("email")
 @_ORGANISATION
 def remove_user(email: str, organisation: str) -> None:
     """Remove the user EMAIL from an organisation, with the tokens that they made in it."""
-    _write(lambda journal: accounts.remove_user(journal, _user(journal, email).id), organisation)
+
+    def unit(journal: Journal) -> None:
+        found = accounts.membership(journal.connection, journal.realm, email)
+        accounts.remove_user(journal, found.user_id)
+
+    _write(unit, organisation)
     click.echo(f"{email} is removed from {organisation}.")
 
 
@@ -182,11 +241,13 @@ def create_token(
 
 @click.command()
 @_ORGANISATION
+@_SEARCH
 @_OUTPUT
-def list_tokens(organisation: str, output: str) -> None:
+def list_tokens(organisation: str, search: str, output: str) -> None:
     """List the tokens of an organisation, with how each begins."""
     with opened.reading(load()) as connection:
-        found = tokens.tokens(connection, _in(connection, organisation).realm, limit=_EVERY)
+        realm = _in(connection, organisation).realm
+        found = tokens.tokens(connection, realm, search=search, limit=_EVERY)
     _list(
         output,
         [
@@ -202,6 +263,43 @@ def list_tokens(organisation: str, output: str) -> None:
             for each in found
         ],
     )
+
+
+@click.command()
+@click.argument("token_id", type=int, metavar="ID")
+@click.option("--name", help="What it is called from now on.")
+@click.option("--role", help="What it may do; `distconf list-roles` shows them.")
+@click.option("--days", type=click.IntRange(1, 3650), help="How long it lives, from now on.")
+@click.option("--for-ever", is_flag=True, help="It does not end by itself any more.")
+@_SERVICES
+@_ENVIRONMENTS
+@_UNLIMITED
+@_ORGANISATION
+def change_token(
+    token_id: int,
+    *,
+    name: str | None,
+    days: int | None,
+    for_ever: bool,
+    organisation: str,
+    **given: Any,
+) -> None:
+    """Change the token ID of a program; what is not given stays."""
+
+    def unit(journal: Journal) -> None:
+        before = tokens.token(journal.connection, journal.realm, token_id)
+        ends = None if for_ever else before.expires_at
+        tokens.change(
+            journal,
+            token_id,
+            None,
+            name=name or before.name,
+            rights=_rights_with(before.rights, **given),
+            expires_at=tokens.end_in(journal, days * _DAY) if days else ends,
+        )
+
+    _write(unit, organisation)
+    click.echo(f"The token {token_id} is changed.")
 
 
 @click.command()
@@ -247,13 +345,19 @@ def _in(connection: Any, organisation: str) -> Actor:
     return LOCAL_OPERATOR.in_organisation(accounts.organisation(connection, organisation).id)
 
 
-def _user(journal: Journal, email: str) -> User:
-    wanted = email.lower()
-    found = accounts.users(journal.connection, journal.realm, search=wanted, limit=_EVERY)
-    for each in found:
-        if each.email == wanted:
-            return each
-    raise AccountNotFound("user", email)
+def _rights_with(
+    before: Rights,
+    role: str | None,
+    services: tuple[str, ...],
+    environments: tuple[str, ...],
+    unlimited: bool,
+) -> Rights:
+    """``before`` with what is given."""
+    scope = Scope() if unlimited else before.scope
+    return Rights(
+        role or before.role,
+        Scope(services or scope.services, environments or scope.environments),
+    )
 
 
 def _password(given: str | None) -> str:

@@ -28,6 +28,7 @@ STATUSES: dict[type[DistconfError], int] = {
     errors.Gone: 410,
     errors.StillEnabled: 409,
     errors.DefinitionInUse: 409,
+    errors.LastAdministrator: 409,
     errors.PreconditionFailed: 412,
     errors.NotRepresentable: 406,
     errors.Unauthenticated: 401,

@@ -11,7 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from distributed_config.errors import (
     AccountExists,
@@ -23,6 +33,7 @@ from distributed_config.errors import (
 from distributed_config.models import MembershipRow, OrganisationRow, RoleRow, TokenRow, UserRow
 from distributed_config.services import journal as log
 from distributed_config.services.actors import Actor, Realm, Scope
+from distributed_config.services.administrators import keeping_one
 from distributed_config.services.journal import Journal
 from distributed_config.services.permissions import EVERYTHING, ROLES, expanded, is_known
 
@@ -66,8 +77,15 @@ class User:
 class Membership:
     """What a user may do in an organisation."""
 
+    user_id: int
+    email: str
     organisation: str
     rights: Rights
+
+    @property
+    def key(self) -> str:
+        """Where it stands in a list; neither part has a line's end in it."""
+        return f"{self.email}\n{self.organisation}"
 
 
 @dataclass(frozen=True)
@@ -77,6 +95,11 @@ class Role:
     name: str
     permissions: tuple[str, ...]
     own: bool
+
+    @property
+    def key(self) -> str:
+        """Where it stands in a list."""
+        return f"{self.own:d}{self.name}"
 
 
 # --- organisations
@@ -153,29 +176,43 @@ def organisations(
 def create_user(journal: Journal, email: str, rights: Rights, hashed: str = "") -> User:
     """Makes a user; ``hashed`` is what is kept of their password, "" for none.
 
-    Raises AccountExists. One who exists in another organisation is made a member of this one by
-    those who administer the server only: whoever made the account may know its password. If they
-    give another password, all tokens of the account end.
+    Raises AccountExists. One who exists in another organisation is made a member of this one, as
+    ``add_member`` does; if they get another password, all tokens of the account end.
     """
     email = _checked_email(email)
     refuse_beyond(journal, rights)
-    row = journal.connection.execute(select(UserRow.id).where(UserRow.email == email)).one_or_none()
-    if row is None:
-        values = {"email": email, "password": hashed, "must_change": False, "active": True}
-        made: int = journal.connection.execute(
-            insert(UserRow).returning(UserRow.id), {**values, "created_at": journal.now}
-        ).scalar_one()
-        journal.record(log.USER_CREATED, subject=f"user:{made}", about=email)
-    else:
-        made = row.id
-        if _membership(journal.connection, made, journal.organisation) is not None:
-            raise AccountExists("user", email)
-        journal.actor.require_administrator()
+    known = _user_id(journal.connection, email)
+    if known is not None:
+        add_member(journal, email, rights)
         if hashed:
-            _set_password(journal, made, hashed)
-            _end_tokens(journal, TokenRow.user_id == made)
+            _set_password(journal, known, hashed)
+            _end_tokens(journal, TokenRow.user_id == known)
+        return user(journal.connection, journal.realm, known)
+    values = {"email": email, "password": hashed, "must_change": False, "active": True}
+    made: int = journal.connection.execute(
+        insert(UserRow).returning(UserRow.id), {**values, "created_at": journal.now}
+    ).scalar_one()
+    journal.record(log.USER_CREATED, subject=f"user:{made}", about=email)
     _set_membership(journal, made, email, rights)
     return user(journal.connection, journal.realm, made)
+
+
+def add_member(journal: Journal, email: str, rights: Rights) -> None:
+    """Makes a user of another organisation a member of this one.
+
+    For those who administer the server only, because whoever made the account may know its
+    password. Others are told the same whether there is such an account or not. Raises
+    AccountExists for a member, AccountNotFound where there is no such user.
+    """
+    email = _checked_email(email)
+    refuse_beyond(journal, rights)
+    known = _user_id(journal.connection, email)
+    if known is not None and _is_member(journal, known):
+        raise AccountExists("member", email)
+    journal.actor.require_administrator()
+    if known is None:
+        raise AccountNotFound("user", email)
+    _set_membership(journal, known, email, rights)
 
 
 def change_user(
@@ -191,28 +228,19 @@ def change_user(
 
     A user who is not active any more, or has another password, is logged out.
 
-    Raises AccountNotFound; Forbidden for the account of who holds more, or, but for their rights,
-    of who belongs to other organisations as well.
+    Raises AccountNotFound; LastAdministrator; Forbidden for the account of who holds more, or, but
+    for their rights, of who belongs to other organisations as well.
     """
     found = user(journal.connection, journal.realm, user_id)
     refuse_touching(journal, user_id)
-    values: dict[str, Any] = {}
-    if active is not None:
-        values["active"] = active
-    if hashed is not None:
-        values["password"] = hashed
-    if must_change is not None:
-        values["must_change"] = must_change
-    if values:
-        _refuse_shared(journal, found)
-        journal.connection.execute(update(UserRow).where(UserRow.id == user_id).values(**values))
-        if active is False or hashed is not None:
-            log_out(journal, user_id)
-        told = ", ".join(values)
-        journal.record(log.USER_CHANGED, subject=f"user:{user_id}", about=f"{found.email}: {told}")
-    if rights is not None and rights != found.rights:
-        refuse_beyond(journal, rights)
-        _set_membership(journal, user_id, found.email, rights)
+    account = {"active": active, "password": hashed, "must_change": must_change}
+    values = {name: value for name, value in account.items() if value is not None}
+    with keeping_one(journal):
+        if values:
+            _change_account(journal, found, values)
+        if rights is not None and rights != found.rights:
+            refuse_beyond(journal, rights)
+            _set_membership(journal, user_id, found.email, rights)
     return user(journal.connection, journal.realm, user_id)
 
 
@@ -224,11 +252,17 @@ def set_own_password(journal: Journal, user_id: int, hashed: str) -> None:
 
 
 def remove_user(journal: Journal, user_id: int) -> None:
-    """Ends a membership, and revokes the user's tokens here; the account stays for its history."""
+    """Ends a membership, and revokes the user's tokens here; the account stays for its history.
+
+    Raises AccountNotFound, LastAdministrator, and Forbidden as ``change_user`` does.
+    """
     found = user(journal.connection, journal.realm, user_id)
     refuse_touching(journal, user_id)
     here = MembershipRow.organisation_id == journal.organisation
-    journal.connection.execute(delete(MembershipRow).where(MembershipRow.user_id == user_id, here))
+    with keeping_one(journal):
+        journal.connection.execute(
+            delete(MembershipRow).where(MembershipRow.user_id == user_id, here)
+        )
     _end_tokens(
         journal, TokenRow.user_id == user_id, TokenRow.organisation_id == journal.organisation
     )
@@ -245,23 +279,45 @@ def user(connection: Connection, realm: Realm, user_id: int) -> User:
     return _user(row)
 
 
-def memberships(connection: Connection, user_id: int) -> list[Membership]:
-    """Where a user belongs, by the organisations' names."""
-    rows = connection.execute(
-        select(
-            OrganisationRow.name,
-            MembershipRow.role,
-            MembershipRow.services,
-            MembershipRow.environments,
-        )
-        .join(MembershipRow, MembershipRow.organisation_id == OrganisationRow.id)
-        .where(MembershipRow.user_id == user_id)
-        .order_by(OrganisationRow.name)
+def membership(connection: Connection, realm: Realm, email: str) -> Membership:
+    """The membership of the address ``email`` in the organisation. Raises AccountNotFound."""
+    row = connection.execute(
+        _MEMBERSHIPS.where(OrganisationRow.id == realm.organisation, UserRow.email == _kept(email))
+    ).one_or_none()
+    if row is None:
+        raise AccountNotFound("membership", email)
+    return _membership(row)
+
+
+def memberships(
+    connection: Connection,
+    actor: Actor,
+    *,
+    user_id: int | None = None,
+    email: str = "",
+    search: str = "",
+    after: tuple[str, str] = ("", ""),
+    limit: int,
+) -> list[Membership]:
+    """The memberships that ``actor``, who is the user ``user_id``, may know of.
+
+    Their own; for who manages users those in the organisation; and for who administers the server
+    all of ``email``, where that is given. By address and organisation, those behind ``after``;
+    only those of ``email`` unless it is empty, and with ``search`` as a part of it.
+    """
+    address, name = UserRow.email, OrganisationRow.name
+    here = actor.organisation if actor.may("user:manage") else None
+    query = _MEMBERSHIPS.where(
+        or_(address > after[0], and_(address == after[0], name > after[1])),
     )
-    return [
-        Membership(name, Rights(role, scope_of(services, environments)))
-        for name, role, services, environments in rows
-    ]
+    if email:
+        query = query.where(address == _kept(email))
+    if search:
+        query = query.where(address.icontains(search, autoescape=True))
+    if not (email and actor.is_administrator):
+        query = query.where(or_(UserRow.id == user_id, OrganisationRow.id == here))
+    rows = connection.execute(query.order_by(address, name).limit(limit))
+    return [_membership(row) for row in rows]
 
 
 def users(
@@ -348,15 +404,27 @@ def remove_role(journal: Journal, name: str) -> None:
     journal.record(log.ROLE_REMOVED, subject=f"role:{name}")
 
 
-def roles(connection: Connection, realm: Realm) -> list[Role]:
-    """The six, and then the organisation's own by name."""
+def roles(
+    connection: Connection,
+    realm: Realm,
+    *,
+    after: str = "",
+    search: str = "",
+    limit: int | None = None,
+) -> list[Role]:
+    """The six by name, and then the organisation's own by name.
+
+    Those whose key is behind ``after``, with ``search`` as a part of the name; None: no limit.
+    """
     rows = connection.execute(
-        select(RoleRow.name, RoleRow.permissions)
-        .where(RoleRow.organisation_id == realm.organisation)
-        .order_by(RoleRow.name)
+        select(RoleRow.name, RoleRow.permissions).where(
+            RoleRow.organisation_id == realm.organisation
+        )
     )
     built_in = [Role(name, tuple(sorted(held)), own=False) for name, held in ROLES.items()]
-    return [*built_in, *(Role(name, tuple(json.loads(text)), own=True) for name, text in rows)]
+    found = [*built_in, *(Role(name, tuple(json.loads(text)), own=True) for name, text in rows)]
+    wanted = [each for each in found if each.key > after and search.lower() in each.name.lower()]
+    return sorted(wanted, key=lambda each: each.key)[:limit]
 
 
 def permissions_of(connection: Connection, organisation_id: int, role: str) -> frozenset[str]:
@@ -455,6 +523,35 @@ def _user(row: Any) -> User:
     )
 
 
+_MEMBERSHIPS = (
+    select(
+        UserRow.id,
+        UserRow.email,
+        OrganisationRow.name,
+        MembershipRow.role,
+        MembershipRow.services,
+        MembershipRow.environments,
+    )
+    .join(MembershipRow, MembershipRow.user_id == UserRow.id)
+    .join(OrganisationRow, OrganisationRow.id == MembershipRow.organisation_id)
+)
+
+
+def _membership(row: Any) -> Membership:
+    rights = Rights(row.role, scope_of(row.services, row.environments))
+    return Membership(row.id, row.email, row.name, rights)
+
+
+def _change_account(journal: Journal, found: User, values: dict[str, Any]) -> None:
+    """What concerns the account itself, and so every organisation that it belongs to."""
+    _refuse_shared(journal, found)
+    journal.connection.execute(update(UserRow).where(UserRow.id == found.id).values(**values))
+    if values.get("active") is False or "password" in values:
+        log_out(journal, found.id)
+    told = ", ".join(values)
+    journal.record(log.USER_CHANGED, subject=f"user:{found.id}", about=f"{found.email}: {told}")
+
+
 def _set_password(journal: Journal, user_id: int, hashed: str) -> None:
     journal.connection.execute(
         update(UserRow)
@@ -467,6 +564,10 @@ def _end_tokens(journal: Journal, *which: ColumnElement[bool]) -> None:
     journal.connection.execute(
         update(TokenRow).where(*which, TokenRow.revoked_at.is_(None)).values(revoked_at=journal.now)
     )
+
+
+def _kept(email: str) -> str:
+    return unicodedata.normalize("NFC", email).lower()
 
 
 def scope_of(services: str, environments: str) -> Scope:
@@ -491,12 +592,16 @@ def _set_membership(journal: Journal, user_id: int, email: str, rights: Rights) 
     journal.record(log.MEMBERSHIP_SET, subject=f"user:{user_id}", about=about)
 
 
-def _membership(connection: Connection, user_id: int, organisation_id: int) -> Any:
-    return connection.execute(
-        select(MembershipRow.role).where(
-            MembershipRow.user_id == user_id, MembershipRow.organisation_id == organisation_id
-        )
-    ).one_or_none()
+def _is_member(journal: Journal, user_id: int) -> bool:
+    query = select(MembershipRow.role).where(
+        MembershipRow.user_id == user_id, MembershipRow.organisation_id == journal.organisation
+    )
+    return journal.connection.execute(query).one_or_none() is not None
+
+
+def _user_id(connection: Connection, email: str) -> int | None:
+    query = select(UserRow.id).where(UserRow.email == email)
+    return connection.execute(query).scalar_one_or_none()
 
 
 def _organisation(connection: Connection, name: str) -> Organisation | None:
@@ -526,7 +631,7 @@ def _checked_name(name: str, pointer: str) -> str:
 
 
 def _checked_email(email: str) -> str:
-    email = unicodedata.normalize("NFC", email).lower()
+    email = _kept(email)
     if not _EMAIL.fullmatch(email):
         raise Invalid.of([Problem("/email", "It must be an address, as ada@example.org.", "email")])
     return email

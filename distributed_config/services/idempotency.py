@@ -3,18 +3,25 @@
 The answer is stored in the transaction of the write itself, so there is never one without the
 other. Only answers of writes that succeeded are kept: a refused write did nothing. No answer to a
 write shows a secret.
+
+An answer tells of what was asked for, and who lost a right since may not hear of it again. What a
+write takes is known to its verb alone, so an answer is for the very rights that it was given to.
 """
 
+import hashlib
+import json
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, delete, insert, select
 
-from distributed_config.errors import KeyReused
+from distributed_config.errors import Forbidden, KeyReused
 from distributed_config.models import IdempotencyRow
 from distributed_config.services import secrets
+from distributed_config.services.actors import Actor
 from distributed_config.services.journal import Journal
 
 _PURGED_AT_ONCE = 100
+_SEPARATOR = " "
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,10 @@ class Remembered:
 
 
 def recall(journal: Journal, key: str, fingerprint: str, lifetime_hours: int) -> Remembered | None:
-    """The answer that ``key`` got before, or None. Raises KeyReused if it was another request."""
+    """The answer that ``key`` got before, or None.
+
+    Raises KeyReused if it was another request, and Forbidden if the actor had other rights then.
+    """
     row = journal.connection.execute(
         select(
             IdempotencyRow.fingerprint,
@@ -42,8 +52,14 @@ def recall(journal: Journal, key: str, fingerprint: str, lifetime_hours: int) ->
     if row.created_at < _oldest(journal, lifetime_hours):
         journal.connection.execute(delete(IdempotencyRow).where(_is_key(journal, key)))
         return None
-    if not secrets.is_fingerprint(journal.connection, fingerprint, row.fingerprint):
+    kept, _, rights = row.fingerprint.partition(_SEPARATOR)
+    if not secrets.is_fingerprint(journal.connection, fingerprint, kept):
         raise KeyReused()
+    if rights != _rights(journal.actor):
+        raise Forbidden(
+            "This was done, and answered, while you had other rights. Read what is there now, and "
+            "send what is still to be done with another Idempotency-Key."
+        )
     return Remembered(row.status, row.headers, row.body)
 
 
@@ -51,12 +67,13 @@ def remember(
     journal: Journal, key: str, fingerprint: str, answer: Remembered, lifetime_hours: int
 ) -> None:
     """Keeps ``answer`` for ``key``, and drops some that are too old to be asked for."""
+    kept = secrets.fingerprint(journal.connection, fingerprint)
     journal.connection.execute(
         insert(IdempotencyRow).values(
             organisation_id=journal.organisation,
             actor=journal.actor.key,
             key=key,
-            fingerprint=secrets.fingerprint(journal.connection, fingerprint),
+            fingerprint=kept + _SEPARATOR + _rights(journal.actor),
             created_at=journal.now,
             status=answer.status,
             headers=answer.headers,
@@ -76,6 +93,12 @@ def remember(
                 IdempotencyRow.key == old,
             )
         )
+
+
+def _rights(actor: Actor) -> str:
+    """What an actor may, as a digest: the same for the same rights only."""
+    scopes = [[scope.services, scope.environments] for scope in actor.realm.scopes]
+    return hashlib.sha256(json.dumps([sorted(actor.permissions), scopes]).encode()).hexdigest()
 
 
 def _is_key(journal: Journal, key: str) -> ColumnElement[bool]:

@@ -43,6 +43,7 @@ MEMBERSHIP_REMOVED = "membership.removed"
 ROLE_SET = "role.set"
 ROLE_REMOVED = "role.removed"
 TOKEN_CREATED = "token.created"  # noqa: S105  # the name of a change, and no secret
+TOKEN_CHANGED = "token.changed"  # noqa: S105  # the same
 TOKEN_ROTATED = "token.rotated"  # noqa: S105  # the same
 TOKEN_REVOKED = "token.revoked"  # noqa: S105  # the same
 KINDS = (
@@ -71,6 +72,7 @@ KINDS = (
     ROLE_SET,
     ROLE_REMOVED,
     TOKEN_CREATED,
+    TOKEN_CHANGED,
     TOKEN_ROTATED,
     TOKEN_REVOKED,
 )

@@ -10,6 +10,7 @@ from distributed_config.models import MembershipRow, TokenRow, UserRow
 from distributed_config.services import accounts
 from distributed_config.services import journal as log
 from distributed_config.services.accounts import Rights
+from distributed_config.services.administrators import keeping_one
 from distributed_config.services.credentials import fits
 from distributed_config.services.journal import Journal
 
@@ -99,11 +100,13 @@ def _as_kept(email: str) -> str:
 def end(journal: Journal, token_id: int) -> None:
     """Ends a session, or another token that its holder gives up.
 
-    It is recorded, so that no process answers from memory to who still shows it.
+    It is recorded, so that no process answers from memory to who still shows it. Raises
+    LastAdministrator.
     """
-    journal.connection.execute(
-        update(TokenRow)
-        .where(TokenRow.id == token_id, TokenRow.revoked_at.is_(None))
-        .values(revoked_at=journal.now)
-    )
+    with keeping_one(journal):
+        journal.connection.execute(
+            update(TokenRow)
+            .where(TokenRow.id == token_id, TokenRow.revoked_at.is_(None))
+            .values(revoked_at=journal.now)
+        )
     journal.record(log.TOKEN_REVOKED, subject=f"token:{token_id}", about="logged out")

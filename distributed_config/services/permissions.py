@@ -13,7 +13,7 @@ PERMISSIONS = {
     "config:publish": "Enable, disable, roll back and delete versions; delete and detach services.",
     "definition:read": "Read definitions.",
     "definition:write": "Make, revise and delete definitions.",
-    "token:manage": "Make, rotate and revoke the organisation's tokens.",
+    "token:manage": "Make, change, rotate and revoke the organisation's tokens.",
     "user:manage": "Make and change users, memberships and roles of the organisation.",
     "organisation:manage": "Make and rename organisations.",
     "audit:read": "Read who did what.",

@@ -6,7 +6,8 @@ a user loses, their tokens lose with it.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -17,9 +18,11 @@ from distributed_config.services import accounts
 from distributed_config.services import journal as log
 from distributed_config.services.accounts import Rights
 from distributed_config.services.actors import Actor, Realm, Scope
+from distributed_config.services.administrators import keeping_one
 from distributed_config.services.credentials import digest_of, hint_of, new_token
 from distributed_config.services.journal import Journal
 from distributed_config.services.permissions import EVERYTHING
+from distributed_config.wire import rfc3339
 
 Kind = Literal["machine", "personal", "session"]
 
@@ -81,7 +84,7 @@ def create_machine(
 
     ``secret`` is a new one unless given. Raises Forbidden for rights that the actor lacks.
     """
-    accounts.refuse_beyond(journal, rights)
+    _refuse_rights(journal, None, rights)
     return _made(journal, "machine", name, rights, seconds=seconds, secret=secret)
 
 
@@ -89,11 +92,7 @@ def create_personal(
     journal: Journal, user_id: int, name: str, rights: Rights, seconds: int | None = None
 ) -> Made:
     """A token of the user's own, which may be limited; an empty role limits nothing."""
-    if rights.role:
-        accounts.refuse_beyond(journal, rights)
-    problems = accounts.scope_problems(rights.scope)
-    if problems:
-        raise Invalid.of(problems)
+    _refuse_rights(journal, user_id, rights)
     return _made(journal, "personal", name, rights, user_id=user_id, seconds=seconds)
 
 
@@ -110,6 +109,47 @@ def open_session(journal: Journal, user_id: int, organisation: int, seconds: int
     )
 
 
+def change(
+    journal: Journal,
+    token_id: int,
+    user_id: int | None,
+    *,
+    name: str,
+    rights: Rights,
+    expires_at: int | None,
+) -> Token:
+    """Gives a token this name, these rights and this end; nothing is asked for what it has already.
+
+    ``user_id`` is who asks, if that is a user: what is somebody's own is theirs alone to change.
+    Who shows the token itself can only make it less. Raises AccountNotFound; Invalid; Forbidden,
+    also for one that has ended; LastAdministrator.
+    """
+    before, owner = _to_remake(journal, token_id, user_id)
+    after = replace(before, name=name, rights=rights, expires_at=expires_at)
+    if after == before:
+        return before
+    _refuse_name(name)
+    _refuse_past(journal, expires_at)
+    if rights != before.rights:
+        _refuse_rights(journal, owner, rights)
+    if journal.actor.key == f"token:{token_id}":
+        _refuse_more(journal, before, after)
+    with keeping_one(journal, until=expires_at):
+        journal.connection.execute(
+            update(TokenRow)
+            .where(TokenRow.id == token_id)
+            .values(name=name, expires_at=expires_at, **_stored(rights))
+        )
+    about = f"{before.name}: {', '.join(_differences(before, after))}"
+    journal.record(log.TOKEN_CHANGED, subject=f"token:{token_id}", about=about)
+    return after
+
+
+def end_in(journal: Journal, seconds: int | None) -> int | None:
+    """When a token ends that lives ``seconds`` from now on; None: never."""
+    return None if seconds is None else journal.now + seconds * _SECOND
+
+
 def rotate(journal: Journal, token_id: int, overlap: int, user_id: int | None) -> Made:
     """A new token like this one, which goes on for ``overlap`` more seconds.
 
@@ -118,13 +158,7 @@ def rotate(journal: Journal, token_id: int, overlap: int, user_id: int | None) -
     if not 0 <= overlap <= _LONGEST_OVERLAP:
         message = f"It is between 0 and {_LONGEST_OVERLAP} seconds."
         raise Invalid.of([Problem("/overlap", message, "range")])
-    before = token(journal.connection, journal.realm, token_id)
-    owner = _owner(journal.connection, token_id)
-    if owner is not None and owner != user_id:
-        raise Forbidden(f"The token {before.name!r} is somebody's own; they log in to rotate it.")
-    if owner is None:
-        accounts.refuse_beyond(journal, before.rights)
-    _refuse_ended(journal, before)
+    before, owner = _to_remake(journal, token_id, user_id)
     left = None if before.expires_at is None else (before.expires_at - journal.now) // _SECOND
     made = _made(
         journal, before.kind, before.name, before.rights, user_id=owner, seconds=left, quiet=True
@@ -141,7 +175,7 @@ def rotate(journal: Journal, token_id: int, overlap: int, user_id: int | None) -
 
 
 def revoke(journal: Journal, token_id: int, user_id: int | None) -> bool:
-    """Ends a token now; whether it was still good. Raises AccountNotFound.
+    """Ends a token now; whether it was still good. Raises AccountNotFound or LastAdministrator.
 
     ``user_id`` is who asks, if that is a user. Another's is for those who may more than they.
     """
@@ -153,9 +187,10 @@ def revoke(journal: Journal, token_id: int, user_id: int | None) -> bool:
         accounts.refuse_touching(journal, owner)
     if found.revoked_at is not None:
         return False
-    journal.connection.execute(
-        update(TokenRow).where(TokenRow.id == token_id).values(revoked_at=journal.now)
-    )
+    with keeping_one(journal):
+        journal.connection.execute(
+            update(TokenRow).where(TokenRow.id == token_id).values(revoked_at=journal.now)
+        )
     journal.record(log.TOKEN_REVOKED, subject=f"token:{token_id}", about=found.name)
     return True
 
@@ -325,11 +360,9 @@ def _made(
     secret: str = "",
     quiet: bool = False,
 ) -> Made:
-    if not (name.isprintable() and 0 < len(name) <= _NAME_LENGTH):
-        message = f"A name has 1 to {_NAME_LENGTH} characters that can be seen."
-        raise Invalid.of([Problem("/name", message, "name")])
-    if seconds is not None and seconds <= 0:
-        raise Invalid.of([Problem("/seconds", "It is more than 0.", "range")])
+    expires_at = end_in(journal, seconds)
+    _refuse_name(name)
+    _refuse_past(journal, expires_at)
     secret = secret or new_token()
     values = {
         "kind": kind,
@@ -338,12 +371,10 @@ def _made(
         "name": name,
         "digest": digest_of(secret),
         "hint": hint_of(secret),
-        "role": rights.role,
-        "services": json.dumps(rights.scope.services),
-        "environments": json.dumps(rights.scope.environments),
+        **_stored(rights),
         "created_at": journal.now,
         "created_by": journal.actor.name,
-        "expires_at": None if seconds is None else journal.now + seconds * _SECOND,
+        "expires_at": expires_at,
         "revoked_at": None,
         "used_at": None,
         "used_from": "",
@@ -358,15 +389,89 @@ def _made(
     return Made(_token(row), secret)
 
 
+def _to_remake(journal: Journal, token_id: int, user_id: int | None) -> tuple[Token, int | None]:
+    """A token that who asks may make anew, and whose own it is; None: a program's.
+
+    Raises AccountNotFound; Forbidden for somebody else's own, for one that may more than who asks,
+    and for one that has ended.
+    """
+    found = token(journal.connection, journal.realm, token_id)
+    owner = _owner(journal.connection, token_id)
+    if owner is not None and owner != user_id:
+        raise Forbidden(f"The token {found.name!r} is somebody's own; it takes their log-in.")
+    if owner is None:
+        accounts.refuse_beyond(journal, found.rights)
+    ended = found.expires_at is not None and found.expires_at <= journal.now
+    if found.revoked_at is not None or ended:
+        raise Forbidden(f"The token {found.name!r} has ended. Make a new one.")
+    return found, owner
+
+
 def _owner(connection: Connection, token_id: int) -> int | None:
     """Whose own a token is; None: it is a program's."""
     return connection.execute(select(TokenRow.user_id).where(TokenRow.id == token_id)).scalar_one()
 
 
-def _refuse_ended(journal: Journal, found: Token) -> None:
-    ended = found.expires_at is not None and found.expires_at <= journal.now
-    if found.revoked_at is not None or ended:
-        raise Forbidden(f"The token {found.name!r} has ended. Make a new one.")
+def _refuse_rights(journal: Journal, owner: int | None, rights: Rights) -> None:
+    """Raises Invalid or Forbidden for rights that who asks cannot give to a token.
+
+    A user's own needs no role: without one it may what its user may, within its scope.
+    """
+    if rights.role or owner is None:
+        accounts.refuse_beyond(journal, rights)
+    problems = accounts.scope_problems(rights.scope)
+    if problems:
+        raise Invalid.of(problems)
+
+
+def _refuse_more(journal: Journal, before: Token, after: Token) -> None:
+    """Raises Forbidden for what a token cannot make of itself: anything but less."""
+    longer = before.expires_at is not None and (
+        after.expires_at is None or after.expires_at > before.expires_at
+    )
+    wider = not before.rights.scope.covers(after.rights.scope)
+    if before.rights.role and before.rights.role != after.rights.role:
+        held, wanted = (
+            accounts.permissions_of(journal.connection, journal.organisation, each.rights.role)
+            for each in (before, after)
+        )
+        wider = wider or not after.rights.role or not wanted <= held
+    if longer or wider or before.name != after.name:
+        raise Forbidden(
+            "A token can give itself fewer rights and a sooner end only. For anything else its "
+            "user logs in, or who manages tokens shows another one."
+        )
+
+
+def _refuse_name(name: str) -> None:
+    if not (name.isprintable() and 0 < len(name) <= _NAME_LENGTH):
+        message = f"A name has 1 to {_NAME_LENGTH} characters that can be seen."
+        raise Invalid.of([Problem("/name", message, "name")])
+
+
+def _refuse_past(journal: Journal, expires_at: int | None) -> None:
+    if expires_at is not None and expires_at <= journal.now:
+        raise Invalid.of([Problem("/seconds", "It is more than 0.", "range")])
+
+
+def _stored(rights: Rights) -> dict[str, str]:
+    """Rights as they stand in the table."""
+    return {
+        "role": rights.role,
+        "services": json.dumps(rights.scope.services),
+        "environments": json.dumps(rights.scope.environments),
+    }
+
+
+def _differences(before: Token, after: Token) -> Iterator[str]:
+    """What a change came to, for people."""
+    if after.name != before.name:
+        yield f"named {after.name}"
+    if after.rights != before.rights:
+        scope = after.rights.scope
+        yield " ".join([after.rights.role or "as its user", *scope.services, *scope.environments])
+    if after.expires_at != before.expires_at:
+        yield "for ever" if after.expires_at is None else f"until {rfc3339(after.expires_at)}"
 
 
 def _identity(connection: Connection, row: Any, now: int, wanted: str) -> Identity | None:

@@ -1,6 +1,7 @@
-"""Organisations, users, roles and tokens."""
+"""Organisations, users, memberships, roles and tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from flask import Blueprint
@@ -17,7 +18,7 @@ from distributed_config.edge.responses import Answer, json_answer
 from distributed_config.errors import Forbidden
 from distributed_config.services import accounts, tokens
 from distributed_config.services import journal as log
-from distributed_config.services.accounts import Organisation, Rights, Role, User
+from distributed_config.services.accounts import Membership, Organisation, Rights, Role, User
 from distributed_config.services.actors import Scope
 from distributed_config.services.credentials import hash_of
 from distributed_config.services.journal import Journal
@@ -25,30 +26,27 @@ from distributed_config.services.tokens import Made, Token
 
 blueprint = Blueprint("accounts", __name__)
 
-_TENANTS = {"permission": "organisation:manage"}
 _USERS = {"permission": "user:manage"}
+_TENANTS = {"permission": "organisation:manage"}
 _TOKENS = {"permission": auth.SOMEBODY}
-_WRITING = {
-    "query": schemas.AccountWriteQuery,
-    "headers": ("Config-Note",),
-}
-_CHANGING = {**_WRITING, "query": schemas.AccountQuery}
-_NAMING = {**_WRITING, "query": schemas.NamedAccountQuery}
-_LISTING = {"query": schemas.AccountsQuery}
+
+_listing = partial(door, blueprint, "GET", query=schemas.AccountsQuery, refusals=(404, 410, 422))
+_making = partial(
+    door,
+    blueprint,
+    query=schemas.AccountWriteQuery,
+    headers=("Config-Note",),
+    refusals=(404, 422, 507),
+)
+_naming = partial(_making, query=schemas.NamedAccountQuery)
+_changing = partial(_making, query=schemas.AccountQuery, refusals=(404, 409, 422, 507))
+_of_member = partial(_changing, query=schemas.MembershipQuery)
 
 
 # --- organisations
 
 
-@door(
-    blueprint,
-    "GET",
-    "/organisations",
-    permission=auth.SOMEBODY,
-    **_LISTING,
-    answers={200: schemas.OrganisationsAnswer},
-    refusals=(404, 410, 422),
-)
+@_listing("/organisations", permission=auth.SOMEBODY, answers={200: schemas.OrganisationsAnswer})
 def list_organisations(query: dict[str, Any]) -> Answer:
     """List the organisations that you may know of, by name."""
     cursor, epoch = _cursor(query)
@@ -60,15 +58,12 @@ def list_organisations(query: dict[str, Any]) -> Answer:
     return page_answer({"organisations": shown}, _next(epoch, found, size, "name"))
 
 
-@door(
-    blueprint,
+@_making(
     "POST",
     "/organisations",
     **_TENANTS,
-    **_WRITING,
     body=schemas.OrganisationBody,
     answers={200: schemas.OrganisationAnswer},
-    refusals=(404, 422, 507),
 )
 def create_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Create an organisation."""
@@ -76,18 +71,15 @@ def create_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     def unit(journal: Journal) -> Answer:
         return json_answer(_shown_organisation(accounts.create_organisation(journal, body["name"])))
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return _published(unit, query)
 
 
-@door(
-    blueprint,
+@_naming(
     "PATCH",
     "/organisations",
     **_TENANTS,
-    **_NAMING,
     body=schemas.OrganisationBody,
     answers={200: schemas.OrganisationAnswer},
-    refusals=(404, 422, 507),
 )
 def rename_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Give an organisation another name."""
@@ -96,21 +88,13 @@ def rename_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
         found = accounts.rename_organisation(journal, query["name"], body["name"])
         return json_answer(_shown_organisation(found))
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return _published(unit, query)
 
 
 # --- users
 
 
-@door(
-    blueprint,
-    "GET",
-    "/users",
-    **_USERS,
-    **_LISTING,
-    answers={200: schemas.UsersAnswer},
-    refusals=(404, 410, 422),
-)
+@_listing("/users", **_USERS, answers={200: schemas.UsersAnswer})
 def list_users(query: dict[str, Any]) -> Answer:
     """List the organisation's users, by their addresses."""
     cursor, epoch = _cursor(query)
@@ -122,16 +106,7 @@ def list_users(query: dict[str, Any]) -> Answer:
     return page_answer({"users": shown}, _next(epoch, found, size, "email"))
 
 
-@door(
-    blueprint,
-    "POST",
-    "/users",
-    **_USERS,
-    **_WRITING,
-    body=schemas.UserBody,
-    answers={200: schemas.UserAnswer},
-    refusals=(404, 422, 507),
-)
+@_making("POST", "/users", **_USERS, body=schemas.UserBody, answers={200: schemas.UserAnswer})
 def create_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Create a user; who administers the server can make one of elsewhere a member."""
     hashed = hash_of(body["password"]) if body["password"] else ""
@@ -140,18 +115,11 @@ def create_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
         made = accounts.create_user(journal, body["email"], _rights(body), hashed)
         return _private(_shown_user(made))
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return _published(unit, query)
 
 
-@door(
-    blueprint,
-    "PATCH",
-    "/users",
-    **_USERS,
-    **_CHANGING,
-    body=schemas.UserChangeBody,
-    answers={200: schemas.UserAnswer},
-    refusals=(404, 422, 507),
+@_changing(
+    "PATCH", "/users", **_USERS, body=schemas.UserChangeBody, answers={200: schemas.UserAnswer}
 )
 def change_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Change a user: rights, password, active or not. What is not given stays."""
@@ -159,31 +127,20 @@ def change_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 
     def unit(journal: Journal) -> Answer:
         before = accounts.user(journal.connection, journal.realm, query["id"])
-        limits = ("role", "services", "environments")
-        given: dict[str, Any] = {name: body[name] for name in limits if name in body}
-        rights = _rights({**_shown_rights(before.rights), **given}) if given else None
         found = accounts.change_user(
             journal,
             query["id"],
             active=body.get("active"),
             hashed=hashed,
             must_change=body.get("must_change"),
-            rights=rights,
+            rights=_rights_with(before.rights, body),
         )
         return _private(_shown_user(found))
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return _published(unit, query)
 
 
-@door(
-    blueprint,
-    "DELETE",
-    "/users",
-    **_USERS,
-    **_CHANGING,
-    answers={200: schemas.DoneAnswer},
-    refusals=(404, 422, 507),
-)
+@_changing("DELETE", "/users", **_USERS, answers={200: schemas.DoneAnswer})
 def remove_user(query: dict[str, Any]) -> Answer:
     """Remove a user from the organisation, with the tokens that they made in it."""
 
@@ -191,47 +148,106 @@ def remove_user(query: dict[str, Any]) -> Answer:
         accounts.remove_user(journal, query["id"])
         return _done(True)
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return _published(unit, query)
 
 
-@door(
-    blueprint,
-    "GET",
+# --- memberships
+
+
+@_listing(
     "/memberships",
     permission=auth.SOMEBODY,
+    query=schemas.MembershipsQuery,
     answers={200: schemas.MembershipsAnswer},
 )
-def list_memberships() -> Answer:
-    """List the organisations that you belong to, and what you are there.
+def list_memberships(query: dict[str, Any]) -> Answer:
+    """List who belongs to which organisation, and what they are there.
 
-    Others' memberships are part of `users`. A program's token belongs to its own alone.
+    Your own, in all organisations; if you may manage users, everybody's in this one; and if you
+    administer the server, with `email=`, somebody's in all of them. By address and organisation.
     """
-    owner = auth.identity().user_id
-    found = [] if owner is None else accounts.memberships(reading(), owner)
-    shown = [{"organisation": each.organisation, **_shown_rights(each.rights)} for each in found]
-    return json_answer({"memberships": shown}, Cache_Control="no-store")
+    cursor, epoch = _cursor(query)
+    email, _, organisation = cursor.partition("\n")
+    size = page_size(query["limit"])
+    found = accounts.memberships(
+        reading(),
+        auth.actor(),
+        user_id=auth.identity().user_id,
+        email=query["email"],
+        search=query["search"],
+        after=(email, organisation),
+        limit=size + 1,
+    )
+    shown = [_shown_membership(each) for each in found[:size]]
+    return page_answer({"memberships": shown}, _next(epoch, found, size, "key"))
+
+
+@_making(
+    "POST",
+    "/memberships",
+    **_USERS,
+    body=schemas.MembershipBody,
+    answers={200: schemas.MembershipAnswer},
+)
+def add_member(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+    """Make a user of another organisation a member of this one.
+
+    It takes who administers the server. Who is not known yet is made with `POST /users`.
+    """
+
+    def unit(journal: Journal) -> Answer:
+        accounts.add_member(journal, body["email"], _rights(body))
+        return _membership(journal, body["email"])
+
+    return _published(unit, query)
+
+
+@_of_member(
+    "PATCH",
+    "/memberships",
+    **_USERS,
+    body=schemas.RightsChangeBody,
+    answers={200: schemas.MembershipAnswer},
+)
+def change_member(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+    """Change what a member is in the organisation: role and scope. What is not given stays."""
+
+    def unit(journal: Journal) -> Answer:
+        before = accounts.membership(journal.connection, journal.realm, query["email"])
+        accounts.change_user(journal, before.user_id, rights=_rights_with(before.rights, body))
+        return _membership(journal, query["email"])
+
+    return _published(unit, query)
+
+
+@_of_member("DELETE", "/memberships", **_USERS, answers={200: schemas.DoneAnswer})
+def remove_member(query: dict[str, Any]) -> Answer:
+    """Remove a user from the organisation, as `DELETE /users` does."""
+
+    def unit(journal: Journal) -> Answer:
+        found = accounts.membership(journal.connection, journal.realm, query["email"])
+        accounts.remove_user(journal, found.user_id)
+        return _done(True)
+
+    return _published(unit, query)
 
 
 # --- roles
 
 
-@door(blueprint, "GET", "/roles", permission=auth.SOMEBODY, answers={200: schemas.RolesAnswer})
-def list_roles() -> Answer:
+@_listing("/roles", permission=auth.SOMEBODY, answers={200: schemas.RolesAnswer})
+def list_roles(query: dict[str, Any]) -> Answer:
     """List the roles: the six that every organisation has, and its own."""
-    shown = [_shown_role(each) for each in accounts.roles(reading(), auth.actor().realm)]
-    return json_answer({"roles": shown})
+    cursor, epoch = _cursor(query)
+    size = page_size(query["limit"])
+    found = accounts.roles(
+        reading(), auth.actor().realm, after=cursor, search=query["search"], limit=size + 1
+    )
+    shown = [_shown_role(each) for each in found[:size]]
+    return page_answer({"roles": shown}, _next(epoch, found, size, "key"))
 
 
-@door(
-    blueprint,
-    "PUT",
-    "/roles",
-    **_USERS,
-    **_NAMING,
-    body=schemas.RoleBody,
-    answers={200: schemas.RoleAnswer},
-    refusals=(404, 422, 507),
-)
+@_naming("PUT", "/roles", **_USERS, body=schemas.RoleBody, answers={200: schemas.RoleAnswer})
 def set_role(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Make a role, or give it other permissions."""
 
@@ -240,18 +256,10 @@ def set_role(query: dict[str, Any], body: dict[str, Any]) -> Answer:
             _shown_role(accounts.set_role(journal, query["name"], body["permissions"]))
         )
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return _published(unit, query)
 
 
-@door(
-    blueprint,
-    "DELETE",
-    "/roles",
-    **_USERS,
-    **_NAMING,
-    answers={200: schemas.DoneAnswer},
-    refusals=(404, 422, 507),
-)
+@_naming("DELETE", "/roles", **_USERS, answers={200: schemas.DoneAnswer})
 def remove_role(query: dict[str, Any]) -> Answer:
     """Remove a role that nobody has."""
 
@@ -259,21 +267,13 @@ def remove_role(query: dict[str, Any]) -> Answer:
         accounts.remove_role(journal, query["name"])
         return _done(True)
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return _published(unit, query)
 
 
 # --- tokens
 
 
-@door(
-    blueprint,
-    "GET",
-    "/tokens",
-    **_TOKENS,
-    **_LISTING,
-    answers={200: schemas.TokensAnswer},
-    refusals=(404, 410, 422),
-)
+@_listing("/tokens", **_TOKENS, answers={200: schemas.TokensAnswer})
 def list_tokens(query: dict[str, Any]) -> Answer:
     """List the organisation's tokens, oldest first; your own, unless you may manage them all."""
     epoch = log.head(reading()).epoch
@@ -291,16 +291,7 @@ def list_tokens(query: dict[str, Any]) -> Answer:
     return page_answer({"tokens": shown}, _next(epoch, found, size, "id"))
 
 
-@door(
-    blueprint,
-    "POST",
-    "/tokens",
-    **_TOKENS,
-    **_WRITING,
-    body=schemas.TokenBody,
-    answers={200: schemas.TokenAnswer},
-    refusals=(404, 422, 507),
-)
+@_making("POST", "/tokens", **_TOKENS, body=schemas.TokenBody, answers={200: schemas.TokenAnswer})
 def create_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Create a token: for a program, or for yourself. It is shown once, in this answer."""
     rights, seconds = _rights(body), body["seconds"]
@@ -317,18 +308,40 @@ def create_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
             made = tokens.create_machine(journal, body["name"], rights, seconds)
         return _shown_once(made)
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return _published(unit, query)
 
 
-@door(
-    blueprint,
-    "POST",
-    "/tokens/rotate",
-    **_TOKENS,
-    **_CHANGING,
-    body=schemas.RotateBody,
-    answers={200: schemas.TokenAnswer},
-    refusals=(404, 422, 507),
+@_changing(
+    "PATCH", "/tokens", **_TOKENS, body=schemas.TokenChangeBody, answers={200: schemas.TokenAnswer}
+)
+def change_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+    """Change a token: its name, its rights, how long it lives from now on. What is not given stays.
+
+    It takes effect as a revocation does: at once, and in open streams.
+    """
+    owner, asking = _owner(), _asking_for_own(query["id"])
+
+    def unit(journal: Journal) -> Answer:
+        tokens.require_owner(journal.connection, journal.realm, query["id"], owner)
+        before = tokens.token(journal.connection, journal.realm, query["id"])
+        ends = before.expires_at
+        if "seconds" in body:
+            ends = tokens.end_in(journal, body["seconds"])
+        after = tokens.change(
+            journal,
+            query["id"],
+            asking,
+            name=body.get("name", before.name),
+            rights=_rights_with(before.rights, body),
+            expires_at=ends,
+        )
+        return json_answer(_shown_token(after))
+
+    return _published(unit, query)
+
+
+@_changing(
+    "POST", "/tokens/rotate", **_TOKENS, body=schemas.RotateBody, answers={200: schemas.TokenAnswer}
 )
 def rotate_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Make a new token in place of one, which stays good for a while."""
@@ -338,18 +351,10 @@ def rotate_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
         tokens.require_owner(journal.connection, journal.realm, query["id"], owner)
         return _shown_once(tokens.rotate(journal, query["id"], body["overlap"], asking))
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return _published(unit, query)
 
 
-@door(
-    blueprint,
-    "DELETE",
-    "/tokens",
-    **_TOKENS,
-    **_CHANGING,
-    answers={200: schemas.DoneAnswer},
-    refusals=(404, 422, 507),
-)
+@_changing("DELETE", "/tokens", **_TOKENS, answers={200: schemas.DoneAnswer})
 def revoke_token(query: dict[str, Any]) -> Answer:
     """Revoke a token: from the next request on, and in open streams, it is good for nothing."""
     owner, asking = _owner(), _asking_for_own(query["id"])
@@ -358,7 +363,7 @@ def revoke_token(query: dict[str, Any]) -> Answer:
         tokens.require_owner(journal.connection, journal.realm, query["id"], owner)
         return _done(tokens.revoke(journal, query["id"], asking))
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return _published(unit, query)
 
 
 def _asking_for_own(token_id: int) -> int | None:
@@ -388,6 +393,15 @@ def _next(epoch: str, found: Sequence[Any], size: int, key: str) -> str | None:
     if len(found) <= size:
         return None
     return wire.encode_cursor(epoch, getattr(found[size - 1], key))
+
+
+def _published(unit: Callable[[Journal], Answer], query: dict[str, Any]) -> Answer:
+    return publish(unit, asked.note(query["note"]), query["dry_run"])
+
+
+def _rights_with(before: Rights, given: dict[str, Any]) -> Rights:
+    """``before`` with what is given of role, services and environments."""
+    return _rights({**_shown_rights(before), **given})
 
 
 def _rights(body: dict[str, Any]) -> Rights:
@@ -424,6 +438,21 @@ def _shown_user(found: User) -> dict[str, Any]:
         "has_password": found.has_password,
         **_shown_rights(found.rights),
         "created_at": wire.rfc3339(found.created_at),
+    }
+
+
+def _membership(journal: Journal, email: str) -> Answer:
+    """The membership of an address, as it is now."""
+    found = accounts.membership(journal.connection, journal.realm, email)
+    return json_answer(_shown_membership(found))
+
+
+def _shown_membership(found: Membership) -> dict[str, Any]:
+    return {
+        "user": found.user_id,
+        "email": found.email,
+        "organisation": found.organisation,
+        **_shown_rights(found.rights),
     }
 
 
