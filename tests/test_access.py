@@ -1238,6 +1238,34 @@ def test_a_browser_gets_a_cookie_that_no_script_reads_and_a_new_one_each_time(
         assert browser.get("/auth/me", headers=headers).status_code == 401
 
 
+def test_a_log_in_that_is_no_form_of_a_password_is_told_what_is_wrong(guarded: Server) -> None:
+    url, form = f"{guarded.url}/auth/token", {"username": "a@example.org", "password": PASSWORD}
+    as_json = httpx2.post(url, json=form, trust_env=False)
+    empty = httpx2.post(url, data={"grant_type": "refresh_token"}, trust_env=False)
+
+    assert (as_json.status_code, as_json.json()["code"]) == (422, "unsupported-media-type")
+    assert [each["parameter"] for each in empty.json()["problems"]] == [
+        "username",
+        "password",
+        "grant_type",
+    ]
+
+
+def test_guessing_the_present_password_is_limited_as_logging_in_is(tmp_path: Path) -> None:
+    limits = {"limit_logins": "3 per day", "workers": 1}
+    with Server(tmp_path / "instance", auth="token", admin_token=ADMINISTRATOR, **limits) as server:
+        chief = Caller(server.url, ADMINISTRATOR)
+        body = {"email": "ann@example.org", "password": PASSWORD, "role": "reader"}
+        chief.make("users", body)
+        session = logged_in(server, "ann@example.org")
+        guess = {"old": "a guess of the password", "new": "another good one"}
+
+        answers = [session.ask("POST", "/auth/password", guess).status_code for _ in range(4)]
+        assert answers == [422, 422, 429, 429]
+        refused = chief.ask("GET", "/api/v1/audit", kind="login.refused").json()["entries"]
+        assert [each["actor"] for each in refused] == ["ann@example.org"] * 2
+
+
 def test_who_has_to_choose_another_password_can_do_nothing_else(
     guarded: Server, administrator: Caller, user: Callable[..., dict[str, Any]]
 ) -> None:

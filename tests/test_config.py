@@ -353,6 +353,52 @@ def test_creating_only_is_put_with_if_none_match(api: Api, name: str) -> None:
     assert code(api.put(f"{name}-b", {}, headers={"If-Match": "*"})) == (412, "precondition-failed")
 
 
+def test_a_write_is_refused_where_what_is_there_is_what_if_none_match_names(
+    api: Api, name: str
+) -> None:
+    etag = api.put(name, {"n": 0}).headers["etag"]
+
+    assert code(api.put(name, {"n": 1}, headers={"If-None-Match": etag})) == (
+        412,
+        "precondition-failed",
+    )
+    assert api.put(name, {"n": 1}, headers={"If-None-Match": '"9.other"'}).status_code == 200
+
+
+@pytest.mark.parametrize("condition", ["If-Match", "If-None-Match"])
+def test_a_write_that_does_not_heed_a_condition_is_refused_with_it(
+    api: Api, name: str, condition: str
+) -> None:
+    headers = {condition: '"0.other"'}
+
+    created = api.post(name, {"n": 0}, headers=headers)
+    imported = api.http.post("/api/v1/import", json={name: {"n": 0}}, headers=headers)
+
+    for answer in (created, imported):
+        assert answer.status_code == 422
+        assert [each["parameter"] for each in answer.json()["problems"]] == [condition]
+    assert api.get(name).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ("", {"Idempotency-Key": ""}),
+        ("&note=a", {"Config-Note": "b"}),
+        ("&note=%FF%FE", {}),
+    ],
+    ids=["no key", "two notes", "another encoding"],
+)
+def test_what_would_be_dropped_silently_is_refused(
+    api: Api, name: str, query: str, headers: dict[str, str]
+) -> None:
+    answer = api.http.put(f"/config?service={name}{query}", json={"n": 0}, headers=headers)
+
+    assert answer.status_code == 422
+    assert len(answer.json()["problems"]) == 1
+    assert api.get(name).status_code == 404
+
+
 def test_a_write_sent_again_under_its_key_is_done_once(api: Api, name: str) -> None:
     key = {"Idempotency-Key": f"key-{name}"}
     api.put(name, {"n": 0})

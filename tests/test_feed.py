@@ -35,6 +35,7 @@ from distributed_config.commands import opened
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.services import versions
 from distributed_config.services.actors import LOCAL_OPERATOR
+from distributed_config.services.credentials import new_token
 from distributed_config.settings import Settings
 from distributed_config.wire import DocumentLimits, document_of
 from tests.conftest import need
@@ -1412,6 +1413,33 @@ def test_a_mark_that_was_raised_in_vain_keeps_nobody_waiting(
 
 
 # --- the end of a server, and a restore
+
+
+def test_a_websocket_says_whether_its_token_or_the_server_has_ended(tmp_path: Path) -> None:
+    administrator = new_token()
+    with Server(tmp_path / "instance", auth="token", admin_token=administrator) as own:
+        chief = {"Authorization": f"Bearer {administrator}"}
+        asked = {"name": "watching", "role": "reader"}
+        made = own.api.http.post("/api/v1/tokens", json=asked, headers=chief).json()
+        headers = [{"Authorization": f"Bearer {made['token']}"}, chief]
+        with ExitStack() as held:
+            watchers = [
+                held.enter_context(closing(Watcher(own.port, "websocket", headers=each)))
+                for each in headers
+            ]
+            assert [each.next().name for each in watchers] == ["hello", "hello"]
+            own.api.http.delete("/api/v1/tokens", params={"id": made["id"]}, headers=chief)
+            assert end_of(watchers[0]) == 4401
+            own.stop()
+            assert end_of(watchers[1]) == 1001
+
+
+def end_of(watcher: Watcher) -> int:
+    """The code that a WebSocket is closed with, after whatever it tells."""
+    watcher.rest()
+    assert isinstance(watcher.reader, FramesReader)
+    assert watcher.reader.closed is not None
+    return watcher.reader.closed[0]
 
 
 def test_a_server_that_stops_ends_every_stream_cleanly(

@@ -76,7 +76,7 @@ def log_in(body: dict[str, Any]) -> Answer:
     "/logout",
     permission=auth.HOLDER,
     answers={200: schemas.DoneAnswer},
-    refusals=(409,),
+    refusals=(409, 422),
 )
 def log_out() -> Answer:
     """End the session, or whatever token is shown."""
