@@ -69,13 +69,14 @@ def check_name(name: str, what: str = "service") -> str:
     Letters and digits of any script and ``_ . -``, in segments joined by ``/``; each segment
     starts with a letter, a digit or ``_``; normalised (NFC); at most 200 characters.
     """
-    fault = _fault_of_name(name)
+    fault = fault_of_name(name)
     if fault:
         raise Invalid.of([Problem("", f"{_short(name)!r}: {fault}", "name", what)])
     return name
 
 
-def _fault_of_name(name: str) -> str | None:
+def fault_of_name(name: str) -> str | None:
+    """What is wrong with ``name`` as a service's; None: nothing."""
     if not name:
         return "a name is needed, as in ?service=web."
     if len(name) > NAME_LENGTH:

@@ -1185,6 +1185,47 @@ def test_a_note_does_not_hide_what_became_of_an_account(
     assert last["note"] == f"{member['email']}: editor; routine"
 
 
+@pytest.mark.parametrize(
+    ("what", "body", "pointers"),
+    [
+        (
+            "users",
+            {"email": "bad", "role": "nix", "services": ["a b", "*", "team//", "team/"]},
+            ["/email", "/role", "/services/0", "/services/1", "/services/2"],
+        ),
+        (
+            "tokens",
+            {"name": "\n", "role": "nix", "services": ["*"]},
+            ["/name", "/role", "/services/0"],
+        ),
+        (
+            "roles",
+            {"permissions": ["config:read", "nothing"]},
+            ["/name", "/permissions/1"],
+        ),
+    ],
+)
+def test_everything_that_is_wrong_with_an_account_is_told_at_once(
+    administrator: Caller, what: str, body: dict[str, Any], pointers: list[str]
+) -> None:
+    method, query = ("PUT", {"name": "*"}) if what == "roles" else ("POST", {})
+    answer = administrator.ask(method, f"/api/v1/{what}", body, **query)
+
+    assert answer.status_code == 422
+    assert [each["pointer"] for each in answer.json()["problems"]] == pointers
+
+
+def test_a_rehearsal_hands_out_no_token(administrator: Caller) -> None:
+    body = {"name": "rehearsed", "role": "reader"}
+    made = administrator.make("tokens", body)
+
+    for rehearsed in (
+        administrator.make("tokens", body, dry_run=True),
+        administrator.make("tokens/rotate", {}, id=made["id"], dry_run=True),
+    ):
+        assert (rehearsed["name"], rehearsed["token"]) == ("rehearsed", None)
+
+
 # --- log-ins
 
 

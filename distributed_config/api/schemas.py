@@ -565,7 +565,7 @@ class RolesAnswer(Schema):
 
 
 class TokenAnswer(Schema):
-    """`token` is there once, in the answer that made it."""
+    """`token` is there once, in the answer that made it; null in that of a rehearsal."""
 
     id = fields.Integer(required=True)
     kind = fields.String(required=True)
@@ -581,7 +581,7 @@ class TokenAnswer(Schema):
     revoked_at = fields.String(required=True, allow_none=True)
     used_at = fields.String(required=True, allow_none=True)
     used_from = fields.String(required=True)
-    token = fields.String()
+    token = fields.String(allow_none=True)
 
 
 class TokensAnswer(Schema):

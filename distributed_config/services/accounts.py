@@ -36,10 +36,10 @@ from distributed_config.services.actors import Actor, Realm, Scope
 from distributed_config.services.administrators import keeping_one
 from distributed_config.services.journal import Journal
 from distributed_config.services.permissions import EVERYTHING, ROLES, expanded, is_known
+from distributed_config.wire import fault_of_name
 
 _EMAIL = re.compile(r"[^\s@\x00-\x1f]{1,64}@[^\s@\x00-\x1f]{1,189}")
 _NAME = re.compile(r"[\w][\w .-]{0,99}")
-_SCOPE_ENTRY = re.compile(r"[^\x00-\x1f]{1,200}")
 _MOST_IN_SCOPE = 100
 
 
@@ -179,8 +179,8 @@ def create_user(journal: Journal, email: str, rights: Rights, hashed: str = "") 
     Raises AccountExists. One who exists in another organisation is made a member of this one, as
     ``add_member`` does; if they get another password, all tokens of the account end.
     """
-    email = _checked_email(email)
-    refuse_beyond(journal, rights)
+    email = _kept(email)
+    refuse_beyond(journal, rights, *_email_problems(email))
     known = _user_id(journal.connection, email)
     if known is not None:
         add_member(journal, email, rights)
@@ -204,8 +204,8 @@ def add_member(journal: Journal, email: str, rights: Rights) -> None:
     password. Others are told the same whether there is such an account or not. Raises
     AccountExists for a member, AccountNotFound where there is no such user.
     """
-    email = _checked_email(email)
-    refuse_beyond(journal, rights)
+    email = _kept(email)
+    refuse_beyond(journal, rights, *_email_problems(email))
     known = _user_id(journal.connection, email)
     if known is not None and _is_member(journal, known):
         raise AccountExists("member", email)
@@ -355,17 +355,18 @@ def set_role(journal: Journal, name: str, permissions: Sequence[str]) -> Role:
     Raises Invalid for what is no permission and for the names of the six; Forbidden for a
     permission that the actor does not hold, now or, in the role as it was, before.
     """
-    name = _checked_name(name, "/name")
+    name = unicodedata.normalize("NFC", name)
+    problems = _name_problems(name, "/name")
     if name in ROLES:
         message = f"{name!r} is a role that every organisation has. Take another name."
-        raise Invalid.of([Problem("/name", message, "reserved")])
-    unknown = [
+        problems.append(Problem("/name", message, "reserved"))
+    problems += [
         Problem(f"/permissions/{position}", f"{each!r} is no permission.", "permission")
         for position, each in enumerate(permissions)
         if not is_known(each) or each == EVERYTHING
     ]
-    if unknown:
-        raise Invalid.of(unknown)
+    if problems:
+        raise Invalid.of(problems)
     before = _own_role(journal.connection, journal.organisation, name)
     for each in (tuple(permissions), () if before is None else before.permissions):
         _refuse_more(journal.actor, expanded(each))
@@ -438,13 +439,16 @@ def permissions_of(connection: Connection, organisation_id: int, role: str) -> f
 # --- nobody can grant what they do not hold
 
 
-def refuse_beyond(journal: Journal, rights: Rights) -> None:
-    """Raises Invalid if ``rights`` name no role, Forbidden if they go beyond the actor's own."""
+def refuse_beyond(journal: Journal, rights: Rights, *others: Problem) -> None:
+    """Raises Invalid if ``rights`` name no role, Forbidden if they go beyond the actor's own.
+
+    ``others`` are problems of what the rights came with; they are told first.
+    """
     known = [role.name for role in roles(journal.connection, journal.realm)]
-    problems = scope_problems(rights.scope)
+    problems = [*others, *scope_problems(rights.scope)]
     if rights.role not in known:
         message = f"{rights.role!r} is no role; there are: {', '.join(known)}."
-        problems.insert(0, Problem("/role", message, "role"))
+        problems.insert(len(others), Problem("/role", message, "role"))
     if problems:
         raise Invalid.of(problems)
     held = permissions_of(journal.connection, journal.organisation, rights.role)
@@ -624,17 +628,23 @@ def _own_role(connection: Connection, organisation_id: int, name: str) -> Role |
 
 def _checked_name(name: str, pointer: str) -> str:
     name = unicodedata.normalize("NFC", name)
-    if not _NAME.fullmatch(name) or name != name.strip():
-        message = "A name has up to 100 letters, digits, spaces, '_', '.' or '-'."
-        raise Invalid.of([Problem(pointer, message, "name")])
+    problems = _name_problems(name, pointer)
+    if problems:
+        raise Invalid.of(problems)
     return name
 
 
-def _checked_email(email: str) -> str:
-    email = _kept(email)
-    if not _EMAIL.fullmatch(email):
-        raise Invalid.of([Problem("/email", "It must be an address, as ada@example.org.", "email")])
-    return email
+def _name_problems(name: str, pointer: str) -> list[Problem]:
+    if _NAME.fullmatch(name) and name == name.strip():
+        return []
+    message = "A name has up to 100 letters, digits, spaces, '_', '.' or '-'."
+    return [Problem(pointer, message, "name")]
+
+
+def _email_problems(email: str) -> list[Problem]:
+    if _EMAIL.fullmatch(email):
+        return []
+    return [Problem("/email", "It must be an address, as ada@example.org.", "email")]
 
 
 def scope_problems(scope: Scope) -> list[Problem]:
@@ -649,9 +659,11 @@ def _entry_problems(pointer: str, entries: Sequence[str]) -> list[Problem]:
     if len(entries) > _MOST_IN_SCOPE:
         message = f"It has more than {_MOST_IN_SCOPE} entries."
         return [Problem(pointer, message, "limit")]
-    message = "It must be a name, or a prefix that ends in /."
+    message = (
+        "It must be a name, or a prefix of names that ends in /. For all of them leave it out."
+    )
     return [
         Problem(f"{pointer}/{position}", message, "name")
         for position, each in enumerate(entries)
-        if not _SCOPE_ENTRY.fullmatch(each) or each.startswith("/")
+        if fault_of_name(each.removesuffix("/"))
     ]

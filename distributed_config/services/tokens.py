@@ -84,7 +84,8 @@ def create_machine(
 
     ``secret`` is a new one unless given. Raises Forbidden for rights that the actor lacks.
     """
-    _refuse_rights(journal, None, rights)
+    expires_at = end_in(journal, seconds)
+    _refuse_rights(journal, None, rights, *_problems_of(journal, name, expires_at))
     return _made(journal, "machine", name, rights, seconds=seconds, secret=secret)
 
 
@@ -92,7 +93,8 @@ def create_personal(
     journal: Journal, user_id: int, name: str, rights: Rights, seconds: int | None = None
 ) -> Made:
     """A token of the user's own, which may be limited; an empty role limits nothing."""
-    _refuse_rights(journal, user_id, rights)
+    expires_at = end_in(journal, seconds)
+    _refuse_rights(journal, user_id, rights, *_problems_of(journal, name, expires_at))
     return _made(journal, "personal", name, rights, user_id=user_id, seconds=seconds)
 
 
@@ -128,10 +130,11 @@ def change(
     after = replace(before, name=name, rights=rights, expires_at=expires_at)
     if after == before:
         return before
-    _refuse_name(name)
-    _refuse_past(journal, expires_at)
+    problems = _problems_of(journal, name, expires_at)
     if rights != before.rights:
-        _refuse_rights(journal, owner, rights)
+        _refuse_rights(journal, owner, rights, *problems)
+    elif problems:
+        raise Invalid.of(problems)
     if journal.actor.key == f"token:{token_id}":
         _refuse_more(journal, before, after)
     with keeping_one(journal, until=expires_at):
@@ -360,9 +363,6 @@ def _made(
     secret: str = "",
     quiet: bool = False,
 ) -> Made:
-    expires_at = end_in(journal, seconds)
-    _refuse_name(name)
-    _refuse_past(journal, expires_at)
     secret = secret or new_token()
     values = {
         "kind": kind,
@@ -374,7 +374,7 @@ def _made(
         **_stored(rights),
         "created_at": journal.now,
         "created_by": journal.actor.name,
-        "expires_at": expires_at,
+        "expires_at": end_in(journal, seconds),
         "revoked_at": None,
         "used_at": None,
         "used_from": "",
@@ -412,14 +412,15 @@ def _owner(connection: Connection, token_id: int) -> int | None:
     return connection.execute(select(TokenRow.user_id).where(TokenRow.id == token_id)).scalar_one()
 
 
-def _refuse_rights(journal: Journal, owner: int | None, rights: Rights) -> None:
+def _refuse_rights(journal: Journal, owner: int | None, rights: Rights, *others: Problem) -> None:
     """Raises Invalid or Forbidden for rights that who asks cannot give to a token.
 
-    A user's own needs no role: without one it may what its user may, within its scope.
+    A user's own needs no role: without one it may what its user may, within its scope. ``others``
+    are problems of the rest of the token.
     """
     if rights.role or owner is None:
-        accounts.refuse_beyond(journal, rights)
-    problems = accounts.scope_problems(rights.scope)
+        accounts.refuse_beyond(journal, rights, *others)
+    problems = [*others, *accounts.scope_problems(rights.scope)]
     if problems:
         raise Invalid.of(problems)
 
@@ -443,15 +444,14 @@ def _refuse_more(journal: Journal, before: Token, after: Token) -> None:
         )
 
 
-def _refuse_name(name: str) -> None:
+def _problems_of(journal: Journal, name: str, expires_at: int | None) -> list[Problem]:
+    problems = []
     if not (name.isprintable() and 0 < len(name) <= _NAME_LENGTH):
         message = f"A name has 1 to {_NAME_LENGTH} characters that can be seen."
-        raise Invalid.of([Problem("/name", message, "name")])
-
-
-def _refuse_past(journal: Journal, expires_at: int | None) -> None:
+        problems.append(Problem("/name", message, "name"))
     if expires_at is not None and expires_at <= journal.now:
-        raise Invalid.of([Problem("/seconds", "It is more than 0.", "range")])
+        problems.append(Problem("/seconds", "It is more than 0.", "range"))
+    return problems
 
 
 def _stored(rights: Rights) -> dict[str, str]:

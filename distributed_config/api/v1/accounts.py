@@ -306,7 +306,7 @@ def create_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
             made = tokens.create_personal(journal, owner, body["name"], rights, seconds)
         else:
             made = tokens.create_machine(journal, body["name"], rights, seconds)
-        return _shown_once(made)
+        return _shown_once(made, query)
 
     return _published(unit, query)
 
@@ -349,7 +349,7 @@ def rotate_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 
     def unit(journal: Journal) -> Answer:
         tokens.require_owner(journal.connection, journal.realm, query["id"], owner)
-        return _shown_once(tokens.rotate(journal, query["id"], body["overlap"], asking))
+        return _shown_once(tokens.rotate(journal, query["id"], body["overlap"], asking), query)
 
     return _published(unit, query)
 
@@ -477,8 +477,10 @@ def _shown_token(found: Token) -> dict[str, Any]:
     }
 
 
-def _shown_once(made: Made) -> Answer:
-    return json_answer({**_shown_token(made.token), "token": made.secret}, Cache_Control="no-store")
+def _shown_once(made: Made, query: dict[str, Any]) -> Answer:
+    # One that is only rehearsed is never good; nobody may take it for the real one.
+    secret = None if query["dry_run"] else made.secret
+    return json_answer({**_shown_token(made.token), "token": secret}, Cache_Control="no-store")
 
 
 def _time(moment: int | None) -> str | None:
