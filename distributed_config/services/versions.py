@@ -286,13 +286,14 @@ def delete_service(journal: Journal, name: str, expect: Expect = anything) -> No
     _remove(journal, service_id, name)
 
 
-def disable_service(journal: Journal, name: str) -> int:
+def disable_service(journal: Journal, name: str, expect: Expect = anything) -> int:
     """Disables every version, so that nothing is served and all can be again; what was current.
 
-    Raises NoCurrentVersion if nothing is.
+    Raises NoCurrentVersion if nothing is, or PreconditionFailed.
     """
     journal.actor.require(PUBLISH)
     service = _require(journal.connection, journal.realm, name)
+    _check_expected(journal, service.id, name, expect)
     before = _current_key(journal.connection, service.id)
     if before is None:
         raise NoCurrentVersion(name)
