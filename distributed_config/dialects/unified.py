@@ -121,7 +121,9 @@ def update_bulk() -> Answer:
     """Sets keys of several sections: all of them or none."""
     refuse_preconditions(
         "This writes several sections, and it would be about one. Leave it out, or use "
-        "POST /api/v1/changesets with if_match for each."
+        "POST /api/v1/changesets with if_match for each.",
+        "If-Match",
+        "If-None-Match",
     )
     body = _object()
     if not body:

@@ -35,12 +35,10 @@ def write(unit: Callable[[Journal], Answer]) -> Answer:
     return publish(unit, asked.note(request.args.get("note")), _SWITCH[dry_run])
 
 
-def refuse_preconditions(why: str) -> None:
-    """Raises Invalid, with ``why``, if the request asks for a certain version of what it writes."""
+def refuse_preconditions(why: str, *headers: str) -> None:
+    """Raises Invalid, with ``why``, if the request has one of ``headers``."""
     problems = [
-        Problem("", why, "precondition", header)
-        for header in ("If-Match", "If-None-Match")
-        if header in request.headers
+        Problem("", why, "precondition", header) for header in headers if header in request.headers
     ]
     if problems:
         raise Invalid.of(problems)

@@ -304,13 +304,15 @@ def disable_service(journal: Journal, name: str, expect: Expect = anything) -> i
     return number
 
 
-def retire(journal: Journal, name: str) -> None:
+def retire(journal: Journal, name: str, expect: Expect = anything) -> None:
     """Deletes the service and all its versions, enabled or not; what was served is served no more.
 
     For those who were told to, as when a definition goes with its services.
     """
     journal.actor.require(PUBLISH)
-    _remove(journal, require(journal.connection, journal.realm, name), name)
+    service_id = require(journal.connection, journal.realm, name)
+    _check_expected(journal, service_id, name, expect)
+    _remove(journal, service_id, name)
 
 
 def admit_current(journal: Journal, name: str) -> None:
