@@ -1172,6 +1172,27 @@ def test_a_list_parameter_beyond_its_bounds_is_refused(
     invalid(tartarus.definitions(**{parameter: value}))
 
 
+def test_every_parameter_that_is_wrong_is_told(tartarus: Tartarus, still: str) -> None:
+    wrong = {
+        "page": "0",
+        "sort_by": "x",
+        "sort_order": "up",
+        "search": "a",
+        "tier": "1",
+        "size": "2",
+        "created_at": "x",
+        "modified_at": "y",
+    }
+
+    messages = invalid(tartarus.configs(still, wrong))
+
+    about = [each.split()[1].strip("!").lower() for each in messages]
+    assert about == ["page/limit", *list(wrong)[1:]]
+    answer = tartarus.definitions(**{**wrong, "page": "x", "limit": "y"})
+    places = [each["loc"] for each in answer.json()["detail"]]
+    assert places == [["query", each] for each in (*list(wrong)[:1], "limit", *list(wrong)[1:4])]
+
+
 @pytest.mark.parametrize("value", ["x", "", "1.5", "1e1", "0x1", "٣", "None", "1 2", "9" * 40])
 @pytest.mark.parametrize("parameter", ["page", "limit"])
 def test_a_page_or_limit_that_is_no_number_is_refused(

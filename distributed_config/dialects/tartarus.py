@@ -145,8 +145,12 @@ def _wrong_field(where: str, name: str, message: str) -> _Wrong:
     return _Wrong(_Mistake((where, name), message, kind))
 
 
-def _invalid(field: str, *reasons: str) -> _Wrong:
-    return _Wrong(*(_Mistake(("body", field), reason) for reason in reasons))
+def _invalid(field: str, *reasons: str, where: str = "body") -> _Wrong:
+    return _Wrong(*(_Mistake((where, field), reason) for reason in reasons))
+
+
+def _invalid_parameter(name: str, reason: str) -> _Wrong:
+    return _invalid(name, reason, where="query")
 
 
 def _definition_missing(key: str) -> _Failure:
@@ -378,10 +382,17 @@ def create_config(key: str) -> Answer:
 @_door("GET", "/<key>/config", "config:read")
 def list_configs(key: str) -> Answer:
     found = _definition(key)
-    listing = _listing("config_key", found.indexes)
+    look = _Look()
+    with look:
+        listing = _listing("config_key", found.indexes)
+    with look:
+        filters = _filters(found)
+    with look:
+        among = _among(found)
+    look.done()
     connection = reading()
     names = Names(f"{key}/", listing.search, never="/", realm=auth.actor().realm)
-    question = Question(_filters(found), names, _among(found))
+    question = Question(filters, names, among)
     order = Order(listing.path, listing.descending, listing.by)
     listed = indexes.find(
         connection, found.id, question, order, offset=listing.offset, limit=listing.limit
@@ -598,24 +609,42 @@ class _Listing:
 
 
 def _listing(key_field: str, paths: tuple[str, ...] = ()) -> _Listing:
-    page, limit = _number("page", 1), _number("limit", 10)
-    if page < 1 or limit < 1:
-        raise _invalid("page/limit", "Page number and limit must be greater than 0.")
-    if limit > _MOST_LISTED:
-        raise _invalid("page/limit", f"Limit must not be more than {_MOST_LISTED}.")
     orders: dict[str, By] = {key_field: "name", "created_at": "created", "modified_at": "changed"}
     sort_by = request.args.get("sort_by", "modified_at")
     sort_order = request.args.get("sort_order", "desc")
-    path = sort_by if sort_by in paths and sort_by not in orders else None
-    if sort_by not in orders and path is None:
-        raise _invalid("sort_by", f"Sort field must be one of {[*orders, *paths]}.")
-    if sort_order not in {"asc", "desc"}:
-        raise _invalid("sort_order", "Sort order must be one of ['asc', 'desc'].")
     search = request.args.get("search", "")
-    if search and not _SEARCH.fullmatch(search):
-        raise _invalid("search", "It must be at least three letters, digits or underscores.")
+    path = sort_by if sort_by in paths and sort_by not in orders else None
+    look = _Look()
+    with look:
+        page, limit = _page_and_limit()
+    with look:
+        if sort_by not in orders and path is None:
+            raise _invalid_parameter("sort_by", f"Sort field must be one of {[*orders, *paths]}.")
+    with look:
+        if sort_order not in {"asc", "desc"}:
+            raise _invalid_parameter("sort_order", "Sort order must be one of ['asc', 'desc'].")
+    with look:
+        if search and not _SEARCH.fullmatch(search):
+            raise _invalid_parameter(
+                "search", "It must be at least three letters, digits or underscores."
+            )
+    look.done()
     by = orders.get(sort_by, "name")
     return _Listing(page, limit, by, path, sort_order == "desc", search)
+
+
+def _page_and_limit() -> tuple[int, int]:
+    look = _Look()
+    with look:
+        page = _number("page", 1)
+    with look:
+        limit = _number("limit", 10)
+    look.done()
+    if page < 1 or limit < 1:
+        raise _invalid_parameter("page/limit", "Page number and limit must be greater than 0.")
+    if limit > _MOST_LISTED:
+        raise _invalid_parameter("page/limit", f"Limit must not be more than {_MOST_LISTED}.")
+    return page, limit
 
 
 def _number(name: str, default: int) -> int:
@@ -629,21 +658,27 @@ def _number(name: str, default: int) -> int:
 
 def _filters(definition: Definition) -> tuple[Filter, ...]:
     """What the parameters ask of the indexes; each is compared as text."""
-    filters = []
+    filters, look = [], _Look()
     for name, text in request.args.items():
         if name in _LIST_PARAMETERS:
             continue  # also where an index has that name
-        if name in definition.indexes:
+        with look:
+            if name not in definition.indexes:
+                known = "'created_at', 'modified_at' or indexes"
+                raise _invalid_parameter(name, f"Invalid query parameter. Must be one of: {known}")
             filters.append(Filter(name, "in", _spelled(text)))
-        else:
-            known = "'created_at', 'modified_at' or indexes"
-            raise _invalid(name, f"Invalid query parameter. Must be one of: {known}")
+    look.done()
     return tuple(filters)
 
 
 def _among(definition: Definition) -> frozenset[int] | None:
     """The services that were created or modified when the parameters say; None: any time."""
-    created, modified = _moment("created_at"), _moment("modified_at")
+    look = _Look()
+    with look:
+        created = _moment("created_at")
+    with look:
+        modified = _moment("modified_at")
+    look.done()
     if created is None and modified is None:
         return None
     return conformance.at_times(reading(), definition.id, created, modified)
@@ -656,7 +691,7 @@ def _moment(name: str) -> int | None:
     try:
         return wire.parse_time(text)
     except (ValueError, OverflowError):
-        raise _invalid(name, "It must be a time, as in 2026-11-21T09:30:00Z.") from None
+        raise _invalid_parameter(name, "It must be a time, as in 2026-11-21T09:30:00Z.") from None
 
 
 def _spelled(text: str) -> tuple[Any, ...]:
