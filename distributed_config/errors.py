@@ -172,7 +172,17 @@ class DefinitionExists(Invalid):
 
 
 class BreakingRevision(Invalid):
+    """``why`` is the reason alone; ``detail`` says what to do about it, where it can be forced."""
+
     code = "breaking-revision"
+
+    def __init__(self, why: str, problems: Sequence[Problem]) -> None:
+        super().__init__(
+            f"Nothing was changed: {why}. Change the documents or the schema, "
+            "or force it (force=true, or --force), with a note that says why.",
+            problems[:_MOST_PROBLEMS],
+        )
+        self.why = why
 
 
 class KeyReused(Invalid):

@@ -122,6 +122,23 @@ def _assert_writes_are_refused(server: Server) -> None:
     for kind in kinds:
         for answer in each_on_a_new_connection(server, kind, 6):
             assert_refused(answer, 507, "storage-full")
+    for answer in each_on_a_new_connection(
+        server, lambda api, _: api.http.get("/api/v1/export"), 3
+    ):
+        assert_refused(answer, 507, "storage-full")
+    # Those of other servers' clients, in forms of their own.
+    new: dict[str, Any] = {"section": "never", "values": text}
+    others: list[Callable[[Api, int], httpx2.Response]] = [
+        lambda api, _: api.http.get("/config/export"),
+        lambda api, _: api.http.post("/config/set", json=new),
+        lambda api, i: api.http.post(
+            "/config_definition", json={"config_definition_key": f"never{i}", "json_schema": text}
+        ),
+    ]
+    for other in others:
+        for answer in each_on_a_new_connection(server, other, 3):
+            assert answer.status_code == 507, answer.text
+            assert answer.headers["Retry-After"] == "10"
 
 
 def _assert_reads_are_answered(server: Server, documents: dict[str, Any]) -> None:

@@ -399,7 +399,7 @@ def test_a_schema_that_is_given_later_is_shown_and_holds_from_then_on(
     assert keys_of(tartarus.configs(free)) == ["one"]
 
 
-def test_a_schema_that_what_is_there_would_break_is_refused_and_changes_nothing(
+def test_a_schema_that_what_is_there_would_break_is_refused_unless_it_is_forced_elsewhere(
     tartarus: Tartarus, free: str
 ) -> None:
     tartarus.create(free, "one", {"n": "text"})
@@ -410,6 +410,11 @@ def test_a_schema_that_what_is_there_would_break_is_refused_and_changes_nothing(
     assert all(each.startswith("Invalid Json_schema! ") for each in messages)
     assert tartarus.definition(free).json() == before
     assert keys_of(tartarus.configs(free, {"n": "text"})) == ["one"]
+
+    [door] = re.findall(r"PUT (\S+&force=true), and a note", messages[0])
+    forced = tartarus.http.put(f"{door}&note=so+it+is", json={"schema": SCHEMA})
+    assert forced.status_code == 200, forced.text
+    assert success(tartarus.definition(free))["json_schema"] == SCHEMA
 
 
 def test_a_schema_without_an_indexed_property_is_refused_in_the_dialects_words(
@@ -742,6 +747,157 @@ def test_a_body_beyond_the_limit_is_refused(tartarus: Tartarus, free: str) -> No
     assert keys_of(tartarus.configs(free)) == []
 
 
+def test_every_field_that_is_missing_or_mistyped_is_told(
+    tartarus: Tartarus, key: str, defined: str
+) -> None:
+    def fields(response: Answer) -> list[tuple[str, str]]:
+        wrong_field(response)
+        return [(each["type"], each["loc"][-1]) for each in response.json()["detail"]]
+
+    configs = tartarus.path(defined, "config")
+    body: Any = {"config_definition_key": "a b", "indexes": "x", "json_schema": []}
+
+    assert fields(tartarus.http.post(tartarus.path(), json=body)) == [
+        ("value_error", "config_definition_key"),
+        ("type_error", "json_schema"),
+        ("type_error", "indexes"),
+    ]
+    assert fields(tartarus.http.post(configs, json={})) == [
+        ("missing", "config_key"),
+        ("missing", "data"),
+    ]
+    assert fields(tartarus.redefine(key=defined, indexes=1, json_schema=2)) == [
+        ("type_error", "json_schema"),
+        ("type_error", "indexes"),
+    ]
+    broken = b'{"config_key": "two", "data": {"a": 1e999, "b": {"c": 1, "c": 2}}}'
+    answer = tartarus.http.post(configs, content=broken, headers=JSON)
+    assert fields(answer) == [("type_error", "a"), ("type_error", "c")]
+
+
+def test_a_key_a_schema_and_indexes_that_are_wrong_are_told_together(
+    tartarus: Tartarus, key: str, defined: str
+) -> None:
+    def about(response: Answer) -> list[str]:
+        return [each.partition("!")[0] for each in invalid(response)]
+
+    wrong: Any = {"json_schema": {"type": "objekt"}, "indexes": ["n", "n"]}
+    assert about(tartarus.define("a b", **wrong)) == [
+        "Invalid Config_definition_key",
+        "Invalid Json_schema",
+        "Invalid Indexes",
+    ]
+    assert about(tartarus.redefine(defined, **wrong)) == ["Invalid Json_schema", "Invalid Indexes"]
+    assert about(tartarus.define("a b", json_schema=SCHEMA, indexes=["x", "y"])) == [
+        "Invalid Config_definition_key",
+        *["Invalid Indexes"] * 2,
+    ]
+
+
+def test_what_breaks_the_definition_is_told_with_all_else_that_is_wrong(
+    tartarus: Tartarus, defined: str
+) -> None:
+    def starts(response: Answer) -> list[str]:
+        return [" ".join(each.split()[:3]) for each in invalid(response)]
+
+    data = {"n": "x", "tier": 1, "service": "q"}
+    unfit = ["Invalid Data! /n:", "Invalid Data! /tier:"]
+    tartarus.create(defined, "one", {"n": 1})
+
+    assert starts(tartarus.create(defined, "two", data)) == ["Invalid Data! /service:", *unfit]
+    assert starts(tartarus.update(defined, "one", data)) == ["Invalid Data! /service:", *unfit]
+    del data["service"]
+    assert starts(tartarus.create(defined, "a b", data)) == ["Invalid Config_key! It", *unfit]
+    assert starts(tartarus.create(defined, "two", data)) == unfit
+
+
+# --- what a write says besides
+
+
+def writes(tartarus: Tartarus, key: str) -> list[tuple[str, str, Any]]:
+    """One write of each kind, about a definition that has the configuration ``one``."""
+    one = tartarus.path(key, "config", "one")
+    return [
+        ("POST", tartarus.path(), {"config_definition_key": f"{key}_2"}),
+        ("POST", tartarus.path(key, "config"), {"config_key": "two", "data": {"n": 2}}),
+        ("PUT", one, {"data": {"n": 3}}),
+        ("DELETE", one, None),
+        ("PUT", tartarus.path(key), {"indexes": []}),
+        ("DELETE", tartarus.path(key), None),
+    ]
+
+
+def head(api: Api) -> int:
+    """The journal's revision."""
+    return int(api.http.get("/api/v1/changes").headers["config-revision"])
+
+
+def test_a_rehearsal_answers_and_writes_nothing(api: Api, tartarus: Tartarus, free: str) -> None:
+    tartarus.create(free, "one", {"n": 1})
+    before = head(api)
+
+    for method, path, body in writes(tartarus, free):
+        answer = tartarus.http.request(method, f"{path}?dry_run=true", json=body)
+        success(answer, 201 if method == "POST" else 200)
+        assert answer.headers["config-dry-run"] == "true"
+        wrong = tartarus.http.request(method, f"{path}?dry_run=yes&note=a&note=b", json=body)
+        messages = failure(wrong, 422, "validation_error")
+        assert [each.partition(":")[0] for each in messages] == ["note", "dry_run"]
+
+    assert head(api) == before
+    assert keys_of(tartarus.configs(free)) == ["one"]
+    assert tartarus.definition(f"{free}_2").status_code == 404
+
+
+def test_a_note_is_kept_with_every_write(api: Api, tartarus: Tartarus, free: str) -> None:
+    tartarus.create(free, "one", {"n": 1})
+    start = head(api)
+
+    for number, (method, path, body) in enumerate(writes(tartarus, free)):
+        asked = path if number % 2 else f"{path}?note=n{number}"
+        headers = {"Config-Note": f"n{number}"} if number % 2 else {}
+        answer = tartarus.http.request(method, asked, json=body, headers=headers)
+        assert answer.status_code < 300, answer.text
+
+    notes = {each["revision"] - start: each["note"] for each in api.changes(start)}
+    assert notes == {number + 1: f"n{number}" for number in range(6)}
+
+
+def test_a_write_goes_on_only_from_the_version_that_it_names(
+    api: Api, tartarus: Tartarus, free: str
+) -> None:
+    def send(write: tuple[str, str, Any], tag: str) -> Answer:
+        method, path, body = write
+        return tartarus.http.request(method, path, json=body, headers={"If-Match": tag})
+
+    def tag_of_service() -> str:
+        return api.get(f"{free}/one", version="current").headers["etag"]
+
+    def tag_of_definition() -> str:
+        asked = {"definition": free}
+        return api.http.get("/api/v1/definitions/one", params=asked).headers["etag"]
+
+    tartarus.create(free, "one", {"n": 0})
+    old = tag_of_service()
+    tartarus.update(free, "one", {"n": 1})
+    before = head(api)
+    *creating, update, delete, redefine, undefine = writes(tartarus, free)
+
+    for write in creating:
+        [message] = failure(send(write, old), 422, "validation_error")
+        assert message.startswith("If-Match: This creates")
+    for write in (update, delete, redefine, undefine):
+        for tag in (old, '"bogus"'):
+            [message] = failure(send(write, tag), 412, "conflict_error")
+            assert "is not what If-Match names" in message
+    assert head(api) == before
+
+    for write in (update, delete):
+        success(send(write, tag_of_service()))
+    for write in (redefine, undefine):
+        success(send(write, tag_of_definition()))
+
+
 # --- schemas and indexes
 
 
@@ -1014,6 +1170,27 @@ def test_a_list_parameter_beyond_its_bounds_is_refused(
 ) -> None:
     invalid(tartarus.configs(still, {parameter: value}))
     invalid(tartarus.definitions(**{parameter: value}))
+
+
+def test_every_parameter_that_is_wrong_is_told(tartarus: Tartarus, still: str) -> None:
+    wrong = {
+        "page": "0",
+        "sort_by": "x",
+        "sort_order": "up",
+        "search": "a",
+        "tier": "1",
+        "size": "2",
+        "created_at": "x",
+        "modified_at": "y",
+    }
+
+    messages = invalid(tartarus.configs(still, wrong))
+
+    about = [each.split()[1].strip("!").lower() for each in messages]
+    assert about == ["page/limit", *list(wrong)[1:]]
+    answer = tartarus.definitions(**{**wrong, "page": "x", "limit": "y"})
+    places = [each["loc"] for each in answer.json()["detail"]]
+    assert places == [["query", each] for each in (*list(wrong)[:1], "limit", *list(wrong)[1:4])]
 
 
 @pytest.mark.parametrize("value", ["x", "", "1.5", "1e1", "0x1", "٣", "None", "1 2", "9" * 40])

@@ -572,6 +572,17 @@ def test_nothing_is_exported_in_another_format(apart: Apart) -> None:
         }
 
 
+def test_every_export_is_in_the_audit_log(apart: Apart) -> None:
+    for name, format_ in (("json", "json"), ("yml", "yaml"), ("toml", "toml")):
+        assert apart.unified.export(format=name).status_code == 200
+
+        asked = {"kind": "export", "limit": 1}
+        [entry] = apart.api.http.get("/api/v1/audit", params=asked).json()["entries"]
+
+        facts = {"prefix": "", "format": format_, "services": len(EVERYTHING)}
+        assert (entry["actor"], entry["detail"]) == ("local operator", facts)
+
+
 def test_what_is_not_current_is_not_exported(apart: Apart) -> None:
     there = apart.unified
     there.set("back", "a", 1)
@@ -780,6 +791,133 @@ def test_one_invalid_part_of_a_bulk_update_and_nothing_is_written(
     assert value(unified.get(section)) == {"a": 1}
     missing(unified.get(f"{section}-new"))
     assert head(api) == before
+
+
+def faults(response: Answer) -> list[tuple[list[str], str]]:
+    """Where the mistakes are that a refusal tells, and what they are."""
+    refused(response)
+    return [(each["loc"], each["msg"]) for each in response.json()["detail"]]
+
+
+def test_a_bulk_update_that_does_not_conform_is_told_of_every_key_of_every_section(
+    api: Api, unified: Unified, section: str
+) -> None:
+    one, two, plain = f"{section}-1", f"{section}-2", f"{section}-3"
+    api.define(f"{section}-def", {"properties": {"t": {"enum": ["a"]}, "n": {"type": "integer"}}})
+    for each in (one, two):
+        assert api.put(each, {"t": "a"}, definition=f"{section}-def").status_code == 200
+    unified.replace(plain, [1])
+    before = head(api)
+
+    found = faults(unified.bulk({one: {"t": "x", "n": "y"}, plain: {"k": 1}, two: {"t": "z"}}))
+
+    assert sorted(place for place, _ in found) == [
+        ["body", one, "n"],
+        ["body", one, "t"],
+        ["body", two, "t"],
+        ["body", plain],
+    ]
+    assert head(api) == before
+
+
+def test_a_body_is_told_of_every_name_and_value_that_cannot_be(
+    unified: Unified, section: str
+) -> None:
+    found = faults(unified.bulk({"A/b": {"a~": 1, "b": None}, f"-{section}": {}, section: 1}))
+    assert [place for place, _ in found] == [
+        ["body", "A/b"],
+        ["body", "A/b", "a~"],
+        ["body", "A/b", "b"],
+        ["body", f"-{section}"],
+        ["body", section],
+    ]
+    found = faults(unified.post(section="A", key="B"))
+    assert [place[1] for place, _ in found] == ["section", "key", "value"]
+
+
+def test_no_more_sections_are_written_at_once_than_a_changeset_may_have(
+    api: Api, unified: Unified, section: str
+) -> None:
+    before = head(api)
+
+    [(place, message)] = faults(unified.bulk({f"{section}-{i}": {"a": 1} for i in range(501)}))
+
+    assert place == ["body"]
+    assert "500" in message
+    assert "DISTCONF_CHANGESET_SERVICES" in message
+    assert head(api) == before
+    saved(unified.bulk({f"{section}-{i}": {"a": 1} for i in range(500)}))
+
+
+# --- what a write says besides
+
+
+def writes(section: str) -> list[tuple[str, str, Any]]:
+    """One write of each kind to a section that has a key ``a``: method, path and body."""
+    return [
+        ("POST", "/config/set", {"section": section, "key": "a", "value": 2}),
+        ("PUT", "/config/set", {"section": section, "values": {"a": 3}}),
+        ("PUT", "/config/update_bulk", {section: {"a": 4}}),
+        ("DELETE", f"/config/delete?section={section}&key=a", None),
+        ("DELETE", f"/config/delete?section={section}", None),
+    ]
+
+
+def test_a_rehearsal_answers_and_writes_nothing(api: Api, unified: Unified, section: str) -> None:
+    unified.set(section, "a", 1)
+    before = head(api)
+
+    for method, path, body in writes(section):
+        asked = path + ("&" if "?" in path else "?") + "dry_run=true"
+        answer = unified.http.request(method, asked, json=body)
+        assert answer.json() in (SAVED, DELETED)
+        assert answer.headers["config-dry-run"] == "true"
+        asked = asked.replace("true", "yes") + "&note=a&note=b"
+        found = faults(unified.http.request(method, asked, json=body))
+        assert [place for place, _ in found] == [["query", "note"], ["query", "dry_run"]]
+
+    assert head(api) == before
+    assert value(unified.get(section)) == {"a": 1}
+
+
+def test_a_note_is_kept_with_every_write(api: Api, unified: Unified, section: str) -> None:
+    unified.set(section, "a", 1)
+    start = head(api)
+
+    for number, (method, path, body) in enumerate(writes(section)):
+        asked = path if number % 2 else path + ("&" if "?" in path else "?") + f"note=n{number}"
+        headers = {"Config-Note": f"n{number}"} if number % 2 else {}
+        assert unified.http.request(method, asked, json=body, headers=headers).status_code == 200
+
+    found = [each["note"] for each in api.changes(start)]
+    assert found == [f"n{number}" for number in range(5)]
+
+
+def test_a_write_goes_on_only_from_the_version_that_it_names(
+    api: Api, unified: Unified, section: str
+) -> None:
+    unified.set(section, "a", 0)
+    old = api.get(section, version="current").headers["etag"]
+    unified.set(section, "a", 1)
+
+    for method, path, body in writes(section):
+        before = head(api)
+        for tag in ('"bogus"', old):
+            answer = unified.http.request(method, path, json=body, headers={"If-Match": tag})
+            if path == "/config/update_bulk":
+                [(place, message)] = faults(answer)
+                assert place == ["header", "If-Match"]
+                assert "/api/v1/changesets" in message
+            else:
+                refused(answer, 412)
+        assert head(api) == before
+        now = api.get(section, version="current").headers["etag"]
+        if path != "/config/update_bulk":
+            answer = unified.http.request(method, path, json=body, headers={"If-Match": now})
+            assert answer.status_code == 200, answer.text
+            assert head(api) == before + 1
+    new = {"section": section, "key": "a", "value": 1}
+    refused(unified.http.put("/config/set", json=new, headers={"If-None-Match": "*"}), 412)
 
 
 # --- updates

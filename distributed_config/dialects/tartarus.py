@@ -8,29 +8,37 @@ https://github.com/qreater/Tartarus, whose clients work unchanged.
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, TypeVar
 
 from flask import Blueprint, Response, request
 
 from distributed_config import errors, wire
+from distributed_config.dialects.writing import refuse_preconditions, write
 from distributed_config.edge import auth
 from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.errors import meant_by, status_of
-from distributed_config.edge.publishing import publish
 from distributed_config.edge.responses import Answer, json_answer, to_response
-from distributed_config.errors import DistconfError, Invalid, InvalidDocument
+from distributed_config.errors import DistconfError, Invalid, InvalidDocument, Problem
 from distributed_config.json_schema import schema_of
-from distributed_config.services import conformance, definitions, evolution, indexes, versions
+from distributed_config.services import (
+    conformance,
+    definitions,
+    evolution,
+    indexes,
+    secrets,
+    versions,
+)
 from distributed_config.services.conformance import Configuration
 from distributed_config.services.definitions import Definition
 from distributed_config.services.indexes import Filter, Names, Order, Question
 from distributed_config.services.journal import Journal
 from distributed_config.services.versions import Written
-from distributed_config.wire import NAME_LENGTH, Document
+from distributed_config.wire import MASK, NAME_LENGTH, Document, DocumentLimits
 
 blueprint = Blueprint("tartarus", __name__)
 
@@ -42,11 +50,13 @@ _BASES = [
 _KEY = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{2,}")
 _SEARCH = re.compile(r"\w{3,}")
 _MOST_LISTED = 100
+_MOST_TOLD = 100
 _LIST_PARAMETERS = frozenset(
     {"page", "limit", "sort_by", "sort_order", "search", "created_at", "modified_at"}
 )
 
 By = Literal["name", "created", "changed"]
+Value = TypeVar("Value")
 
 
 class _Failure(DistconfError):
@@ -61,24 +71,86 @@ class _Failure(DistconfError):
         }
 
 
-class _WrongField(DistconfError):
-    """A field or parameter is missing or of another type; that has a form of its own there."""
+@dataclass(frozen=True)
+class _Mistake:
+    """One mistake in what was sent: where it is, and what."""
 
-    def __init__(self, place: str, name: str, message: str) -> None:
-        super().__init__(f"{name}: {message}")
-        kind = "missing" if message == _REQUIRED else "type_error"
-        self.status = 422
-        self.body: dict[str, Any] = {
-            "detail": [{"type": kind, "loc": [place, name], "msg": message}]
-        }
+    place: tuple[str, ...]
+    message: str
+    kind: str = "value_error"
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        return {"type": self.kind, "loc": list(self.place), "msg": self.message}
+
+
+class _Wrong(DistconfError):
+    """What was sent is refused, for all these mistakes.
+
+    Where a field or parameter is missing or of another type, that has a form of its own there.
+    """
+
+    def __init__(self, *mistakes: _Mistake) -> None:
+        self.mistakes = tuple(dict.fromkeys(mistakes))
+        super().__init__(" ".join(each.message for each in self.mistakes))
+
+    @property
+    def failure(self) -> _Failure:
+        if all(each.kind == "value_error" for each in self.mistakes):
+            said = (
+                f"Invalid {each.place[1].capitalize()}! {each.message}" for each in self.mistakes
+            )
+            return _Failure(422, "validation_error", *said)
+        failure = _Failure(422, "validation_error")
+        failure.body = {"detail": [each.shown for each in self.mistakes]}
+        return failure
+
+
+class _Look:
+    """Everything is looked at before anything is refused.
+
+    Each ``with`` is one look, and keeps what it refuses; ``done`` refuses all of it.
+    """
+
+    def __init__(self) -> None:
+        self.mistakes: list[_Mistake] = []
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, _Wrong):
+            return False
+        self.mistakes += error.mistakes
+        return True
+
+    def done(self) -> None:
+        """Raises _Wrong if there was a mistake."""
+        if self.mistakes:
+            raise _Wrong(*self.mistakes)
 
 
 _REQUIRED = "Field required"
+_CREATES = "This creates, and there is no version yet that it could be about. Leave it out."
+_NOTHING = wire.object_of({}, DocumentLimits())
 
 
-def _invalid(field: str, *reasons: str) -> _Failure:
-    said = [f"Invalid {field.capitalize()}! {reason}" for reason in reasons]
-    return _Failure(422, "validation_error", *said)
+def _wrong_field(where: str, name: str, message: str) -> _Wrong:
+    kind = "missing" if message == _REQUIRED else "type_error"
+    return _Wrong(_Mistake((where, name), message, kind))
+
+
+def _invalid(field: str, *reasons: str, where: str = "body") -> _Wrong:
+    return _Wrong(*(_Mistake((where, field), reason) for reason in reasons))
+
+
+def _invalid_parameter(name: str, reason: str) -> _Wrong:
+    return _invalid(name, reason, where="query")
 
 
 def _definition_missing(key: str) -> _Failure:
@@ -127,7 +199,7 @@ def healthy(_probe: str) -> Response:
 @blueprint.errorhandler(Exception)
 def _refused(error: Exception) -> Response:
     meant = meant_by(error)
-    told = meant if isinstance(meant, _Failure | _WrongField) else _told(meant)
+    told = meant if isinstance(meant, _Failure) else _told(meant)
     answer = json_answer(told.body, Cache_Control="no-store")
     answer.status = told.status
     if isinstance(meant, errors.Unavailable):
@@ -137,11 +209,15 @@ def _refused(error: Exception) -> Response:
 
 def _told(error: DistconfError) -> _Failure:
     """What the services refuse, in the dialect's words."""
+    if isinstance(error, _Wrong):
+        return error.failure
     status = status_of(error)
     if isinstance(error, errors.Unauthenticated):
         return _Failure(status, "unauthorized_error", "Please provide a valid API key.")
     kind = "validation_error" if status < 500 else "server_error"
-    return _Failure(status, kind, error.detail)
+    if isinstance(error, errors.PreconditionFailed):
+        kind = "conflict_error"
+    return _Failure(status, kind, *(_reasons(error) or [error.detail]))
 
 
 # --- definitions
@@ -149,10 +225,17 @@ def _told(error: DistconfError) -> _Failure:
 
 @_door("POST", "", "definition:write", 201)
 def create_definition() -> Answer:
-    body = _body({"config_definition_key": str}, {"json_schema": dict, "indexes": list})
-    key = _new_key(body["config_definition_key"], "config_definition_key", NAME_LENGTH - 4)
-    schema = _schema(body.get("json_schema") or {})
-    paths = _paths(body.get("indexes") or [], schema)
+    refuse_preconditions(_CREATES, "If-Match")
+    body, look = _object(), _Look()
+    key, schema, paths = "", _NOTHING, list[str]()
+    with look:
+        key = _field(body, "config_definition_key", str)
+        _check_key(key, "config_definition_key", NAME_LENGTH - 4)
+    with look:
+        schema = _schema(_field(body, "json_schema", dict, {}))
+    with look:
+        paths = _paths(_field(body, "indexes", list, []), schema)
+    look.done()
 
     def unit(journal: Journal) -> Answer:
         try:
@@ -162,10 +245,13 @@ def create_definition() -> Answer:
             raise _Failure(409, "conflict_error", said) from None
         except Invalid as error:
             raise _invalid("json_schema", *_reasons(error)) from None
-        echo = {name: value for name, value in body.items() if value is not None}
+        echo = {name: body[name] for name in _DEFINITION if body.get(name) is not None}
         return _success("Configuration definition created", {**echo, "indexes": paths})
 
-    return publish(unit)
+    return write(unit)
+
+
+_DEFINITION = ("config_definition_key", "json_schema")
 
 
 @_door("GET", "", "definition:read")
@@ -191,24 +277,30 @@ def read_definition(key: str) -> Answer:
 
 @_door("PUT", "/<key>", "definition:write")
 def update_definition(key: str) -> Answer:
-    body = _body({}, {"json_schema": dict, "indexes": list})
-    if not body:
-        raise _WrongField("body", "indexes", _REQUIRED)
-    if body.get("indexes", []) is None:
-        raise _WrongField("body", "indexes", "Input should be a valid list")
     found = _definition(key)
-    schema = None if body.get("json_schema") is None else _schema(body["json_schema"])
-    paths = None
-    if body.get("indexes") is not None:
-        paths = _paths(body["indexes"], schema or found.document)
+    body, look = _object(), _Look()
+    schema: Document | None = None
+    paths: list[str] | None = None
+    known = found.document
+    with look:
+        if body.get("json_schema") is not None:
+            known = _NOTHING  # where the schema is wrong, nobody knows what has an index
+            known = schema = _schema(_field(body, "json_schema", dict))
+    with look:
+        if "indexes" in body or "json_schema" not in body:
+            paths = _paths(_field(body, "indexes", list), known)
+    look.done()
     realm = auth.actor().realm
     review = None if schema is None else evolution.review(reading(), found.proposal(schema), realm)
+    expect = asked.expectation()
 
     def unit(journal: Journal) -> Answer:
         try:
-            done = definitions.revise(journal, key, schema=schema, paths=paths, review=review)
+            done = definitions.revise(
+                journal, key, schema=schema, paths=paths, review=review, expect=expect
+            )
         except errors.BreakingRevision as error:
-            raise _invalid("json_schema", error.detail, *_reasons(error)) from None
+            raise _invalid("json_schema", _unforced(key, error), *_reasons(error)) from None
         except Invalid as error:
             raise _invalid("json_schema", *(each.message for each in error.problems)) from None
         except errors.DefinitionNotFound:
@@ -218,23 +310,32 @@ def update_definition(key: str) -> Answer:
             shown["json_schema"] = schema.value
         return _success("Configuration definition updated", shown)
 
-    return publish(unit)
+    return write(unit)
+
+
+def _unforced(key: str, error: errors.BreakingRevision) -> str:
+    """Why a revision is refused, and what to do about it: to force it takes another door."""
+    return (
+        f"Nothing was changed: {error.why}. Change the configurations or the schema, or force it "
+        f"with PUT /api/v1/definitions?definition={key}&force=true, and a note that says why."
+    )
 
 
 @_door("DELETE", "/<key>", "definition:write")
 def delete_definition(key: str) -> Answer:
     _definition(key)
+    expect = asked.expectation()
 
     def unit(journal: Journal) -> Answer:
         journal.actor.require_whole()  # before any service of it is named
         try:
             _release_others(journal, key)
-            definitions.remove(journal, key, "delete")
+            definitions.remove(journal, key, "delete", expect)
         except errors.DefinitionNotFound:
             raise _definition_missing(key) from None
         return _success("Configuration definition deleted", {"config_definition_key": key})
 
-    return publish(unit)
+    return write(unit)
 
 
 def _release_others(journal: Journal, key: str) -> None:
@@ -250,10 +351,17 @@ def _release_others(journal: Journal, key: str) -> None:
 
 @_door("POST", "/<key>/config", "config:write", 201)
 def create_config(key: str) -> Answer:
-    body = _body({"config_key": str, "data": dict}, {})
-    config_key = _new_key(body["config_key"], "config_key", NAME_LENGTH - len(key) - 1)
-    _definition(key)
-    document = _document(body["data"], f"{key}/{config_key}")
+    refuse_preconditions(_CREATES, "If-Match")
+    found = _definition(key)
+    body, look = _object(), _Look()
+    config_key, document = "", _NOTHING
+    with look:
+        config_key = _field(body, "config_key", str)
+        _check_key(config_key, "config_key", NAME_LENGTH - len(key) - 1)
+    with look:
+        name = f"{key}/{config_key}"[:NAME_LENGTH]
+        document = _document(_field(body, "data", dict), name)
+    _finish(look, found, body)
 
     def unit(journal: Journal) -> Answer:
         name = f"{key}/{config_key}"
@@ -268,16 +376,23 @@ def create_config(key: str) -> Answer:
             raise _invalid("data", *_reasons(error)) from None
         return _success("Configuration created", _back(journal, written, document))
 
-    return publish(unit)
+    return write(unit)
 
 
 @_door("GET", "/<key>/config", "config:read")
 def list_configs(key: str) -> Answer:
     found = _definition(key)
-    listing = _listing("config_key", found.indexes)
+    look = _Look()
+    with look:
+        listing = _listing("config_key", found.indexes)
+    with look:
+        filters = _filters(found)
+    with look:
+        among = _among(found)
+    look.done()
     connection = reading()
     names = Names(f"{key}/", listing.search, never="/", realm=auth.actor().realm)
-    question = Question(_filters(found), names, _among(found))
+    question = Question(filters, names, among)
     order = Order(listing.path, listing.descending, listing.by)
     listed = indexes.find(
         connection, found.id, question, order, offset=listing.offset, limit=listing.limit
@@ -299,38 +414,43 @@ def read_config(key: str, config_key: str) -> Answer:
 
 @_door("PUT", "/<key>/config/<config_key>", "config:write")
 def update_config(key: str, config_key: str) -> Answer:
-    body = _body({"data": dict}, {})
     found = _definition(key)
-    document = _document(body["data"], f"{key}/{config_key}")
     _config(found, config_key)
+    body, look = _object(), _Look()
+    document = _NOTHING
+    with look:
+        document = _document(_field(body, "data", dict), f"{key}/{config_key}")
+    _finish(look, found, body)
+    expect = asked.expectation()
 
     def unit(journal: Journal) -> Answer:
         name = f"{key}/{config_key}"
         try:
             versions.require(journal.connection, journal.realm, name)
-            written = versions.put(journal, name, document)
+            written = versions.put(journal, name, document, expect)
         except errors.ServiceNotFound:
             raise _config_missing(config_key) from None
         except errors.NotConforming as error:
             raise _invalid("data", *_reasons(error)) from None
         return _success("Configuration updated", _back(journal, written, document))
 
-    return publish(unit)
+    return write(unit)
 
 
 @_door("DELETE", "/<key>/config/<config_key>", "config:write")
 def delete_config(key: str, config_key: str) -> Answer:
     _config(_definition(key), config_key)
+    expect = asked.expectation()
 
     def unit(journal: Journal) -> Answer:
         try:
-            versions.retire(journal, f"{key}/{config_key}")
+            versions.retire(journal, f"{key}/{config_key}", expect)
         except errors.ServiceNotFound:
             raise _config_missing(config_key) from None
         gone = {"config_definition_key": key, "config_key": config_key}
         return _success("Configuration deleted", gone)
 
-    return publish(unit)
+    return write(unit)
 
 
 def _back(journal: Journal, written: Written, document: Document) -> Any:
@@ -341,35 +461,47 @@ def _back(journal: Journal, written: Written, document: Document) -> Any:
 # --- what is asked
 
 
-def _body(required: dict[str, type], optional: dict[str, type]) -> dict[str, Any]:
-    """The known fields of the body. Raises _WrongField for one that is missing or mistyped."""
+def _object() -> dict[str, Any]:
+    """The body, which must be an object that can be understood in one way."""
     try:
         value = asked.body_value()
         wire.refuse_ambiguous(value)
     except InvalidDocument as error:
-        raise _WrongField("body", "", error.detail) from None
+        raise _Wrong(*(_unreadable(each) for each in error.problems)) from None
     if not isinstance(value, dict):
-        raise _WrongField("body", "", "Input should be a valid dictionary")
-    for name, kind in (required | optional).items():
-        if name not in value:
-            if name in required:
-                raise _WrongField("body", name, _REQUIRED)
-        elif not isinstance(value[name], kind) and (name in required or value[name] is not None):
-            raise _WrongField("body", name, f"Input should be a valid {_KINDS[kind]}")
-    return {name: value[name] for name in (*required, *optional) if name in value}
+        raise _wrong_field("body", "", "Input should be a valid dictionary")
+    return value
+
+
+def _unreadable(problem: Problem) -> _Mistake:
+    parts = problem.pointer.split("/")[1:] or [""]
+    return _Mistake(("body", *parts), problem.message, "type_error")
+
+
+def _field(
+    body: dict[str, Any], name: str, kind: type[Value], otherwise: Value | None = None
+) -> Value:
+    """A field of the body, which must be there unless there is something ``otherwise``."""
+    value = body.get(name)
+    if value is None and otherwise is not None:
+        return otherwise
+    if name not in body:
+        raise _wrong_field("body", name, _REQUIRED)
+    if not isinstance(value, kind):
+        raise _wrong_field("body", name, f"Input should be a valid {_KINDS[kind]}")
+    return value
 
 
 _KINDS: dict[type, str] = {str: "string", dict: "dictionary", list: "list"}
 
 
-def _new_key(key: str, field: str, longest: int = NAME_LENGTH) -> str:
+def _check_key(key: str, field: str, longest: int = NAME_LENGTH) -> None:
     if not _KEY.fullmatch(key) or len(key) > longest:
         reason = (
             "It must start with a letter, be made of letters, digits and underscores, "
             f"and have at least 3 characters and here at most {longest}."
         )
         raise _invalid(field, reason)
-    return key
 
 
 def _schema(value: dict[str, Any]) -> Document:
@@ -381,7 +513,7 @@ def _schema(value: dict[str, Any]) -> Document:
 
 def _paths(values: list[Any], schema: Document) -> list[str]:
     if not all(isinstance(each, str) for each in values):
-        raise _WrongField("body", "indexes", "Input should be a valid list of strings")
+        raise _wrong_field("body", "indexes", "Input should be a valid list of strings")
     try:
         definitions.check_paths(schema, values)
     except Invalid as error:
@@ -398,10 +530,39 @@ def _document(data: dict[str, Any], name: str) -> Document:
         raise _invalid("data", *_reasons(error)) from None
 
 
+def _finish(look: _Look, definition: Definition, body: dict[str, Any]) -> None:
+    """Refuses a configuration in which there were mistakes, with what breaks the definition too.
+
+    One without is held to the definition as it is when it is written.
+    """
+    if look.mistakes:
+        with look:
+            _refuse_unfit(definition, body.get("data"))
+    look.done()
+
+
+def _refuse_unfit(definition: Definition, data: Any) -> None:
+    if not data or not isinstance(data, dict):
+        return
+    try:
+        document = wire.object_of(data, asked.limits())
+    except InvalidDocument:
+        return  # it is no document that could be held to anything
+    if MASK in document.text:
+        return  # what stands there is not what would be stored
+    problems = conformance.problems_of(definition.schema, secrets.checked(document.text))
+    if problems:
+        raise _invalid("data", *_said(problems[:_MOST_TOLD]))
+
+
 def _reasons(error: DistconfError) -> list[str]:
+    return _said(error.problems)
+
+
+def _said(problems: Sequence[Problem]) -> list[str]:
     return [
-        f"{each.pointer}: {each.message}" if each.pointer else each.message
-        for each in error.problems
+        f"{where}: {each.message}" if where else each.message
+        for each, where in ((each, each.parameter or each.pointer) for each in problems)
     ]
 
 
@@ -409,7 +570,7 @@ def _definition(key: str) -> Definition:
     found = definitions.lookup(reading(), auth.actor().realm, key)
     if found is not None:
         return found
-    _new_key(key, "config_definition_key")  # a key that cannot be says so
+    _check_key(key, "config_definition_key")  # a key that cannot be says so
     raise _definition_missing(key)
 
 
@@ -418,7 +579,7 @@ def _config(definition: Definition, config_key: str) -> Configuration:
     try:
         service_id = versions.require(connection, auth.actor().realm, name)
     except errors.ServiceNotFound:
-        _new_key(config_key, "config_key")
+        _check_key(config_key, "config_key")
         raise _config_missing(config_key) from None
     rule = conformance.rule_of(connection, service_id)
     if rule is None or rule.definition_id != definition.id:
@@ -448,24 +609,42 @@ class _Listing:
 
 
 def _listing(key_field: str, paths: tuple[str, ...] = ()) -> _Listing:
-    page, limit = _number("page", 1), _number("limit", 10)
-    if page < 1 or limit < 1:
-        raise _invalid("page/limit", "Page number and limit must be greater than 0.")
-    if limit > _MOST_LISTED:
-        raise _invalid("page/limit", f"Limit must not be more than {_MOST_LISTED}.")
     orders: dict[str, By] = {key_field: "name", "created_at": "created", "modified_at": "changed"}
     sort_by = request.args.get("sort_by", "modified_at")
     sort_order = request.args.get("sort_order", "desc")
-    path = sort_by if sort_by in paths and sort_by not in orders else None
-    if sort_by not in orders and path is None:
-        raise _invalid("sort_by", f"Sort field must be one of {[*orders, *paths]}.")
-    if sort_order not in {"asc", "desc"}:
-        raise _invalid("sort_order", "Sort order must be one of ['asc', 'desc'].")
     search = request.args.get("search", "")
-    if search and not _SEARCH.fullmatch(search):
-        raise _invalid("search", "It must be at least three letters, digits or underscores.")
+    path = sort_by if sort_by in paths and sort_by not in orders else None
+    look = _Look()
+    with look:
+        page, limit = _page_and_limit()
+    with look:
+        if sort_by not in orders and path is None:
+            raise _invalid_parameter("sort_by", f"Sort field must be one of {[*orders, *paths]}.")
+    with look:
+        if sort_order not in {"asc", "desc"}:
+            raise _invalid_parameter("sort_order", "Sort order must be one of ['asc', 'desc'].")
+    with look:
+        if search and not _SEARCH.fullmatch(search):
+            raise _invalid_parameter(
+                "search", "It must be at least three letters, digits or underscores."
+            )
+    look.done()
     by = orders.get(sort_by, "name")
     return _Listing(page, limit, by, path, sort_order == "desc", search)
+
+
+def _page_and_limit() -> tuple[int, int]:
+    look = _Look()
+    with look:
+        page = _number("page", 1)
+    with look:
+        limit = _number("limit", 10)
+    look.done()
+    if page < 1 or limit < 1:
+        raise _invalid_parameter("page/limit", "Page number and limit must be greater than 0.")
+    if limit > _MOST_LISTED:
+        raise _invalid_parameter("page/limit", f"Limit must not be more than {_MOST_LISTED}.")
+    return page, limit
 
 
 def _number(name: str, default: int) -> int:
@@ -473,27 +652,33 @@ def _number(name: str, default: int) -> int:
     if text is None:
         return default
     if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
-        raise _WrongField("query", name, "Input should be a valid integer")
+        raise _wrong_field("query", name, "Input should be a valid integer")
     return int(text)
 
 
 def _filters(definition: Definition) -> tuple[Filter, ...]:
     """What the parameters ask of the indexes; each is compared as text."""
-    filters = []
+    filters, look = [], _Look()
     for name, text in request.args.items():
         if name in _LIST_PARAMETERS:
             continue  # also where an index has that name
-        if name in definition.indexes:
+        with look:
+            if name not in definition.indexes:
+                known = "'created_at', 'modified_at' or indexes"
+                raise _invalid_parameter(name, f"Invalid query parameter. Must be one of: {known}")
             filters.append(Filter(name, "in", _spelled(text)))
-        else:
-            known = "'created_at', 'modified_at' or indexes"
-            raise _invalid(name, f"Invalid query parameter. Must be one of: {known}")
+    look.done()
     return tuple(filters)
 
 
 def _among(definition: Definition) -> frozenset[int] | None:
     """The services that were created or modified when the parameters say; None: any time."""
-    created, modified = _moment("created_at"), _moment("modified_at")
+    look = _Look()
+    with look:
+        created = _moment("created_at")
+    with look:
+        modified = _moment("modified_at")
+    look.done()
     if created is None and modified is None:
         return None
     return conformance.at_times(reading(), definition.id, created, modified)
@@ -506,7 +691,7 @@ def _moment(name: str) -> int | None:
     try:
         return wire.parse_time(text)
     except (ValueError, OverflowError):
-        raise _invalid(name, "It must be a time, as in 2026-11-21T09:30:00Z.") from None
+        raise _invalid_parameter(name, "It must be a time, as in 2026-11-21T09:30:00Z.") from None
 
 
 def _spelled(text: str) -> tuple[Any, ...]:

@@ -7,24 +7,27 @@ so that it can be enabled again.
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, request
 
 from distributed_config import errors, formats, wire
-from distributed_config.edge import auth, database, revealing
+from distributed_config.dialects.writing import refuse_preconditions, write
+from distributed_config.edge import auditing, auth, database, revealing
 from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.errors import meant_by, status_of
-from distributed_config.edge.publishing import publish
 from distributed_config.edge.responses import Answer, json_answer, to_response
-from distributed_config.errors import DistconfError, InvalidDocument
+from distributed_config.errors import DistconfError, Invalid, InvalidDocument, Problem
 from distributed_config.live.feed import Watch
+from distributed_config.services import audit, changesets, sections, transfer, versions
 from distributed_config.services import journal as log
-from distributed_config.services import sections, transfer, versions
+from distributed_config.services.changesets import Step
 from distributed_config.services.journal import Journal
 from distributed_config.services.sections import KeyChange, unwrapped, wrapped
-from distributed_config.wire import DocumentLimits
+from distributed_config.services.versions import Expect, Written, anything
+from distributed_config.wire import DocumentLimits, escape_pointer
 
 blueprint = Blueprint("unified", __name__, url_prefix="/config")
 
@@ -60,20 +63,29 @@ def _door(method: str, path: str, permission: str) -> Callable[[View], View]:
 @blueprint.errorhandler(Exception)
 def _refused(error: Exception) -> Response:
     meant = meant_by(error)
-    if not isinstance(meant, _Failure):
-        faults = [_fault(each.pointer, each.message) for each in meant.problems]
-        meant = _Failure(status_of(meant), faults or meant.detail)
-    answer = json_answer(meant.body, Cache_Control="no-store")
-    answer.status = meant.status
-    if meant.status == 503:
-        answer.headers["Retry-After"] = "1"
+    told = meant if isinstance(meant, _Failure) else _told(meant)
+    answer = json_answer(told.body, Cache_Control="no-store")
+    answer.status = told.status
+    if isinstance(meant, errors.Unavailable):
+        answer.headers["Retry-After"] = str(meant.retry_after)
     return to_response(answer)
 
 
-def _fault(pointer: str, message: str) -> dict[str, Any]:
-    """One mistake in a body, as the original tells it."""
-    place = ["body", *(part for part in pointer.split("/") if part)]
-    return {"loc": place, "msg": message, "type": "value_error"}
+def _told(error: DistconfError) -> _Failure:
+    """What the services refuse, in the dialect's form."""
+    faults = [_fault(each) for each in error.problems]
+    return _Failure(status_of(error), faults or error.detail)
+
+
+def _fault(problem: Problem) -> dict[str, Any]:
+    """One mistake, as the original tells it: with where in the request it is."""
+    if problem.parameter:
+        where = "header" if problem.parameter[0].isupper() else "query"
+        place = [where, problem.parameter]
+    else:
+        parts = problem.pointer.split("/")[1:]
+        place = ["body", *(part.replace("~1", "/").replace("~0", "~") for part in parts)]
+    return {"loc": place, "msg": problem.message, "type": "value_error"}
 
 
 # --- writing
@@ -84,50 +96,61 @@ def _fault(pointer: str, message: str) -> dict[str, Any]:
 def set_values() -> Answer:
     """Sets one key of a section, or replaces the section."""
     body = _object()
-    section = _name(body.get("section"), "/section")
-    if body.get("key") is not None:
-        key = _name(body["key"], "/key")
-        changes = {key: _value(body.get("value"), "/value")}
-        return _save({section: changes}, replace=False)
-    return _save({section: _value(body.get("values"), "/values")}, replace=True)
+    key, value, values = body.get("key"), body.get("value"), body.get("values")
+    faults = _faults_of_section("/section", body.get("section"))
+    if key is not None:
+        faults += [*_faults_of_name("/key", key), *_faults_of_value("/value", value)]
+    else:
+        faults += _faults_of_value("/values", values)
+        faults += _faults_of_keys("/values", values if isinstance(values, dict) else {})
+    _refuse(faults)
+    section, limits, expect = body["section"], asked.limits(), asked.expectation()
+
+    def unit(journal: Journal) -> Answer:
+        if key is None:
+            _put(journal, section, wrapped(values), limits, expect)
+        else:
+            _set_keys(journal, section, {key: value}, limits, expect)
+        return _saved()
+
+    return write(unit)
 
 
 @_door("PUT", "/update_bulk", "config:write")
 def update_bulk() -> Answer:
     """Sets keys of several sections: all of them or none."""
+    refuse_preconditions(
+        "This writes several sections, and it would be about one. Leave it out, or use "
+        "POST /api/v1/changesets with if_match for each.",
+        "If-Match",
+        "If-None-Match",
+    )
     body = _object()
     if not body:
         raise _Failure(400, "Empty configuration payload.")
-    faults = []
-    for section, values in body.items():
-        if not _NAME.fullmatch(section):
-            faults.append(_fault(f"/{section}", "A name is made of a-z, 0-9, _ and -."))
-        elif not isinstance(values, dict):
-            faults.append(_fault(f"/{section}", "It must be an object of keys and values."))
-        else:
-            faults += _faults_of_keys(section, values)
-    if faults:
-        raise _Failure(422, faults)
-    return _save(body, replace=False)
+    most = database.of().settings.changeset_services
+    if len(body) > most:
+        message = (
+            f"At most {most} sections are written at once (DISTCONF_CHANGESET_SERVICES). "
+            "Send them in parts."
+        )
+        _refuse([Problem("", message, "limit")])
+    _refuse([fault for section, values in body.items() for fault in _faults_of(section, values)])
+    limits = asked.limits()
+    steps = [_step(section, values, limits) for section, values in body.items()]
 
+    def unit(journal: Journal) -> Answer:
+        changesets.publish(journal, steps)
+        return _saved()
 
-def _faults_of_keys(section: str, values: dict[str, Any]) -> list[dict[str, Any]]:
-    wrong = [key for key in values if not _NAME.fullmatch(key)]
-    return [
-        *(_fault(f"/{section}/{key}", "A name is made of a-z, 0-9, _ and -.") for key in wrong),
-        *(
-            _fault(f"/{section}/{key}", "It must not be null.")
-            for key, value in values.items()
-            if value is None
-        ),
-    ]
+    return write(unit)
 
 
 @_door("DELETE", "/delete", "config:write")
 def delete() -> Answer:
     """Deletes a key, or a section."""
     section, key = request.args.get("section", ""), request.args.get("key", "")
-    limits = asked.limits()
+    limits, expect = asked.limits(), asked.expectation()
 
     def unit(journal: Journal) -> Answer:
         document = _current(journal, section)
@@ -135,33 +158,52 @@ def delete() -> Answer:
             raise _Failure(404, "Config not found.")
         if key:
             rest = {name: value for name, value in document.items() if name != key}
-            _put(journal, section, rest, limits)
+            _put(journal, section, rest, limits, expect)
         else:
-            versions.disable_service(journal, section)
+            versions.disable_service(journal, section, expect)
         return json_answer({"status": "deleted"})
 
-    return publish(unit)
+    return write(unit)
 
 
-def _save(changes: dict[str, Any], *, replace: bool) -> Answer:
-    """Writes sections, in one commit: as they are given, or their keys over what is there."""
-    limits = asked.limits()
-
-    def unit(journal: Journal) -> Answer:
-        for section, values in changes.items():
-            before = None if replace else _current(journal, section)
-            if before is not None and before.keys() == {sections.WRAPPER}:
-                raise _Failure(422, [_fault(f"/{section}", "It is a value, and has no keys.")])
-            after = wrapped(values) if replace else {**(before or {}), **values}
-            _put(journal, section, after, limits)
-        return json_answer({"message": "Configuration saved"})
-
-    return publish(unit)
+def _saved() -> Answer:
+    return json_answer({"message": "Configuration saved"})
 
 
-def _put(journal: Journal, section: str, document: dict[str, Any], limits: DocumentLimits) -> None:
-    wire.check_name(section)
-    versions.put(journal, section, wire.document_of(document, limits, section))
+def _step(section: str, values: dict[str, Any], limits: DocumentLimits) -> Step:
+    """Sets keys of one section of several. A fault is told at ``/section/key``."""
+    pointer = f"/{section}"
+    return Step(
+        pointer,
+        pointer,
+        section,
+        lambda journal: _set_keys(journal, section, values, limits),
+        literal=True,
+    )
+
+
+def _set_keys(
+    journal: Journal,
+    section: str,
+    values: dict[str, Any],
+    limits: DocumentLimits,
+    expect: Expect = anything,
+) -> Written:
+    """Writes keys over what is there."""
+    before = _current(journal, section) or {}
+    if before.keys() == {sections.WRAPPER}:
+        raise InvalidDocument.of([Problem("", "It is a value, and has no keys.", "type")])
+    return _put(journal, section, {**before, **values}, limits, expect)
+
+
+def _put(
+    journal: Journal,
+    section: str,
+    document: dict[str, Any],
+    limits: DocumentLimits,
+    expect: Expect,
+) -> Written:
+    return versions.put(journal, section, wire.document_of(document, limits, section), expect)
 
 
 def _current(journal: Journal, section: str) -> dict[str, Any] | None:
@@ -198,7 +240,7 @@ def get() -> Answer:
 
 @_door("GET", "/export", "config:read")
 def export() -> Answer:
-    """Every section."""
+    """Every section. It has an entry in the audit log before it is answered."""
     wanted = request.args.get("format", "json").lower()
     if wanted not in _FORMATS:
         raise _Failure(400, "Unsupported format. Choose 'json', 'yaml', or 'toml'.")
@@ -211,8 +253,13 @@ def export() -> Answer:
         found[name] = unwrapped(document.value)
     format_ = formats.FORMATS[_FORMATS[wanted]]
     if format_.name == "json":
-        return json_answer(found)
-    return Answer(asked.written(format_, found, size).encode(), media_type=format_.media_type)
+        answer = json_answer(found)
+    else:
+        text = asked.written(format_, found, size)
+        answer = Answer(text.encode(), media_type=format_.media_type)
+    facts = {"prefix": "", "format": format_.name, "services": len(found)}
+    auditing.note_now(audit.EXPORT, facts)
+    return answer
 
 
 @_door("GET", "/history", "config:read")
@@ -259,24 +306,52 @@ def _object() -> dict[str, Any]:
     value = asked.body_value()
     wire.refuse_ambiguous(value)
     if not isinstance(value, dict):
-        raise InvalidDocument.of([errors.Problem("", "It must be a JSON object.", "type")])
+        raise InvalidDocument.of([Problem("", "It must be a JSON object.", "type")])
     return value
 
 
-def _name(value: Any, pointer: str) -> str:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise _Failure(422, [_fault(pointer, "A name is made of a-z, 0-9, _ and -.")])
-    return value
+def _refuse(faults: list[Problem]) -> None:
+    if faults:
+        raise InvalidDocument.of(faults)
 
 
-def _value(value: Any, pointer: str) -> Any:
-    if value is None:
-        raise _Failure(422, [_fault(pointer, "It must be there, and not be null.")])
-    if pointer == "/values" and isinstance(value, dict):
-        faults = _faults_of_keys("values", value)
-        if faults:
-            raise _Failure(422, faults)
-    return value
+def _faults_of(section: str, values: Any) -> list[Problem]:
+    """What is wrong with the keys and values that a section is given."""
+    pointer = f"/{escape_pointer(section)}"
+    faults = _faults_of_section(pointer, section)
+    if not isinstance(values, dict):
+        return [*faults, Problem(pointer, "It must be an object of keys and values.", "type")]
+    return faults + _faults_of_keys(pointer, values)
+
+
+def _faults_of_keys(pointer: str, values: dict[str, Any]) -> list[Problem]:
+    faults = []
+    for key, value in values.items():
+        place = f"{pointer}/{escape_pointer(key)}"
+        faults += [*_faults_of_name(place, key), *_faults_of_value(place, value)]
+    return faults
+
+
+def _faults_of_section(pointer: str, name: Any) -> list[Problem]:
+    """A section's name follows the rules for services as well."""
+    faults = _faults_of_name(pointer, name)
+    if faults:
+        return faults
+    try:
+        wire.check_name(name)
+    except Invalid as error:
+        return [replace(each, pointer=pointer, parameter="") for each in error.problems]
+    return []
+
+
+def _faults_of_name(pointer: str, name: Any) -> list[Problem]:
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return []
+    return [Problem(pointer, "A name is made of a-z, 0-9, _ and -.", "name")]
+
+
+def _faults_of_value(pointer: str, value: Any) -> list[Problem]:
+    return [Problem(pointer, "It must be there, and not be null.", "null")] if value is None else []
 
 
 def _number(name: str, least: int, most: int, default: int) -> int:

@@ -126,11 +126,7 @@ def refusal(found: Review, policy: str, problems: Sequence[Problem]) -> Breaking
         if policy in {side, "full"} and holds is not True:
             known = "is not" if holds is False else "cannot be shown to be"
             said.append(f"the revision {known} {side} compatible, as the policy {policy!r} asks")
-    return BreakingRevision(
-        f"Nothing was changed: {', and '.join(said)}. Change the documents or the schema, "
-        "or force it (force=true, or --force), with a note that says why.",
-        problems[:100],
-    )
+    return BreakingRevision(", and ".join(said), problems)
 
 
 def _told(problem: Problem) -> str:

@@ -286,13 +286,14 @@ def delete_service(journal: Journal, name: str, expect: Expect = anything) -> No
     _remove(journal, service_id, name)
 
 
-def disable_service(journal: Journal, name: str) -> int:
+def disable_service(journal: Journal, name: str, expect: Expect = anything) -> int:
     """Disables every version, so that nothing is served and all can be again; what was current.
 
-    Raises NoCurrentVersion if nothing is.
+    Raises NoCurrentVersion if nothing is, or PreconditionFailed.
     """
     journal.actor.require(PUBLISH)
     service = _require(journal.connection, journal.realm, name)
+    _check_expected(journal, service.id, name, expect)
     before = _current_key(journal.connection, service.id)
     if before is None:
         raise NoCurrentVersion(name)
@@ -303,13 +304,15 @@ def disable_service(journal: Journal, name: str) -> int:
     return number
 
 
-def retire(journal: Journal, name: str) -> None:
+def retire(journal: Journal, name: str, expect: Expect = anything) -> None:
     """Deletes the service and all its versions, enabled or not; what was served is served no more.
 
     For those who were told to, as when a definition goes with its services.
     """
     journal.actor.require(PUBLISH)
-    _remove(journal, require(journal.connection, journal.realm, name), name)
+    service_id = require(journal.connection, journal.realm, name)
+    _check_expected(journal, service_id, name, expect)
+    _remove(journal, service_id, name)
 
 
 def admit_current(journal: Journal, name: str) -> None:
