@@ -119,11 +119,18 @@ def _load_query(schema: Schema) -> Any:
 
 
 def _refuse_other_encodings() -> None:
-    try:
-        unquote_to_bytes(request.query_string).decode()
-    except UnicodeDecodeError:
-        message = "What is behind the question mark is not UTF-8, each byte as %XX."
-        raise Invalid.of([Problem("", message, "utf-8")]) from None
+    problems = []
+    for pair in request.query_string.split(b"&"):
+        name, _, value = (
+            unquote_to_bytes(part.replace(b"+", b" ")) for part in pair.partition(b"=")
+        )
+        try:
+            value.decode()
+        except UnicodeDecodeError:
+            message = "It is not UTF-8, each byte as %XX."
+            problems.append(Problem("", message, "utf-8", name[:80].decode(errors="replace")))
+    if problems:
+        raise Invalid.of(problems)
 
 
 def _query_problems(error: ValidationError, known: str) -> list[Problem]:
