@@ -159,7 +159,7 @@ class AccountExists(Invalid):
     code = "account-exists"
 
     def __init__(self, what: str, name: str) -> None:
-        message = f"There is a {what} {name!r} already. Change that one, or take another name."
+        message = f"The {what} {name!r} is there already. Change that one, or take another name."
         problem = Problem("", message, "exists")
         super().__init__(message, [problem])
 
@@ -242,7 +242,8 @@ class VersionDisabled(NotFound):
     def __init__(self, name: str, number: int) -> None:
         super().__init__(
             f"Version {number} of {name!r} is disabled, so it is not served. Enable it with "
-            f"PATCH …&version={number}&enabled=true, or read it in GET /api/v1/versions."
+            f"PATCH …&version={number}&enabled=true, or read it with "
+            "GET /api/v1/versions?service=…&documents=true."
         )
 
 

@@ -101,7 +101,9 @@ class ServiceQuery(Schema):
 class ConfigReadQuery(ServiceQuery):
     version = fields.String(
         load_default=None,
-        validate=validate.Regexp(r"(current|[0-9]{1,18})\Z", error="It is a number, or current."),
+        validate=validate.Regexp(
+            r"(current|[0-9]{1,18})\Z", error="It is a number of up to 18 digits, or current."
+        ),
         metadata={"description": "`current`, or a number."},
     )
     as_of = fields.String(

@@ -84,11 +84,9 @@ def body_value() -> Any:
     is_patch = request.mimetype in {MERGE_PATCH, JSON_PATCH}
     format_ = None if is_patch else formats.by_media_type(request.mimetype)
     if format_ is None or format_.read is None:
-        given = (
-            f"{request.mimetype!r} is not" if request.mimetype else "None is given, and that is not"
-        )
+        given = f"{request.mimetype!r} is not read here." if request.mimetype else "There is none."
         raise UnsupportedMediaType(
-            f"{given[:100]} a Content-Type that is read here. "
+            f"Content-Type: {given[:100]} "
             "Say what the body is, as in -H 'Content-Type: application/json' (or yaml, or toml)."
         )
     return formats.read(format_, body, database.of().settings.text_bytes)

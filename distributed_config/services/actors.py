@@ -151,7 +151,9 @@ class Actor:
     def require_administrator(self) -> None:
         """Raises Forbidden unless they hold everything, everywhere."""
         if not self.is_administrator:
-            raise Forbidden(f"{self.name} may not do this: it takes who administers the server.")
+            raise Forbidden(
+                f"{self.name} may not do this: only an administrator of the whole server may."
+            )
 
     def in_organisation(self, organisation: int) -> "Actor":
         """The same in another organisation; for those who hold everything everywhere."""
