@@ -125,8 +125,8 @@ def check_form(heard: Heard, method: str) -> None:
     headers = heard.headers
     if "x-request-id" not in headers:
         assert heard.status in SERVERS_OWN, heard
+        return
     assert re.fullmatch(r"[A-Za-z0-9._:/+=@-]{1,128}", headers["x-request-id"])
-    assert re.fullmatch(r"[A-Za-z0-9._-]{1,128}", headers["x-request-id"])
     assert headers["x-content-type-options"] == "nosniff", heard
     assert not headers.get("content-type", "").startswith("text/html"), heard
     assert heard.status < 500 or (heard.status in {503, 507} and "retry-after" in headers), heard
