@@ -225,6 +225,9 @@ def some(writer: Writer, reader: Connection) -> Connection:
         (where(("n", "<=", "2")), "c"),
         (where(("n", "in", [9, "10", 7])), "ac"),
         (where(("n", "in", [])), ""),
+        (where(("n", "=", [1])), ""),
+        (where(("n", "in", [[1], {"x": 1}, 9])), "a"),
+        (where(("n", ">=", {"x": 1})), ""),
         (where(("any", "=", None)), "f"),
         (where(("any", "=", True)), "e"),
         (where(("t.x", "=", "gold"), ("n", "<", 50)), "a"),
@@ -289,6 +292,10 @@ def test_an_unindexed_path_is_refused_with_the_names_of_the_indexed(some: Connec
         ("t.x in gold, silver", ["a", "b", "c"]),
         ('t.x in ["gold"]', ["a", "c"]),
         ("any=null", ["f"]),
+        ("n=[1]", []),
+        ('n={"x": 1}', []),
+        ('t.x in gold, {"x": 1}', ["a", "c"]),
+        ('any="=="', []),
     ],
 )
 def test_the_query_is_written_as_one_would_say_it(
@@ -310,6 +317,19 @@ def test_a_filter_that_cannot_be_understood_is_refused(api: Api, name: str, aske
 
     assert answer.status_code == 422
     assert answer.json()["problems"][0]["parameter"] == "where"
+
+
+@pytest.mark.parametrize("operator", ["!=", "==", "=>", "=<", "<>", "==="])
+def test_an_operator_that_there_is_not_is_told_with_those_that_there_are(
+    api: Api, name: str, operator: str
+) -> None:
+    api.define(name, SCHEMA, indexes=list(PATHS))
+    asked = {"definition": name, "where": f"any{operator}gold"}
+    answer = api.http.get("/api/v1/definitions/services", params=asked)
+
+    assert answer.status_code == 422
+    message = answer.json()["problems"][0]["message"]
+    assert f"{operator!r} is no operator here. These are: =, <=, >=, <, >, in." in message
 
 
 # --- a hundred thousand services

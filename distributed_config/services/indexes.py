@@ -286,8 +286,9 @@ class _Wanted:
         return and_(_is_index(entry, self.index), self._of_keys(entry.key))
 
     def _of_keys(self, column: Any) -> ColumnElement[bool]:
-        keys = [key_of(value) for value in self.filter.values]
-        if self.filter.operator in {"=", "in"}:
+        # An object or an array is nothing that anything is found by.
+        keys = [key for key in map(key_of, self.filter.values) if key != NO_KEY]
+        if self.filter.operator in {"=", "in"} or not keys:
             among: ColumnElement[bool] = column.in_(keys)
             return among
         [bound] = keys

@@ -37,7 +37,7 @@ _WRITE = {
 }
 _MOST_SHOWN = 100
 _COMPARISON = re.compile(
-    r"(?P<path>[^\s<>=]+)\s*(?P<operator><=|>=|=|<|>)\s*(?P<value>.*)", re.DOTALL
+    r"(?P<path>[^\s<>=]+?)\s*(?P<operator>!?[<>=]+)\s*(?P<value>.*)", re.DOTALL
 )
 _MEMBERSHIP = re.compile(r"(?P<path>[^\s<>=]+)\s+in\s+(?P<values>.*)", re.DOTALL)
 
@@ -351,6 +351,12 @@ def _filter(text: str) -> Filter:
     found = _COMPARISON.fullmatch(text)
     if found is None:
         raise ValueError("it is not like db.port>=5000, tier=gold or tier in gold,silver.")
+    if found["operator"] not in indexes.OPERATORS:
+        known = ", ".join(indexes.OPERATORS)
+        raise ValueError(
+            f"{found['operator'][:20]!r} is no operator here. These are: {known}. "
+            'Text that begins like one stands in quotes, as in tier="=gold".'
+        )
     value = _value(found["value"].strip())
     ordered = isinstance(value, str | int | float) and not isinstance(value, bool)
     if found["operator"] != "=" and not ordered:
@@ -362,14 +368,20 @@ def _values(text: str) -> tuple[Any, ...]:
     """``gold,silver`` or ``["gold", "silver"]``."""
     if not text.startswith("["):
         return tuple(_value(part.strip()) for part in text.split(","))
-    value = _value(text)
+    value = _json(text)
     if not isinstance(value, list) or any(isinstance(each, dict | list) for each in value):
         raise ValueError("in takes values separated by commas, or a JSON array of them.")
     return tuple(value)
 
 
 def _value(text: str) -> Any:
-    """A JSON value where it is one (``10``, ``true``, ``"10"``), and text otherwise."""
+    """A JSON scalar where it is one (``10``, ``true``, ``"10"``), and text otherwise."""
+    value = _json(text)
+    return text if isinstance(value, dict | list) else value
+
+
+def _json(text: str) -> Any:
+    """A JSON value where it is one, and text otherwise."""
     try:
         value = wire.parse_json(text.encode())
         wire.refuse_ambiguous(value)
