@@ -359,6 +359,29 @@ def test_an_operator_that_there_is_not_is_told_with_those_that_there_are(
     assert f"{operator!r} is no operator here. These are: =, <=, >=, <, >, in." in message
 
 
+def test_a_cursor_is_good_for_its_own_list_in_its_own_order(api: Api, name: str) -> None:
+    api.define(name, SCHEMA, indexes=list(PATHS))
+    for letter, value in VALUES.items():
+        api.put(f"{name}/{letter}", value, definition=name)
+    conforming = "/api/v1/definitions/services"
+    asked = {"definition": name, "limit": "2", "sort": "n", "order": "desc"}
+    cursor = api.http.get(conforming, params=asked).json()["next"]
+
+    def status(path: str, **query: str) -> int:
+        answer = api.http.get(path, params={**query, "cursor": cursor})
+        if answer.status_code == 422:
+            message = "It is not one that this server gave for this list; follow Link."
+            assert [each["message"] for each in answer.json()["problems"]] == [message]
+        return answer.status_code
+
+    assert status(conforming, **asked) == 200
+    assert status(conforming, **{**asked, "sort": "any"}) == 422
+    assert status(conforming, **{**asked, "order": "asc"}) == 422
+    assert status(conforming, definition=name, limit="2") == 422
+    assert status("/api/v1/services") == 422
+    assert status("/api/v1/definitions") == 422
+
+
 # --- a hundred thousand services
 
 

@@ -14,7 +14,7 @@ from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.doors import door
 from distributed_config.edge.errors import shown_problem
-from distributed_config.edge.paging import page_answer, page_size
+from distributed_config.edge.paging import behind, cursor_behind, page_answer, page_size
 from distributed_config.edge.publishing import publish
 from distributed_config.edge.responses import Answer, json_answer
 from distributed_config.errors import Invalid, InvalidDocument, Problem
@@ -56,7 +56,7 @@ def list_definitions(query: dict[str, Any]) -> Answer:
     connection = reading()
     epoch = log.head(connection).epoch
     size = page_size(query["limit"])
-    after = wire.decode_cursor(query["cursor"], epoch, str) if query["cursor"] else ""
+    after = behind(query, epoch, str) or ""
     found = definitions.definitions(
         connection,
         auth.actor().realm,
@@ -64,7 +64,7 @@ def list_definitions(query: dict[str, Any]) -> Answer:
         limit=size + 1,
         search=query["search"],
     )
-    cursor = wire.encode_cursor(epoch, found[size - 1].name) if len(found) > size else None
+    cursor = cursor_behind(query, epoch, found[size - 1].name) if len(found) > size else None
     return page_answer({"definitions": [_shown(each) for each in found[:size]]}, cursor)
 
 
@@ -213,11 +213,11 @@ def list_revisions(query: dict[str, Any]) -> Answer:
     connection, name = reading(), query["definition"]
     epoch = log.head(connection).epoch
     size = page_size(query["limit"])
-    before = wire.decode_cursor(query["cursor"], epoch, int) if query["cursor"] else None
+    before = behind(query, epoch, int)
     found = definitions.revisions(
         connection, auth.actor().realm, name, before=before, limit=size + 1
     )
-    cursor = wire.encode_cursor(epoch, found[size - 1].number) if len(found) > size else None
+    cursor = cursor_behind(query, epoch, found[size - 1].number) if len(found) > size else None
     show = _shown_whole if query["schemas"] else _shown
     return page_answer(
         {"definition": name, "revisions": [show(each) for each in found[:size]]}, cursor
@@ -294,7 +294,7 @@ def list_conforming(query: dict[str, Any]) -> Answer:
     )
     cursor = None
     if len(services) > size:
-        cursor = wire.encode_cursor(epoch, json.dumps(services[size - 1].position))
+        cursor = cursor_behind(query, epoch, json.dumps(services[size - 1].position))
     ids = [each.service_id for each in services[:size]]
     shown = [shown_service(entry) for entry in catalogue.services_by_id(connection, ids)]
     return page_answer({"definition": name, "services": shown}, cursor)
@@ -391,10 +391,11 @@ def _json(text: str) -> Any:
 
 
 def _position(query: dict[str, Any], epoch: str) -> tuple[Any, ...] | None:
-    if not query["cursor"]:
+    key = behind(query, epoch, str)
+    if key is None:
         return None
     try:
-        position = json.loads(wire.decode_cursor(query["cursor"], epoch, str))
+        position = json.loads(key)
     except ValueError:
         position = None
     length = 2 if query["sort"] else 1
