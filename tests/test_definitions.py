@@ -443,6 +443,21 @@ def test_a_revision_that_breaks_a_current_document_is_refused_unless_forced(
     assert places(api.patch(web, GOOD)) == [("/tier", "enum")]
 
 
+def test_a_refused_revision_tells_all_that_is_wrong_with_each_document(api: Api, web: str) -> None:
+    api.put(f"{web}/b", GOOD, definition=web)
+    narrow = {**narrowed(tier={"enum": ["silver"]}), "required": ["tier", "port"]}
+    api.define(web, policy="backward")
+
+    problems = api.define(web, narrow).json()["problems"]
+
+    documents = [each for each in problems if each["rule"] == "conformance"]
+    told = [(each["pointer"], each["message"].partition(":")[0]) for each in documents]
+    assert sorted(told[:2]) == [("", f"'{web}', version 0"), ("/tier", f"'{web}', version 0")]
+    assert sorted(told[2:]) == [("", f"'{web}/b', version 0"), ("/tier", f"'{web}/b', version 0")]
+    rest = [each["pointer"] for each in problems if each["rule"] == "backward"]
+    assert sorted(rest) == ["/schema/properties/tier/enum", "/schema/required"]
+
+
 @pytest.mark.parametrize(
     ("policy", "edit", "allowed"),
     [
