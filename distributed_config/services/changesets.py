@@ -1,13 +1,15 @@
 """Several services in one atomic publish: one revision, and watchers see all of it or none."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from distributed_config.errors import DistconfError, Invalid, Problem
+from distributed_config.errors import DistconfError, Invalid, InvalidDocument, Problem
 from distributed_config.services import versions
 from distributed_config.services.journal import Journal
 from distributed_config.services.versions import Written
 from distributed_config.wire import Document, escape_pointer
+
+_MOST_PROBLEMS = 100
 
 
 @dataclass(frozen=True)
@@ -25,25 +27,32 @@ class Step:
     literal: bool
 
 
+def broken(pointer: str, error: Invalid, service: str = "") -> Step:
+    """A step that cannot be done at all: what is wrong with it is told in its turn."""
+
+    def refuse(_journal: Journal) -> Written:
+        raise error
+
+    return Step(pointer, pointer, service, refuse, literal=True)
+
+
 def publish(journal: Journal, steps: Sequence[Step]) -> list[Written]:
     """Does every step, in order, or raises with the problems of all that would fail.
 
     The error is the first step's that failed, so that its kind says what to do; its ``problems``
-    speak for all of them.
+    speak for all of them, in their order.
     """
-    _refuse_repeated(steps)
     written: list[Written] = []
     failures: list[DistconfError] = []
     problems: list[Problem] = []
-    for step in steps:
+    for step in _once(steps):
         try:
             written.append(step.act(journal))
         except DistconfError as error:
             failures.append(error)
             problems += _placed(step, error)
     if failures:
-        failures[0].problems = tuple(problems)
-        raise failures[0]
+        raise _together(failures[0], problems)
     return written
 
 
@@ -56,10 +65,11 @@ class Imported:
     unchanged: tuple[str, ...]
 
 
-def import_all(journal: Journal, documents: Sequence[tuple[str, Document]]) -> Imported:
+def import_all(journal: Journal, documents: Sequence[tuple[str, Document | Invalid]]) -> Imported:
     """Creates or updates every service named; one revision for all.
 
-    Raises with the problems of all of them, each behind the service's pointer.
+    In place of a document that cannot be stored is what says so. Raises with the problems of all
+    of them, each behind the service's pointer.
     """
     written = publish(journal, [_imported(name, document) for name, document in documents])
     return Imported(
@@ -69,8 +79,10 @@ def import_all(journal: Journal, documents: Sequence[tuple[str, Document]]) -> I
     )
 
 
-def _imported(name: str, document: Document) -> Step:
+def _imported(name: str, document: Document | Invalid) -> Step:
     pointer = f"/{escape_pointer(name)}"
+    if isinstance(document, Invalid):
+        return broken(pointer, document, name)
     return Step(
         pointer, pointer, name, lambda journal: versions.put(journal, name, document), literal=True
     )
@@ -90,13 +102,21 @@ def _placed(step: Step, error: DistconfError) -> list[Problem]:
     ]
 
 
-def _refuse_repeated(steps: Sequence[Step]) -> None:
+def _once(steps: Sequence[Step]) -> Iterator[Step]:
+    """``steps``, of which those that name a service again are broken."""
     seen: set[str] = set()
-    problems = []
     for step in steps:
-        if step.service in seen:
+        if step.service and step.service in seen:  # a broken one may name none
             message = f"The service {step.service!r} is named more than once."
-            problems.append(Problem(step.pointer, message, "repeated"))
+            yield broken(step.pointer, Invalid.of([Problem("", message, "repeated")]), step.service)
+        else:
+            yield step
         seen.add(step.service)
-    if problems:
-        raise Invalid.of(problems)
+
+
+def _together(error: DistconfError, problems: Sequence[Problem]) -> DistconfError:
+    """``error`` with all ``problems``."""
+    if isinstance(error, Invalid) and type(error) in {Invalid, InvalidDocument}:
+        return type(error).of(problems)  # it tells where the first is, and how many there are
+    error.problems = tuple(problems[:_MOST_PROBLEMS])
+    return error

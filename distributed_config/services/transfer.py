@@ -5,6 +5,7 @@ holds it.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -69,27 +70,52 @@ def documents_of(value: Any, limits: DocumentLimits) -> list[tuple[str, Document
 
     Raises InvalidDocument with the problems of every service, each behind the service's pointer.
     """
+    problems: list[Problem] = []
+    found: list[tuple[str, Document]] = []
+    for name, document in documents_or_faults(value, limits):
+        if isinstance(document, Document):
+            found.append((name, document))
+        else:
+            pointer = f"/{escape_pointer(name)}"
+            problems += [
+                replace(each, pointer=pointer + each.pointer) for each in document.problems
+            ]
+    if problems:
+        raise InvalidDocument.of(problems)
+    return found
+
+
+def documents_or_faults(
+    value: Any, limits: DocumentLimits
+) -> list[tuple[str, Document | InvalidDocument]]:
+    """The same; what is wrong with a document, or its service's name, is in the document's place.
+
+    Raises InvalidDocument if ``value`` is no such object at all.
+    """
     if not isinstance(value, dict):
         raise InvalidDocument.of(
             [Problem("", 'What is imported is one object, {"service": {…}, …}.', "type")]
         )
-    found: list[tuple[str, Document]] = []
-    problems = [
-        Problem(f"/{escape_pointer(name)}", "The service is given more than once.", "duplicate")
-        for name in repeated_keys(value)
+    repeated = set(repeated_keys(value))
+    return [
+        (str(name), _document_or_faults(document, limits, str(name), name in repeated))
+        for name, document in value.items()
     ]
-    for name, document in value.items():
-        pointer = f"/{escape_pointer(str(name))}"
-        try:
-            found.append((str(name), document_of(document, limits, str(name))))
-        except InvalidDocument as error:
-            problems += [
-                Problem(pointer + each.pointer, each.message, each.rule) for each in error.problems
-            ]
-        try:
-            check_name(str(name))
-        except Invalid as error:
-            problems += [Problem(pointer, each.message, each.rule) for each in error.problems]
-    if problems:
-        raise InvalidDocument.of(problems)
-    return found
+
+
+def _document_or_faults(
+    value: Any, limits: DocumentLimits, name: str, repeated: bool
+) -> Document | InvalidDocument:
+    document: Document | None = None
+    problems: list[Problem] = []
+    if repeated:
+        problems.append(Problem("", "The service is given more than once.", "duplicate"))
+    try:
+        document = document_of(value, limits, name)
+    except InvalidDocument as error:
+        problems += error.problems
+    try:
+        check_name(name)
+    except Invalid as error:
+        problems += [Problem("", each.message, each.rule) for each in error.problems]
+    return document if document and not problems else InvalidDocument.of(problems)

@@ -97,7 +97,9 @@ def show_definition(query: dict[str, Any]) -> Answer:
 )
 def create_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Create a definition, with `schema` as its revision 0."""
-    name, schema = query["definition"], _schema(body)
+    name = query["definition"]
+    schema = _schema(name, body)
+    assert schema is not None  # it is required
 
     def unit(journal: Journal) -> Answer:
         policy, paths = body.get("policy", "none"), body.get("indexes", [])
@@ -125,7 +127,7 @@ def put_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     refused with all that speaks against it; `force=true` with a note does it nevertheless.
     """
     name = query["definition"]
-    schema = _schema(body) if "schema" in body else None
+    schema = _schema(name, body)
     policy, paths = body.get("policy"), body.get("indexes")
     expect, forced = asked.expectation(), query["force"]
     review = _review(name, schema)
@@ -169,7 +171,7 @@ def review_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     found = _require(query["definition"])
     auth.actor().require_whole()
     auth.require("config:read")  # its answer tells of what documents hold
-    review = _review(query["definition"], _schema(body))
+    review = _review(query["definition"], _stored_as(body["schema"]))
     assert review is not None  # the definition was just found
     return json_answer(_shown_review(review, found.policy))
 
@@ -303,10 +305,42 @@ def list_conforming(query: dict[str, Any]) -> Answer:
 # --- what is asked
 
 
-def _schema(body: dict[str, Any]) -> Document:
+def _schema(name: str, body: dict[str, Any]) -> Document | None:
+    """The schema in a body; None: it has none.
+
+    Raises InvalidDocument, with all that is wrong with the body and pointers into it.
+    """
+    problems: list[Problem] = list(body[schemas.FAULTS])
+    schema = None
+    if "schema" in body:
+        try:
+            schema = _stored_as(body["schema"])
+        except InvalidDocument as error:
+            problems += error.problems
+    if not problems:
+        return schema  # its indexes are looked at where it is stored
+    problems += _faults_beside(name, body, schema)
+    raise InvalidDocument.of(problems)
+
+
+def _faults_beside(name: str, body: dict[str, Any], schema: Document | None) -> list[Problem]:
+    """What else is wrong in a body: with how ``schema`` goes with the indexes."""
+    paths = body.get("indexes", [])
+    if schema is None and "schema" in body:
+        return definitions.faults_of_paths(body["schema"], paths)
+    if schema is not None:
+        marks = definitions.faults_of_marks(schema)
+        return [*marks, *definitions.faults_of_paths(schema.value, paths, schema.text)]
+    found = definitions.lookup(reading(), auth.actor().realm, name)
+    if found is None or any(each.pointer == "/schema" for each in body[schemas.FAULTS]):
+        return definitions.faults_of_paths({}, paths)
+    return definitions.faults_of_paths(found.document.value, paths, found.schema)
+
+
+def _stored_as(value: Any) -> Document:
     """The schema in a body. Raises InvalidDocument, with pointers into the body."""
     try:
-        return schema_of(body["schema"], asked.schema_limits())
+        return schema_of(value, asked.schema_limits())
     except InvalidDocument as error:
         raise InvalidDocument.of(
             [Problem(f"/schema{each.pointer}", each.message, each.rule) for each in error.problems]
