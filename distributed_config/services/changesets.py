@@ -68,8 +68,8 @@ class Imported:
 def import_all(journal: Journal, documents: Sequence[tuple[str, Document | Invalid]]) -> Imported:
     """Creates or updates every service named; one revision for all.
 
-    In place of a document that cannot be stored is what says so. Raises with the problems of all
-    of them, each behind the service's pointer.
+    In place of a document that cannot be stored is what says so, perhaps without a name. Raises
+    with the problems of all of them, each behind the service's pointer.
     """
     written = publish(journal, [_imported(name, document) for name, document in documents])
     return Imported(
@@ -80,7 +80,7 @@ def import_all(journal: Journal, documents: Sequence[tuple[str, Document | Inval
 
 
 def _imported(name: str, document: Document | Invalid) -> Step:
-    pointer = f"/{escape_pointer(name)}"
+    pointer = f"/{escape_pointer(name)}" if name else ""
     if isinstance(document, Invalid):
         return broken(pointer, document, name)
     return Step(

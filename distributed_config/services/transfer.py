@@ -5,7 +5,6 @@ holds it.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -20,7 +19,6 @@ from distributed_config.wire import (
     check_name,
     digest_of,
     document_of,
-    escape_pointer,
     repeated_keys,
 )
 
@@ -65,32 +63,13 @@ def export(
         yield name, Document(shown.text, digest)
 
 
-def documents_of(value: Any, limits: DocumentLimits) -> list[tuple[str, Document]]:
-    """The documents in an object of ``{service: document}``.
-
-    Raises InvalidDocument with the problems of every service, each behind the service's pointer.
-    """
-    problems: list[Problem] = []
-    found: list[tuple[str, Document]] = []
-    for name, document in documents_or_faults(value, limits):
-        if isinstance(document, Document):
-            found.append((name, document))
-        else:
-            pointer = f"/{escape_pointer(name)}"
-            problems += [
-                replace(each, pointer=pointer + each.pointer) for each in document.problems
-            ]
-    if problems:
-        raise InvalidDocument.of(problems)
-    return found
-
-
-def documents_or_faults(
+def documents_of(
     value: Any, limits: DocumentLimits
 ) -> list[tuple[str, Document | InvalidDocument]]:
-    """The same; what is wrong with a document, or its service's name, is in the document's place.
+    """The documents in an object of ``{service: document}``.
 
-    Raises InvalidDocument if ``value`` is no such object at all.
+    What is wrong with a document, or with its service's name, is in the document's place. Raises
+    InvalidDocument if ``value`` is no such object at all.
     """
     if not isinstance(value, dict):
         raise InvalidDocument.of(

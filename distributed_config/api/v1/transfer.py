@@ -77,7 +77,7 @@ def import_all(query: dict[str, Any]) -> Answer:
             "Send them in parts, or use `distconf import`."
         )
         raise Invalid.of([Problem("", message, "limit")])
-    documents = transfer.documents_or_faults(value, asked.limits())
+    documents = transfer.documents_of(value, asked.limits())
 
     def unit(journal: Journal) -> Answer:
         done = changesets.import_all(journal, documents)
