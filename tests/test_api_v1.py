@@ -191,7 +191,7 @@ def test_what_is_wrong_with_one_entry_hides_nothing_of_the_others(api: Api, name
         5,
         {"service": f"{name}/late", "merge": {}, "rollback": "x", "what": 1},
         {"service": f"{name}/shop", "patch": [5, {"op": "foo"}]},
-        {"service": f"{name}/shop", "merge": {}},
+        {"service": f"{name}/shop", "document": [1]},
         {"service": f"{name}/missing", "merge": {}},
         {"service": f"{name}/late", "document": {}, "if_match": '"none"'},
         more=1,
@@ -208,6 +208,7 @@ def test_what_is_wrong_with_one_entry_hides_nothing_of_the_others(api: Api, name
         "/changes/5/patch/0",
         "/changes/5/patch/1",
         "/changes/6",
+        "/changes/6/document",
         "/changes/7",
         "/changes/8",
     ]

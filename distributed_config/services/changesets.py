@@ -17,7 +17,8 @@ class Step:
     """What happens to one service.
 
     ``pointer`` says where in the request it stands, and ``place`` where its action does.
-    ``literal`` says that what will be current stands there itself, and not a change to it.
+    ``literal`` says that what will be current stands there itself, and not a change to it. One
+    that is not ``sound`` cannot be done at all; its action says why.
     """
 
     pointer: str
@@ -25,15 +26,16 @@ class Step:
     service: str
     act: Callable[[Journal], Written]
     literal: bool
+    sound: bool = True
 
 
 def broken(pointer: str, error: Invalid, service: str = "") -> Step:
-    """A step that cannot be done at all: what is wrong with it is told in its turn."""
+    """A step that is not sound: what is wrong with it is told in its turn."""
 
     def refuse(_journal: Journal) -> Written:
         raise error
 
-    return Step(pointer, pointer, service, refuse, literal=True)
+    return Step(pointer, pointer, service, refuse, literal=True, sound=False)
 
 
 def publish(journal: Journal, steps: Sequence[Step]) -> list[Written]:
@@ -103,15 +105,17 @@ def _placed(step: Step, error: DistconfError) -> list[Problem]:
 
 
 def _once(steps: Sequence[Step]) -> Iterator[Step]:
-    """``steps``, of which those that name a service again are broken."""
+    """``steps``; in place of one that names a service again is a broken one that says so."""
     seen: set[str] = set()
     for step in steps:
-        if step.service and step.service in seen:  # a broken one may name none
+        repeated = step.service in seen
+        if repeated:
             message = f"The service {step.service!r} is named more than once."
-            yield broken(step.pointer, Invalid.of([Problem("", message, "repeated")]), step.service)
-        else:
+            yield broken(step.pointer, Invalid.of([Problem("", message, "repeated")]))
+        if not repeated or not step.sound:
             yield step
-        seen.add(step.service)
+        if step.service:  # one that is not sound may name none
+            seen.add(step.service)
 
 
 def _together(error: DistconfError, problems: Sequence[Problem]) -> DistconfError:
