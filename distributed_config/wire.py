@@ -422,26 +422,27 @@ def parse_etags(header: str) -> list[str]:
     return re.findall(r'(?:W/)?"[^"]*"', header)
 
 
-def encode_cursor(epoch: str, key: str | int) -> str:
-    """An opaque place in a listing, for ``decode_cursor``."""
-    return base64.urlsafe_b64encode(json.dumps([epoch, key]).encode()).decode().rstrip("=")
+def encode_cursor(epoch: str, key: str | int, listing: str) -> str:
+    """An opaque place in ``listing``, for ``decode_cursor``."""
+    text = json.dumps([epoch, key, listing])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str, epoch: str, kind: type[Key]) -> Key:
-    """The key in ``cursor``, which is of this ``kind``.
+def decode_cursor(cursor: str, epoch: str, kind: type[Key], listing: str) -> Key:
+    """The key in ``cursor``, which is of this ``kind`` and a place in ``listing``.
 
     Raises Invalid if it is none of ours, and EpochChanged if it is from before a restore.
     """
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        found_epoch, key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        found = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        found_epoch, key, of = found
     except (ValueError, TypeError, RecursionError):
-        found_epoch = key = None
+        found_epoch = key = of = None
     fits = type(key) is kind and (_encodable(key) if isinstance(key, str) else 0 <= key < 2**63)
-    if not fits or not isinstance(found_epoch, str):
-        raise Invalid.of(
-            [Problem("", "It is not one that this server gave; follow Link.", "cursor", "cursor")]
-        )
+    if not fits or not isinstance(found_epoch, str) or of != listing:
+        message = "It is not one that this server gave for this list; follow Link."
+        raise Invalid.of([Problem("", message, "cursor", "cursor")])
     if found_epoch != epoch:
         raise EpochChanged()
     return cast(Key, key)

@@ -161,6 +161,59 @@ def test_a_changeset_that_fails_anywhere_does_nothing_and_names_every_failure(
     assert invalid.status_code == 422
 
 
+def test_what_is_wrong_with_one_entry_hides_nothing_of_the_others(api: Api, name: str) -> None:
+    schema = {"properties": {"tier": {"enum": ["gold"]}, "n": {"type": "integer"}}}
+    api.define(name, schema)
+    api.put(f"{name}/shop", {"tier": "gold"}, definition=name)
+    api.put(f"{name}/late", {"n": 1})
+    before = api.changes()[-1]["revision"]
+    bad = {"tier": "x", "n": "x"}
+
+    def told(*changes: Any, **rest: Any) -> list[str]:
+        body = {"changes": changes, **rest}
+        refused = api.http.post("/api/v1/changesets", json=body)
+        assert refused.status_code == 422, refused.text
+        assert api.changes(before) == []
+        return [problem["pointer"] for problem in refused.json()["problems"]]
+
+    web = {"service": f"{name}/web", "document": {"service": "foo"}}
+    shop = {"service": f"{name}/shop", "merge": bad}
+    assert told(web, shop, {"service": f"{name}/2", "document": [1]}) == [
+        "/changes/0/document/service",
+        "/changes/1/merge",
+        "/changes/1/merge",
+        "/changes/2/document",
+    ]
+    assert told(
+        {"service": ".", "document": [1]},
+        {"service": f"{name}/none"},
+        None,
+        5,
+        {"service": f"{name}/late", "merge": {}, "rollback": "x", "what": 1},
+        {"service": f"{name}/shop", "patch": [5, {"op": "foo"}]},
+        {"service": f"{name}/shop", "document": [1]},
+        {"service": f"{name}/missing", "merge": {}},
+        {"service": f"{name}/late", "document": {}, "if_match": '"none"'},
+        more=1,
+    ) == [
+        "/more",
+        "/changes/0/service",
+        "/changes/0/document",
+        "/changes/1",
+        "/changes/2",
+        "/changes/3",
+        "/changes/4/rollback",
+        "/changes/4/what",
+        "/changes/4",
+        "/changes/5/patch/0",
+        "/changes/5/patch/1",
+        "/changes/6",
+        "/changes/6/document",
+        "/changes/7",
+        "/changes/8",
+    ]
+
+
 def test_a_service_is_named_once_in_a_changeset(api: Api, name: str) -> None:
     step = {"service": name, "document": {}}
 
@@ -250,6 +303,32 @@ def test_an_import_is_whole_or_not_at_all_and_names_every_fault(api: Api, name: 
     escaped = name.replace("/", "~1")
     assert pointers == [f"/{escaped}~1bad", "/..", f"/{escaped}~1own/service"]
     assert api.get(f"{name}/good").status_code == 404
+
+
+def test_an_import_tells_what_does_not_conform_beside_what_cannot_be_stored(
+    api: Api, name: str
+) -> None:
+    schema = {"properties": {"tier": {"enum": ["gold"]}}}
+    api.define(name, schema)
+    api.put(f"{name}/shop", {"tier": "gold"}, definition=name)
+    content = (
+        f'{{"{name}/web": {{"service": "foo"}}, "{name}/shop": {{"tier": "x"}}, "..": [],'
+        f' "{name}/twice": {{}}, "{name}/twice": {{"n": NaN}}}}'
+    )
+
+    refused = api.http.post("/api/v1/import", content=content, headers=JSON)
+
+    assert refused.status_code == 422
+    assert [(each["pointer"], each["rule"]) for each in refused.json()["problems"]] == [
+        (f"/{name}~1web/service", "service"),
+        (f"/{name}~1shop/tier", "enum"),
+        ("/..", "type"),
+        ("/..", "name"),
+        (f"/{name}~1twice", "duplicate"),
+        (f"/{name}~1twice/n", "number"),
+    ]
+    assert refused.json()["detail"].startswith(f"/{name}~1web/service: It must be")
+    assert refused.json()["detail"].endswith("(and 5 more)")
 
 
 @pytest.mark.parametrize("path", ["services", "versions?service=x", "changes", "export"])

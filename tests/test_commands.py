@@ -317,11 +317,18 @@ def test_a_configuration_is_checked_with_an_exit_code_for_ci(
 def test_an_import_of_what_does_not_conform_is_refused_whole(
     defined: Server, tmp_path: Path
 ) -> None:
-    folder = written(tmp_path / "bad", shop_dot_json='{"port": "x"}', other_dot_json="{}")
-    run = defined.tell("import", str(folder))
+    folder = written(
+        tmp_path / "bad", shop_dot_json='{"port": "x"}', other_dot_json="{}", third_dot_json="[]"
+    )
+    both = written(tmp_path / "both", all_dot_json='{"other": {}, "..": {"n": NaN}}') / "all.json"
+    run = defined.tell("import", str(folder), str(both))
 
     assert run.returncode == 1
     assert "/shop/port: It must be a whole number." in run.stderr
+    assert f"{folder / 'third.json'}: A configuration is a JSON object" in run.stderr
+    assert f"{both}: The service 'other' is in {folder / 'other.json'} already." in run.stderr
+    assert f"{both} /..: '..': a name is made of" in run.stderr
+    assert f"{both} /../n: NaN is not a number" in run.stderr
     assert exported(defined) == {"shop": {"port": 80}}
 
 

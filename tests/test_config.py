@@ -252,6 +252,31 @@ def test_a_json_patch_applies_whole_or_not_at_all(api: Api, name: str) -> None:
     assert api.get(name, version="current").json() == {"a": [1, 2, 3]}
 
 
+def test_every_malformed_operation_of_a_json_patch_is_told(api: Api, name: str) -> None:
+    api.put(name, {"a": 1})
+    good = {"op": "add", "path": "/b", "value": 1}
+    malformed = [
+        {"op": "foo", "path": "/x"},
+        {"op": "add", "path": "x", "value": 1},
+        5,
+        {"op": "move", "path": "/a"},
+        {"op": "test", "path": 1, "value": 1},
+        {"op": ["add"], "path": "/a"},
+        {"op": "remove", "path": "/a~2"},
+    ]
+
+    def told(operations: list[Any]) -> list[str]:
+        refused = api.patch(name, operations, headers=OPERATIONS)
+        assert code(refused) == (422, "invalid-document")
+        return [each["pointer"] for each in refused.json()["problems"]]
+
+    assert told([good, *malformed, good]) == [f"/{i}" for i in range(1, 8)]
+    # What does not apply is told as well, where nothing before it is malformed.
+    gone = {"op": "remove", "path": "/nothing"}
+    assert told([good, gone, gone, 5]) == ["/1", "/3"]
+    assert told([5, gone]) == ["/0"]
+
+
 @pytest.mark.parametrize(
     ("media_type", "body"),
     [

@@ -134,6 +134,39 @@ def test_a_schema_that_cannot_be_used_is_refused(
     assert gone.status_code == 404
 
 
+def test_all_that_is_wrong_with_a_definition_is_told_at_once(api: Api, web: str, name: str) -> None:
+    bad = {"properties": {"t": {"type": "foo"}, "u": {"minimum": "x"}}}
+    secret = {**PORT, "x-secret": True}
+    rest = {"policy": "all", "what": 1, "indexes": ["t", "nope", "t"]}
+    beside = [("/indexes/1", "index"), ("/indexes/2", "repeated")]
+    shape = [("/policy", "schema"), ("/what", "schema")]
+
+    def told(method: str, definition: str, body: Any) -> list[tuple[str, str]]:
+        query = {"definition": definition}
+        return places(api.http.request(method, "/api/v1/definitions", params=query, json=body))
+
+    faults = [("/schema/properties/t/type", "anyOf"), ("/schema/properties/u/minimum", "type")]
+    for method in ("POST", "PUT"):
+        found = told(method, f"{name}/new", {"schema": bad, **rest})
+        assert found == sorted([*beside, *shape, *faults])
+        assert told(method, f"{name}/new", {"schema": bad, "indexes": ["t", "nope"]}) == sorted(
+            [("/indexes/1", "index"), *faults]
+        )
+    assert told("POST", f"{name}/new", {"policy": "all"}) == [
+        ("/policy", "schema"),
+        ("/schema", "schema"),
+    ]
+    marked = {"schema": secret, "indexes": ["nope"]}
+    both = [("/indexes/0", "index"), ("/schema/x-secret", "secret")]
+    assert told("PUT", web, marked) == both
+    assert told("PUT", web, {**marked, "policy": "all"}) == sorted([*both, ("/policy", "schema")])
+    # Without a schema it is the one that is there that the indexes must go with.
+    assert told("PUT", web, {"policy": "all", "indexes": ["nope"]}) == [
+        ("/indexes/0", "index"),
+        ("/policy", "schema"),
+    ]
+
+
 def test_a_schema_can_be_written_in_yaml_and_toml(api: Api, name: str) -> None:
     yaml = "schema:\n  properties:\n    port: {type: integer}\nindexes: [port]\n"
     toml = 'indexes = ["port"]\n[schema.properties.port]\ntype = "integer"\n'
@@ -441,6 +474,21 @@ def test_a_revision_that_breaks_a_current_document_is_refused_unless_forced(
     assert forced["review"]["unfit_services"][0]["problems"][0]["pointer"] == "/tier"
     assert current(api, web) == GOOD
     assert places(api.patch(web, GOOD)) == [("/tier", "enum")]
+
+
+def test_a_refused_revision_tells_all_that_is_wrong_with_each_document(api: Api, web: str) -> None:
+    api.put(f"{web}/b", GOOD, definition=web)
+    narrow = {**narrowed(tier={"enum": ["silver"]}), "required": ["tier", "port"]}
+    api.define(web, policy="backward")
+
+    problems = api.define(web, narrow).json()["problems"]
+
+    documents = [each for each in problems if each["rule"] == "conformance"]
+    told = [(each["pointer"], each["message"].partition(":")[0]) for each in documents]
+    assert sorted(told[:2]) == [("", f"'{web}', version 0"), ("/tier", f"'{web}', version 0")]
+    assert sorted(told[2:]) == [("", f"'{web}/b', version 0"), ("/tier", f"'{web}/b', version 0")]
+    rest = [each["pointer"] for each in problems if each["rule"] == "backward"]
+    assert sorted(rest) == ["/schema/properties/tier/enum", "/schema/required"]
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from distributed_config.settings import Settings
 from distributed_config.wire import Document, DocumentLimits, document_of, object_of
 from tests.server import Api
 
-PATHS = ("n", "t.x", "any")
-SCHEMA = {"properties": {"n": {}, "t": {"properties": {"x": {}}}, "any": {}}}
+PATHS = ("n", "t.x", "any", "all")
+SCHEMA = {"properties": {"n": {}, "t": {"properties": {"x": {}}}, "any": {}, "all": {}}}
 LIMITS = DocumentLimits()
 
 scalars = st.one_of(
@@ -208,7 +208,8 @@ VALUES: dict[str, Any] = {
 def some(writer: Writer, reader: Connection) -> Connection:
     define(writer)
     for name, value in VALUES.items():
-        writer.write(LOCAL_OPERATOR, lambda j, name=name, value=value: put(j, name, value))
+        whole = {**value, "all": 1}
+        writer.write(LOCAL_OPERATOR, lambda j, name=name, whole=whole: put(j, name, whole))
     return reader
 
 
@@ -225,6 +226,9 @@ def some(writer: Writer, reader: Connection) -> Connection:
         (where(("n", "<=", "2")), "c"),
         (where(("n", "in", [9, "10", 7])), "ac"),
         (where(("n", "in", [])), ""),
+        (where(("n", "=", [1])), ""),
+        (where(("n", "in", [[1], {"x": 1}, 9])), "a"),
+        (where(("n", ">=", {"x": 1})), ""),
         (where(("any", "=", None)), "f"),
         (where(("any", "=", True)), "e"),
         (where(("t.x", "=", "gold"), ("n", "<", 50)), "a"),
@@ -265,8 +269,34 @@ def test_pages_together_are_the_whole_in_any_order(
         assert whole == (list("eabdc") if not descending else list("cdbae"))
 
 
-def test_what_has_nothing_under_the_path_comes_last(some: Connection) -> None:
-    assert found(some, where(), Order("n")) == list("eabdcfg")
+@pytest.mark.parametrize("few", [0, 3_000])
+@pytest.mark.parametrize(
+    ("order", "names"),
+    [
+        (Order("n"), "eabdcfg"),
+        (Order("n", descending=True), "cdbaegf"),
+        (Order("any", descending=True), "gefdcba"),
+        (Order(descending=True), "gfedcba"),
+    ],
+)
+def test_what_has_nothing_under_the_path_comes_last_however_one_goes_through_it(
+    some: Connection, order: Order, names: str, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By cursors and by offsets, gathered and walked."""
+    monkeypatch.setattr(indexes, "_FEW", few)
+    everything = where(("all", "=", 1))
+    definition = definitions.require(some, LOCAL_OPERATOR.realm, "d")
+
+    def page(**which: Any) -> list[indexes.Found]:
+        return indexes.find(some, definition.id, everything, order, **which)
+
+    whole = page(limit=100)
+    assert [each.name for each in whole] == list(names)
+    for start in (0, 1, 4, 6, 8):
+        assert page(limit=2, offset=start) == whole[start : start + 2]
+        for place, each in enumerate(whole):
+            behind = whole[place + 1 + start :]
+            assert page(limit=2, offset=start, after=each.position) == behind[:2]
 
 
 def test_an_unindexed_path_is_refused_with_the_names_of_the_indexed(some: Connection) -> None:
@@ -274,7 +304,7 @@ def test_an_unindexed_path_is_refused_with_the_names_of_the_indexed(some: Connec
         found(some, where(("nope", "=", 1), ("n", "=", 1)), Order("worse"))
 
     assert [each.parameter for each in refused.value.problems] == ["where", "sort"]
-    assert "n, t.x, any" in refused.value.problems[0].message
+    assert "n, t.x, any, all" in refused.value.problems[0].message
 
 
 # --- over HTTP
@@ -289,6 +319,10 @@ def test_an_unindexed_path_is_refused_with_the_names_of_the_indexed(some: Connec
         ("t.x in gold, silver", ["a", "b", "c"]),
         ('t.x in ["gold"]', ["a", "c"]),
         ("any=null", ["f"]),
+        ("n=[1]", []),
+        ('n={"x": 1}', []),
+        ('t.x in gold, {"x": 1}', ["a", "c"]),
+        ('any="=="', []),
     ],
 )
 def test_the_query_is_written_as_one_would_say_it(
@@ -310,6 +344,42 @@ def test_a_filter_that_cannot_be_understood_is_refused(api: Api, name: str, aske
 
     assert answer.status_code == 422
     assert answer.json()["problems"][0]["parameter"] == "where"
+
+
+@pytest.mark.parametrize("operator", ["!=", "==", "=>", "=<", "<>", "==="])
+def test_an_operator_that_there_is_not_is_told_with_those_that_there_are(
+    api: Api, name: str, operator: str
+) -> None:
+    api.define(name, SCHEMA, indexes=list(PATHS))
+    asked = {"definition": name, "where": f"any{operator}gold"}
+    answer = api.http.get("/api/v1/definitions/services", params=asked)
+
+    assert answer.status_code == 422
+    message = answer.json()["problems"][0]["message"]
+    assert f"{operator!r} is no operator here. These are: =, <=, >=, <, >, in." in message
+
+
+def test_a_cursor_is_good_for_its_own_list_in_its_own_order(api: Api, name: str) -> None:
+    api.define(name, SCHEMA, indexes=list(PATHS))
+    for letter, value in VALUES.items():
+        api.put(f"{name}/{letter}", value, definition=name)
+    conforming = "/api/v1/definitions/services"
+    asked = {"definition": name, "limit": "2", "sort": "n", "order": "desc"}
+    cursor = api.http.get(conforming, params=asked).json()["next"]
+
+    def status(path: str, **query: str) -> int:
+        answer = api.http.get(path, params={**query, "cursor": cursor})
+        if answer.status_code == 422:
+            message = "It is not one that this server gave for this list; follow Link."
+            assert [each["message"] for each in answer.json()["problems"]] == [message]
+        return answer.status_code
+
+    assert status(conforming, **asked) == 200
+    assert status(conforming, **{**asked, "sort": "any"}) == 422
+    assert status(conforming, **{**asked, "order": "asc"}) == 422
+    assert status(conforming, definition=name, limit="2") == 422
+    assert status("/api/v1/services") == 422
+    assert status("/api/v1/definitions") == 422
 
 
 # --- a hundred thousand services
@@ -339,6 +409,7 @@ def fill(journal: Journal) -> None:
             "name": f"s{number * 7919 % MANY:06}",
             "n": key_of(number % 1000),
             "t": key_of(f"x{number % 2}"),
+            "any": key_of(number if number % 2_000 == 0 else []),
         }
         for number in numbers
     ]
@@ -347,11 +418,13 @@ def fill(journal: Journal) -> None:
         "INSERT INTO conformances VALUES (:id, 1, :name, 0)",
         "INSERT INTO index_entries VALUES (:id, 1, :n, :name)",
         "INSERT INTO index_entries VALUES (:id, 2, :t, :name)",
+        "INSERT INTO index_entries VALUES (:id, 3, :any, :name)",
     ):
         connection.execute(text(statement), rows)
 
 
-QUESTIONS = {
+Asked = tuple[Question, Order] | tuple[Question, Order, tuple[str, str]]
+QUESTIONS: dict[str, Asked] = {
     "few, by name": (where(("n", "=", 17)), Order()),
     "many, by name": (where(("t.x", "=", "x1")), Order()),
     "many of two, by name": (where(("t.x", "=", "x1"), ("n", ">=", 500)), Order()),
@@ -362,6 +435,13 @@ QUESTIONS = {
     "many, by another": (where(("t.x", "=", "x1")), Order("n", descending=True)),
     "few, by another": (where(("n", "in", [1, 2, 3])), Order("t.x")),
     "all, by another": (where(), Order("n")),
+    "all, down to those that have nothing": (where(), Order("any", descending=True)),
+    "all, far down in those that have nothing": (
+        where(),
+        Order("any", descending=True),
+        (indexes.NO_KEY, "s000900"),
+    ),
+    "all, far down in another": (where(), Order("n", descending=True), (key_of(2), "s000900")),
 }
 
 
@@ -378,13 +458,18 @@ def test_no_page_of_very_many_services_is_found_by_scanning_or_sorting_them(
         assert not [line for line in plan if "TEMP B-TREE" in line], plan
 
 
-def plans_of(connection: Connection, question: Question, order: Order) -> list[list[str]]:
+def plans_of(
+    connection: Connection,
+    question: Question,
+    order: Order,
+    after: tuple[str, str] | None = None,
+) -> list[list[str]]:
     """The plan of each statement that finding needs."""
     asked: list[tuple[str, Any]] = []
     raw = connection.connection.driver_connection
     assert raw is not None
     raw.set_trace_callback(lambda statement: asked.append((statement, None)))
-    assert indexes.find(connection, 1, question, order, limit=101)
+    assert indexes.find(connection, 1, question, order, after=after, limit=101)
     raw.set_trace_callback(None)
     return [
         [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}")]
@@ -408,7 +493,8 @@ def test_a_page_of_very_many_services_takes_few_steps(many: Connection, asked: s
         steps += 1
         return 0
 
+    question, order, *after = QUESTIONS[asked]
     raw.set_progress_handler(count, 100)
-    indexes.find(many, 1, *QUESTIONS[asked], limit=101)
+    indexes.find(many, 1, question, order, after=after[0] if after else None, limit=101)
     raw.set_progress_handler(None, 0)
     assert steps * 100 < 200_000

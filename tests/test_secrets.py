@@ -110,6 +110,22 @@ def base(world: World, name: str) -> str:
     return name
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_a_check_asks_nothing_of_dots_at_marked_places(world: World, base: str, role: str) -> None:
+    """As a write asks nothing of what it keeps."""
+
+    def check(document: Any) -> list[str]:
+        query = {"definition": base}
+        url = "/api/v1/definitions/check"
+        answer = world.apis[role].http.post(url, params=query, json=document).json()
+        assert answer["valid"] is not bool(answer["problems"])
+        return sorted(each["pointer"] for each in answer["problems"])
+
+    assert check({"password": DOTS, "users": [{"key": DOTS}], "host": DOTS}) == []
+    assert check({"password": DOTS, "users": [{"key": 5}], "host": 1}) == ["/host", "/users/0/key"]
+    assert check({"password": "short"}) == ["/password"]
+
+
 def ok(response: Any) -> Any:
     assert response.status_code in {200, 201}, response.text
     return response

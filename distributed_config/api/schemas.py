@@ -1,11 +1,13 @@
 """What comes in at the doors of the API and what goes out, as marshmallow schemas."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from distributed_config import wire
 from distributed_config.errors import Invalid
+from distributed_config.errors import Problem as Fault
 from distributed_config.formats import FORMATS
 from distributed_config.services.audit import KINDS as AUDIT_KINDS
 from distributed_config.services.journal import KINDS
@@ -324,6 +326,43 @@ class ImportQuery(PublishQuery):
 # --- bodies
 
 
+FAULTS = "faults"
+
+
+class Telling(Schema):
+    """Loads what it can; what it cannot is under ``faults``, as problems with their pointers.
+
+    So whoever takes the body can tell them together with all else that is wrong with it.
+    """
+
+    def load(self, data: Any, **rest: Any) -> dict[str, Any]:
+        try:
+            return {**super().load(data, **rest), FAULTS: []}
+        except ValidationError as error:
+            messages: Any = error.normalized_messages()  # type: ignore[no-untyped-call]  # it has no types
+            valid = error.valid_data if isinstance(error.valid_data, dict) else {}
+            sound = {name: each for name, each in valid.items() if name not in messages}
+            return {**sound, FAULTS: list(_faults(messages))}
+
+
+class Told(fields.Nested):
+    """A ``Telling`` schema in another; nothing in its place is a fault among its own."""
+
+    def deserialize(self, value: Any, *rest: Any, **named: Any) -> Any:
+        if value is None:
+            return {FAULTS: [Fault("", "It may not be null.", "schema")]}
+        return super().deserialize(value, *rest, **named)
+
+
+def _faults(messages: Any, pointer: str = "") -> Iterator[Fault]:
+    if isinstance(messages, dict):
+        for key, below in messages.items():
+            inner = f"/{wire.escape_pointer(str(key))}" if key != "_schema" else ""
+            yield from _faults(below, pointer + inner)
+    else:
+        yield from (Fault(pointer, text, "schema") for text in messages)
+
+
 class TagsBody(Schema):
     tags = fields.List(fields.String(validate=TAG), required=True, validate=validate.Length(max=50))
 
@@ -331,7 +370,7 @@ class TagsBody(Schema):
 POLICY = validate.OneOf(("none", "backward", "forward", "full"), error="It is one of: {choices}.")
 
 
-class DefinitionBody(Schema):
+class DefinitionBody(Telling):
     """What stays as it is may be left out."""
 
     schema = fields.Dict(metadata={"description": "A JSON Schema, of draft 7 or 2020-12."})
@@ -378,7 +417,7 @@ class AttachBody(Schema):
     definition = ServiceName(required=True)
 
 
-class ChangesetStep(Schema):
+class ChangesetStep(Telling):
     """What happens to one service: exactly one of the actions."""
 
     service = ServiceName(required=True)
@@ -392,16 +431,14 @@ class ChangesetStep(Schema):
 
     ACTIONS = ("document", "merge", "patch", "rollback", "enable", "disable")
 
-    @validates_schema
-    def _one_action(self, data: dict[str, Any], **_rest: Any) -> None:
-        if sum(action in data for action in self.ACTIONS) != 1:
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def _one_action(self, _data: dict[str, Any], given: Any, **_rest: Any) -> None:
+        if isinstance(given, dict) and sum(action in given for action in self.ACTIONS) != 1:
             raise ValidationError(f"Exactly one is needed of: {', '.join(self.ACTIONS)}.")
 
 
-class ChangesetBody(Schema):
-    changes = fields.List(
-        fields.Nested(ChangesetStep), required=True, validate=validate.Length(min=1)
-    )
+class ChangesetBody(Telling):
+    changes = fields.List(Told(ChangesetStep), required=True, validate=validate.Length(min=1))
 
 
 class OrganisationBody(Schema):

@@ -11,14 +11,8 @@ import click
 from distributed_config import formats, wire
 from distributed_config.commands import opened
 from distributed_config.errors import DefinitionNotFound, Invalid, InvalidDocument, Problem
-from distributed_config.json_schema import (
-    Compatibility,
-    SchemaLimits,
-    checker_of,
-    compare,
-    schema_of,
-)
-from distributed_config.services import conformance, definitions, evolution
+from distributed_config.json_schema import Compatibility, SchemaLimits, compare, schema_of
+from distributed_config.services import conformance, definitions, evolution, secrets
 from distributed_config.services.actors import LOCAL_OPERATOR
 from distributed_config.services.compare import compare as compare_documents
 from distributed_config.services.definitions import POLICIES, Definition
@@ -173,7 +167,8 @@ def check(name: str, file: Path, number: int | None) -> None:
     document = wire.object_of(_read(file), limits)
     with opened.reading(settings) as connection:
         found = definitions.require(connection, LOCAL_OPERATOR.realm, name, number)
-    problems = checker_of(found.schema).problems(document.value, len(document.text))
+    seen = secrets.checked_alone(document.text, found.schema)
+    problems = conformance.problems_of(found.schema, seen)
     if problems:
         raise InvalidDocument.of(problems)
     click.echo(f"{file} conforms to {name!r}, revision {found.number}.")

@@ -1,6 +1,7 @@
 """``distconf import``."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,35 +45,45 @@ def command(sources: tuple[Path, ...], dry_run: bool, note: str) -> None:
     )
 
 
-def read_sources(sources: tuple[Path, ...], settings: Settings) -> list[tuple[str, Document]]:
-    """Every document of every source. Raises Invalid with the problems of all of them."""
+def read_sources(
+    sources: tuple[Path, ...], settings: Settings
+) -> list[tuple[str, Document | Invalid]]:
+    """Every document of every source, or what is wrong with it, as ``import_all`` takes them."""
     limits = DocumentLimits(
         settings.document_bytes, settings.document_depth, settings.document_keys
     )
-    found: list[tuple[str, Document]] = []
-    problems: list[Problem] = []
+    found: list[tuple[str, Document | Invalid]] = []
     origin: dict[str, Path] = {}
     files = [entry for source in sources for entry in _files(source)]
     with opened.progress("Reading") as show:
         for done, (file, name) in enumerate(files, 1):
             show(done, len(files))
-            try:
-                documents = _documents(file, name, limits)
-            except Invalid as error:
-                problems += [
-                    Problem(each.pointer, each.message, each.rule, str(file))
-                    for each in error.problems or (Problem("", error.detail),)
-                ]
-                continue
-            for service, document in documents:
-                if service in origin:
+            for service, document in _documents_or_fault(file, name, limits):
+                if isinstance(document, Invalid):
+                    found.append((service, _of(file, document)))
+                elif service in origin:
                     message = f"The service {service!r} is in {origin[service]} already."
-                    problems.append(Problem("", message, "repeated", str(file)))
-                origin[service] = file
-                found.append((service, document))
-    if problems:
-        raise Invalid.of(problems)
+                    repeated = Invalid.of([Problem("", message, "repeated")])
+                    found.append(("", _of(file, repeated)))
+                else:
+                    origin[service] = file
+                    found.append((service, document))
     return found
+
+
+def _documents_or_fault(
+    file: Path, name: str | None, limits: DocumentLimits
+) -> Sequence[tuple[str, Document | Invalid]]:
+    try:
+        return _documents(file, name, limits)
+    except Invalid as error:
+        return [("", error)]
+
+
+def _of(file: Path, error: Invalid) -> Invalid:
+    """``error``, which says that it is about ``file``."""
+    problems = error.problems or (Problem("", error.detail),)
+    return InvalidDocument.of([replace(each, parameter=str(file)) for each in problems])
 
 
 def _files(source: Path) -> Iterator[tuple[Path, str | None]]:
@@ -86,7 +97,9 @@ def _files(source: Path) -> Iterator[tuple[Path, str | None]]:
             yield file, file.relative_to(source).with_suffix("").as_posix()
 
 
-def _documents(file: Path, name: str | None, limits: DocumentLimits) -> list[tuple[str, Document]]:
+def _documents(
+    file: Path, name: str | None, limits: DocumentLimits
+) -> Sequence[tuple[str, Document | Invalid]]:
     format_ = formats.by_extension(file.name)
     if format_ is None or format_.read is None:
         raise InvalidDocument("Its ending tells no format that is read: .json, .yaml or .toml.")
@@ -94,4 +107,6 @@ def _documents(file: Path, name: str | None, limits: DocumentLimits) -> list[tup
     value: Any = formats.read(format_, file.read_bytes(), most_text=1 << 30)
     if name is None:
         return transfer.documents_of(value, limits)
-    return [(wire.check_name(name), wire.document_of(value, limits, name))]
+    [(_, document)] = transfer.documents_of({name: value}, limits)
+    # What is wrong with it is told by its place in the file.
+    return [("" if isinstance(document, Invalid) else name, document)]

@@ -1,13 +1,16 @@
 """Pages: how many entries, from where, and the Link to the next (RFC 8288)."""
 
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from flask import request
 
+from distributed_config import wire
 from distributed_config.edge import database
 from distributed_config.edge.responses import Answer, json_answer
 from distributed_config.errors import Invalid, Problem
+
+Key = TypeVar("Key", str, int)
 
 
 def page_size(asked: int | None) -> int:
@@ -17,6 +20,27 @@ def page_size(asked: int | None) -> int:
         message = f"A page has at most {settings.page_most} entries (DISTCONF_PAGE_MOST)."
         raise Invalid.of([Problem("", message, "limit", "limit")])
     return asked or settings.page
+
+
+def behind(query: dict[str, Any], epoch: str, kind: type[Key]) -> Key | None:
+    """The key, of this ``kind``, behind which the page begins; None: it is the first page.
+
+    Raises Invalid for a cursor that is not of this list in this order, and EpochChanged.
+    """
+    if not query["cursor"]:
+        return None
+    return wire.decode_cursor(query["cursor"], epoch, kind, _listing(query))
+
+
+def cursor_behind(query: dict[str, Any], epoch: str, key: str | int) -> str:
+    """The cursor of the page that begins behind ``key``."""
+    return wire.encode_cursor(epoch, key, _listing(query))
+
+
+def _listing(query: dict[str, Any]) -> str:
+    """The list that is asked for and its order: in another one the same key is another place."""
+    order = (f"{name}={query[name]}" for name in ("sort", "order") if query.get(name))
+    return " ".join((request.path, *order))
 
 
 def page_answer(body: dict[str, Any], cursor: str | None) -> Answer:

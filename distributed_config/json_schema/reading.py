@@ -55,9 +55,14 @@ def schema_of(value: Any, limits: SchemaLimits) -> Document:
     _refuse(list(dict.fromkeys(each for error in broken for each in problems_of(error, []))))
     outline = Outline(value)
     nodes = list(outline.nodes.values())
-    _refuse([each for node in nodes for each in _faults_of_references(outline, node)])
-    _refuse([each for node in nodes for each in _faults_of_mark(node)])
-    _refuse([*_faults_of_size(nodes), *_faults_of_patterns(nodes)])
+    _refuse(
+        [
+            *(each for node in nodes for each in _faults_of_references(outline, node)),
+            *(each for node in nodes for each in _faults_of_mark(node)),
+            *_faults_of_size(nodes),
+            *_faults_of_patterns(nodes),
+        ]
+    )
     _refuse(list(_faults_of_cost(outline)))
     _refuse(list(_faults_of_compiling(value)))
     return document

@@ -1,13 +1,15 @@
 """Several services in one atomic publish: one revision, and watchers see all of it or none."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from distributed_config.errors import DistconfError, Invalid, Problem
+from distributed_config.errors import DistconfError, Invalid, InvalidDocument, Problem
 from distributed_config.services import versions
 from distributed_config.services.journal import Journal
 from distributed_config.services.versions import Written
 from distributed_config.wire import Document, escape_pointer
+
+_MOST_PROBLEMS = 100
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,8 @@ class Step:
     """What happens to one service.
 
     ``pointer`` says where in the request it stands, and ``place`` where its action does.
-    ``literal`` says that what will be current stands there itself, and not a change to it.
+    ``literal`` says that what will be current stands there itself, and not a change to it. One
+    that is not ``sound`` cannot be done at all; its action says why.
     """
 
     pointer: str
@@ -23,27 +26,35 @@ class Step:
     service: str
     act: Callable[[Journal], Written]
     literal: bool
+    sound: bool = True
+
+
+def broken(pointer: str, error: Invalid, service: str = "") -> Step:
+    """A step that is not sound: what is wrong with it is told in its turn."""
+
+    def refuse(_journal: Journal) -> Written:
+        raise error
+
+    return Step(pointer, pointer, service, refuse, literal=True, sound=False)
 
 
 def publish(journal: Journal, steps: Sequence[Step]) -> list[Written]:
     """Does every step, in order, or raises with the problems of all that would fail.
 
     The error is the first step's that failed, so that its kind says what to do; its ``problems``
-    speak for all of them.
+    speak for all of them, in their order.
     """
-    _refuse_repeated(steps)
     written: list[Written] = []
     failures: list[DistconfError] = []
     problems: list[Problem] = []
-    for step in steps:
+    for step in _once(steps):
         try:
             written.append(step.act(journal))
         except DistconfError as error:
             failures.append(error)
             problems += _placed(step, error)
     if failures:
-        failures[0].problems = tuple(problems)
-        raise failures[0]
+        raise _together(failures[0], problems)
     return written
 
 
@@ -56,10 +67,11 @@ class Imported:
     unchanged: tuple[str, ...]
 
 
-def import_all(journal: Journal, documents: Sequence[tuple[str, Document]]) -> Imported:
+def import_all(journal: Journal, documents: Sequence[tuple[str, Document | Invalid]]) -> Imported:
     """Creates or updates every service named; one revision for all.
 
-    Raises with the problems of all of them, each behind the service's pointer.
+    In place of a document that cannot be stored is what says so, perhaps without a name. Raises
+    with the problems of all of them, each behind the service's pointer.
     """
     written = publish(journal, [_imported(name, document) for name, document in documents])
     return Imported(
@@ -69,8 +81,10 @@ def import_all(journal: Journal, documents: Sequence[tuple[str, Document]]) -> I
     )
 
 
-def _imported(name: str, document: Document) -> Step:
-    pointer = f"/{escape_pointer(name)}"
+def _imported(name: str, document: Document | Invalid) -> Step:
+    pointer = f"/{escape_pointer(name)}" if name else ""
+    if isinstance(document, Invalid):
+        return broken(pointer, document, name)
     return Step(
         pointer, pointer, name, lambda journal: versions.put(journal, name, document), literal=True
     )
@@ -90,13 +104,23 @@ def _placed(step: Step, error: DistconfError) -> list[Problem]:
     ]
 
 
-def _refuse_repeated(steps: Sequence[Step]) -> None:
+def _once(steps: Sequence[Step]) -> Iterator[Step]:
+    """``steps``; in place of one that names a service again is a broken one that says so."""
     seen: set[str] = set()
-    problems = []
     for step in steps:
-        if step.service in seen:
+        repeated = step.service in seen
+        if repeated:
             message = f"The service {step.service!r} is named more than once."
-            problems.append(Problem(step.pointer, message, "repeated"))
-        seen.add(step.service)
-    if problems:
-        raise Invalid.of(problems)
+            yield broken(step.pointer, Invalid.of([Problem("", message, "repeated")]))
+        if not repeated or not step.sound:
+            yield step
+        if step.service:  # one that is not sound may name none
+            seen.add(step.service)
+
+
+def _together(error: DistconfError, problems: Sequence[Problem]) -> DistconfError:
+    """``error`` with all ``problems``."""
+    if isinstance(error, Invalid) and type(error) in {Invalid, InvalidDocument}:
+        return type(error).of(problems)  # it tells where the first is, and how many there are
+    error.problems = tuple(problems[:_MOST_PROBLEMS])
+    return error

@@ -90,8 +90,7 @@ def create(
     journal.actor.require("definition:write")
     if lookup(journal.connection, journal.realm, name) is not None:
         raise DefinitionExists(name)
-    check_paths(schema, paths)
-    refuse_marked_whole(schema)
+    _check(schema, paths)
     definition_id = journal.connection.execute(
         insert(DefinitionRow).returning(DefinitionRow.id),
         {
@@ -136,9 +135,11 @@ def revise(
     if not expect(etag):
         raise PreconditionFailed(name, etag, "definition")
     after = schema or before.document
-    check_paths(after, before.indexes if paths is None else paths)
-    if schema is not None:
-        refuse_marked_whole(after)
+    wanted_paths = before.indexes if paths is None else paths
+    if schema is None:
+        check_paths(after, wanted_paths)
+    else:
+        _check(after, wanted_paths)
     if not covers(after.text, before.schema):
         _require_to_unmark(journal, name)
     current: Review | None = None
@@ -348,35 +349,52 @@ def _require_to_unmark(journal: Journal, definition: str) -> None:
         )
 
 
-def refuse_marked_whole(schema: Document) -> None:
-    """Raises InvalidDocument if a schema marks the whole document as one secret."""
-    if may_mark(schema.text) and marks_all(schema.text):
-        message = "A document cannot be secret as a whole: mark what is in it."
-        raise InvalidDocument.of([Problem("/schema/x-secret", message, "secret")])
-
-
 def check_paths(schema: Document, paths: Sequence[str]) -> None:
     """Raises Invalid unless ``paths`` are different properties that ``schema`` has.
 
     A schema that says nothing at all may have any. None may be secret.
     """
+    problems = faults_of_paths(schema.value, paths, schema.text)
+    if problems:
+        raise Invalid.of(problems)
+
+
+def _check(schema: Document, paths: Sequence[str]) -> None:
+    """The same, and raises InvalidDocument if ``schema`` marks a whole document as one secret."""
+    marks = faults_of_marks(schema)
+    if marks:
+        raise InvalidDocument.of([*marks, *faults_of_paths(schema.value, paths, schema.text)])
+    check_paths(schema, paths)
+
+
+def faults_of_marks(schema: Document) -> list[Problem]:
+    """That a schema marks the whole document as one secret, if it does."""
+    if not may_mark(schema.text) or not marks_all(schema.text):
+        return []
+    message = "A document cannot be secret as a whole: mark what is in it."
+    return [Problem("/schema/x-secret", message, "secret")]
+
+
+def faults_of_paths(schema: dict[str, Any], paths: Sequence[str], text: str = "") -> list[Problem]:
+    """What is wrong with ``paths`` as the indexes of ``schema``.
+
+    Without its ``text``, as of a schema that cannot be stored, it is not asked what that marks.
+    """
     problems = []
-    value = schema.value
     for position, path in enumerate(paths):
         pointer = f"/indexes/{position}"
         if path in paths[:position]:
             problems.append(Problem(pointer, f"{path!r} is listed twice.", "repeated"))
-        elif value and not declares(value, path):
+        elif schema and not declares(schema, path):
             message = f"{path!r} is not a property in the schema; write it as in 'db.host'."
             problems.append(Problem(pointer, message, "index"))
-        elif may_mark(schema.text) and marks_path(schema.text, path):
+        elif may_mark(text) and marks_path(text, path):
             message = f"{path!r} is marked as secret, and nothing is found by a secret."
             problems.append(Problem(pointer, message, "secret"))
     if len(paths) > MOST_INDEXES:
         message = f"A definition has at most {MOST_INDEXES} indexes."
         problems.append(Problem("/indexes", message, "limit"))
-    if problems:
-        raise Invalid.of(problems)
+    return problems
 
 
 # --- reading

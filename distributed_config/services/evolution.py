@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
@@ -16,13 +17,14 @@ from distributed_config.services.journal import Journal
 from distributed_config.services.secrets import Home
 from distributed_config.wire import Document, digest_of
 
-_MOST_PROBLEMS = 10
+_MOST_PROBLEMS = 10  # of one document
+_MOST_TOLD = 100
 _AT_ONCE = 500
 
 
 @dataclass(frozen=True)
 class Unfit:
-    """A current document that would not conform: its version, and the first of its problems."""
+    """A current document that would not conform: its version, and the first ten of its problems."""
 
     number: int
     problems: tuple[Problem, ...]
@@ -95,11 +97,17 @@ def renewed(journal: Journal, proposal: Proposal, before: Review | None) -> Revi
 
 
 def breaks(found: Review, policy: str) -> list[Problem]:
-    """What speaks against the revision: documents that would not conform, a policy not kept."""
-    problems = [
-        Problem("", f"{name!r}, version {each.number}: {_told(each.problems[0])}", "conformance")
+    """What speaks against the revision: documents that would not conform, a policy not kept.
+
+    The first hundred problems of documents are told, each with its pointer into the document and
+    whose that is. The others have pointers into the request.
+    """
+    told = (
+        Problem(fault.pointer, f"{name!r}, version {each.number}: {fault.message}", "conformance")
         for name, each in found.unfit.items()
-    ]
+        for fault in each.problems
+    )
+    problems = list(islice(told, _MOST_TOLD))
     sides = (
         ("backward", found.compatibility.backward, "narrower"),
         ("forward", found.compatibility.forward, "wider"),
@@ -126,11 +134,7 @@ def refusal(found: Review, policy: str, problems: Sequence[Problem]) -> Breaking
         if policy in {side, "full"} and holds is not True:
             known = "is not" if holds is False else "cannot be shown to be"
             said.append(f"the revision {known} {side} compatible, as the policy {policy!r} asks")
-    return BreakingRevision(", and ".join(said), problems)
-
-
-def _told(problem: Problem) -> str:
-    return f"{problem.pointer}: {problem.message}" if problem.pointer else problem.message
+    return BreakingRevision(", and ".join(said), problems[:_MOST_TOLD])
 
 
 def _current(definition_id: int) -> Select[*tuple[Any, ...]]:

@@ -62,8 +62,7 @@ class Filter:
 class Order:
     """By what is under an index's ``path``; or, without one, ``by`` name, created or changed.
 
-    Names decide between equals. What has nothing under the path comes last, or first if
-    ``descending``.
+    Names decide between equals. What has nothing under the path comes last, ``descending`` or not.
     """
 
     path: str | None = None
@@ -249,15 +248,15 @@ def find(
     gathered = _gathered(connection, wanted)
     if gathered is None:
         source = _source(definition_id, paths, wanted, order)
-        query = _walk(source, wanted, order, question, after)
-        rows = connection.execute(query.offset(offset).limit(limit))
-        return [Found(row[0], row[1], tuple(row[2:])) for row in rows]
+        walks = _walks(source, wanted, order, question, after)
+        return _one_after_the_other(connection, walks, offset, limit)
     found = [
         each
         for each in _placed(connection, gathered, paths, order)
         if question.fits(each) and _is_behind(each.position, after, order)
     ]
     found.sort(key=lambda each: each.position, reverse=order.descending)
+    found.sort(key=lambda each: _is_last(each.position, order))
     return found[offset : offset + limit]
 
 
@@ -286,8 +285,9 @@ class _Wanted:
         return and_(_is_index(entry, self.index), self._of_keys(entry.key))
 
     def _of_keys(self, column: Any) -> ColumnElement[bool]:
-        keys = [key_of(value) for value in self.filter.values]
-        if self.filter.operator in {"=", "in"}:
+        # An object or an array is nothing that anything is found by.
+        keys = [key for key in map(key_of, self.filter.values) if key != NO_KEY]
+        if self.filter.operator in {"=", "in"} or not keys:
             among: ColumnElement[bool] = column.in_(keys)
             return among
         [bound] = keys
@@ -375,7 +375,15 @@ def _placed(
 def _is_behind(position: tuple[Any, ...], after: tuple[Any, ...] | None, order: Order) -> bool:
     if after is None:
         return True
+    last = _is_last(position, order)
+    if last != _is_last(after, order):
+        return last
     return position < after if order.descending else position > after
+
+
+def _is_last(position: tuple[Any, ...], order: Order) -> bool:
+    """Whether a position is that of a service which has nothing under the path of ``order``."""
+    return order.path is not None and bool(position[0] == NO_KEY)
 
 
 def _source(
@@ -404,6 +412,48 @@ class _Source:
     row: Any
     condition: ColumnElement[bool]
     position: list[Any]
+
+
+def _walks(
+    source: _Source,
+    wanted: list[_Wanted],
+    order: Order,
+    question: Question,
+    after: tuple[Any, ...] | None,
+) -> list[Select[Any]]:
+    """What is walked, one after the other, for all that is behind ``after``.
+
+    The keys of those that have nothing are the highest. Downwards they would come first, so they
+    are left out, and walked when the others are at their end.
+    """
+    if order.path is None or not order.descending:
+        return [_walk(source, wanted, order, question, after)]
+    key, name = source.position
+    everything = _walk(source, wanted, order, question, None)
+    last = everything.where(key == NO_KEY)
+    if after is None:
+        return [everything.where(key < NO_KEY), last]
+    if _is_last(after, order):
+        return [last.where(name < after[1])]
+    return [_walk(source, wanted, order, question, after), last]
+
+
+def _one_after_the_other(
+    connection: Connection, walks: Sequence[Select[Any]], offset: int, limit: int
+) -> list[Found]:
+    """As many as ``limit`` of what the walks find together, ``offset`` later."""
+    found: list[Found] = []
+    for walk in walks:
+        rows = connection.execute(walk.offset(offset).limit(limit - len(found))).all()
+        found += [Found(row[0], row[1], tuple(row[2:])) for row in rows]
+        if len(found) == limit:
+            break
+        if rows:
+            offset = 0
+        elif offset:
+            passed = select(func.count()).select_from(walk.limit(offset).subquery())
+            offset -= connection.execute(passed).scalar_one()
+    return found
 
 
 def _walk(

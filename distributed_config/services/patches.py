@@ -22,6 +22,18 @@ def merged(target: Any, patch: Any) -> Any:
     return result
 
 
+_NO_OPERATION = "It is not an operation of RFC 6902: op, path, and value or from are needed."
+_NEEDED = {
+    "add": {"path", "value"},
+    "remove": {"path"},
+    "replace": {"path", "value"},
+    "move": {"path", "from"},
+    "copy": {"path", "from"},
+    "test": {"path", "value"},
+}
+"""The operations, each with the members that it must have."""
+
+
 class _CopiesTooMuch(ValueError):
     pass
 
@@ -36,20 +48,48 @@ _FAILURES = (
 
 
 def patched(value: Any, operations: list[Any], limits: DocumentLimits) -> Any:
-    """``value`` after ``operations``. What they copy is limited: each could double it."""
+    """``value`` after ``operations``. What they copy is limited: each could double it.
+
+    Raises InvalidDocument with every operation that is malformed. Those behind one that does not
+    apply rest on it, so of what only the document shows the first is told.
+    """
     if len(operations) > limits.keys:
         message = f"A patch has at most {limits.keys} operations."
         raise InvalidDocument.of([Problem("", message, "json-patch")])
+    faults = {i: fault for i, each in enumerate(operations) if (fault := _malformed(each))}
     budget = limits.size
     for i, operation in enumerate(operations):
+        if i in faults:
+            break
         try:
             budget -= _copied(value, operation, budget)
             value = jsonpatch.apply_patch(value, [operation], in_place=True)
         except _FAILURES as error:
-            # The operations behind this one rest on it, so there is one problem to tell.
-            problem = Problem(f"/{i}", _sentence(error), "json-patch")
-            raise InvalidDocument.of([problem]) from None
+            faults[i] = _sentence(error)
+            break
+    if faults:
+        raise InvalidDocument.of(
+            [Problem(f"/{i}", faults[i], "json-patch") for i in sorted(faults)]
+        )
     return value
+
+
+def _malformed(operation: Any) -> str:
+    """What is wrong with an operation whatever the document is; empty: nothing."""
+    given = operation if isinstance(operation, dict) else {}
+    named = given.get("op")
+    needed = _NEEDED.get(named) if isinstance(named, str) else None
+    if needed is None or not needed <= given.keys():
+        return _NO_OPERATION
+    pointers = [given[key] for key in ("path", "from") if key in needed]
+    if not all(isinstance(each, str) for each in pointers):
+        return _NO_OPERATION
+    try:
+        for pointer in pointers:
+            JsonPointer(pointer)
+    except JsonPointerException:
+        return "Its path, or its from, is not a JSON pointer, as /db/host is."
+    return ""
 
 
 def _sentence(error: Exception) -> str:
@@ -57,7 +97,7 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, jsonpatch.JsonPatchTestFailed):
         return "The test does not hold."
     if isinstance(error, jsonpatch.InvalidJsonPatch):
-        return "It is not an operation of RFC 6902: op, path, and value or from are needed."
+        return _NO_OPERATION
     if isinstance(error, jsonpatch.JsonPatchConflict | JsonPointerException):
         return "Its path, or its from, leads to nothing that is there."
     if isinstance(error, RecursionError):

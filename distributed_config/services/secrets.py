@@ -14,7 +14,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -318,6 +318,15 @@ def checked(text: str) -> Checked:
     """A document without secrets."""
     value = parse_stored(text)
     return Checked(value, len(text), value)
+
+
+def checked_alone(text: str, schema: str) -> Checked:
+    """A document of no service. The mask, where ``schema`` marks, stands for what would be kept."""
+    found = checked(text)
+    if not may_mark(schema):
+        return found
+    kept = [path for path, each in find(found.value, Marks(schema)) if each == MASK]
+    return replace(found, unseen=frozenset(map(pointer_of, kept)))
 
 
 def checked_stored(found: Stored, reveal: bool) -> Checked:

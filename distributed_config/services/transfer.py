@@ -19,7 +19,6 @@ from distributed_config.wire import (
     check_name,
     digest_of,
     document_of,
-    escape_pointer,
     repeated_keys,
 )
 
@@ -64,32 +63,38 @@ def export(
         yield name, Document(shown.text, digest)
 
 
-def documents_of(value: Any, limits: DocumentLimits) -> list[tuple[str, Document]]:
+def documents_of(
+    value: Any, limits: DocumentLimits
+) -> list[tuple[str, Document | InvalidDocument]]:
     """The documents in an object of ``{service: document}``.
 
-    Raises InvalidDocument with the problems of every service, each behind the service's pointer.
+    What is wrong with a document, or with its service's name, is in the document's place. Raises
+    InvalidDocument if ``value`` is no such object at all.
     """
     if not isinstance(value, dict):
         raise InvalidDocument.of(
             [Problem("", 'What is imported is one object, {"service": {…}, …}.', "type")]
         )
-    found: list[tuple[str, Document]] = []
-    problems = [
-        Problem(f"/{escape_pointer(name)}", "The service is given more than once.", "duplicate")
-        for name in repeated_keys(value)
+    repeated = set(repeated_keys(value))
+    return [
+        (str(name), _document_or_faults(document, limits, str(name), name in repeated))
+        for name, document in value.items()
     ]
-    for name, document in value.items():
-        pointer = f"/{escape_pointer(str(name))}"
-        try:
-            found.append((str(name), document_of(document, limits, str(name))))
-        except InvalidDocument as error:
-            problems += [
-                Problem(pointer + each.pointer, each.message, each.rule) for each in error.problems
-            ]
-        try:
-            check_name(str(name))
-        except Invalid as error:
-            problems += [Problem(pointer, each.message, each.rule) for each in error.problems]
-    if problems:
-        raise InvalidDocument.of(problems)
-    return found
+
+
+def _document_or_faults(
+    value: Any, limits: DocumentLimits, name: str, repeated: bool
+) -> Document | InvalidDocument:
+    document: Document | None = None
+    problems: list[Problem] = []
+    if repeated:
+        problems.append(Problem("", "The service is given more than once.", "duplicate"))
+    try:
+        document = document_of(value, limits, name)
+    except InvalidDocument as error:
+        problems += error.problems
+    try:
+        check_name(name)
+    except Invalid as error:
+        problems += [Problem("", each.message, each.rule) for each in error.problems]
+    return document if document and not problems else InvalidDocument.of(problems)

@@ -12,7 +12,7 @@ from distributed_config.edge import auth
 from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.doors import door
-from distributed_config.edge.paging import page_answer, page_size
+from distributed_config.edge.paging import behind, cursor_behind, page_answer, page_size
 from distributed_config.edge.publishing import publish
 from distributed_config.edge.responses import Answer, json_answer
 from distributed_config.errors import Forbidden
@@ -55,7 +55,7 @@ def list_organisations(query: dict[str, Any]) -> Answer:
         reading(), auth.actor(), after=cursor, search=query["search"], limit=size + 1
     )
     shown = [_shown_organisation(each) for each in found[:size]]
-    return page_answer({"organisations": shown}, _next(epoch, found, size, "name"))
+    return page_answer({"organisations": shown}, _next(query, epoch, found, size, "name"))
 
 
 @_making(
@@ -103,7 +103,7 @@ def list_users(query: dict[str, Any]) -> Answer:
         reading(), auth.actor().realm, after=cursor, search=query["search"], limit=size + 1
     )
     shown = [_shown_user(each) for each in found[:size]]
-    return page_answer({"users": shown}, _next(epoch, found, size, "email"))
+    return page_answer({"users": shown}, _next(query, epoch, found, size, "email"))
 
 
 @_making("POST", "/users", **_USERS, body=schemas.UserBody, answers={200: schemas.UserAnswer})
@@ -179,7 +179,7 @@ def list_memberships(query: dict[str, Any]) -> Answer:
         limit=size + 1,
     )
     shown = [_shown_membership(each) for each in found[:size]]
-    return page_answer({"memberships": shown}, _next(epoch, found, size, "key"))
+    return page_answer({"memberships": shown}, _next(query, epoch, found, size, "key"))
 
 
 @_making(
@@ -244,7 +244,7 @@ def list_roles(query: dict[str, Any]) -> Answer:
         reading(), auth.actor().realm, after=cursor, search=query["search"], limit=size + 1
     )
     shown = [_shown_role(each) for each in found[:size]]
-    return page_answer({"roles": shown}, _next(epoch, found, size, "key"))
+    return page_answer({"roles": shown}, _next(query, epoch, found, size, "key"))
 
 
 @_naming("PUT", "/roles", **_USERS, body=schemas.RoleBody, answers={200: schemas.RoleAnswer})
@@ -277,7 +277,7 @@ def remove_role(query: dict[str, Any]) -> Answer:
 def list_tokens(query: dict[str, Any]) -> Answer:
     """List the organisation's tokens, oldest first; your own, unless you may manage them all."""
     epoch = log.head(reading()).epoch
-    after = wire.decode_cursor(query["cursor"], epoch, int) if query["cursor"] else 0
+    after = behind(query, epoch, int) or 0
     size = page_size(query["limit"])
     found = tokens.tokens(
         reading(),
@@ -288,7 +288,7 @@ def list_tokens(query: dict[str, Any]) -> Answer:
         limit=size + 1,
     )
     shown = [_shown_token(each) for each in found[:size]]
-    return page_answer({"tokens": shown}, _next(epoch, found, size, "id"))
+    return page_answer({"tokens": shown}, _next(query, epoch, found, size, "id"))
 
 
 @_making("POST", "/tokens", **_TOKENS, body=schemas.TokenBody, answers={200: schemas.TokenAnswer})
@@ -386,13 +386,15 @@ def _owner() -> int:
 def _cursor(query: dict[str, Any]) -> tuple[str, str]:
     """Behind what the page begins, and the epoch of cursors."""
     epoch = log.head(reading()).epoch
-    return (wire.decode_cursor(query["cursor"], epoch, str) if query["cursor"] else ""), epoch
+    return behind(query, epoch, str) or "", epoch
 
 
-def _next(epoch: str, found: Sequence[Any], size: int, key: str) -> str | None:
+def _next(
+    query: dict[str, Any], epoch: str, found: Sequence[Any], size: int, key: str
+) -> str | None:
     if len(found) <= size:
         return None
-    return wire.encode_cursor(epoch, getattr(found[size - 1], key))
+    return cursor_behind(query, epoch, getattr(found[size - 1], key))
 
 
 def _published(unit: Callable[[Journal], Answer], query: dict[str, Any]) -> Answer:

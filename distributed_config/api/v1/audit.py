@@ -4,12 +4,11 @@ from typing import Any
 
 from flask import Blueprint
 
-from distributed_config import wire
 from distributed_config.api import schemas
 from distributed_config.edge import auditing, auth, database
 from distributed_config.edge.database import reading
 from distributed_config.edge.doors import door
-from distributed_config.edge.paging import page_answer, page_size
+from distributed_config.edge.paging import behind, cursor_behind, page_answer, page_size
 from distributed_config.edge.responses import Answer, json_answer
 from distributed_config.errors import NotRepresentable
 from distributed_config.live import trail
@@ -39,9 +38,9 @@ def list_entries(query: dict[str, Any]) -> Answer:
     """
     epoch = log.head(reading()).epoch
     size = page_size(query["limit"])
-    before = wire.decode_cursor(query["cursor"], epoch, int) if query["cursor"] else None
+    before = behind(query, epoch, int)
     found = audit.newest(reading(), auth.actor(), _wanted(query), before=before, limit=size + 1)
-    cursor = wire.encode_cursor(epoch, found[size - 1].id) if len(found) > size else None
+    cursor = cursor_behind(query, epoch, found[size - 1].id) if len(found) > size else None
     return page_answer({"entries": [trail.shown_entry(each) for each in found[:size]]}, cursor)
 
 

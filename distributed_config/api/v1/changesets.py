@@ -15,10 +15,11 @@ from distributed_config.edge.publishing import publish
 from distributed_config.edge.responses import Answer, json_answer
 from distributed_config.errors import Invalid, InvalidDocument, Problem
 from distributed_config.services import versions
-from distributed_config.services.changesets import Step
+from distributed_config.services.changesets import Step, broken
 from distributed_config.services.changesets import publish as publish_steps
 from distributed_config.services.journal import Journal
 from distributed_config.services.versions import Expect, Written, anything
+from distributed_config.wire import Document
 
 blueprint = Blueprint("changesets", __name__)
 
@@ -40,7 +41,7 @@ def publish_changeset(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     Each entry names a service and one action: `document` (create or replace), `merge`, `patch`,
     `rollback`, `enable` or `disable`; with `if_match` only if it is still that version.
     """
-    steps = _steps(body["changes"])
+    steps = _steps(body)
 
     def unit(journal: Journal) -> Answer:
         written = publish_steps(journal, steps)
@@ -49,33 +50,46 @@ def publish_changeset(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     return publish(unit, asked.note(query["note"]), query["dry_run"])
 
 
-def _steps(changes: list[dict[str, Any]]) -> list[Step]:
+def _steps(body: dict[str, Any]) -> list[Step]:
+    """What is asked for, in the order of the request; what cannot be is broken steps."""
+    changes = body.get("changes", [])
     most = database.of().settings.changeset_services
     if len(changes) > most:
         message = f"At most {most} services change at once (DISTCONF_CHANGESET_SERVICES)."
         raise Invalid.of([Problem("/changes", message, "limit")])
-    steps: list[Step] = []
-    problems: list[Problem] = []
-    for i, change in enumerate(changes):
-        pointer = f"/changes/{i}"
+    faults = body[schemas.FAULTS]
+    about_all = [broken("", InvalidDocument.of(faults))] if faults else []
+    return about_all + [_step(f"/changes/{i}", change) for i, change in enumerate(changes)]
+
+
+def _step(pointer: str, change: dict[str, Any]) -> Step:
+    """What an entry asks for."""
+    name, problems = change.get("service", ""), list(change[schemas.FAULTS])
+    document: Document | None = None
+    if "document" in change:
         try:
-            [part] = [action for action in schemas.ChangesetStep.ACTIONS if action in change]
-            place, literal = f"{pointer}/{part}", part == "document"
-            steps.append(Step(pointer, place, change["service"], _act(change), literal))
+            document = _document(change["document"], name)
         except InvalidDocument as error:
-            prefix = f"{pointer}/document"
-            problems += [replace(each, pointer=prefix + each.pointer) for each in error.problems]
+            problems += [
+                replace(each, pointer=f"/document{each.pointer}") for each in error.problems
+            ]
     if problems:
-        raise InvalidDocument.of(problems)
-    return steps
+        return broken(pointer, InvalidDocument.of(problems), name)
+    [part] = [action for action in schemas.ChangesetStep.ACTIONS if action in change]
+    return Step(pointer, f"{pointer}/{part}", name, _act(change, document), document is not None)
 
 
-def _act(change: dict[str, Any]) -> Callable[[Journal], Written]:
-    """The one action of an entry. Raises InvalidDocument if its document cannot be stored."""
+def _document(value: Any, name: str) -> Document:
+    """``value`` as the service will store it. Raises InvalidDocument; without a name too."""
+    limits = asked.limits()
+    return wire.document_of(value, limits, name) if name else wire.object_of(value, limits)
+
+
+def _act(change: dict[str, Any], document: Document | None) -> Callable[[Journal], Written]:
+    """The one action of an entry; ``document`` if that is to be published."""
     name, limits = change["service"], asked.limits()
     expect = _expectation(change.get("if_match"))
-    if "document" in change:
-        document = wire.document_of(change["document"], limits, name)
+    if document is not None:
         return lambda journal: versions.put(journal, name, document, expect)
     if "merge" in change:
         return lambda journal: versions.merge(journal, name, change["merge"], limits, expect)

@@ -14,12 +14,19 @@ from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.doors import door
 from distributed_config.edge.errors import shown_problem
-from distributed_config.edge.paging import page_answer, page_size
+from distributed_config.edge.paging import behind, cursor_behind, page_answer, page_size
 from distributed_config.edge.publishing import publish
 from distributed_config.edge.responses import Answer, json_answer
 from distributed_config.errors import Invalid, InvalidDocument, Problem
-from distributed_config.json_schema import Compatibility, Reason, checker_of, compare, schema_of
-from distributed_config.services import catalogue, definitions, evolution, indexes
+from distributed_config.json_schema import Compatibility, Reason, compare, schema_of
+from distributed_config.services import (
+    catalogue,
+    conformance,
+    definitions,
+    evolution,
+    indexes,
+    secrets,
+)
 from distributed_config.services import journal as log
 from distributed_config.services.compare import compare as compare_documents
 from distributed_config.services.definitions import Definition
@@ -35,7 +42,7 @@ _WRITE = {"permission": "definition:write", "headers": ("Idempotency-Key", "Conf
 _REWRITE = {**_WRITE, "headers": ("If-Match", "If-None-Match", "Idempotency-Key", "Config-Note")}
 _MOST_SHOWN = 100
 _COMPARISON = re.compile(
-    r"(?P<path>[^\s<>=]+)\s*(?P<operator><=|>=|=|<|>)\s*(?P<value>.*)", re.DOTALL
+    r"(?P<path>[^\s<>=]+?)\s*(?P<operator>!?[<>=]+)\s*(?P<value>.*)", re.DOTALL
 )
 _MEMBERSHIP = re.compile(r"(?P<path>[^\s<>=]+)\s+in\s+(?P<values>.*)", re.DOTALL)
 
@@ -54,7 +61,7 @@ def list_definitions(query: dict[str, Any]) -> Answer:
     connection = reading()
     epoch = log.head(connection).epoch
     size = page_size(query["limit"])
-    after = wire.decode_cursor(query["cursor"], epoch, str) if query["cursor"] else ""
+    after = behind(query, epoch, str) or ""
     found = definitions.definitions(
         connection,
         auth.actor().realm,
@@ -62,7 +69,7 @@ def list_definitions(query: dict[str, Any]) -> Answer:
         limit=size + 1,
         search=query["search"],
     )
-    cursor = wire.encode_cursor(epoch, found[size - 1].name) if len(found) > size else None
+    cursor = cursor_behind(query, epoch, found[size - 1].name) if len(found) > size else None
     return page_answer({"definitions": [_shown(each) for each in found[:size]]}, cursor)
 
 
@@ -95,7 +102,9 @@ def show_definition(query: dict[str, Any]) -> Answer:
 )
 def create_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Create a definition, with `schema` as its revision 0."""
-    name, schema = query["definition"], _schema(body)
+    name = query["definition"]
+    schema = _schema(name, body)
+    assert schema is not None  # it is required
 
     def unit(journal: Journal) -> Answer:
         policy, paths = body.get("policy", "none"), body.get("indexes", [])
@@ -123,7 +132,7 @@ def put_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     refused with all that speaks against it; `force=true` with a note does it nevertheless.
     """
     name = query["definition"]
-    schema = _schema(body) if "schema" in body else None
+    schema = _schema(name, body)
     policy, paths = body.get("policy"), body.get("indexes")
     expect, forced = asked.expectation(), query["force"]
     review = _review(name, schema)
@@ -167,7 +176,7 @@ def review_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     found = _require(query["definition"])
     auth.actor().require_whole()
     auth.require("config:read")  # its answer tells of what documents hold
-    review = _review(query["definition"], _schema(body))
+    review = _review(query["definition"], _stored_as(body["schema"]))
     assert review is not None  # the definition was just found
     return json_answer(_shown_review(review, found.policy))
 
@@ -211,11 +220,11 @@ def list_revisions(query: dict[str, Any]) -> Answer:
     connection, name = reading(), query["definition"]
     epoch = log.head(connection).epoch
     size = page_size(query["limit"])
-    before = wire.decode_cursor(query["cursor"], epoch, int) if query["cursor"] else None
+    before = behind(query, epoch, int)
     found = definitions.revisions(
         connection, auth.actor().realm, name, before=before, limit=size + 1
     )
-    cursor = wire.encode_cursor(epoch, found[size - 1].number) if len(found) > size else None
+    cursor = cursor_behind(query, epoch, found[size - 1].number) if len(found) > size else None
     show = _shown_whole if query["schemas"] else _shown
     return page_answer(
         {"definition": name, "revisions": [show(each) for each in found[:size]]}, cursor
@@ -258,10 +267,14 @@ def diff_revisions(query: dict[str, Any]) -> Answer:
     refusals=(404, 422),
 )
 def check_document(query: dict[str, Any]) -> Answer:
-    """Check a document against a definition; nothing is stored."""
+    """Check a document against a definition; nothing is stored.
+
+    Of dots in place of a secret nothing is asked: only a service knows what they stand for.
+    """
     found = _require(query["definition"], query["number"])
     document = wire.object_of(asked.body_value(), asked.limits())
-    problems = checker_of(found.schema).problems(document.value, len(document.text))
+    seen = secrets.checked_alone(document.text, found.schema)
+    problems = conformance.problems_of(found.schema, seen)
     shown = [shown_problem(each) for each in problems[:_MOST_SHOWN]]
     return json_answer({"valid": not problems, "problems": shown})
 
@@ -292,7 +305,7 @@ def list_conforming(query: dict[str, Any]) -> Answer:
     )
     cursor = None
     if len(services) > size:
-        cursor = wire.encode_cursor(epoch, json.dumps(services[size - 1].position))
+        cursor = cursor_behind(query, epoch, json.dumps(services[size - 1].position))
     ids = [each.service_id for each in services[:size]]
     shown = [shown_service(entry) for entry in catalogue.services_by_id(connection, ids)]
     return page_answer({"definition": name, "services": shown}, cursor)
@@ -301,10 +314,42 @@ def list_conforming(query: dict[str, Any]) -> Answer:
 # --- what is asked
 
 
-def _schema(body: dict[str, Any]) -> Document:
+def _schema(name: str, body: dict[str, Any]) -> Document | None:
+    """The schema in a body; None: it has none.
+
+    Raises InvalidDocument, with all that is wrong with the body and pointers into it.
+    """
+    problems: list[Problem] = list(body[schemas.FAULTS])
+    schema = None
+    if "schema" in body:
+        try:
+            schema = _stored_as(body["schema"])
+        except InvalidDocument as error:
+            problems += error.problems
+    if not problems:
+        return schema  # its indexes are looked at where it is stored
+    problems += _faults_beside(name, body, schema)
+    raise InvalidDocument.of(problems)
+
+
+def _faults_beside(name: str, body: dict[str, Any], schema: Document | None) -> list[Problem]:
+    """What else is wrong in a body: with how ``schema`` goes with the indexes."""
+    paths = body.get("indexes", [])
+    if schema is None and "schema" in body:
+        return definitions.faults_of_paths(body["schema"], paths)
+    if schema is not None:
+        marks = definitions.faults_of_marks(schema)
+        return [*marks, *definitions.faults_of_paths(schema.value, paths, schema.text)]
+    found = definitions.lookup(reading(), auth.actor().realm, name)
+    if found is None or any(each.pointer == "/schema" for each in body[schemas.FAULTS]):
+        return definitions.faults_of_paths({}, paths)
+    return definitions.faults_of_paths(found.document.value, paths, found.schema)
+
+
+def _stored_as(value: Any) -> Document:
     """The schema in a body. Raises InvalidDocument, with pointers into the body."""
     try:
-        return schema_of(body["schema"], asked.schema_limits())
+        return schema_of(value, asked.schema_limits())
     except InvalidDocument as error:
         raise InvalidDocument.of(
             [Problem(f"/schema{each.pointer}", each.message, each.rule) for each in error.problems]
@@ -349,6 +394,12 @@ def _filter(text: str) -> Filter:
     found = _COMPARISON.fullmatch(text)
     if found is None:
         raise ValueError("it is not like db.port>=5000, tier=gold or tier in gold,silver.")
+    if found["operator"] not in indexes.OPERATORS:
+        known = ", ".join(indexes.OPERATORS)
+        raise ValueError(
+            f"{found['operator'][:20]!r} is no operator here. These are: {known}. "
+            'Text that begins like one stands in quotes, as in tier="=gold".'
+        )
     value = _value(found["value"].strip())
     ordered = isinstance(value, str | int | float) and not isinstance(value, bool)
     if found["operator"] != "=" and not ordered:
@@ -360,14 +411,20 @@ def _values(text: str) -> tuple[Any, ...]:
     """``gold,silver`` or ``["gold", "silver"]``."""
     if not text.startswith("["):
         return tuple(_value(part.strip()) for part in text.split(","))
-    value = _value(text)
+    value = _json(text)
     if not isinstance(value, list) or any(isinstance(each, dict | list) for each in value):
         raise ValueError("in takes values separated by commas, or a JSON array of them.")
     return tuple(value)
 
 
 def _value(text: str) -> Any:
-    """A JSON value where it is one (``10``, ``true``, ``"10"``), and text otherwise."""
+    """A JSON scalar where it is one (``10``, ``true``, ``"10"``), and text otherwise."""
+    value = _json(text)
+    return text if isinstance(value, dict | list) else value
+
+
+def _json(text: str) -> Any:
+    """A JSON value where it is one, and text otherwise."""
     try:
         value = wire.parse_json(text.encode())
         wire.refuse_ambiguous(value)
@@ -377,10 +434,11 @@ def _value(text: str) -> Any:
 
 
 def _position(query: dict[str, Any], epoch: str) -> tuple[Any, ...] | None:
-    if not query["cursor"]:
+    key = behind(query, epoch, str)
+    if key is None:
         return None
     try:
-        position = json.loads(wire.decode_cursor(query["cursor"], epoch, str))
+        position = json.loads(key)
     except ValueError:
         position = None
     length = 2 if query["sort"] else 1

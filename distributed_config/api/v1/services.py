@@ -10,7 +10,7 @@ from distributed_config.edge import auth
 from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.doors import door
-from distributed_config.edge.paging import page_answer, page_size
+from distributed_config.edge.paging import behind, cursor_behind, page_answer, page_size
 from distributed_config.edge.publishing import publish
 from distributed_config.edge.responses import Answer, json_answer
 from distributed_config.services import catalogue, definitions
@@ -35,7 +35,7 @@ def list_services(query: dict[str, Any]) -> Answer:
     connection = reading()
     epoch = log.head(connection).epoch
     size = page_size(query["limit"])
-    after = wire.decode_cursor(query["cursor"], epoch, str) if query["cursor"] else ""
+    after = behind(query, epoch, str) or ""
     found = catalogue.services(
         connection,
         auth.actor().realm,
@@ -46,7 +46,7 @@ def list_services(query: dict[str, Any]) -> Answer:
         tags=tuple(query["tag"]),
     )
     more = len(found) > size
-    cursor = wire.encode_cursor(epoch, found[size - 1].name) if more else None
+    cursor = cursor_behind(query, epoch, found[size - 1].name) if more else None
     return page_answer({"services": [shown_service(entry) for entry in found[:size]]}, cursor)
 
 

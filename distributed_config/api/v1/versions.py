@@ -10,7 +10,7 @@ from distributed_config.edge import auth
 from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.doors import door
-from distributed_config.edge.paging import page_answer, page_size
+from distributed_config.edge.paging import behind, cursor_behind, page_answer, page_size
 from distributed_config.edge.publishing import publish
 from distributed_config.edge.responses import Answer, json_answer
 from distributed_config.services import journal as log
@@ -36,7 +36,7 @@ def list_versions(query: dict[str, Any]) -> Answer:
     connection, name = reading(), query["service"]
     epoch = log.head(connection).epoch
     size = page_size(query["limit"])
-    before = wire.decode_cursor(query["cursor"], epoch, int) if query["cursor"] else None
+    before = behind(query, epoch, int)
     found = versions.history(
         connection,
         auth.actor().realm,
@@ -46,7 +46,7 @@ def list_versions(query: dict[str, Any]) -> Answer:
         documents=query["documents"],
     )
     more = len(found) > size
-    cursor = wire.encode_cursor(epoch, found[size - 1].number) if more else None
+    cursor = cursor_behind(query, epoch, found[size - 1].number) if more else None
     shown = [_shown(version, query["documents"]) for version in found[:size]]
     return page_answer({"service": name, "versions": shown}, cursor)
 
