@@ -22,8 +22,9 @@ import time
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import Any, BinaryIO, Literal
@@ -36,6 +37,7 @@ from distributed_config import errors
 from distributed_config.client import Backoff, Client, Config, Configuration, Revision
 from distributed_config.client.snapshots import Snapshot, Snapshots
 from distributed_config.client.transport import Request, Response, Transport
+from distributed_config.services.credentials import new_token
 from tests.conftest import need
 from tests.server import Api, Server, free_port
 
@@ -603,6 +605,80 @@ def test_address_and_token_come_from_the_environment_unless_given(
         [],
         [b"Authorization: Bearer from-variable"],
     ]
+
+
+BAD_TOKENS = ["dcf_one\ndcf_two", "dcf_one dcf_two", "dcf_\u20ac", "dcf_\x00"]
+
+
+@pytest.mark.parametrize("token", BAD_TOKENS, ids=ascii)
+def test_a_token_that_can_be_none_is_refused_and_never_told(token: str, tmp_path: Path) -> None:
+    for make in (Client, partial(Config, "web", defaults={}, deadline=0)):
+        with pytest.raises(errors.Invalid, match="no token has") as refused:
+            make(token=token)
+        assert "dcf_" not in str(refused.getrepr())
+
+
+UNREADABLE: dict[str, Callable[[Path], object]] = {
+    "is not there": lambda path: None,
+    "is a folder": Path.mkdir,
+    "is binary": lambda path: path.write_bytes(b"\x80\xff\x00"),
+    "is two": lambda path: path.write_text("dcf_one\ndcf_two"),
+}
+
+
+@pytest.mark.parametrize("make", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_tokens_file_that_cannot_be_read_is_told_in_a_sentence(
+    make: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "token")
+    monkeypatch.setenv("DISTCONF_TOKEN_FILE", str(tmp_path / "token"))
+
+    with pytest.raises(errors.Invalid, match="token") as refused:
+        Config("web", defaults={"n": 1}, deadline=0)
+
+    assert "dcf_" not in str(refused.getrepr())
+
+
+def test_a_token_that_is_exchanged_in_its_file_is_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "token"
+    monkeypatch.setenv("DISTCONF_TOKEN_FILE", str(file))
+    with ExitStack() as stack:
+        server = stack.enter_context(
+            Server(tmp_path / "instance", auth="token", admin_token=new_token(), workers=1)
+        )
+        token = server.environment["DISTCONF_ADMIN_TOKEN"]
+        admin = stack.enter_context(Client(server.url, token=token, service="web"))
+
+        def made() -> tuple[str, int]:
+            body = json.dumps({"name": str(time.monotonic()), "role": "reader"}).encode()
+            headers = {"Content-Type": "application/json"}
+            request = Request("POST", "/api/v1/tokens", {}, headers, body)
+            told = admin.transport.ask(request).json()
+            file.write_text(told["token"] + "\n")
+            return told["token"], told["id"]
+
+        _, first = made()
+        admin.put({"n": 0})
+        options: dict[str, Any] = {"url": server.url, "snapshots": False, "backoff": QUICK}
+        cfg = stack.enter_context(closing(Config("web", **options)))
+        reader = stack.enter_context(Client(server.url, service="web", backoff=QUICK))
+        revisions = reader.changes(0)
+        assert next(revisions).number
+        seen: list[Revision] = []
+        heard = run(lambda: seen.append(next(revisions)))
+        assert reader.get().version == 0
+
+        made()
+        admin.transport.ask(Request("DELETE", "/api/v1/tokens", {"id": first}))
+        admin.put({"n": 1})
+
+        assert cfg.wait_for(1, 10)
+        assert reader.get().version == 1
+        heard.join(10)
+        assert seen
+        assert until(lambda: (cfg.problem, cfg.stale) == (None, False))
 
 
 FOREIGN = {
@@ -2457,6 +2533,33 @@ def test_a_child_forked_while_a_document_is_taken_takes_it_as_well(
     client.put({"n": 0})
 
     assert printed(script(FORKED_MIDWAY, server.url, name)) == [True, 0]
+
+
+FORKED_WITHOUT_A_FILE = """
+import json, os, sys
+from distributed_config.client import Client, Config
+url, name, file = sys.argv[1:]
+writer = Client(url, token="", service=name)
+os.environ["DISTCONF_TOKEN_FILE"] = file
+cfg = Config(name, url=url, snapshots=False)
+os.unlink(file)
+child = os.fork()
+if child == 0:
+    os._exit(0 if cfg.wait_for(1, 5) else 1)
+writer.put({"n": 1})
+print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+"""
+
+
+def test_a_child_goes_on_though_the_tokens_file_has_gone(
+    client: Client, server: Server, name: str, tmp_path: Path
+) -> None:
+    client.put({"n": 0})
+    (tmp_path / "token").write_text("")
+
+    done = script(FORKED_WITHOUT_A_FILE, server.url, name, str(tmp_path / "token"))
+
+    assert (printed(done), done.stderr) == (0, "")
 
 
 # --- snapshots

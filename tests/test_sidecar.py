@@ -476,6 +476,25 @@ def test_a_profile_that_is_asked_for_brings_its_own_token(shell: Shell) -> None:
     assert [token for _, _, token in other.seen] == ["Bearer of-prod"]
 
 
+def test_settings_that_make_no_sense_are_told_in_a_sentence(shell: Shell) -> None:
+    shell.home.joinpath("binary").write_bytes(b"\x80\xff")
+    shell.home.joinpath("profiles.json").write_text('{"p": {"url": "http://a", "token_file": 5}}')
+    profiles = str(shell.home / "profiles.json")
+    wrong = {
+        "a binary token": {"DISTCONF_TOKEN_FILE": str(shell.home / "binary")},
+        "no token's file": {"DISTCONF_TOKEN_FILE": str(shell.home / "absent")},
+        "two tokens": {"DISTCONF_TOKEN": "dcf_secretA\ndcf_second"},
+        "not ASCII": {"DISTCONF_TOKEN": "dcf_€"},
+        "a number": {"DISTCONF_PROFILES": profiles, "DISTCONF_PROFILE": "p"},
+    }
+    with ThreadPoolExecutor(3) as pool:
+        ran = list(pool.map(lambda each: shell.run("get", "web", **each), wrong.values()))
+
+    assert [each.returncode for each in ran] == [REFUSED] * len(wrong)
+    assert all("token" in told_plainly(each) for each in ran)
+    assert not any("dcf_" in each.stderr for each in ran)
+
+
 # --- get, put, patch, history, diff, rollback
 
 

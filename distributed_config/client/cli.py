@@ -23,6 +23,7 @@ from distributed_config.client.config import Config
 from distributed_config.client.profiles import Profile, profile_of, read_file
 from distributed_config.client.rendering import as_env, as_json, as_text, environment
 from distributed_config.client.sidecar import Sidecar, plan_of
+from distributed_config.client.tokens import good_token
 from distributed_config.client.transport import Request
 from distributed_config.errors import DistconfError, Invalid, NeverLoaded, Problem, Unreachable
 
@@ -365,7 +366,7 @@ def _profile(asked: argparse.Namespace) -> Profile:
     if not token and asked.profile:
         token = found.token  # who names a server means its token as well
     token = token or (found.token if asked.profile else token_of(os.environ) or found.token)
-    return Profile(asked.url or found.url, token)
+    return Profile(asked.url or found.url, good_token(token))
 
 
 def _client(asked: argparse.Namespace) -> Client:

@@ -9,7 +9,6 @@ import weakref
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -88,8 +87,7 @@ class Config(Mapping[str, Any]):
         backoff: Backoff | None = None,
     ) -> None:
         self.service = service
-        self._make_client = partial(Client, url, token=token, retries=0, backoff=backoff)
-        self._client = self._make_client()
+        self._client = Client(url, token=token, retries=0, backoff=backoff)
         self._query = {"service": service, "version": "current"}
         if fill_defaults:
             self._query["defaults"] = "true"
@@ -335,9 +333,12 @@ class Config(Mapping[str, Any]):
         """In the child of a fork: threads and connections stayed with the parent."""
         if self._ended.is_set():
             return
-        self._client = self._make_client()
         self._news = threading.Condition()
         self._known = self._state.etag
+        transport = self._client.transport
+        self._client = Client(
+            transport.url, token=transport.token, retries=0, backoff=transport.backoff
+        )
         self._thread = self._begin()
 
     def _ask(self) -> None:
@@ -496,7 +497,10 @@ _running: "weakref.WeakSet[Config]" = weakref.WeakSet()
 
 def _after_fork() -> None:
     for config in list(_running):
-        config._begin_again()
+        try:
+            config._begin_again()
+        except Exception as error:  # whatever it is, the others go on
+            config._failed(Unreachable(f"It is not followed in this process: {error}"))
 
 
 os.register_at_fork(after_in_child=_after_fork)
