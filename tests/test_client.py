@@ -31,6 +31,7 @@ from typing import Any, BinaryIO, Literal
 
 import pytest
 
+import distributed_config.client.binding as binding_module
 import distributed_config.client.config as config_module
 import distributed_config.client.streams as streams_module
 from distributed_config import errors
@@ -1686,6 +1687,62 @@ def test_a_listener_may_close_what_it_listens_to(client: Client, configs: Config
     assert cfg["n"] == 1
 
 
+@pytest.mark.parametrize("wrong", [None, "reconnect", 5])
+def test_a_listener_that_cannot_be_called_is_refused(configs: Configs, wrong: Any) -> None:
+    cfg = configs(url=f"http://127.0.0.1:{free_port()}", defaults={}, deadline=0)
+
+    with pytest.raises(errors.Invalid, match="cannot be called"):
+        cfg.on_change(wrong, "/db")
+
+
+def test_a_listener_that_waits_for_a_version_is_told_so_and_following_goes_on(
+    client: Client, configs: Configs, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.put({"n": 0})
+    cfg = configs()
+    there: list[bool] = []
+
+    def wait(new: Any, old: Any) -> None:
+        there.append(cfg.wait_for(new["n"]))  # that one is there
+        cfg.wait_for(new["n"] + 1)
+
+    cfg.on_change(wait)
+    for n in (1, 2):
+        assert cfg.wait_for(client.put({"n": n}).version, 5)
+
+    assert until(lambda: there == [True, True])
+    assert until(lambda: "cannot wait" in caplog.text)
+
+
+@pytest.mark.parametrize("how", ["ended", "closed"])
+def test_a_listener_keeps_what_it_listens_to_until_it_ends(
+    client: Client, name: str, server: Server, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(config_module, "_HELD", 0.3)
+    client.put({"n": 0})
+    told: list[int] = []
+    cfg = Config(name, url=server.url, snapshots=False, backoff=QUICK)
+    gone = weakref.ref(cfg)
+    ends = [cfg.on_change(lambda new, old: told.append(new["n"])) for _ in range(2)]
+    if how == "closed":
+        ends.clear()
+    del cfg
+    for n in (1, 2):
+        gc.collect()
+        time.sleep(0.4)  # longer than a question is held
+        client.put({"n": n})
+        assert until(lambda n=n: told[-2:] == [n, n])
+
+    if how == "closed":
+        gone().close()
+    while ends:
+        ends.pop()()
+
+    assert until(lambda: not threads_of(name))
+    gc.collect()
+    assert gone() is None
+
+
 # --- Config: types of the application's own
 
 
@@ -1990,6 +2047,64 @@ def test_a_question_is_given_more_time_than_the_server_may_hold_it(
     assert not [(held, timeout) for held, timeout in asked if timeout <= held]
     client.put({"n": 2})
     assert cfg.wait_for(1, 5)
+
+
+@dataclass
+class Node:
+    v: int
+    child: "Node | None" = None
+
+
+def test_a_document_too_deep_for_the_program_is_rejected_for_as_long_as_it_is_current(
+    client: Client, configs: Configs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_module, "_HELD", 0.5)
+    client.put({"v": 0})
+    cfg = configs()
+    cfg.bind(Node)
+    deep: dict[str, Any] = {"v": 1}
+    for _ in range(60):
+        deep = {"v": 1, "child": deep}
+    convert = binding_module._convert
+    # As if the stack were shorter; how deep it is differs between versions of Python.
+    monkeypatch.setattr(binding_module, "_convert", partial(shallow, convert))
+    client.put(deep)
+    assert until(lambda: cfg.problem)
+
+    assert not until(lambda: cfg.problem is None, 1.2)
+    assert isinstance(cfg.problem, errors.Rejected)
+    assert (cfg["v"], cfg.version) == (0, 0)
+
+
+def shallow(convert: Callable[..., Any], kind: Any, value: Any, pointer: str, told: Any) -> Any:
+    if pointer.count("/") > 40:
+        raise RecursionError
+    return convert(kind, value, pointer, told)
+
+
+def test_what_could_not_be_taken_for_whatever_reason_is_asked_for_again(
+    client: Client, configs: Configs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.put({"n": 0})
+    cfg = configs()
+    fitted, broken = Config._fitted, threading.Event()
+    broken.set()
+
+    def fail(self: Config, value: Any) -> Any:
+        if broken.is_set():
+            raise MemoryError
+        return fitted(self, value)
+
+    monkeypatch.setattr(Config, "_fitted", fail)
+    client.put({"n": 1})
+    assert until(lambda: cfg.problem)
+    assert not until(lambda: cfg.problem is None, 0.5)
+    assert cfg["n"] == 0
+
+    broken.clear()
+
+    assert cfg.wait_for(1, 5)
+    assert until(lambda: (cfg.problem, cfg["n"]) == (None, 1))
 
 
 class Slow:
@@ -2965,6 +3080,23 @@ def test_defaults_that_do_not_fit_are_told_at_once(proxy: Proxy, configs: Config
     proxy.refuse()
     with pytest.raises(errors.Rejected, match="one is not allowed"):
         configs(url=proxy.url, deadline=0, bind=Model, defaults={"n": 1})
+
+
+WRONG_DEFAULTS: dict[str, Any] = {"do not fit": {"n": 1}, "are a list": [1], "are text": "n"}
+
+
+@pytest.mark.parametrize("wrong", WRONG_DEFAULTS.values(), ids=WRONG_DEFAULTS)
+@pytest.mark.parametrize("reachable", [True, False])
+def test_wrong_defaults_are_told_whether_or_not_they_are_needed(
+    client: Client, configs: Configs, nowhere: str, wrong: Any, reachable: bool
+) -> None:
+    client.put({"n": 0})
+    url = {} if reachable else {"url": nowhere}
+
+    with pytest.raises((errors.Rejected, errors.Invalid)):
+        configs(bind=Model, defaults=wrong, deadline=0.2, **url)
+
+    assert not threads_of(client.service or "")
 
 
 def test_drafts_that_were_never_finished_are_removed_at_the_next_start(
