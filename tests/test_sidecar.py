@@ -286,6 +286,34 @@ class Recorder:
 
 
 @contextmanager
+def knowing(tokens: dict[str, int]) -> Iterator[str]:
+    """The address of a server that knows ``tokens``, and has a version of its own for each."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # the library's name
+            version = tokens.get(self.headers.get("Authorization", "").removeprefix("Bearer "))
+            if self.headers.get("If-None-Match") == f'"{version}"':
+                time.sleep(0.1)
+                self.send_response(304)
+            else:
+                self.send_response(401 if version is None else 200)
+            body = json.dumps({"n": version}).encode()
+            headers = {"Config-Version": f"{version}", "ETag": f'"{version}"'}
+            for each in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(*each)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@contextmanager
 def mute() -> Iterator[str]:
     """The address of a server that lets nobody in and turns nobody away."""
     with socket.socket() as listener, ExitStack() as waiting:
@@ -493,6 +521,31 @@ def test_settings_that_make_no_sense_are_told_in_a_sentence(shell: Shell) -> Non
     assert [each.returncode for each in ran] == [REFUSED] * len(wrong)
     assert all("token" in told_plainly(each) for each in ran)
     assert not any("dcf_" in each.stderr for each in ran)
+
+
+def test_what_runs_takes_up_a_token_that_is_exchanged_in_its_file(shell: Shell) -> None:
+    file, target = shell.home / "token", shell.home / "app.json"
+    file.write_text("first")
+    tokens = {"first": 1}
+    command = ("--", "sh", "-c", "echo =$N; exec sleep 60")
+    with knowing(tokens) as shell.url:
+        profiles = {"p": {"url": shell.url, "token_file": str(file)}}
+        (shell.home / "profiles.json").write_text(json.dumps(profiles))
+        variables = {"DISTCONF_PROFILES": str(shell.home / "profiles.json")}
+        words = ("exec", "--service", "web", "--profile", "p", "--on-change", "restart", *command)
+        sidecar = ("sidecar", "--service", "web", "--file", str(target), "--debounce", "0")
+        with (
+            shell.started(*words, **variables) as running,
+            shell.started(*sidecar, DISTCONF_TOKEN_FILE=str(file)) as keeping,
+        ):
+            running.until(lambda: "=1" in running.said)
+            keeping.until(lambda: holds(target, {"n": 1}))
+            file.write_text("second\n")
+            tokens.clear()
+            tokens["second"] = 2
+
+            running.until(lambda: "=2" in running.said)
+            keeping.until(lambda: holds(target, {"n": 2}))
 
 
 # --- get, put, patch, history, diff, rollback

@@ -296,8 +296,8 @@ class Config(Mapping[str, Any]):
         if found is None:
             self._end()
             raise NeverLoaded(
-                f"There is no configuration of {self.service!r}: no server, no snapshot and no "
-                f"defaults. {reason}"
+                f"There is no configuration of {self.service!r}: none from the server, no "
+                f"snapshot and no defaults. {reason}"
             ) from self.problem
         state, instances = found
         with self._news:
@@ -406,10 +406,12 @@ class Config(Mapping[str, Any]):
                     old, before = self._state.value, self._state.source
                     self._put_in_place(State(value, version, etag, "server"), instances)
         self._heard()
-        if self._snapshots is not None:
-            self._snapshots.save(self._kept_as, Snapshot(version, etag, text))
-        if before != "nothing":
-            self._tell(old)
+        try:
+            if self._snapshots is not None:
+                self._snapshots.save(self._kept_as, Snapshot(version, etag, text))
+        finally:  # it is the current one, whatever becomes of its copy
+            if before != "nothing":
+                self._tell(old)
 
     def _heard(self) -> None:
         with self._news:
