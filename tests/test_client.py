@@ -6,6 +6,7 @@ What is not a real server here is a proxy before one, or a stub that says what n
 import copy
 import enum
 import gc
+import importlib
 import json
 import logging
 import os
@@ -22,20 +23,28 @@ import time
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from types import FrameType, MappingProxyType
+from types import FrameType, MappingProxyType, SimpleNamespace
 from typing import Any, BinaryIO, Literal
 
+import flask
 import pytest
 
+import distributed_config.client.binding as binding_module
 import distributed_config.client.config as config_module
+import distributed_config.client.integrations.django as into_django
+import distributed_config.client.integrations.dynaconf as into_dynaconf
+import distributed_config.client.integrations.flask as into_flask
 import distributed_config.client.streams as streams_module
 from distributed_config import errors
 from distributed_config.client import Backoff, Client, Config, Configuration, Revision
+from distributed_config.client.integrations.levels import follow_levels
 from distributed_config.client.snapshots import Snapshot, Snapshots
 from distributed_config.client.transport import Request, Response, Transport
+from distributed_config.services.credentials import new_token
 from tests.conftest import need
 from tests.server import Api, Server, free_port
 
@@ -603,6 +612,80 @@ def test_address_and_token_come_from_the_environment_unless_given(
         [],
         [b"Authorization: Bearer from-variable"],
     ]
+
+
+BAD_TOKENS = ["dcf_one\ndcf_two", "dcf_one dcf_two", "dcf_\u20ac", "dcf_\x00"]
+
+
+@pytest.mark.parametrize("token", BAD_TOKENS, ids=ascii)
+def test_a_token_that_can_be_none_is_refused_and_never_told(token: str, tmp_path: Path) -> None:
+    for make in (Client, partial(Config, "web", defaults={}, deadline=0)):
+        with pytest.raises(errors.Invalid, match="no token has") as refused:
+            make(token=token)
+        assert "dcf_" not in str(refused.getrepr())
+
+
+UNREADABLE: dict[str, Callable[[Path], object]] = {
+    "is not there": lambda path: None,
+    "is a folder": Path.mkdir,
+    "is binary": lambda path: path.write_bytes(b"\x80\xff\x00"),
+    "is two": lambda path: path.write_text("dcf_one\ndcf_two"),
+}
+
+
+@pytest.mark.parametrize("make", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_tokens_file_that_cannot_be_read_is_told_in_a_sentence(
+    make: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "token")
+    monkeypatch.setenv("DISTCONF_TOKEN_FILE", str(tmp_path / "token"))
+
+    with pytest.raises(errors.Invalid, match="token") as refused:
+        Config("web", defaults={"n": 1}, deadline=0)
+
+    assert "dcf_" not in str(refused.getrepr())
+
+
+def test_a_token_that_is_exchanged_in_its_file_is_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "token"
+    monkeypatch.setenv("DISTCONF_TOKEN_FILE", str(file))
+    with ExitStack() as stack:
+        server = stack.enter_context(
+            Server(tmp_path / "instance", auth="token", admin_token=new_token(), workers=1)
+        )
+        token = server.environment["DISTCONF_ADMIN_TOKEN"]
+        admin = stack.enter_context(Client(server.url, token=token, service="web"))
+
+        def made() -> tuple[str, int]:
+            body = json.dumps({"name": str(time.monotonic()), "role": "reader"}).encode()
+            headers = {"Content-Type": "application/json"}
+            request = Request("POST", "/api/v1/tokens", {}, headers, body)
+            told = admin.transport.ask(request).json()
+            file.write_text(told["token"] + "\n")
+            return told["token"], told["id"]
+
+        _, first = made()
+        admin.put({"n": 0})
+        options: dict[str, Any] = {"url": server.url, "snapshots": False, "backoff": QUICK}
+        cfg = stack.enter_context(closing(Config("web", **options)))
+        reader = stack.enter_context(Client(server.url, service="web", backoff=QUICK))
+        revisions = reader.changes(0)
+        assert next(revisions).number
+        seen: list[Revision] = []
+        heard = run(lambda: seen.append(next(revisions)))
+        assert reader.get().version == 0
+
+        made()
+        admin.transport.ask(Request("DELETE", "/api/v1/tokens", {"id": first}))
+        admin.put({"n": 1})
+
+        assert cfg.wait_for(1, 10)
+        assert reader.get().version == 1
+        heard.join(10)
+        assert seen
+        assert until(lambda: (cfg.problem, cfg.stale) == (None, False))
 
 
 FOREIGN = {
@@ -1610,6 +1693,62 @@ def test_a_listener_may_close_what_it_listens_to(client: Client, configs: Config
     assert cfg["n"] == 1
 
 
+@pytest.mark.parametrize("wrong", [None, "reconnect", 5])
+def test_a_listener_that_cannot_be_called_is_refused(configs: Configs, wrong: Any) -> None:
+    cfg = configs(url=f"http://127.0.0.1:{free_port()}", defaults={}, deadline=0)
+
+    with pytest.raises(errors.Invalid, match="cannot be called"):
+        cfg.on_change(wrong, "/db")
+
+
+def test_a_listener_that_waits_for_a_version_is_told_so_and_following_goes_on(
+    client: Client, configs: Configs, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.put({"n": 0})
+    cfg = configs()
+    there: list[bool] = []
+
+    def wait(new: Any, old: Any) -> None:
+        there.append(cfg.wait_for(new["n"]))  # that one is there
+        cfg.wait_for(new["n"] + 1)
+
+    cfg.on_change(wait)
+    for n in (1, 2):
+        assert cfg.wait_for(client.put({"n": n}).version, 5)
+
+    assert until(lambda: there == [True, True])
+    assert until(lambda: "cannot wait" in caplog.text)
+
+
+@pytest.mark.parametrize("how", ["ended", "closed"])
+def test_a_listener_keeps_what_it_listens_to_until_it_ends(
+    client: Client, name: str, server: Server, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(config_module, "_HELD", 0.3)
+    client.put({"n": 0})
+    told: list[int] = []
+    cfg = Config(name, url=server.url, snapshots=False, backoff=QUICK)
+    gone = weakref.ref(cfg)
+    ends = [cfg.on_change(lambda new, old: told.append(new["n"])) for _ in range(2)]
+    if how == "closed":
+        ends.clear()
+    del cfg
+    for n in (1, 2):
+        gc.collect()
+        time.sleep(0.4)  # longer than a question is held
+        client.put({"n": n})
+        assert until(lambda n=n: told[-2:] == [n, n])
+
+    if how == "closed":
+        gone().close()
+    while ends:
+        ends.pop()()
+
+    assert until(lambda: not threads_of(name))
+    gc.collect()
+    assert gone() is None
+
+
 # --- Config: types of the application's own
 
 
@@ -1914,6 +2053,64 @@ def test_a_question_is_given_more_time_than_the_server_may_hold_it(
     assert not [(held, timeout) for held, timeout in asked if timeout <= held]
     client.put({"n": 2})
     assert cfg.wait_for(1, 5)
+
+
+@dataclass
+class Node:
+    v: int
+    child: "Node | None" = None
+
+
+def test_a_document_too_deep_for_the_program_is_rejected_for_as_long_as_it_is_current(
+    client: Client, configs: Configs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_module, "_HELD", 0.5)
+    client.put({"v": 0})
+    cfg = configs()
+    cfg.bind(Node)
+    deep: dict[str, Any] = {"v": 1}
+    for _ in range(60):
+        deep = {"v": 1, "child": deep}
+    convert = binding_module._convert
+    # As if the stack were shorter; how deep it is differs between versions of Python.
+    monkeypatch.setattr(binding_module, "_convert", partial(shallow, convert))
+    client.put(deep)
+    assert until(lambda: cfg.problem)
+
+    assert not until(lambda: cfg.problem is None, 1.2)
+    assert isinstance(cfg.problem, errors.Rejected)
+    assert (cfg["v"], cfg.version) == (0, 0)
+
+
+def shallow(convert: Callable[..., Any], kind: Any, value: Any, pointer: str, told: Any) -> Any:
+    if pointer.count("/") > 40:
+        raise RecursionError
+    return convert(kind, value, pointer, told)
+
+
+def test_what_could_not_be_taken_for_whatever_reason_is_asked_for_again(
+    client: Client, configs: Configs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.put({"n": 0})
+    cfg = configs()
+    fitted, broken = Config._fitted, threading.Event()
+    broken.set()
+
+    def fail(self: Config, value: Any) -> Any:
+        if broken.is_set():
+            raise MemoryError
+        return fitted(self, value)
+
+    monkeypatch.setattr(Config, "_fitted", fail)
+    client.put({"n": 1})
+    assert until(lambda: cfg.problem)
+    assert not until(lambda: cfg.problem is None, 0.5)
+    assert cfg["n"] == 0
+
+    broken.clear()
+
+    assert cfg.wait_for(1, 5)
+    assert until(lambda: (cfg.problem, cfg["n"]) == (None, 1))
 
 
 class Slow:
@@ -2459,6 +2656,33 @@ def test_a_child_forked_while_a_document_is_taken_takes_it_as_well(
     assert printed(script(FORKED_MIDWAY, server.url, name)) == [True, 0]
 
 
+FORKED_WITHOUT_A_FILE = """
+import json, os, sys
+from distributed_config.client import Client, Config
+url, name, file = sys.argv[1:]
+writer = Client(url, token="", service=name)
+os.environ["DISTCONF_TOKEN_FILE"] = file
+cfg = Config(name, url=url, snapshots=False)
+os.unlink(file)
+child = os.fork()
+if child == 0:
+    os._exit(0 if cfg.wait_for(1, 5) else 1)
+writer.put({"n": 1})
+print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+"""
+
+
+def test_a_child_goes_on_though_the_tokens_file_has_gone(
+    client: Client, server: Server, name: str, tmp_path: Path
+) -> None:
+    client.put({"n": 0})
+    (tmp_path / "token").write_text("")
+
+    done = script(FORKED_WITHOUT_A_FILE, server.url, name, str(tmp_path / "token"))
+
+    assert (printed(done), done.stderr) == (0, "")
+
+
 # --- snapshots
 
 
@@ -2864,6 +3088,23 @@ def test_defaults_that_do_not_fit_are_told_at_once(proxy: Proxy, configs: Config
         configs(url=proxy.url, deadline=0, bind=Model, defaults={"n": 1})
 
 
+WRONG_DEFAULTS: dict[str, Any] = {"do not fit": {"n": 1}, "are a list": [1], "are text": "n"}
+
+
+@pytest.mark.parametrize("wrong", WRONG_DEFAULTS.values(), ids=WRONG_DEFAULTS)
+@pytest.mark.parametrize("reachable", [True, False])
+def test_wrong_defaults_are_told_whether_or_not_they_are_needed(
+    client: Client, configs: Configs, nowhere: str, wrong: Any, reachable: bool
+) -> None:
+    client.put({"n": 0})
+    url = {} if reachable else {"url": nowhere}
+
+    with pytest.raises((errors.Rejected, errors.Invalid)):
+        configs(bind=Model, defaults=wrong, deadline=0.2, **url)
+
+    assert not threads_of(client.service or "")
+
+
 def test_drafts_that_were_never_finished_are_removed_at_the_next_start(
     configs: Configs, client: Client, tmp_path: Path, name: str
 ) -> None:
@@ -2922,6 +3163,140 @@ def test_what_was_filled_in_is_not_taken_for_the_document_itself(
 
     assert filled.source == "snapshot"
     assert filled.get("port") == 1
+
+
+# --- integrations
+
+
+NESTED = {"db": {"hosts": ["a", {"b": 1}]}, "n": 0}
+
+
+def test_frameworks_get_settings_that_they_may_change(
+    client: Client, server: Server, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    client.put(NESTED)
+    monkeypatch.setenv("DISTCONF_URL", server.url)
+    monkeypatch.setenv("DISTCONF_SERVICE", name)
+    monkeypatch.setenv("DISTCONF_SNAPSHOTS", str(tmp_path))
+    django: dict[str, Any] = {}
+    dynaconf: dict[str, Any] = {}
+    app = flask.Flask("app")
+
+    with into_django.load(django, name), into_flask.init_app(app, name) as cfg:
+        into_dynaconf.load(dynaconf)
+        for found in (django["DB"], dynaconf["db"], app.config["DB"]):
+            assert found == NESTED["db"]
+            found["hosts"][1].setdefault("c", 2)
+            found["hosts"].append("d")
+            found["port"] = 1
+        assert cfg == NESTED
+    assert until(lambda: not threads_of(name))
+
+
+def test_dynaconf_is_told_what_fails_unless_it_wants_silence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("DISTCONF_SERVICE", raising=False)
+    settings = {"kept": 1}
+
+    into_dynaconf.load(settings, silent=True)
+    assert (settings, "DISTCONF_SERVICE" in caplog.text) == ({"kept": 1}, True)
+    with pytest.raises(errors.Invalid, match="DISTCONF_SERVICE"):
+        into_dynaconf.load(settings, silent=False)
+
+
+class Settings(dict[str, Any]):
+    """An application's, in whose first update something else happens."""
+
+    meanwhile: Callable[[], Any] | None = None
+
+    def update(self, *given: Any, **named: Any) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        super().update(*given, **named)
+        if meanwhile is not None:
+            meanwhile()
+
+
+def test_flask_follows_from_the_beginning_and_gets_back_what_it_had(
+    client: Client, configs: Configs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.put({"testing": 1, "new": 1, "n": 0})
+    cfg = configs()
+    monkeypatch.setattr(into_flask, "Config", lambda service: cfg)
+    app = SimpleNamespace(config=Settings(TESTING=False, N=-1), extensions={})
+    app.config.meanwhile = lambda: cfg.wait_for(client.patch({"n": 1}).version, 5)
+
+    assert into_flask.init_app(app, cfg.service) is cfg
+    assert until(lambda: app.config == {"TESTING": 1, "NEW": 1, "N": 1})
+    client.put({"n": 2})
+
+    assert until(lambda: app.config == {"TESTING": False, "N": 2})
+
+
+@pytest.mark.parametrize("key", ["logging", "app.logging", "log/x~y", "dotted.key"])
+def test_levels_are_followed_wherever_they_are_and_given_back(
+    client: Client, configs: Configs, name: str, key: str
+) -> None:
+    def document(**levels: Any) -> dict[str, Any]:
+        return {"app": {"logging": levels}} if key == "app.logging" else {key: levels}
+
+    root, other = logging.getLogger(), logging.getLogger(name)
+    before = root.level
+    other.setLevel(35)
+    client.put(document(root="ERROR", **{name: "nonsense"}))
+    end = follow_levels(configs(), key)
+    try:
+        assert (root.level, other.level) == (logging.ERROR, 35)
+        client.put(document(root="CRITICAL", **{name: "debug"}))
+        assert until(lambda: (root.level, other.level) == (logging.CRITICAL, logging.DEBUG))
+        client.put({})
+        assert until(lambda: (root.level, other.level) == (before, 35))
+    finally:
+        end()
+        root.setLevel(before)
+
+
+class Source:
+    """What pydantic's settings have as the base of their sources."""
+
+    def __init__(self, settings_cls: Any) -> None:
+        self.settings_cls = settings_cls
+
+
+def test_pydantics_settings_find_a_field_by_each_of_its_names(
+    configs: Configs, nowhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in = SimpleNamespace(BaseSettings=object, PydanticBaseSettingsSource=Source)
+    monkeypatch.setitem(sys.modules, "pydantic_settings", stand_in)
+    module = importlib.import_module("distributed_config.client.integrations.pydantic_settings")
+    monkeypatch.delitem(sys.modules, module.__name__)
+    document = {"port": 1, "db_url": "pg", "db": {}, "list": [{"u": 7}], "alias": 2}
+    cfg = configs(url=nowhere, defaults=document, deadline=0)
+
+    def known(alias: Any = None, by: Any = None) -> Any:
+        return SimpleNamespace(alias=alias, validation_alias=by)
+
+    def path(*keys: Any) -> Any:
+        return SimpleNamespace(path=list(keys))
+
+    def asked(**config: Any) -> Any:
+        fields = {
+            "port": known(),
+            "absent": known(),
+            "alias": known("db_url", "db_url"),
+            "several": known(by=SimpleNamespace(choices=[path("db", "no"), "first", "db_url"])),
+            "inner": known(by=path("list", 0, "u")),
+            "gone": known(by=path("list", 1)),
+        }
+        model = SimpleNamespace(model_fields=fields, model_config=config)
+        return module.DistconfSource(model, cfg)()
+
+    by_alias = {"port": 1, "db_url": "pg", "first": "pg", "list": [{"u": 7}]}
+    assert asked() == by_alias
+    assert asked(populate_by_name=True) == by_alias
+    assert asked(validate_by_alias=False) == {"port": 1, "alias": 2}
+    asked()["list"][0]["u"] = 8
+    assert cfg.get("list") == [{"u": 7}]
 
 
 # --- the package

@@ -286,6 +286,34 @@ class Recorder:
 
 
 @contextmanager
+def knowing(tokens: dict[str, int]) -> Iterator[str]:
+    """The address of a server that knows ``tokens``, and has a version of its own for each."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # the library's name
+            version = tokens.get(self.headers.get("Authorization", "").removeprefix("Bearer "))
+            if self.headers.get("If-None-Match") == f'"{version}"':
+                time.sleep(0.1)
+                self.send_response(304)
+            else:
+                self.send_response(401 if version is None else 200)
+            body = json.dumps({"n": version}).encode()
+            headers = {"Config-Version": f"{version}", "ETag": f'"{version}"'}
+            for each in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(*each)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@contextmanager
 def mute() -> Iterator[str]:
     """The address of a server that lets nobody in and turns nobody away."""
     with socket.socket() as listener, ExitStack() as waiting:
@@ -474,6 +502,50 @@ def test_a_profile_that_is_asked_for_brings_its_own_token(shell: Shell) -> None:
         shell.done("get", "web", "--profile", "prod", **variables)
 
     assert [token for _, _, token in other.seen] == ["Bearer of-prod"]
+
+
+def test_settings_that_make_no_sense_are_told_in_a_sentence(shell: Shell) -> None:
+    shell.home.joinpath("binary").write_bytes(b"\x80\xff")
+    shell.home.joinpath("profiles.json").write_text('{"p": {"url": "http://a", "token_file": 5}}')
+    profiles = str(shell.home / "profiles.json")
+    wrong = {
+        "a binary token": {"DISTCONF_TOKEN_FILE": str(shell.home / "binary")},
+        "no token's file": {"DISTCONF_TOKEN_FILE": str(shell.home / "absent")},
+        "two tokens": {"DISTCONF_TOKEN": "dcf_secretA\ndcf_second"},
+        "not ASCII": {"DISTCONF_TOKEN": "dcf_€"},
+        "a number": {"DISTCONF_PROFILES": profiles, "DISTCONF_PROFILE": "p"},
+    }
+    with ThreadPoolExecutor(3) as pool:
+        ran = list(pool.map(lambda each: shell.run("get", "web", **each), wrong.values()))
+
+    assert [each.returncode for each in ran] == [REFUSED] * len(wrong)
+    assert all("token" in told_plainly(each) for each in ran)
+    assert not any("dcf_" in each.stderr for each in ran)
+
+
+def test_what_runs_takes_up_a_token_that_is_exchanged_in_its_file(shell: Shell) -> None:
+    file, target = shell.home / "token", shell.home / "app.json"
+    file.write_text("first")
+    tokens = {"first": 1}
+    command = ("--", "sh", "-c", "echo =$N; exec sleep 60")
+    with knowing(tokens) as shell.url:
+        profiles = {"p": {"url": shell.url, "token_file": str(file)}}
+        (shell.home / "profiles.json").write_text(json.dumps(profiles))
+        variables = {"DISTCONF_PROFILES": str(shell.home / "profiles.json")}
+        words = ("exec", "--service", "web", "--profile", "p", "--on-change", "restart", *command)
+        sidecar = ("sidecar", "--service", "web", "--file", str(target), "--debounce", "0")
+        with (
+            shell.started(*words, **variables) as running,
+            shell.started(*sidecar, DISTCONF_TOKEN_FILE=str(file)) as keeping,
+        ):
+            running.until(lambda: "=1" in running.said)
+            keeping.until(lambda: holds(target, {"n": 1}))
+            file.write_text("second\n")
+            tokens.clear()
+            tokens["second"] = 2
+
+            running.until(lambda: "=2" in running.said)
+            keeping.until(lambda: holds(target, {"n": 2}))
 
 
 # --- get, put, patch, history, diff, rollback
@@ -764,7 +836,7 @@ def test_an_output_that_cannot_be_written_is_told_in_a_sentence(
     with open("/dev/full", "wb") as full:
         ran = subprocess.run(
             command,
-            env=shell.environment(),
+            env=shell.environment(PYTHONUNBUFFERED=""),  # so it fails at the end alone
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -772,10 +844,58 @@ def test_an_output_that_cannot_be_written_is_told_in_a_sentence(
         )
 
     assert ran.returncode == REFUSED
-    assert "space" in told_plainly(ran)
+    assert "space left on device: the output" in told_plainly(ran)
+
+
+def test_an_output_that_is_closed_or_cannot_hold_what_is_said_is_no_stack(
+    shell: Shell, api: Api, name: str
+) -> None:
+    api.put(name, {"n": "é"})
+    command = f"exec {sys.executable} -m {CLIENT} get {name} n"
+
+    def ran(how: str) -> "subprocess.CompletedProcess[str]":
+        words = ["sh", "-c", f"{how} {command}" if "=" in how else f"{command} {how}"]
+        environment = shell.environment()
+        return subprocess.run(
+            words, env=environment, capture_output=True, text=True, check=False, cwd=shell.home
+        )
+
+    closed = ran(">&-")
+    assert (closed.returncode, closed.stderr) == (DONE, "")
+    assert ran(">&- 2>&-").returncode == DONE
+    narrow = ran("PYTHONIOENCODING=ascii")
+    assert narrow.returncode == REFUSED
+    assert "PYTHONIOENCODING" in told_plainly(narrow)
 
 
 # --- watch
+
+
+def test_watch_without_a_server_is_exit_code_3(shell: Shell, dead: str) -> None:
+    ran = shell.run("watch", "--url", dead)
+
+    assert ran.returncode == UNREACHABLE
+    assert dead in told_plainly(ran)
+
+
+def test_watch_behind_a_revision_that_is_not_there_yet_is_refused(shell: Shell, api: Api) -> None:
+    ran = shell.run("watch", "--after", "999999999")
+
+    assert ran.returncode == REFUSED
+    assert "There is no revision 999999999" in told_plainly(ran)
+
+
+def test_watch_says_when_its_server_is_away(shell: Shell, api: Api, name: str, gate: Gate) -> None:
+    shell.url = gate.url
+    with shell.started("watch", name) as watching:
+
+        def is_following() -> bool:
+            api.put(name, {"n": time.monotonic()})
+            return name in watching.said
+
+        watching.until(is_following)
+        gate.shut()
+        watching.until(lambda: "cannot be reached" in watching.said)
 
 
 def test_watch_tells_of_every_change_in_order_also_across_a_restart(tmp_path: Path) -> None:
@@ -787,7 +907,8 @@ def test_watch_tells_of_every_change_in_order_also_across_a_restart(tmp_path: Pa
         watching = stack.enter_context(shell.started(*words))
 
         def numbers() -> list[int]:
-            return [json.loads(line)["version"] for line in lines_of(watching.log)]
+            lines = [line for line in lines_of(watching.log) if line.startswith("{")]
+            return [json.loads(line)["version"] for line in lines]
 
         for number in range(1, 5):
             server.api.put("web", {"n": number})
@@ -954,8 +1075,18 @@ def test_exec_tells_of_a_command_that_is_not_there(shell: Shell, api: Api, name:
 
     ran = shell.run("exec", "--service", name, "--", "no-such-command")
 
-    assert ran.returncode in {REFUSED, 127}
+    assert ran.returncode == 127
     assert "no-such-command" in told_plainly(ran)
+    forbidden = shell.run("exec", "--service", name, "--", str(shell.home))
+    assert forbidden.returncode == 126
+    assert str(shell.home) in told_plainly(forbidden)
+
+
+def test_exec_of_a_service_that_is_not_there_is_refused(shell: Shell, name: str) -> None:
+    ran = shell.run("exec", "--service", name, "--", "echo", "ran")
+
+    assert (ran.returncode, ran.stdout) == (REFUSED, "")
+    assert name in told_plainly(ran)
 
 
 def test_exec_refuses_what_no_variable_can_hold(shell: Shell, api: Api, name: str) -> None:
@@ -967,7 +1098,7 @@ def test_exec_refuses_what_no_variable_can_hold(shell: Shell, api: Api, name: st
     told_plainly(ran)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 def test_exec_passes_signals_on(shell: Shell, api: Api, name: str, number: signal.Signals) -> None:
     api.put(name, {"n": 1})
     script = f'trap "echo told; exit 7" {number.name[3:]}; sleep 0.1; echo ready'
@@ -979,6 +1110,26 @@ def test_exec_passes_signals_on(shell: Shell, api: Api, name: str, number: signa
 
         assert running.ends(5) == 7
         assert "told" in running.said
+
+
+def test_exec_passes_on_every_signal_that_can_be_caught(shell: Shell, api: Api, name: str) -> None:
+    api.put(name, {"n": 1})
+    numbers = [getattr(signal, f"SIG{each}") for each in PASSED_ON.split()]
+    script = "".join(f'trap "echo {each}" {each}; ' for each in PASSED_ON.split())
+    script += "echo ready; while :; do sleep 0.05; done"
+    words = ("--service", name, "--on-change", "restart")
+
+    with shell.started("exec", *words, "--", "sh", "-c", script) as running:
+        running.until(lambda: "ready" in running.said)
+        for number in numbers:
+            running.send(number)
+            running.until(lambda number=number: number.name[3:] in lines_of(running.log))
+        # None of them was an end: the command is run again when something changes.
+        api.put(name, {"n": 2})
+        running.until(lambda: lines_of(running.log).count("ready") == 2)
+
+
+PASSED_ON = "HUP USR1 USR2 ALRM TTIN TTOU WINCH CONT"
 
 
 def test_exec_passes_a_signal_on_however_early_it_comes(shell: Shell, api: Api, name: str) -> None:

@@ -28,7 +28,10 @@ def bound(kind: type[T], value: Any) -> T:
             raise Rejected(f"{getattr(kind, '__name__', kind)}: {error}") from None
         return made
     problems: list[Problem] = []
-    result: T = _convert(kind, value, "", problems)
+    try:
+        result: T = _convert(kind, value, "", problems)
+    except RecursionError:
+        raise Rejected("It is nested deeper than this program can follow.") from None
     if problems:
         first = problems[0]
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""

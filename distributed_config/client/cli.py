@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,19 +23,31 @@ from distributed_config.client.config import Config
 from distributed_config.client.profiles import Profile, profile_of, read_file
 from distributed_config.client.rendering import as_env, as_json, as_text, environment
 from distributed_config.client.sidecar import Sidecar, plan_of
+from distributed_config.client.tokens import good_token
 from distributed_config.client.transport import Request
 from distributed_config.errors import DistconfError, Invalid, NeverLoaded, Problem, Unreachable
 
 DONE, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
+_CANNOT_RUN, _NO_SUCH_COMMAND = 126, 127  # as shells have it
 
 _TYPES = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
 _GRACE = 10
 _LAST_SECONDS = 1.0
+_STANDARD_ERROR = 2
 _OWN_WORD = 0  # no signal has this number
+_ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
+# Those that speak of this process alone: of its own faults, its own children and its own pipes.
+# SIGTSTP comes from a terminal, which stops the command itself.
+_OWN_SIGNALS = frozenset(
+    {signal.SIGKILL, signal.SIGSTOP, signal.SIGTSTP, signal.SIGCHLD, signal.SIGPIPE}
+    | {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
+    | {signal.SIGTRAP, signal.SIGSYS, signal.SIGXCPU, signal.SIGXFSZ}
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # a line for each end
     """Runs a command. Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no server answered."""
+    _open_what_is_closed()
     parser = _parser()
     asked = parser.parse_args(arguments)
     if asked.command is None:
@@ -43,20 +55,48 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # a l
         return USAGE
     try:
         code: int = asked.run(asked)
-    except (Unreachable, NeverLoaded) as error:
+        sys.stdout.flush()  # here it can be told that it fails
+    except NeverLoaded as error:
+        answered = isinstance(error.__cause__, DistconfError)
+        refused = answered and not isinstance(error.__cause__, Unreachable)
+        return _complain(error, REFUSED if refused else UNREACHABLE)
+    except Unreachable as error:
         return _complain(error, UNREACHABLE)
     except DistconfError as error:
         return _complain(error, REFUSED)
     except BrokenPipeError:
-        # Who reads has gone; what is left must not be written at the end either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _drop_output()  # who reads has gone
         return 128 + signal.SIGPIPE
     except OSError as error:
-        sys.stderr.write(f"distconf: {error.strerror}: {error.filename}\n")
+        where = error.filename
+        if where is None:
+            where = "the output"
+            _drop_output()
+        sys.stderr.write(f"distconf: {error.strerror or error}: {where}\n")
+        return REFUSED
+    except UnicodeEncodeError as error:
+        what = ascii(error.object[error.start : error.end])
+        sys.stderr.write(
+            f"distconf: {what} cannot be written in {error.encoding}. Set PYTHONIOENCODING=utf-8.\n"
+        )
         return REFUSED
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     return code
+
+
+def _open_what_is_closed() -> None:
+    """What is written to a closed stream, as with ``>&-``, goes nowhere; and into no other file."""
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+        pass
+    os.close(opened)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115  # for good
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115  # the same
+
+
+def _drop_output() -> None:
+    """What is left of the output must not be written at the end either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _complain(error: DistconfError, code: int) -> int:
@@ -170,6 +210,7 @@ def _rollback(asked: argparse.Namespace) -> int:
 
 def _watch(asked: argparse.Namespace) -> int:
     with _client(asked) as client:
+        _check_beginning(client, asked.after)
         for revision in client.changes(asked.after, services=asked.services):
             if revision.reset:
                 sys.stderr.write("distconf: the database was restored; read anew\n")
@@ -184,6 +225,22 @@ def _watch(asked: argparse.Namespace) -> int:
                     )
                     print(f"{line}  {change['note']}".rstrip(), flush=True)
     return DONE
+
+
+def _check_beginning(client: Client, after: int | None) -> None:
+    """Raises Unreachable without a server, and Invalid if there is no revision ``after`` yet.
+
+    Following would wait for the one, and take the other for a database that was restored.
+    """
+    query = {"after": 0, "limit": 1}
+    newest = client.transport.ask(Request("GET", "/api/v1/changes", query)).number(
+        "config-revision"
+    )
+    if after is not None and after > newest:
+        message = (
+            f"There is no revision {after}; the newest is {newest}. Leave it out to begin from now."
+        )
+        raise Invalid.of([Problem("", message, "revision", "--after")])
 
 
 def _env(asked: argparse.Namespace) -> int:
@@ -217,10 +274,12 @@ class _Heard:
     that comes just before that begins to wait would not be heard.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, numbers: Iterable[int] = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    ) -> None:
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in numbers:
             signal.signal(number, lambda _number, _frame: None)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
 
@@ -246,15 +305,20 @@ class _Child:
         self._ending = False
 
     def run(self) -> int:
-        """Until the command ends by itself; its exit code."""
-        heard = _Heard()
+        """Until the command ends by itself; its exit code. All signals are the command's."""
+        heard = _Heard(signal.valid_signals() - _OWN_SIGNALS)
         if self._on_change != "none":
             self._config.on_change(lambda _new, _old: self._changed())
         while True:
             self._again.clear()
             value = self._config.value
             variables = {**os.environ, **environment(value, self._prefix)}
-            process = subprocess.Popen(self._command, env=variables)  # noqa: S603  # the user's own
+            try:
+                process = subprocess.Popen(self._command, env=variables)  # noqa: S603  # the user's own
+            except (FileNotFoundError, PermissionError) as error:
+                sys.stderr.write(f"distconf: {self._command[0]}: {error.strerror}\n")
+                absent = isinstance(error, FileNotFoundError)
+                return _NO_SUCH_COMMAND if absent else _CANNOT_RUN
             self._process = process
             _spawn(partial(_wait_and_tell, process, heard))
             if self._config.value is not value and self._on_change != "none":
@@ -268,7 +332,7 @@ class _Child:
         while (code := process.poll()) is None:
             for number in heard.next():
                 if number != _OWN_WORD:
-                    self._ending = self._ending or number != signal.SIGHUP
+                    self._ending = self._ending or number in _ENDING
                     process.send_signal(number)
         return code
 
@@ -365,7 +429,7 @@ def _profile(asked: argparse.Namespace) -> Profile:
     if not token and asked.profile:
         token = found.token  # who names a server means its token as well
     token = token or (found.token if asked.profile else token_of(os.environ) or found.token)
-    return Profile(asked.url or found.url, token)
+    return Profile(asked.url or found.url, good_token(token))
 
 
 def _client(asked: argparse.Namespace) -> Client:

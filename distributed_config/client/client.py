@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distributed_config.client.streams import Revision, follow
+from distributed_config.client.tokens import token_in
 from distributed_config.client.transport import Backoff, Request, Transport
 from distributed_config.errors import Invalid, InvalidDocument, Problem, Unreachable
 
@@ -44,7 +45,8 @@ class Client:
     """Reads and writes configurations; use it in a ``with``, or ``close`` it.
 
     ``url`` and ``token`` are those of DISTCONF_URL and DISTCONF_TOKEN (or DISTCONF_TOKEN_FILE)
-    unless given. ``service`` is the one that is meant where a call names none. ``timeout`` is in
+    unless given; the file is read again when the server does not know its token any more.
+    ``service`` is the one that is meant where a call names none. ``timeout`` is in
     seconds, for each attempt; ``retries`` come on top of the first one.
 
     The server's errors are raised as its own classes, of ``distributed_config.errors``;
@@ -272,11 +274,14 @@ class Client:
 
 
 def token_of(environ: Mapping[str, str]) -> str:
-    """The token in DISTCONF_TOKEN, or in the file that DISTCONF_TOKEN_FILE names; or ""."""
+    """The token in DISTCONF_TOKEN, or in the file that DISTCONF_TOKEN_FILE names; or "".
+
+    Raises Invalid if there is a file that cannot be read.
+    """
     if environ.get("DISTCONF_TOKEN"):
         return environ["DISTCONF_TOKEN"].strip()
     if environ.get("DISTCONF_TOKEN_FILE"):
-        return Path(environ["DISTCONF_TOKEN_FILE"]).read_text(encoding="utf-8").strip()
+        return token_in(Path(environ["DISTCONF_TOKEN_FILE"]), "DISTCONF_TOKEN_FILE")
     return ""
 
 

@@ -9,7 +9,6 @@ import weakref
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -71,7 +70,10 @@ class Config(Mapping[str, Any]):
     ``url``, ``token``: as ``Client`` has them. ``snapshots``: the folder of snapshots, False for
     none. ``bind``: the type that every configuration has to fit from the very first, as with the
     method; so one that does not can never take the place of the last good snapshot. A process
-    that forks goes on in both.
+    that forks goes on in both. The following ends with ``close``, or when neither the program nor
+    a listener needs it any more.
+
+    Raises Invalid or Rejected for what is wrong in the call itself, whatever the server does.
     """
 
     def __init__(
@@ -88,8 +90,7 @@ class Config(Mapping[str, Any]):
         backoff: Backoff | None = None,
     ) -> None:
         self.service = service
-        self._make_client = partial(Client, url, token=token, retries=0, backoff=backoff)
-        self._client = self._make_client()
+        self._client = Client(url, token=token, retries=0, backoff=backoff)
         self._query = {"service": service, "version": "current"}
         if fill_defaults:
             self._query["defaults"] = "true"
@@ -112,8 +113,9 @@ class Config(Mapping[str, Any]):
         self._known = ""
         self._rejected: Rejected | None = None
         self._state = State(FrozenDict(), None, "", "nothing")
+        given = self._given(defaults)  # before anything begins: they may be wrong
         self._thread = self._begin()
-        self._load_first(defaults, deadline)
+        self._load_first(given, deadline)
         _running.add(self)
         weakref.finalize(self, self._client.close)
 
@@ -201,8 +203,12 @@ class Config(Mapping[str, Any]):
         """Calls ``callback(new, old)`` after what is at the JSON ``pointer`` has changed.
 
         In the background, one after the other; what is missing is None. What it raises is logged.
-        Returns a function that ends it.
+        Returns a function that ends it. Until then, or until ``close``, this Config goes on, also
+        if nobody else holds it. Raises Invalid for what cannot be called, or is no pointer.
         """
+        if not callable(callback):
+            message = f"{callback!r} cannot be called; give a function of the new and the old."
+            raise Invalid.of([Problem("", message, "type", "callback")])
         if pointer and not pointer.startswith("/"):
             message = f"{pointer!r} is not a JSON pointer, as in /db/host."
             raise Invalid.of([Problem("", message, "pointer", "pointer")])
@@ -210,20 +216,32 @@ class Config(Mapping[str, Any]):
             token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]
         )
         listener = _Listener(callback, tokens)
-        self._listeners.append(listener)
+        with self._news:
+            self._listeners.append(listener)
+            if not self._ended.is_set():
+                _heeded.add(self)
 
         def end() -> None:
-            with suppress(ValueError):
-                self._listeners.remove(listener)
+            with self._news:
+                with suppress(ValueError):
+                    self._listeners.remove(listener)
+                if not self._listeners:
+                    _heeded.discard(self)
 
         return end
 
     def wait_for(self, version: int, timeout: float | None = None) -> bool:
-        """Waits until ``version``, or a later one, is read; False if the time is up, or closed."""
+        """Waits until ``version``, or a later one, is read; False if the time is up, or closed.
+
+        Raises RuntimeError in a listener: what it waits for comes only after it.
+        """
 
         def there() -> bool:
             return self.version is not None and self.version >= version
 
+        if threading.current_thread() is self._thread and not there():
+            message = "A listener cannot wait for a version: it would come only afterwards."
+            raise RuntimeError(message)
         with self._news:
             self._news.wait_for(lambda: there() or self._ended.is_set(), timeout)
             return there()
@@ -256,6 +274,7 @@ class Config(Mapping[str, Any]):
         self._client.close()
         _running.discard(self)
         with self._news:
+            _heeded.discard(self)
             self._news.notify_all()
 
     def __enter__(self) -> "Config":
@@ -266,24 +285,20 @@ class Config(Mapping[str, Any]):
 
     # --- inside
 
-    def _load_first(self, defaults: Mapping[str, Any] | None, deadline: float) -> None:
+    def _load_first(self, given: "tuple[State, list[Any]] | None", deadline: float) -> None:
         """Waits for the server, and falls back on the snapshot and on the defaults."""
         with self._news:
             self._news.wait_for(lambda: self._heard_at is not None or self._refused(), deadline)
         if self._state.version is not None:
             return
         reason = self.problem.detail if self.problem else "The server did not answer in time."
-        try:
-            found = self._last_good() or self._given(defaults)
-        except Rejected:
-            self._end()
-            raise
+        found = self._last_good() or given
         if found is None:
             self._end()
             raise NeverLoaded(
-                f"There is no configuration of {self.service!r}: no server, no snapshot and no "
-                f"defaults. {reason}"
-            )
+                f"There is no configuration of {self.service!r}: none from the server, no "
+                f"snapshot and no defaults. {reason}"
+            ) from self.problem
         state, instances = found
         with self._news:
             if self._state.version is not None:
@@ -304,9 +319,15 @@ class Config(Mapping[str, Any]):
             return None
 
     def _given(self, defaults: Mapping[str, Any] | None) -> "tuple[State, list[Any]] | None":
-        """The defaults. Raises Rejected if they do not fit: then the program contradicts itself."""
+        """The defaults, looked at also where they are not needed: an outage is no time for faults.
+
+        Raises Invalid if they are no mapping, and Rejected if they do not fit what is bound.
+        """
         if defaults is None:
             return None
+        if not isinstance(defaults, Mapping):
+            message = 'It must be a mapping, as in {"port": 80}.'
+            raise Invalid.of([Problem("", message, "type", "defaults")])
         state = State(frozen(dict(defaults)), None, "", "defaults")
         return state, self._fitted(state.value)
 
@@ -335,9 +356,12 @@ class Config(Mapping[str, Any]):
         """In the child of a fork: threads and connections stayed with the parent."""
         if self._ended.is_set():
             return
-        self._client = self._make_client()
         self._news = threading.Condition()
         self._known = self._state.etag
+        transport = self._client.transport
+        self._client = Client(
+            transport.url, token=transport.token, retries=0, backoff=transport.backoff
+        )
         self._thread = self._begin()
 
     def _ask(self) -> None:
@@ -357,14 +381,17 @@ class Config(Mapping[str, Any]):
             return
         answer.json()  # what is no object came from something else
         version = answer.number("config-version")
-        # Also where it is not taken: what is waited for then is another one.
-        self._known = answer.headers.get("etag", "")
+        etag = answer.headers.get("etag", "")
         self._rejected = None
         try:
-            self._take(answer.body.decode(), version, self._known)
+            self._take(answer.body.decode(), version, etag)
         except Rejected as error:
             self._rejected = error
+            self._known = etag  # what is waited for is another one
             raise
+        finally:
+            if self._rejected is None:  # what failed in some other way is asked for again
+                self._known = self._state.etag
 
     def _take(self, text: str, version: int, etag: str) -> None:
         """Makes a document that came the current one, if every binding takes it."""
@@ -379,10 +406,12 @@ class Config(Mapping[str, Any]):
                     old, before = self._state.value, self._state.source
                     self._put_in_place(State(value, version, etag, "server"), instances)
         self._heard()
-        if self._snapshots is not None:
-            self._snapshots.save(self._kept_as, Snapshot(version, etag, text))
-        if before != "nothing":
-            self._tell(old)
+        try:
+            if self._snapshots is not None:
+                self._snapshots.save(self._kept_as, Snapshot(version, etag, text))
+        finally:  # it is the current one, whatever becomes of its copy
+            if before != "nothing":
+                self._tell(old)
 
     def _heard(self) -> None:
         with self._news:
@@ -474,10 +503,13 @@ def _same(one: Any, other: Any) -> bool:
     """Whether both are the same in JSON; 1, 1.0 and true are not."""
     if one is _MISSING or other is _MISSING:
         return one is other
-    # Defaults may hold what JSON does not know; their own words tell those apart.
-    return json.dumps(one, sort_keys=True, default=repr) == json.dumps(
-        other, sort_keys=True, default=repr
-    )
+    try:
+        # Defaults may hold what JSON does not know; their own words tell those apart.
+        return json.dumps(one, sort_keys=True, default=repr) == json.dumps(
+            other, sort_keys=True, default=repr
+        )
+    except (TypeError, ValueError, RecursionError):
+        return False  # told once too often is better than not at all
 
 
 def _at(value: Any, path: tuple[str, ...]) -> Any:
@@ -492,11 +524,16 @@ def _at(value: Any, path: tuple[str, ...]) -> Any:
 
 
 _running: "weakref.WeakSet[Config]" = weakref.WeakSet()
+_heeded: set[Config] = set()
+"""Those that have listeners; they are held here, because the program may have nothing of them."""
 
 
 def _after_fork() -> None:
     for config in list(_running):
-        config._begin_again()
+        try:
+            config._begin_again()
+        except Exception as error:  # whatever it is, the others go on
+            config._failed(Unreachable(f"It is not followed in this process: {error}"))
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -54,3 +54,12 @@ def frozen(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return FrozenList(frozen(each) for each in value)
     return value
+
+
+def plain(value: Any) -> Any:
+    """``value`` and all that is in it, as copies that are the program's own to change."""
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    return value

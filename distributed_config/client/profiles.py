@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distributed_config.client.client import DEFAULT_URL
+from distributed_config.client.tokens import token_in
 from distributed_config.errors import Invalid, Problem
 
 
@@ -24,6 +25,7 @@ def profile_of(name: str | None, environ: Mapping[str, str]) -> Profile:
 
     Profiles are in the file that DISTCONF_PROFILES names, or in
     ``~/.config/distconf/profiles.json`` (or .toml): ``{"prod": {"url": …, "token_file": …}}``.
+    Raises Invalid if there is no such profile, or it makes no sense.
     """
     url = environ.get("DISTCONF_URL") or DEFAULT_URL
     wanted = name or environ.get("DISTCONF_PROFILE")
@@ -38,9 +40,16 @@ def profile_of(name: str | None, environ: Mapping[str, str]) -> Profile:
             f"There is no such profile with a url in {file or 'any file'}; there are: {known}."
         )
         raise Invalid.of([Problem("", message, "profile", wanted)])
+    wrong = [
+        Problem("", f"The {each} of the profile {wanted!r} must be text.", "type", str(file))
+        for each in ("token", "token_file")
+        if not isinstance(entry.get(each, ""), str)
+    ]
+    if wrong:
+        raise Invalid.of(wrong)
     token = entry.get("token", "")
     if entry.get("token_file"):
-        token = Path(entry["token_file"]).expanduser().read_text(encoding="utf-8").strip()
+        token = token_in(Path(entry["token_file"]).expanduser(), str(file))
     return Profile(entry["url"], token)
 
 

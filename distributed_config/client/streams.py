@@ -1,6 +1,7 @@
 """Following the journal of a server: server-sent events, taken up again where they ended."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,10 @@ from distributed_config.errors import Invalid, Unavailable, Unreachable
 _GARBLED = (ValueError, KeyError, TypeError, RecursionError)
 # The server says something every ten seconds.
 _SILENCE = 25.0
+# That a stream ends is nothing; that it cannot be taken up again at once is.
+_WORTH_TELLING = 2
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ def follow(transport: Transport, query: Mapping[str, Any]) -> Iterator[Revision]
             raise
         except (Unreachable, Unavailable, *_GARBLED) as error:
             failures += 1
+            if failures == _WORTH_TELLING:
+                _logger.warning("the changes stay away: %s It is tried again.", error)
             told = error.retry_after if isinstance(error, Unavailable) else 0
             if transport.pause(told + transport.backoff.seconds(failures)):
                 return

@@ -23,8 +23,10 @@ from functools import partial
 from typing import Any
 from urllib.parse import SplitResult, urlencode, urlsplit
 
+from distributed_config.client.tokens import FiledToken, good_token
 from distributed_config.errors import DistconfError, Invalid, Problem, Unreachable
 
+_UNAUTHENTICATED = 401
 _PASSING = frozenset({429, 502, 503, 504})
 _NOT_MODIFIED = 304
 # One of them says where an answer ends; without either it may have been cut anywhere.
@@ -111,7 +113,11 @@ class Request:
 
 
 class Transport:
-    """Speaks to the server at ``url``; a connection for each thread, kept while it is good."""
+    """Speaks to the server at ``url``; a connection for each thread, kept while it is good.
+
+    A token from a file is read again when the server does not know it any more. Raises Invalid
+    for an address or a token that can be none.
+    """
 
     def __init__(
         self,
@@ -128,7 +134,7 @@ class Transport:
         self.timeout = timeout
         self.backoff = backoff or Backoff()
         self._retries = retries
-        self._token = token
+        self._token = good_token(token)
         self._host, self._port = parts.hostname or "", parts.port
         self._base = parts.path.rstrip("/")
         self._context = context
@@ -168,7 +174,17 @@ class Transport:
         raise AssertionError("the last attempt returns or raises")
 
     def once(self, request: Request) -> Response:
-        """One attempt. Raises Unreachable unless a whole answer came, in the request's time."""
+        """One attempt; and another where the token was exchanged meanwhile.
+
+        Raises Unreachable unless a whole answer came, in the request's time.
+        """
+        token = self._token
+        response = self._attempt(request)
+        if response.status == _UNAUTHENTICATED and self._has_other_than(token):
+            return self._attempt(request)
+        return response
+
+    def _attempt(self, request: Request) -> Response:
         timeout = request.timeout or self.timeout
         with _as_unreachable(self.url):
             kept = self._connection()
@@ -196,9 +212,13 @@ class Transport:
         timeout = request.timeout or self.timeout
         kept = self._new()
         kept.allow(timeout)
+        token = self._token
         try:
             with _as_unreachable(self.url):
                 answer = self._send(request, kept)
+                if answer.status == _UNAUTHENTICATED and self._has_other_than(token):
+                    answer.read()
+                    answer = self._send(request, kept)
                 if answer.status >= 400:
                     headers = {name.lower(): value for name, value in answer.getheaders()}
                     raise _told(Response(answer.status, headers, answer.read()))
@@ -214,6 +234,11 @@ class Transport:
         return self._closed.wait(seconds)
 
     @property
+    def token(self) -> str:
+        """The token that is sent now; "" if none is."""
+        return self._token
+
+    @property
     def closed(self) -> bool:
         """Whether it was closed; nothing is asked then any more."""
         return self._closed.is_set()
@@ -225,6 +250,15 @@ class Transport:
             found = list(self._open)
         for kept in found:
             kept.interrupt()
+
+    def _has_other_than(self, token: str) -> bool:
+        """Whether there is another token by now than ``token``, which the server refused.
+
+        Raises Invalid if its file cannot be read any more.
+        """
+        if isinstance(token, FiledToken) and self._token == token:
+            self._token = token.again()
+        return self._token != token
 
     def _send(self, request: Request, kept: "_Connection") -> http.client.HTTPResponse:
         headers = {"Accept": "application/json", "User-Agent": "distconf", **request.headers}
