@@ -59,8 +59,9 @@ def read_file(file: Path) -> Any:
     are not, and where the file cannot be understood.
     """
     kind = file.suffix.lower()
-    text = file.read_text(encoding="utf-8")
+    data = file.read_bytes()
     try:
+        text = data.decode()
         if kind == ".toml":
             return importlib.import_module("tomllib").loads(text)
         if kind in {".yaml", ".yml"}:
