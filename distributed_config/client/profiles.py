@@ -67,6 +67,9 @@ def read_file(file: Path) -> Any:
         if kind in {".yaml", ".yml"}:
             return importlib.import_module("ruamel.yaml").YAML(typ="safe", pure=True).load(text)
         return json.loads(text)
+    except UnicodeDecodeError:
+        message = "It is no text in UTF-8. Save it as JSON, TOML or YAML."
+        raise Invalid.of([Problem("", message, "format", str(file))]) from None
     except ImportError as error:
         message = f"It cannot be read here ({error}). Write it as JSON, which is YAML as well."
         raise Invalid.of([Problem("", message, "format", str(file))]) from None
