@@ -64,6 +64,8 @@ class Keeper:
         self._old_is_good = False
         self._tried: State | None = None
         self._tries = _Tries()
+        self._changed = False
+        """Whether the file was changed, and nobody was told yet."""
         self._untold: list[Callable[[Target], None]] = []
         self._tells = _Tries()
         self._excused: tuple[type[Exception], ...] = ()
@@ -103,22 +105,24 @@ class Keeper:
             else:
                 self._tell()
 
-    def end(self) -> None:
-        """Ends the following and the thread; nothing is written any more once this returns."""
+    def leave(self) -> None:
+        """Lets nothing begin any more."""
         self._ended.set()
         self._news.set()
+
+    def end(self) -> None:
+        """Ends the following and the thread; nothing is written any more once this returns."""
+        self.leave()
         with self._guard:
-            if self._config is not None:
-                self._config.close()
+            config = self._config
+        if config is not None:
+            config.close()
 
     @property
     def is_good(self) -> bool:
         """Whether there is a file to live with, though it may be old."""
         with self._guard:
-            if self._held is None or self._old_is_good:
-                there = self.target.path.exists()
-            else:
-                there = self._stands()
+            there = self._stands() if self._held else self.target.path.exists()
         return there and (self._old_is_good or not self.problem)
 
     def health(self) -> dict[str, Any]:
@@ -210,8 +214,10 @@ class Keeper:
         data = self._data if state is self._held else self._rendered(config, state)
         if not self._found(state, data):
             self._place(state, data)
+        if self._changed:
             name = self.target.service
             _logger.info("%s is %s version %s", self.target.file, name, state.version)
+            self._untold, self._tells, self._changed = ways_of(self.target), _Tries(), False
 
     def _found(self, state: State, data: bytes) -> bool:
         """Whether the file holds ``data`` already."""
@@ -224,7 +230,7 @@ class Keeper:
             return False
 
     def _place(self, state: State, data: bytes) -> None:
-        path, first = self.target.path, self._held is None
+        path = self.target.path
         draft = draft_for(path, data, self.target.mode)
         try:
             if self.target.check:
@@ -232,14 +238,14 @@ class Keeper:
             with self._guard:
                 if self._ended.is_set():
                     raise _EndedError
-                fresh = not path.exists()
+                # Who was not there yet reads the file when it starts.
+                nobody = NobodyThereError if path.exists() else Exception
+                self._excused = () if self._held else (nobody,)
+                self._changed = True  # also if it fails half-way, and is found to be done later
                 (swap_link if self.target.symlink else swap)(path, draft)
                 self._held, self._data, self._stamp = state, data, ()
         finally:
             draft.unlink(missing_ok=True)
-        self._untold, self._tells = ways_of(self.target), _Tries()
-        # Who was not there yet reads the file when it starts.
-        self._excused = () if not first else (Exception,) if fresh else (NobodyThereError,)
 
     def _rendered(self, config: Config, state: State) -> bytes:
         if self.target.template:

@@ -63,10 +63,12 @@ class Sidecar:
     def end(self) -> None:
         """Ends everything; files stay as they are, also where this one has not started yet."""
         self._ended.set()
-        if self._door is not None:
-            self._door.shut()
+        for keeper in self.keepers:
+            keeper.leave()  # all of them at once: another plan may be about to begin
         for keeper in self.keepers:
             keeper.end()
+        if self._door is not None:
+            self._door.shut()
 
     def health(self) -> Health:
         """Whether every file is good, and what there is to say of each, in the plan's order."""

@@ -4,16 +4,18 @@ import os
 import shlex
 import signal
 import subprocess
-import tempfile
+import threading
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
 
 from distributed_config.client.plan import Target
 from distributed_config.errors import Rejected
 
 _COMMAND_SECONDS = 60
 _NOTIFY_SECONDS = 10
+_LAST_WORDS = 0.5
 _SAID = 500
 """How many bytes of what a command said are told; the last ones, as the reason is there."""
 
@@ -34,24 +36,40 @@ def run(command: str | Sequence[str], file: Path) -> None:
     It is over when its process is, though others that it has started may run on.
     """
     words = shlex.split(command) if isinstance(command, str) else list(command)
-    # A file, because a pipe would be waited for until the last of those others has ended; and
-    # here, because the file's folder can be written for certain.
-    with tempfile.TemporaryFile(dir=file.parent) as output:
-        try:
-            done = subprocess.run(  # noqa: S603  # the operator's own command; no shell
-                [word.replace("{file}", str(file)) for word in words],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=_COMMAND_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise Rejected(f"{words[0]} did not end within {_COMMAND_SECONDS} s.") from None
-        if done.returncode:
-            output.seek(max(0, output.seek(0, os.SEEK_END) - _SAID))
-            said = output.read().decode(errors="replace").strip()
-            raise Rejected(f"{words[0]} ended with {done.returncode}: {said}")
+    process = subprocess.Popen(  # noqa: S603  # the operator's own command; no shell
+        [word.replace("{file}", str(file)) for word in words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    output = _Output(process)
+    try:
+        code = process.wait(_COMMAND_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise Rejected(f"{words[0]} did not end within {_COMMAND_SECONDS} s.") from None
+    if code:
+        raise Rejected(f"{words[0]} ended with {code}: {output.said()}")
+
+
+class _Output:
+    """What a process says, read by a thread: as long as anybody writes, nobody is held up."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._last = b""
+        self._thread = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
+        self._thread.start()
+
+    def said(self) -> str:
+        """The last of it, once the process has ended; others may have the pipe still."""
+        self._thread.join(_LAST_WORDS)
+        return self._last.decode(errors="replace").strip()
+
+    def _read(self, pipe: IO[bytes]) -> None:
+        with pipe:
+            while data := os.read(pipe.fileno(), 1 << 16):
+                self._last = (self._last + data)[-_SAID:]
 
 
 def _reload(target: Target) -> None:
