@@ -1123,6 +1123,20 @@ def test_everything_that_is_wrong_in_a_plan_is_told_at_once(shell: Shell) -> Non
         assert pointer in ran.stderr
 
 
+@pytest.mark.parametrize("command", [" ", "sh -c 'oops", [""]], ids=str)
+def test_a_command_that_is_none_is_refused_before_anything_begins(
+    shell: Shell, name: str, command: Any
+) -> None:
+    target = {"service": name, "file": str(shell.home / "app.json")}
+
+    ran = shell.once({**target, "check": command, "reload": command})
+
+    assert ran.returncode == REFUSED
+    told = told_plainly(ran)
+    assert "/targets/0/check" in told
+    assert "/targets/0/reload" in told
+
+
 def test_two_targets_for_one_file_are_refused(shell: Shell) -> None:
     shell.home.joinpath("folder").mkdir()
     files = ["folder/app.json", "other.json", f"{shell.home}/folder/../folder/app.json"]

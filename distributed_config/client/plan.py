@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -87,6 +88,9 @@ def plan_of(value: Any) -> Plan:
         wrong += _faults(
             pointer, {**dict.fromkeys(entry.keys() & {"service", "file"}, "?"), **texts}
         )
+        wrong += [
+            fault for name in ("check", "reload") for fault in _no_command(pointer, name, entry)
+        ]
         problems += wrong
         if not wrong:
             targets.append((pointer, Target(**entry)))
@@ -171,6 +175,26 @@ def _faults(pointer: str, entry: dict[str, Any]) -> list[Problem]:
         message = "A signal needs the pidfile of the process."
         found.append(Problem(f"{pointer}/pidfile", message, "required"))
     return found
+
+
+def _no_command(pointer: str, name: str, entry: dict[str, Any]) -> list[Problem]:
+    """What is wrong with a command that is of the right type."""
+    command = entry.get(name)
+    if not command or not isinstance(command, str | list):
+        return []
+    try:
+        words = words_of(command)
+    except ValueError as error:
+        message = f"It cannot be split into words: {error}. Or give a list of them."
+        return [Problem(f"{pointer}/{name}", message, "command")]
+    if words and words[0]:
+        return []
+    return [Problem(f"{pointer}/{name}", "It names no command, as in nginx -t.", "command")]
+
+
+def words_of(command: str | Sequence[str]) -> list[str]:
+    """A command in its words. Raises ValueError where a quotation has no end."""
+    return shlex.split(command) if isinstance(command, str) else list(command)
 
 
 def _twice(targets: Sequence[tuple[str, Target]]) -> list[Problem]:

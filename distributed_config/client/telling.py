@@ -1,7 +1,6 @@
 """Telling an application that its file has changed, and asking it whether a new one is good."""
 
 import os
-import shlex
 import signal
 import subprocess
 import threading
@@ -10,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
-from distributed_config.client.plan import Target
+from distributed_config.client.plan import Target, words_of
 from distributed_config.errors import Rejected
 
 _COMMAND_SECONDS = 60
@@ -35,7 +34,7 @@ def run(command: str | Sequence[str], file: Path) -> None:
 
     It is over when its process is, though others that it has started may run on.
     """
-    words = shlex.split(command) if isinstance(command, str) else list(command)
+    words = words_of(command)
     process = subprocess.Popen(  # noqa: S603  # the operator's own command; no shell
         [word.replace("{file}", str(file)) for word in words],
         stdin=subprocess.DEVNULL,
