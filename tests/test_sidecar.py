@@ -2089,6 +2089,7 @@ def test_a_plan_that_was_left_while_it_began_is_not_followed(
         running.until(lambda: time.monotonic() - began > 2)  # so would be another
 
         assert len(lines_of(checks)) == 1
+        assert not first.exists()
 
 
 def test_every_sighup_is_heard_also_while_the_last_one_is_being_obeyed(
