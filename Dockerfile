@@ -11,7 +11,7 @@ RUN /opt/distconf/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.13-slim
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin distconf \
-    && install -d -o distconf -g distconf /data
+    && install -d -o distconf -g distconf /data /live
 COPY --from=build /opt/distconf /opt/distconf
 ENV PATH=/opt/distconf/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -11,9 +11,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
+from ruamel.yaml import YAML
 
 from distributed_config.services.credentials import new_token
 from tests.conftest import need
@@ -145,3 +147,48 @@ def _healthy(image: Path, port: int) -> bool:
             return True
         time.sleep(0.25)
     return False
+
+
+def read_all(name: str) -> list[Any]:
+    """The documents in a file below ``deploy``."""
+    return list(YAML(typ="safe", pure=True).load_all(ROOT / "deploy" / name))
+
+
+def test_a_volume_that_compose_makes_belongs_to_the_images_user() -> None:
+    [compose] = read_all("compose/compose.yaml")
+    ours = [each for each in compose["services"].values() if "build" in each]
+    mounted = {
+        volume.split(":")[1]
+        for service in ours
+        for volume in service["volumes"]
+        if volume.split(":")[0] in compose["volumes"]
+    }
+    [folders] = re.findall(r"install -d -o distconf -g distconf (.+)$", DOCKERFILE, re.MULTILINE)
+
+    assert mounted == {"/data", "/live"}
+    assert mounted <= set(folders.split())
+    assert {service.get("user", str(NOBODY)) for service in ours} == {str(NOBODY)}
+
+
+def test_in_kubernetes_reads_go_on_with_a_full_disk_and_an_upgrade_may_take_its_time() -> None:
+    documents = read_all("kubernetes/base/server.yaml")
+    server, services = documents[0]["spec"], documents[1:]
+    [container] = server["template"]["spec"]["containers"]
+    start = container["startupProbe"]
+
+    assert container["readinessProbe"]["httpGet"]["path"] == "/healthz"
+    assert start["periodSeconds"] * start["failureThreshold"] >= 600
+    headless = [each["metadata"]["name"] for each in services if "clusterIP" in each["spec"]]
+    assert headless == [server["serviceName"]]
+
+
+def test_the_steps_for_kubernetes_make_every_image_and_secret_that_is_used() -> None:
+    steps = (ROOT / "deploy/kubernetes/base/kustomization.yaml").read_text()
+    used = (ROOT / "deploy/kubernetes/base/server.yaml").read_text()
+    used += (ROOT / "deploy/kubernetes/base/app.yaml").read_text()
+
+    for image in set(re.findall(r"image: (distributed-config\S+)", used)):
+        assert f"docker build --tag {image} " in steps
+        assert f"docker build --tag {image} " in (ROOT / "docs/container.md").read_text()
+    secrets = re.findall(r"secretName: ([\w-]+)", used)
+    assert re.findall(r"create secret generic (\S+)", steps) == secrets

@@ -62,6 +62,10 @@ HELD_BY = {
     "what was published is refused by `check`": [
         "test_a_file_that_its_check_refuses_is_not_put_in_place"
     ],
+    "the application, when it is to be told": [
+        "test_who_could_not_be_told_is_told_again_alone_and_the_file_is_good",
+        "test_that_nobody_runs_yet_when_a_file_is_first_written_is_normal",
+    ],
 }
 
 

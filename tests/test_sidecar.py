@@ -12,6 +12,7 @@ import re
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -361,6 +362,12 @@ def asked(port: int, path: str) -> tuple[int, bytes]:
         return 0, b""
     finally:
         connection.close()
+
+
+def told_by(port: int) -> list[dict[str, Any]]:
+    """What /healthz tells of each target."""
+    found: list[dict[str, Any]] = json.loads(asked(port, "/healthz")[1])["targets"]
+    return found
 
 
 def told_plainly(ran: "subprocess.CompletedProcess[str]") -> str:
@@ -1267,6 +1274,40 @@ def test_everything_that_is_wrong_in_a_plan_is_told_at_once(shell: Shell) -> Non
         assert pointer in ran.stderr
 
 
+@pytest.mark.parametrize("command", [" ", "sh -c 'oops", [""]], ids=str)
+def test_a_command_that_is_none_is_refused_before_anything_begins(
+    shell: Shell, name: str, command: Any
+) -> None:
+    target = {"service": name, "file": str(shell.home / "app.json")}
+
+    ran = shell.once({**target, "check": command, "reload": command})
+
+    assert ran.returncode == REFUSED
+    told = told_plainly(ran)
+    assert "/targets/0/check" in told
+    assert "/targets/0/reload" in told
+
+
+def test_two_targets_for_one_file_are_refused(shell: Shell) -> None:
+    shell.home.joinpath("folder").mkdir()
+    files = ["folder/app.json", "other.json", f"{shell.home}/folder/../folder/app.json"]
+
+    ran = shell.once(*({"service": "web", "file": file} for file in files))
+
+    assert ran.returncode == REFUSED
+    assert "/targets/2/file" in told_plainly(ran)
+    assert "/targets/0" not in ran.stderr
+
+
+def test_a_plan_and_a_target_by_flags_are_wrong_usage(shell: Shell, name: str) -> None:
+    plan = shell.planned({"service": name, "file": "app.json"})
+
+    ran = shell.run("sidecar", "--once", "-c", str(plan), "--file", "other.json")
+
+    assert ran.returncode == USAGE
+    assert "--file" in told_plainly(ran)
+
+
 def test_a_plan_with_values_of_wrong_kinds_is_refused_with_all_of_them(
     shell: Shell, api: Api, name: str
 ) -> None:
@@ -1592,20 +1633,77 @@ def test_the_application_is_told_in_every_way_that_is_asked_for(
     assert [each[:2] for each in other.seen] == [("POST", "/reload")] * 2
 
 
-def test_a_reload_that_failed_is_tried_again(shell: Shell, api: Api, name: str) -> None:
+def test_who_could_not_be_told_is_told_again_alone_and_the_file_is_good(
+    shell: Shell, api: Api, name: str
+) -> None:
     api.put(name, {"n": 1})
-    file, tries, port = shell.home / "app.json", shell.home / "tries", free_port()
+    file, tries, others, port = (
+        *(shell.home / each for each in ("app.json", "tries", "others")),
+        free_port(),
+    )
+    file.write_text("old")
     script = f'echo x >>{tries}; test "$(wc -l <{tries})" -ne 2'
-    target = {"service": name, "file": str(file), "reload": ["sh", "-c", script]}
+    with garbling() as url:
+        targets = [
+            {"service": name, "file": str(file), "reload": ["sh", "-c", script]},
+            {"service": name, "file": f"{file}.other", "notify": url},
+        ]
+        targets[1]["reload"] = ["sh", "-c", f"echo x >>{others}"]
+        with shell.beside(*targets, health=f"127.0.0.1:{port}") as running:
+            running.until(lambda: (len(lines_of(tries)), len(lines_of(others))) == (1, 1))
+            api.put(name, {"n": 2})
+            running.until(lambda: b"was told" in asked(port, "/healthz")[1])
+            assert health(port) == 200
+            written = file.stat().st_mtime_ns
+            running.until(lambda: len(lines_of(tries)) == 3)
+            running.until(lambda: told_by(port)[0]["problem"] == "")
 
-    with shell.beside(target, health=f"127.0.0.1:{port}") as running:
+            assert holds(file, {"n": 2})
+            assert file.stat().st_mtime_ns == written
+            running.until(lambda: running.said.count(".other: It is written") >= 2)
+            assert "was told" in told_by(port)[1]["problem"]
+            assert "not written" not in running.said
+            assert len(lines_of(others)) == 2
+
+
+def test_that_nobody_runs_yet_when_a_file_is_first_written_is_normal(
+    shell: Shell, api: Api, name: str
+) -> None:
+    api.put(name, {"n": 1})
+    fresh, old, port = shell.home / "fresh.json", shell.home / "old.json", free_port()
+    old.write_text("{}")
+    absent = {"signal": "HUP", "pidfile": str(shell.home / "absent")}
+    targets = [
+        {"service": name, "file": str(fresh), "reload": "pkill -HUP -x no-such-process"},
+        {"service": name, "file": str(old), **absent},
+    ]
+
+    with shell.beside(*targets, health=f"127.0.0.1:{port}") as running:
         running.until(lambda: health(port) == 200)
-        api.put(name, {"n": 2})
-        running.until(lambda: len(lines_of(tries)) == 2)
-        running.until(lambda: health(port) == 503)
-        running.until(lambda: health(port) == 200, 40)
+        assert [each["problem"] for each in told_by(port)] == ["", ""]
+        assert "ERROR" not in running.said
+    fresh.unlink()
+    old.write_text("{}")
+    assert shell.once(*targets).returncode == DONE
 
-        assert len(lines_of(tries)) > 2, "it says that all is well, and nothing was reloaded"
+
+def test_a_command_is_over_when_it_ends_whatever_it_leaves_running_or_says(
+    shell: Shell, api: Api, name: str
+) -> None:
+    api.put(name, {"n": 1})
+    file = shell.home / "app.json"
+    check = ["sh", "-c", r"printf 'caf\351\n'"]
+    target = {"service": name, "file": str(file), "check": check}
+    began = time.monotonic()
+
+    ran = shell.once({**target, "reload": ["sh", "-c", "sleep 50 & echo $! >pid"]})
+
+    os.kill(int(text_of(shell.home / "pid")), signal.SIGKILL)
+    assert ran.returncode == DONE, ran.stderr
+    assert time.monotonic() - began < 20
+    api.put(name, {"n": 2})
+    ran = shell.once({**target, "check": ["sh", "-c", r"printf 'caf\351\n'; exit 4"]})
+    assert "ended with 4: caf" in ran.stderr
 
 
 def test_something_strange_that_is_notified_does_not_end_the_following(
@@ -1678,6 +1776,50 @@ def test_a_file_that_is_as_it_should_be_is_not_touched(shell: Shell, api: Api, n
 
     assert [(each.stat().st_ino, each.stat().st_mtime_ns) for each in files] == before
     assert len(lines_of(told)) == 4
+
+
+def test_another_document_under_the_same_number_is_written(
+    shell: Shell, api: Api, name: str
+) -> None:
+    api.put(name, {"a": 1})
+    file, filled = shell.home / "app.json", shell.home / "filled.json"
+    targets = [{"service": name, "file": str(each)} for each in (file, filled)]
+    targets[1] |= {"defaults": True}
+
+    with shell.beside(*targets) as running:
+        running.until(lambda: holds(file, {"a": 1}) and holds(filled, {"a": 1}))
+        api.enable(name, 0, False)
+        assert api.delete(name).status_code == 200
+        assert api.put(name, {"a": 2}).json()["version"] == 0
+        running.until(lambda: holds(file, {"a": 2}) and holds(filled, {"a": 2}))
+        schema = {"properties": {"p": {"type": "integer", "default": 5}}}
+        assert api.define(name, schema).status_code < 300
+        assert api.put(name, {"a": 2}, definition=name).json()["version"] == 0
+
+        running.until(lambda: holds(filled, {"a": 2, "p": 5}))
+        assert holds(file, {"a": 2})
+
+
+def test_what_the_server_could_not_render_is_not_lost(
+    shell: Shell, api: Api, name: str, gate: Gate
+) -> None:
+    api.put(name, {"a": 1})
+    shell.url = gate.url
+    file, port = shell.home / "app.toml", free_port()
+    plan = {"debounce": 1, "health": f"127.0.0.1:{port}"}
+
+    with shell.beside({"service": name, "file": str(file)}, **plan) as running:
+        running.until(lambda: text_of(file) == "a = 1\n" and health(port) == 200)
+        api.put(name, {"a": 2})
+        running.until(lambda: told_by(port)[0]["current"] == 1)
+        gate.shut()
+        running.until(lambda: "Only the server writes toml" in told_by(port)[0]["problem"])
+        assert (health(port), told_by(port)[0]["version"]) == (200, 0)
+        assert text_of(file) == "a = 1\n"
+        gate.open()
+
+        running.until(lambda: text_of(file) == "a = 2\n")
+        running.until(lambda: told_by(port)[0]["version"] == 1)
 
 
 @pytest.mark.parametrize("ending", ["yaml", "toml"])
@@ -1805,6 +1947,23 @@ def test_links_of_one_folder_change_as_in_kubernetes(shell: Shell, api: Api, nam
     )
 
 
+def test_a_file_that_was_none_becomes_a_link_and_what_hinders_that_leaves_nothing_behind(
+    shell: Shell, api: Api, name: str
+) -> None:
+    api.put(name, {"n": 1})
+    plain, hindered = shell.home / "plain" / "app.json", shell.home / "hindered" / "app.json"
+    plain.parent.mkdir()
+    plain.write_text(as_written({"n": 1}))
+    (hindered.parent / "..data").mkdir(parents=True)
+    targets = [{"service": name, "file": str(each), "symlink": True} for each in (plain, hindered)]
+
+    assert [shell.once(each).returncode for each in targets] == [DONE, REFUSED]
+
+    assert plain.readlink() == Path("..data/app.json")
+    assert holds(plain, {"n": 1})
+    assert [each.name for each in hindered.parent.iterdir()] == ["..data"]
+
+
 def test_a_link_keeps_its_neighbours_mode_and_owner(shell: Shell, api: Api, name: str) -> None:
     need(os.geteuid() == 0, "root, to give files away")
     first, second = f"{name}/first", f"{name}/second"
@@ -1837,6 +1996,26 @@ def test_a_file_that_somebody_deletes_comes_back_or_is_missed(
         file.unlink()
 
         running.until(lambda: file.exists() or health(port) == 503, 4)
+
+
+def test_what_somebody_writes_into_a_file_is_put_right_or_missed(
+    shell: Shell, api: Api, name: str
+) -> None:
+    api.put(name, {"n": 1})
+    file, told, port = shell.home / "app.json", shell.home / "told", free_port()
+    target = {"service": name, "file": str(file), "reload": ["sh", "-c", f"echo x >>{told}"]}
+
+    with shell.beside(target, health=f"127.0.0.1:{port}") as running:
+        running.until(lambda: health(port) == 200)
+        file.write_text('{"n": 2}\n')
+        assert health(port) == 503 or holds(file, {"n": 1})
+        running.until(lambda: holds(file, {"n": 1}) and health(port) == 200, 4)
+        running.until(lambda: len(lines_of(told)) == 2)
+        file.touch()  # what is touched only stays
+        touched = file.stat().st_ino
+        time.sleep(2.2)
+
+        assert (file.stat().st_ino, len(lines_of(told))) == (touched, 2)
 
 
 def test_splay_spreads_the_writes_after_the_first(shell: Shell, api: Api, name: str) -> None:
@@ -1873,10 +2052,12 @@ def test_a_sidecar_waits_for_its_server_and_outlives_its_loss(
         for number in (2, 3):
             gate.shut()
             api.put(name, {"n": number})
+            running.until(lambda: "cannot be reached" in told_by(port)[0]["problem"])
             assert health(port) == 200
             assert holds(file, {"n": number - 1})
             gate.open()
             running.until(lambda n=number: holds(file, {"n": n}), 30)
+            running.until(lambda: told_by(port)[0]["problem"] == "")
 
 
 def test_a_sidecar_that_starts_without_its_server_leaves_the_file_that_is_there(
@@ -1926,13 +2107,19 @@ def test_once_gives_up_at_its_deadline(shell: Shell, name: str, dead: str, way: 
         {"service": f"{name}-{number}", "file": str(shell.home / f"{number}.yaml")}
         for number in range(5)
     ]
+    old = shell.home / "0.yaml"
+    old.touch()
     with ExitStack() as stack:
         shell.url = dead if way == "nobody there" else stack.enter_context(mute())
         began = time.monotonic()
         ran = shell.once(*targets, deadline=1)
+        alone = shell.once(targets[0], deadline=0.1)
 
     assert ran.returncode == REFUSED
     assert 1 <= time.monotonic() - began < 10
+    assert all(f"{each['file']} is not written" in ran.stderr for each in targets)
+    # A file that is there is not yet the one that was asked for.
+    assert (alone.returncode, text_of(old)) == (REFUSED, "")
 
 
 def test_healthz_tells_of_every_target_and_of_nothing_else(
@@ -1959,6 +2146,32 @@ def test_healthz_tells_of_every_target_and_of_nothing_else(
         assert asked(port, "/other")[0] == 404
         api.put(f"{name}-absent", {})
         running.until(lambda: health(port) == 200, 30)
+
+
+def test_probes_may_be_strange(shell: Shell, api: Api, name: str) -> None:
+    api.put(name, {"n": 1})
+    port = free_port()
+    target = {"service": name, "file": str(shell.home / "app.json")}
+
+    with shell.beside(target, health=f"127.0.0.1:{port}") as running:
+        running.until(lambda: health(port) == 200)
+        silent = socket.create_connection(("127.0.0.1", port), timeout=10)
+        for _ in range(3):
+            probe = socket.create_connection(("127.0.0.1", port))
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            probe.sendall(b"GET /hea")
+            time.sleep(0.05)  # it is being read
+            probe.close()
+        head = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        head.request("HEAD", "/healthz")
+        answer = head.getresponse()
+        assert (answer.status, answer.read()) == (200, b"")
+        head.close()
+        assert silent.recv(1) == b""
+        silent.close()
+
+        assert "Traceback" not in running.said
+        assert health(port) == 200
 
 
 @pytest.mark.parametrize("state", ["idle", "looking", "mute", "first check", "later reload"])
@@ -2027,6 +2240,7 @@ def test_a_plan_that_was_left_while_it_began_is_not_followed(
         running.until(lambda: time.monotonic() - began > 2)  # so would be another
 
         assert len(lines_of(checks)) == 1
+        assert not first.exists()
 
 
 def test_every_sighup_is_heard_also_while_the_last_one_is_being_obeyed(
@@ -2045,21 +2259,60 @@ def test_every_sighup_is_heard_also_while_the_last_one_is_being_obeyed(
         assert running.ends(3) == 0
 
 
-@pytest.mark.parametrize("plan", ["{", "[]"])
 def test_sighup_with_a_wrong_plan_goes_on_with_the_old_one(
-    shell: Shell, api: Api, name: str, plan: str
+    shell: Shell, server: Server, name: str
 ) -> None:
-    api.put(name, {"n": 1})
-    file = shell.home / "app.json"
+    server.api.put(name, {"n": 1})
+    file, port = shell.home / "app.json", free_port()
+    target = {"service": name, "file": str(file)}
+    taken = json.dumps({"targets": [target], "health": f"127.0.0.1:{server.port}"})
+    plans = [b"{", b"[]", b"\xff\xfe\x00", taken.encode()]
 
-    with shell.beside({"service": name, "file": str(file)}) as running:
+    with shell.beside(target, health=f"127.0.0.1:{port}") as running:
         running.until(lambda: holds(file, {"n": 1}))
-        before = running.said
-        (shell.home / "plan.json").write_text(plan)
+        for number, plan in enumerate(plans, 1):
+            (shell.home / "plan.json").write_bytes(plan)
+            running.send(signal.SIGHUP)
+            running.until(lambda n=number: running.said.count("the old plan stays") == n)
+            server.api.put(name, {"n": number + 1})
+            running.until(lambda n=number: holds(file, {"n": n + 1}))
+            assert health(port) == 200
+        shell.planned({**target, "file": f"{file}.new"}, health=f"127.0.0.1:{port}")
         running.send(signal.SIGHUP)
-        running.until(lambda: running.said != before)
-        api.put(name, {"n": 2})
-        running.until(lambda: holds(file, {"n": 2}))
+        running.until(lambda: told_by(port)[0]["file"] == f"{file}.new")
+        running.until(lambda: health(port) == 200)
+
+
+def test_a_plan_that_was_left_while_it_looked_for_its_server_writes_nothing(
+    shell: Shell, api: Api, name: str, gate: Gate
+) -> None:
+    api.put(f"{name}-old", {"n": "old"})
+    api.put(name, {"n": "new"})
+    gate.shut()
+    file = shell.home / "app.json"
+    target = {"service": name, "file": str(file)}
+    old = [{"service": f"{name}-old", "file": str(file)}]
+    old += [{**old[0], "file": f"{file}.{number}"} for number in range(3)]
+
+    with shell.beside(*old, url=gate.url, deadline=3) as running:
+        running.until_it_handles(signal.SIGHUP)
+        for _ in range(3):
+            time.sleep(0.2)
+            running.send(signal.SIGHUP)
+        time.sleep(0.2)
+        shell.planned(target, url=shell.url)
+        running.send(signal.SIGHUP)
+        running.until(lambda: holds(file, {"n": "new"}))
+        gate.open()
+        running.until(lambda: threads_of(running) < 6)
+        time.sleep(1)
+
+        assert holds(file, {"n": "new"})
+        assert [each.name for each in shell.home.glob("app*")] == ["app.json"]
+
+
+def threads_of(running: Running) -> int:
+    return len(list(Path(f"/proc/{running.process.pid}/task").iterdir()))
 
 
 @contextmanager

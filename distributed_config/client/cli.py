@@ -20,9 +20,10 @@ from typing import Any
 from distributed_config.client.client import Client, token_of
 from distributed_config.client.commands import COMMANDS
 from distributed_config.client.config import Config
+from distributed_config.client.plan import plan_of
 from distributed_config.client.profiles import Profile, profile_of, read_file
 from distributed_config.client.rendering import as_env, as_json, as_text, environment
-from distributed_config.client.sidecar import Sidecar, plan_of
+from distributed_config.client.sidecar import Sidecar
 from distributed_config.client.tokens import good_token
 from distributed_config.client.transport import Request
 from distributed_config.errors import DistconfError, Invalid, NeverLoaded, Problem, Unreachable
@@ -34,6 +35,7 @@ _TYPES = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
 _GRACE = 10
 _LAST_SECONDS = 1.0
 _STANDARD_ERROR = 2
+_OF_TARGET = ("service", "file", "format", "template", "mode", "check", "reload")
 _OWN_WORD = 0  # no signal has this number
 _ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 # Those that speak of this process alone: of its own faults, its own children and its own pipes.
@@ -364,32 +366,43 @@ def _wait_and_tell(process: "subprocess.Popen[bytes]", heard: _Heard) -> None:
 
 def _sidecar(asked: argparse.Namespace) -> int:
     """Until SIGTERM or SIGINT; SIGHUP reads the plan anew."""
+    if asked.config and any(getattr(asked, name) for name in _OF_TARGET):
+        flags = ", ".join(f"--{name}" for name in _OF_TARGET)
+        sys.stderr.write(f"distconf: give a plan, or one target by {flags}; not both\n")
+        return USAGE
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     heard = _Heard()
-    plan = plan_of(_planned(asked))
+    sidecar = Sidecar(plan_of(_planned(asked)))
     while True:
-        sidecar = Sidecar(plan)
         good: list[bool] = []
-        left = threading.Event()
         # In the background: a signal is obeyed whatever it waits for.
-        _spawn(partial(_start, sidecar, good, left, heard if asked.once else None))
-        numbers = set(heard.next())
-        left.set()
+        _spawn(partial(_start, sidecar, good, heard if asked.once else None))
+        following: Sidecar | None = None
+        while following is None:
+            numbers = set(heard.next())
+            if numbers != {signal.SIGHUP}:
+                _spawn(sidecar.end).join(_LAST_SECONDS)
+                return DONE if not asked.once or good == [True] else REFUSED
+            following = _anew(asked, sidecar)
         _spawn(sidecar.end).join(_LAST_SECONDS)
-        if numbers != {signal.SIGHUP}:
-            return DONE if not asked.once or (good and good[0]) else REFUSED
-        try:
-            plan = plan_of(_planned(asked))
-        except (DistconfError, OSError) as error:
-            logging.getLogger("distconf.sidecar").error("the old plan stays: %s", error)
+        sidecar = following
 
 
-def _start(sidecar: Sidecar, good: list[bool], left: threading.Event, once: _Heard | None) -> None:
-    """Starts ``sidecar`` and follows, unless it was left; or says so when that was all."""
+def _anew(asked: argparse.Namespace, sidecar: Sidecar) -> Sidecar | None:
+    """What follows ``sidecar``, as the plan is now; None if it cannot, and nothing has changed."""
+    try:
+        return Sidecar(plan_of(_planned(asked)), sidecar)
+    except (DistconfError, OSError) as error:
+        logging.getLogger("distconf.sidecar").error("the old plan stays: %s", error)
+        return None
+
+
+def _start(sidecar: Sidecar, good: list[bool], once: _Heard | None) -> None:
+    """Starts ``sidecar`` and follows; or says so when that was all."""
     good.append(sidecar.start())
     if once is not None:
         once.tell()
-    elif not left.is_set():
+    else:
         sidecar.follow()
 
 
@@ -406,11 +419,7 @@ def _planned(asked: argparse.Namespace) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise Invalid.of([Problem("", "A plan is one object.", "type", asked.config)])
     else:
-        target = {
-            name: given
-            for name in ("service", "file", "format", "template", "mode", "check", "reload")
-            if (given := getattr(asked, name))
-        }
+        target = {name: given for name in _OF_TARGET if (given := getattr(asked, name))}
         value = {"targets": [target]}
     profile = _profile(asked)
     found: dict[str, Any] = {"url": profile.url, "token": profile.token, **value}
@@ -581,7 +590,7 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  # a list, longer tha
 def _add_sidecar(sidecar: argparse.ArgumentParser) -> None:
     sidecar.add_argument("-c", "--config", help="The plan: JSON, TOML or YAML.")
     sidecar.add_argument("--once", action="store_true", help="Write everything and end.")
-    for name in ("service", "file", "format", "template", "mode", "check", "reload"):
+    for name in _OF_TARGET:
         sidecar.add_argument(f"--{name}", help=f"Without a plan: the one target's {name}.")
     sidecar.add_argument("--debounce", type=float, help="Seconds in which changes gather.")
     sidecar.add_argument("--splay", type=float, help="Wait up to so many seconds before writing.")

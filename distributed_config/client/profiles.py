@@ -68,13 +68,17 @@ def read_file(file: Path) -> Any:
     are not, and where the file cannot be understood.
     """
     kind = file.suffix.lower()
-    text = file.read_text(encoding="utf-8")
+    data = file.read_bytes()
     try:
+        text = data.decode()
         if kind == ".toml":
             return importlib.import_module("tomllib").loads(text)
         if kind in {".yaml", ".yml"}:
             return importlib.import_module("ruamel.yaml").YAML(typ="safe", pure=True).load(text)
         return json.loads(text)
+    except UnicodeDecodeError:
+        message = "It is no text in UTF-8. Save it as JSON, TOML or YAML."
+        raise Invalid.of([Problem("", message, "format", str(file))]) from None
     except ImportError as error:
         message = f"It cannot be read here ({error}). Write it as JSON, which is YAML as well."
         raise Invalid.of([Problem("", message, "format", str(file))]) from None
