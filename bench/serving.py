@@ -193,9 +193,13 @@ def _logged(server: Server, measured: Callable[[], Sample], replayed: bool = Fal
         return measured()
     os.truncate(server.log, 0)
     sample = measured()
-    time.sleep(0.3)  # lines of replayed reads are gathered for a tenth of a second
-    text = server.log.read_bytes()
-    lines, again = text.count(b"\n"), text.count(b'"replayed": true')
+    deadline = time.monotonic() + 3
+    while True:
+        time.sleep(0.3)  # lines of replayed reads are gathered for a tenth of a second
+        text = server.log.read_bytes()
+        lines, again = text.count(b"\n"), text.count(b'"replayed": true')
+        if lines >= sample.answers or time.monotonic() > deadline:
+            break
     if lines < sample.answers:
         raise RuntimeError(f"our server logged {lines} of {sample.answers} requests")
     if (again < 0.99 * lines) if replayed else (again > 0):
