@@ -151,7 +151,7 @@ def _review(connection: Connection) -> float:
     definition = definitions.require(connection, LOCAL_OPERATOR.realm, "many")
     wider = object_of({**SCHEMA, "title": "wider", "required": ["p00"]}, DocumentLimits())
     proposal = definition.proposal(wider)
-    return _each(1, lambda: evolution.review(connection, proposal)) / REVIEWED
+    return _each(1, lambda: evolution.review(connection, proposal, LOCAL_OPERATOR.realm)) / REVIEWED
 
 
 def _each(calls: int, call: Callable[[], Any]) -> float:
