@@ -54,9 +54,6 @@ class Scope:
         )
 
 
-WHOLE = Scope()
-
-
 @dataclass(frozen=True)
 class Realm:
     """What can be seen: one organisation, and of its services those in all of the scopes.
