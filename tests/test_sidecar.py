@@ -2340,6 +2340,29 @@ def storm(url: str, service: str) -> Iterator[list[int]]:
         thread.join(10)
 
 
+def test_a_sidecar_that_is_ended_in_a_storm_leaves_no_draft(
+    shell: Shell, api: Api, name: str
+) -> None:
+    api.put(name, large(0))
+    file = shell.home / "kept" / "app.json"
+    target = {"service": name, "file": str(file), "check": ["sleep", "0.05"]}
+    assert shell.once(target).returncode == DONE
+    random = Random(7)
+
+    def number() -> int:
+        return int(json.loads(file.read_bytes())["n"])
+
+    with storm(shell.url, name):
+        for _ in range(6):
+            before = number()
+            with shell.beside(target, debounce=0) as running:
+                running.until(lambda before=before: number() > before)
+                time.sleep(random.uniform(0, 0.06))
+                running.send(signal.SIGTERM)
+                assert running.ends(3) == 0
+            assert [each.name for each in file.parent.iterdir()] == ["app.json"]
+
+
 def test_a_sidecar_killed_in_a_storm_leaves_whole_files_and_nothing_else(
     shell: Shell, api: Api, name: str
 ) -> None:

@@ -66,6 +66,8 @@ class Keeper:
         self._tries = _Tries()
         self._changed = False
         """Whether the file was changed, and nobody was told yet."""
+        self._drafted = threading.Lock()
+        """Held while there is a draft beside the file."""
         self._untold: list[Callable[[Target], None]] = []
         self._tells = _Tries()
         self._excused: tuple[type[Exception], ...] = ()
@@ -111,12 +113,17 @@ class Keeper:
         self._news.set()
 
     def end(self) -> None:
-        """Ends the following and the thread; nothing is written any more once this returns."""
+        """Ends the following and the thread; nothing is written any more once this returns.
+
+        Waits for a check that runs, so that no draft is left beside the file.
+        """
         self.leave()
         with self._guard:
             config = self._config
         if config is not None:
             config.close()
+        with self._drafted:
+            pass
 
     @property
     def is_good(self) -> bool:
@@ -230,6 +237,12 @@ class Keeper:
             return False
 
     def _place(self, state: State, data: bytes) -> None:
+        with self._drafted:
+            if self._ended.is_set():
+                raise _EndedError
+            self._place_by_draft(state, data)
+
+    def _place_by_draft(self, state: State, data: bytes) -> None:
         path = self.target.path
         draft = draft_for(path, data, self.target.mode)
         try:
