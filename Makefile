@@ -13,6 +13,9 @@ help:            ## List these commands
 run: $(VENV)/run ## Start the server on http://127.0.0.1:5000 (Ctrl-C ends it)
 	@exec $(BIN)/distconf serve --upgrade
 
+# They start hundreds of processes: bytecode is kept, also where the environment asks for none.
+test drill bench: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(VENV)/dev ## Run the whole suite
 	@tests/prepare
 	$(BIN)/python -m pytest -n 3 --dist worksteal
