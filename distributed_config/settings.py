@@ -143,7 +143,10 @@ class Settings:
     )
     workers: int = _setting(2, "Server processes.", least=1, most=64)
     threads: int = _setting(
-        20, "Threads in each process for requests that need the database.", least=2, most=256
+        20,
+        "Threads in each process for requests that need the database; a third of them only read.",
+        least=2,
+        most=256,
     )
     queue: int = _setting(
         1_000,

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
@@ -235,6 +236,34 @@ def test_a_lock_of_three_seconds_is_waited_for_and_nobody_sees_an_error(own_serv
     assert [answer.text for answer in load.refused] == []
     assert statuses == {200}
     assert_kept(own_server, load.acknowledged)
+
+
+def test_readings_go_on_while_more_writes_than_there_are_threads_wait_for_a_lock(
+    tmp_path: Path,
+) -> None:
+    with Server(tmp_path / "instance", workers=1, threads=6, lock_seconds=20) as server:
+        server.api.put("web", {"n": 0})
+        with closing(Api(server.url)) as readers, ThreadPoolExecutor(24) as threads:
+            with locked(server.database):
+                writes = [threads.submit(_put, server, i) for i in range(20)]
+                probes = [threads.submit(_ready, server) for _ in range(4)]
+                time.sleep(0.5)
+                for _ in range(20):
+                    # It asks for no less than what is there, so it is not answered from memory.
+                    found = readers.get("web", version="current", min_revision=0)
+                    assert found.json() == {"n": 0}
+                assert not any(each.done() for each in (*writes, *probes))
+            assert [each.result() for each in (*writes, *probes)] == [200] * 24
+
+
+def _put(server: Server, number: int) -> int:
+    with closing(Api(server.url)) as api:
+        return api.put("web", {"n": number + 1}).status_code
+
+
+def _ready(server: Server) -> int:
+    with closing(Api(server.url)) as api:
+        return api.http.get("/readyz").status_code
 
 
 def test_a_lock_that_lasts_longer_is_answered_with_503_and_writes_work_after_it(

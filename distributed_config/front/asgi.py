@@ -40,6 +40,8 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _PAUSE = 0.002
 _LONGEST_PAUSE = 0.2
 _READING = frozenset({"GET", "HEAD"})
+_WAITING = ("/auth/", "/readyz")
+"""Begins of paths whose readings wait as writes do: for another server, for a lock."""
 
 
 class Front:
@@ -68,9 +70,9 @@ class Front:
         self._text_log = text_log
         self._tally = Tally(log_requests, text_log)
         self._hub = Hub(marks)
-        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="request")
-        self._streams = Streams(feed, marks, self._threads)
-        self._leases = Leases(lender, self._threads)
+        self._reading, self._waiting = _threads(settings.threads)
+        self._streams = Streams(feed, marks, self._reading)
+        self._leases = Leases(lender, self._reading)
         self._asked = 0
         self._watching = 0
         self._answering = 0
@@ -235,10 +237,12 @@ class Front:
         if told.refused is not None:
             # A refusal touches neither disk nor lock, and all threads may be taken.
             return call(self._app, environ)
+        reads = scope["method"] in _READING and not scope["path"].startswith(_WAITING)
+        threads = self._reading if reads else self._waiting
         loop = asyncio.get_running_loop()
         self._asked += 1
         try:
-            return await loop.run_in_executor(self._threads, call, self._app, environ)
+            return await loop.run_in_executor(threads, call, self._app, environ)
         finally:
             self._asked -= 1
 
@@ -273,8 +277,20 @@ class Front:
         """What both ways to the end come to; whichever comes second finds nothing to do."""
         self._ended = True  # who comes now, on a connection still open, is told to come again
         self._tally.flush()
-        self._threads.shutdown()
+        self._reading.shutdown()
+        self._waiting.shutdown()
         self._on_end()
+
+
+def _threads(number: int) -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
+    """``number`` threads: some for readings, the others for what waits, as for a commit.
+
+    Readings wait for nobody: more threads would only fight for the interpreter. And they go on
+    while all others wait for a lock.
+    """
+    few = max(1, number // 3)
+    reading = ThreadPoolExecutor(few, thread_name_prefix="reading")
+    return reading, ThreadPoolExecutor(number - few, thread_name_prefix="waiting")
 
 
 async def _send(answer: Answer, send: Send, unread: bool) -> None:
