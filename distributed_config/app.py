@@ -24,6 +24,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or load()
     app = Flask("distributed_config", static_folder=None)
     app.response_class = PlainResponse
+    app.ensure_sync = lambda view: view  # type: ignore[assignment,method-assign]  # nothing here is async
     # A path is itself or nothing; nobody is sent elsewhere.
     app.url_map.merge_slashes = False
     observe.init_observation(app, settings)

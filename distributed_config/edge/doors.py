@@ -119,6 +119,8 @@ def _load_query(schema: Schema) -> Any:
 
 
 def _refuse_other_encodings() -> None:
+    if b"%" not in request.query_string and request.query_string.isascii():
+        return
     problems = []
     for pair in request.query_string.split(b"&"):
         name, _, value = (

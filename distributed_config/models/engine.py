@@ -103,7 +103,11 @@ def prepare(engine: Engine, begin: str) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        connection.exec_driver_sql(begin)
+        if reading:
+            # It cannot fail, and costs a tenth of what it costs through SQLAlchemy.
+            connection.connection.cursor().execute(begin)
+        else:
+            connection.exec_driver_sql(begin)
 
 
 def refuse_unfit_sqlite() -> None:
