@@ -411,6 +411,10 @@ def test_both_doors_lead_to_the_same_commands(shell: Shell, api: Api, name: str)
     assert shell.done("get", name, "n") == "1\n"
     assert shell.run("nonsense").returncode == USAGE
     assert shell.run("get").returncode == USAGE
+    unknown = shell.run("history", "--service", "web")
+    assert unknown.returncode == USAGE
+    assert unknown.stderr.startswith("usage: distconf history [-h]")
+    assert shell.run("--nonsense").returncode == USAGE
     assert shell.run().returncode == USAGE
 
 

@@ -51,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # a l
     """Runs a command. Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no server answered."""
     _open_what_is_closed()
     parser = _parser()
-    asked = parser.parse_args(arguments)
+    asked, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        asked.parser.error(f"unrecognized arguments: {' '.join(unknown)}")  # with its own usage
     if asked.command is None:
         parser.print_help()
         return USAGE
@@ -536,6 +538,7 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  # a list, longer tha
     writing.add_argument("--dry-run", action="store_true", help="Only say what would happen.")
 
     parser = argparse.ArgumentParser("distconf", description=__doc__.partition("\n")[0])
+    parser.set_defaults(parser=parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     def command(name: str, run: Callable[[Any], int], *parents: Any) -> argparse.ArgumentParser:
@@ -543,7 +546,7 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  # a list, longer tha
         made = commands.add_parser(
             name, parents=[common, *parents], help=help_text, description=help_text
         )
-        made.set_defaults(run=run)
+        made.set_defaults(run=run, parser=made)
         return made
 
     get = command("get", _get)

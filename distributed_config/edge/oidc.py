@@ -123,7 +123,7 @@ class Provider:
         self._reading = threading.Lock()
         self._rests_until = 0.0
         # Whoever waits for the provider holds a thread; most of them stay for other requests.
-        self._talks = threading.BoundedSemaphore(max(2, settings.threads // 4))
+        self._talks = threading.BoundedSemaphore(max(1, settings.threads // 4))
 
     @property
     def redirect_uri(self) -> str:
