@@ -143,7 +143,7 @@ class Settings:
     )
     workers: int = _setting(2, "Server processes.", least=1, most=64)
     threads: int = _setting(
-        20,
+        12,
         "Threads in each process for requests that need the database; a third of them only read.",
         least=2,
         most=256,
