@@ -334,8 +334,11 @@ def _gathered(connection: Connection, wanted: list[_Wanted]) -> dict[int, str] |
     chosen = None
     for each in wanted:
         matching = select(EntryRow.service_id, EntryRow.name).where(each.on(EntryRow))
-        found = {row[0]: row[1] for row in connection.execute(matching.limit(_FEW + 1))}
-        if len(found) <= _FEW and (best is None or len(found) < len(best)):
+        # The database passes over so many in a tenth of the time that reading them here takes.
+        if connection.execute(matching.offset(_FEW).limit(1)).first() is not None:
+            continue
+        found = {row[0]: row[1] for row in connection.execute(matching)}
+        if best is None or len(found) < len(best):
             best, chosen = found, each
     if best is None:
         return None
