@@ -295,7 +295,8 @@ def test_definitions_are_kept_from_the_terminal(defined: Server, tmp_path: Path)
     assert "is so already" in told("put", "web", str(wider))
     assert told("show", "web") == '{"type": "object"}\n'
     assert told("show", "web", "--number", "0", "--format", "yaml").startswith("type: object\n")
-    assert [line.split()[0] for line in told("history", "web").splitlines()] == ["1", "0"]
+    history = [line.split()[0] for line in told("history", "web").splitlines()]
+    assert history == ["REVISION", "1", "0"]
     assert json.loads(told("list", "--output", "json"))[0]["policy"] == "backward"
     assert told("services", "web") == "shop\n"
     assert '-  "required": [' in told("diff", "web", "0", "1")

@@ -727,8 +727,11 @@ def test_history_is_a_table_and_json_and_yaml(shell: Shell, api: Api, name: str)
     table = shell.done("history", name).splitlines()
     rows = json.loads(shell.done("history", name, "--output", "json"))
 
-    assert table[0].split() == ["number", "enabled", "created_at", "author", "note"]
-    assert [line.split()[:2] for line in table[1:]] == [["1", "false"], ["0", "true"]]
+    assert table[0].split() == ["VERSION", "STATE", "TIME", "AUTHOR", "NOTE"]
+    assert [line.split()[:3] for line in table[1:]] == [
+        ["1", "disabled", table[1].split()[2]],
+        ["0", "*", "current"],
+    ]
     assert table[2].endswith("the first")
     assert [row["number"] for row in rows] == [1, 0]
     assert read_yaml(shell.done("history", name, "--output", "yaml")) == rows

@@ -32,10 +32,13 @@ class WholeNumber(fields.Integer):
 
 
 class Switch(fields.Boolean):
-    """``true`` or ``false``, in these words."""
+    """``true`` or ``false``; queries may write them as Python (``True``) and shells (``TRUE``) do.
 
-    truthy = frozenset(("true", "1", True))  # type: ignore[assignment]  # marshmallow says set
-    falsy = frozenset(("false", "0", False))  # type: ignore[assignment]  # and only reads it
+    ``yes`` and ``on`` are refused: readers of YAML disagree about what those mean.
+    """
+
+    truthy = frozenset(("true", "True", "TRUE", "1", True))  # type: ignore[assignment]  # marshmallow says set
+    falsy = frozenset(("false", "False", "FALSE", "0", False))  # type: ignore[assignment]  # and only reads it
 
 
 class Moment(fields.String):
@@ -182,7 +185,12 @@ class DiffQuery(ServiceQuery):
 
 
 class RollbackQuery(WriteQuery):
-    to = WholeNumber(required=True, metadata={"description": "The version to copy."})
+    to = WholeNumber(
+        load_default=None,
+        metadata={
+            "description": "The version to copy; without it the enabled one before the current."
+        },
+    )
 
 
 class ChangesQuery(Schema):
@@ -320,7 +328,22 @@ class ExportQuery(Schema):
 
 
 class ImportQuery(PublishQuery):
-    pass
+    prune = Switch(
+        load_default=False,
+        metadata={
+            "description": "Also delete every service that the object does not name. "
+            "Takes `config:publish`."
+        },
+    )
+    prefix = fields.String(
+        load_default="",
+        metadata={"description": "With `prune`: only services whose name begins so are deleted."},
+    )
+
+    @validates_schema
+    def _prefix_is_for_pruning(self, data: dict[str, Any], **_rest: Any) -> None:
+        if data.get("prefix") and not data.get("prune"):
+            raise ValidationError("It only limits what prune=true deletes.", "prefix")
 
 
 # --- bodies
@@ -884,6 +907,9 @@ class ImportedAnswer(Schema):
     created = fields.List(fields.String(), required=True)
     updated = fields.List(fields.String(), required=True)
     unchanged = fields.List(fields.String(), required=True)
+    deleted = fields.List(
+        fields.String(), required=True, metadata={"description": "By `prune`; empty without it."}
+    )
 
 
 class Problem(Schema):

@@ -19,11 +19,13 @@ from typing import Any
 
 from distributed_config.client.client import Client, token_of
 from distributed_config.client.commands import COMMANDS
+from distributed_config.client.complaints import lines_of
 from distributed_config.client.config import Config
 from distributed_config.client.plan import plan_of
 from distributed_config.client.profiles import Profile, profile_of, read_file
 from distributed_config.client.rendering import as_env, as_json, as_text, environment
 from distributed_config.client.sidecar import Sidecar
+from distributed_config.client.tables import history_rows, local_time, table_lines
 from distributed_config.client.tokens import good_token
 from distributed_config.client.transport import Request
 from distributed_config.errors import DistconfError, Invalid, NeverLoaded, Problem, Unreachable
@@ -63,11 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # a l
     except NeverLoaded as error:
         answered = isinstance(error.__cause__, DistconfError)
         refused = answered and not isinstance(error.__cause__, Unreachable)
-        return _complain(error, REFUSED if refused else UNREACHABLE)
+        return _complain(asked, error, REFUSED if refused else UNREACHABLE)
     except Unreachable as error:
-        return _complain(error, UNREACHABLE)
+        return _complain(asked, error, UNREACHABLE)
     except DistconfError as error:
-        return _complain(error, REFUSED)
+        return _complain(asked, error, REFUSED)
     except BrokenPipeError:
         _drop_output()  # who reads has gone
         return 128 + signal.SIGPIPE
@@ -103,13 +105,20 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _complain(error: DistconfError, code: int) -> int:
-    sys.stderr.write(f"distconf: {error.detail}\n")
-    for problem in error.problems:
-        where = problem.pointer or problem.parameter
-        if len(error.problems) > 1 or problem.message not in error.detail:
-            sys.stderr.write(f"  {where + ': ' if where else ''}{problem.message}\n")
+def _complain(asked: argparse.Namespace, error: DistconfError, code: int) -> int:
+    for line in lines_of(error, _body_file(asked)):
+        sys.stderr.write(f"{line}\n")
     return code
+
+
+def _body_file(asked: argparse.Namespace) -> str:
+    """The file that a command sends; "" for a command that sends none."""
+    file = ""
+    if asked.command == "put":
+        file = asked.file
+    elif asked.command == "patch" and "=" not in asked.changes[0]:
+        file = asked.changes[0]
+    return "standard input" if file == "-" else file
 
 
 # --- commands
@@ -191,8 +200,11 @@ def _changes(given: list[str]) -> Any:
 def _history(asked: argparse.Namespace) -> int:
     with _client(asked) as client:
         found = list(client.history(asked.service))
-    columns = ("number", "enabled", "created_at", "author", "note")
-    _table(asked, found, columns)
+    if asked.output == "table":
+        rows = history_rows(found)
+        sys.stdout.writelines(table_lines(rows, with_header=not asked.quiet))
+    else:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
     return DONE
 
 
@@ -223,10 +235,9 @@ def _watch(asked: argparse.Namespace) -> int:
                     print(json.dumps(change, ensure_ascii=False), flush=True)
                 else:
                     what = change["service"] or change["definition"] or ""
+                    when = local_time(change["time"])
                     version = "" if change["version"] is None else f" {change['version']}"
-                    line = (
-                        f"{change['revision']}  {change['time']}  {change['kind']}  {what}{version}"
-                    )
+                    line = f"{change['revision']}  {when}  {change['kind']}  {what}{version}"
                     print(f"{line}  {change['note']}".rstrip(), flush=True)
     return DONE
 
@@ -497,17 +508,6 @@ def _wrote(asked: argparse.Namespace, version: int, changed: bool) -> int:
     return DONE
 
 
-def _table(asked: argparse.Namespace, rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
-    if asked.output != "table":
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
-        return
-    texts = [[" ".join(as_text(row[column]).split()) for column in columns] for row in rows]
-    widths = [max(map(len, [name, *column])) for name, *column in zip(columns, *texts, strict=True)]
-    for line in [list(columns), *texts] if not asked.quiet else texts:
-        cells = (f"{text:{width}}" for text, width in zip(line, widths, strict=True))
-        print("  ".join(cells).rstrip())
-
-
 def _coloured(text: str) -> str:
     """A diff in red and green, for people who want it."""
     if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
@@ -569,7 +569,7 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  # a list, longer tha
     diff.add_argument("new", type=int)
     rollback = command("rollback", _rollback, writing)
     rollback.add_argument("service")
-    rollback.add_argument("to", type=int)
+    rollback.add_argument("to", type=int, nargs="?", help="The version to copy; the one before.")
     watch = command("watch", _watch)
     watch.add_argument("services", nargs="*", help="Names; one that ends in / is a prefix.")
     watch.add_argument("--after", type=int, help="Changes behind this revision; from now on.")

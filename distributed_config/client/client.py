@@ -226,9 +226,9 @@ class Client:
         return self._write(request, note, if_match)
 
     def rollback(
-        self, to: int, service: str | None = None, *, note: str = "", dry_run: bool = False
+        self, to: int | None, service: str | None = None, *, note: str = "", dry_run: bool = False
     ) -> Written:
-        """Appends a copy of version ``to``."""
+        """Appends a copy of version ``to``; None: of the enabled one before the current."""
         query = {"service": self._named(service), "to": to, "dry_run": _switch(dry_run)}
         return self._write(Request("POST", "/api/v1/rollback", query), note)
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from distributed_config import wire
+from distributed_config.client.tables import local_time, table_lines
 from distributed_config.commands import opened
 from distributed_config.services import accounts, tokens
 from distributed_config.services.accounts import Rights
@@ -257,8 +258,8 @@ def list_tokens(organisation: str, search: str, output: str) -> None:
                 "hint": f"{each.hint}…",
                 "user": each.user or "",
                 **_shown(each.rights),
-                "state": "revoked" if each.revoked_at else _until(each.expires_at),
-                "used": "never" if each.used_at is None else wire.rfc3339(each.used_at),
+                "state": "revoked" if each.revoked_at else _until(each.expires_at, output),
+                "used": "never" if each.used_at is None else _shown_time(each.used_at, output),
             }
             for each in found
         ],
@@ -379,13 +380,19 @@ def _shown(rights: Rights) -> dict[str, Any]:
     return {"role": rights.role, "services": " ".join(rights.scope.services)}
 
 
-def _until(moment: int | None) -> str:
-    return "good" if moment is None else f"good until {wire.rfc3339(moment)}"
+def _until(moment: int | None, output: str) -> str:
+    return "good" if moment is None else f"good until {_shown_time(moment, output)}"
+
+
+def _shown_time(moment: int, output: str) -> str:
+    """RFC 3339 for programs, and the local time for people."""
+    text = wire.rfc3339(moment)
+    return text if output == "json" else local_time(text)
 
 
 def _list(output: str, rows: Sequence[dict[str, Any]]) -> None:
     if output == "json":
         click.echo(json.dumps(rows, indent=2))
         return
-    for row in rows:
-        click.echo("  ".join(str(value) for value in row.values() if value != ""))
+    for line in table_lines(rows):
+        click.echo(line, nl=False)

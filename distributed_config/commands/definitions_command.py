@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from distributed_config import formats, wire
+from distributed_config.client.tables import local_time, table_lines
 from distributed_config.commands import opened
 from distributed_config.errors import DefinitionNotFound, Invalid, InvalidDocument, Problem
 from distributed_config.json_schema import Compatibility, SchemaLimits, compare, schema_of
@@ -46,10 +47,17 @@ def list_definitions(search: str, output: str) -> None:
         )
     if output == "json":
         click.echo(json.dumps([_shown(each) for each in found], indent=2))
-    for each in found if output == "text" else ():
-        click.echo(
-            f"{each.name}  revision {each.number}  policy {each.policy}  services {each.services}"
-        )
+        return
+    rows = [
+        {
+            "name": each.name,
+            "revision": each.number,
+            "policy": each.policy,
+            "services": each.services,
+        }
+        for each in found
+    ]
+    click.echo("".join(table_lines(rows)), nl=False)
 
 
 @command.command()
@@ -75,10 +83,18 @@ def history(name: str, output: str) -> None:
         )
     if output == "json":
         click.echo(json.dumps([_shown(each) for each in found], indent=2))
-    for each in found if output == "text" else ():
-        forced = "  forced" if each.forced else ""
-        when = wire.rfc3339(each.revised_at)
-        click.echo(f"{each.number}  {when}  {each.author}{forced}  {each.note}".rstrip())
+        return
+    rows = [
+        {
+            "revision": each.number,
+            "time": local_time(wire.rfc3339(each.revised_at)),
+            "author": each.author,
+            "forced": "forced" if each.forced else "",
+            "note": each.note,
+        }
+        for each in found
+    ]
+    click.echo("".join(table_lines(rows)), nl=False)
 
 
 @command.command()

@@ -10,7 +10,7 @@ import click
 from distributed_config import formats, wire
 from distributed_config.commands import opened
 from distributed_config.errors import Invalid, InvalidDocument, Problem
-from distributed_config.services import transfer
+from distributed_config.services import changesets, transfer
 from distributed_config.services.actors import LOCAL_OPERATOR
 from distributed_config.services.changesets import Imported, import_all
 from distributed_config.services.journal import Journal
@@ -21,28 +21,38 @@ from distributed_config.wire import Document, DocumentLimits
 @click.command()
 @click.argument("sources", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Only say what would happen.")
+@click.option("--prune", is_flag=True, help="Also delete the services that SOURCES do not name.")
+@click.option("--prefix", default="", help="With --prune: only delete services that begin so.")
 @click.option("--note", default="", help="Why; kept with the versions and in the journal.")
-def command(sources: tuple[Path, ...], dry_run: bool, note: str) -> None:
+def command(sources: tuple[Path, ...], dry_run: bool, prune: bool, prefix: str, note: str) -> None:
     """Create or update services from SOURCES, all of them or none; JSON, YAML or TOML.
 
     A file is one object of {service: document}. A folder has a file for each service, whose path
-    inside the folder, without its ending, is the service's name.
+    inside the folder, without its ending, is the service's name. With --prune the server holds
+    exactly what SOURCES hold: services that are in none of them are deleted, in the same revision.
     """
+    if prefix and not prune:
+        raise click.UsageError("--prefix only limits what --prune deletes.")
     settings = load()
     documents = read_sources(sources, settings)
     wire.check_note(note, settings.note_length)
 
-    def unit(journal: Journal) -> Imported:
-        return import_all(journal, documents)
+    def unit(journal: Journal) -> tuple[Imported, tuple[str, ...]]:
+        imported = import_all(journal, documents)
+        named = {name for name, _ in documents}
+        return imported, changesets.prune(journal, named, prefix) if prune else ()
 
     with opened.writing(settings) as writer:
         act = writer.rehearse if dry_run else writer.write
-        done = act(LOCAL_OPERATOR, unit, note)
+        done, deleted = act(LOCAL_OPERATOR, unit, note)
     would = "Would be created" if dry_run else "Created"
+    pruned = f", deleted: {len(deleted)}" if prune else ""
     click.echo(
         f"{would}: {len(done.created)}, updated: {len(done.updated)}, "
-        f"unchanged: {len(done.unchanged)}."
+        f"unchanged: {len(done.unchanged)}{pruned}."
     )
+    for name in deleted:
+        click.echo(f"  {'would delete' if dry_run else 'deleted'} {name}", err=True)
 
 
 def read_sources(
@@ -90,11 +100,17 @@ def _files(source: Path) -> Iterator[tuple[Path, str | None]]:
     """Files to read, each with the service that its path names; None: it names them inside."""
     if source.is_file():
         yield source, None
-        return
-    for file in sorted(source.rglob("*")):
-        hidden = any(part.startswith(".") for part in file.relative_to(source).parts)
+    else:
+        yield from services_in(source)
+
+
+def services_in(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Every file in ``folder`` that is not hidden, with the service that its path names."""
+    for file in sorted(folder.rglob("*")):
+        inside = file.relative_to(folder)
+        hidden = any(part.startswith(".") for part in inside.parts)
         if file.is_file() and not hidden:
-            yield file, file.relative_to(source).with_suffix("").as_posix()
+            yield file, inside.with_suffix("").as_posix()
 
 
 def _documents(

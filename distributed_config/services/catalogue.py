@@ -63,6 +63,26 @@ def services(
     return _entries(connection, query.order_by(ServiceRow.name).limit(limit))
 
 
+def served_names(connection: Connection, realm: Realm, prefix: str = "") -> list[str]:
+    """The names of the services that begin with ``prefix`` and have an enabled version, in order.
+
+    The order is that of their code points.
+    """
+    enabled = select(VersionRow.number).where(
+        VersionRow.service_id == ServiceRow.id,
+        VersionRow.environment == DEFAULT_ENVIRONMENT,
+        VersionRow.enabled,
+    )
+    query = select(ServiceRow.name).where(
+        ServiceRow.organisation_id == realm.organisation,
+        realm.within(ServiceRow.name),
+        enabled.exists(),
+    )
+    if prefix:
+        query = query.where(func.substr(ServiceRow.name, 1, len(prefix)) == prefix)
+    return list(connection.scalars(query.order_by(ServiceRow.name)))
+
+
 def services_by_id(connection: Connection, ids: Sequence[int]) -> list[Entry]:
     """The services with these ids, in this order."""
     found = _entries(connection, _SERVICES.where(ServiceRow.id.in_(ids)))

@@ -1,10 +1,10 @@
 """Several services in one atomic publish: one revision, and watchers see all of it or none."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from distributed_config.errors import DistconfError, Invalid, InvalidDocument, Problem
-from distributed_config.services import versions
+from distributed_config.services import catalogue, versions
 from distributed_config.services.journal import Journal
 from distributed_config.services.versions import Written
 from distributed_config.wire import Document, escape_pointer
@@ -79,6 +79,24 @@ def import_all(journal: Journal, documents: Sequence[tuple[str, Document | Inval
         updated=tuple(each.service for each in written if each.changed and each.number > 0),
         unchanged=tuple(each.service for each in written if not each.changed),
     )
+
+
+def prune(journal: Journal, kept: Collection[str], prefix: str = "") -> tuple[str, ...]:
+    """Deletes the services that begin with ``prefix`` and are not in ``kept``; returns their names.
+
+    Services that the actor may not see stay, and so do those whose versions are all disabled: an
+    export leaves these out, so that their absence says nothing. Raises Forbidden without the
+    right to publish, and Invalid when ``kept`` is empty: a source that holds nothing is far more
+    often a mistake, such as a wrong path, than the wish to delete everything.
+    """
+    if not kept:
+        message = "There is no service in what is imported, so pruning would delete all of them."
+        raise Invalid.of([Problem("", message, "prune")])
+    served = catalogue.served_names(journal.connection, journal.realm, prefix)
+    gone = [name for name in served if name not in kept]
+    for name in gone:
+        versions.retire(journal, name)
+    return tuple(gone)
 
 
 def _imported(name: str, document: Document | Invalid) -> Step:

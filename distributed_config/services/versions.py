@@ -217,11 +217,19 @@ def patch(
     return _changed(journal, name, found, patched(found.value, operations, limits), limits)
 
 
-def roll_back(journal: Journal, name: str, number: int, expect: Expect = anything) -> Written:
-    """Appends a copy of version ``number``, disabled or not."""
+def roll_back(
+    journal: Journal, name: str, number: int | None, expect: Expect = anything
+) -> Written:
+    """Appends a copy of version ``number``, disabled or not.
+
+    ``None`` stands for the enabled version before the current one. Raises
+    VersionNotFound where there is none.
+    """
     journal.actor.require(PUBLISH)
     service = _require(journal.connection, journal.realm, name)
     _check_expected(journal, service.id, name, expect)
+    if number is None:
+        number = _number_before_current(journal.connection, service.id, name)
     old = _stored(journal.connection, service.id, name, number)
     document = Document(old.served, old.digest)
     if not service.marks:
@@ -782,6 +790,14 @@ def _admit_stored(
         found = secrets.stored(journal.connection, home, version.served)
         seen = secrets.checked_stored(found, journal.realm.secrets)
     conformance.admit(journal, rule, number, seen, which)
+
+
+def _number_before_current(connection: Connection, service_id: int, name: str) -> int:
+    """The highest enabled number below the current one. Raises VersionNotFound."""
+    enabled = connection.scalars(_ENABLED_NUMBERS, {"series": service_id}).all()
+    if len(enabled) < 2:
+        raise VersionNotFound(name, "before the current one that is enabled")
+    return enabled[-2]
 
 
 def _remove(journal: Journal, service_id: int, name: str) -> None:

@@ -68,7 +68,11 @@ def export(query: dict[str, Any]) -> Answer:
     headers=("Idempotency-Key", "Config-Note"),
 )
 def import_all(query: dict[str, Any]) -> Answer:
-    """Import an object `{service: document}`: creates or updates each, all or nothing."""
+    """Import an object `{service: document}`: creates or updates each, all or nothing.
+
+    With `prune=true` the services that the object does not name are deleted with it, so that what
+    is served is exactly what was sent.
+    """
     value = asked.body_value()
     most = database.of().settings.import_services
     if isinstance(value, dict) and len(value) > most:
@@ -81,12 +85,17 @@ def import_all(query: dict[str, Any]) -> Answer:
 
     def unit(journal: Journal) -> Answer:
         done = changesets.import_all(journal, documents)
+        deleted: tuple[str, ...] = ()
+        if query["prune"]:
+            named = {name for name, _ in documents}
+            deleted = changesets.prune(journal, named, query["prefix"])
         return json_answer(
             {
                 "success": True,
                 "created": done.created,
                 "updated": done.updated,
                 "unchanged": done.unchanged,
+                "deleted": deleted,
             }
         )
 

@@ -88,7 +88,7 @@ def diff(query: dict[str, Any]) -> Answer:
     headers=("If-Match", "Idempotency-Key", "Config-Note"),
 )
 def roll_back(query: dict[str, Any]) -> Answer:
-    """Append a copy of an older version, disabled or not."""
+    """Append a copy of an older version: of the one before, unless `to` says which."""
     asked.refuse_body()
     name, number, expect = query["service"], query["to"], asked.expectation()
 
@@ -100,7 +100,8 @@ def roll_back(query: dict[str, Any]) -> Answer:
             ETag=wire.version_etag(journal.epoch, written.number, written.digest),
         )
 
-    note = asked.note(query["note"]) or f"Rolled back to version {number}."
+    which = "the one before" if number is None else f"version {number}"
+    note = asked.note(query["note"]) or f"Rolled back to {which}."
     return publish(unit, note, query["dry_run"])
 
 

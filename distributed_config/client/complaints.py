@@ -1,0 +1,53 @@
+"""Errors as the terminal shows them: in its own words, with the file that they are about."""
+
+from collections.abc import Iterator
+
+from distributed_config.errors import DistconfError, InvalidDocument, Problem
+
+# The server advises in terms of HTTP, which most of its callers speak. The terminal's users know
+# commands and flags: the server's phrase on the left is shown to them as the one on the right.
+_PHRASES = (
+    ("GET /api/v1/versions?service=… lists", "`distconf history` lists"),
+    ("Create it with POST or PUT.", "Create it with `distconf put`."),
+    ("Create it with PUT /api/v1/definitions.", "Create it with `distconf definitions put`."),
+    ("is not as If-Match or If-None-Match asks", "is not as --if-match asks"),
+)
+_PARAMETERS = {
+    "service": "SERVICE",
+    "to": "TO",
+    "version": "--version",
+    "as_of": "--as-of",
+    "note": "--note",
+    "Config-Note": "--note",
+    "definition": "--definition",
+    "dry_run": "--dry-run",
+    "If-Match": "--if-match",
+}
+
+
+def lines_of(error: DistconfError, file: str = "") -> Iterator[str]:
+    """What is printed about ``error``: its detail, then every problem that the detail leaves out.
+
+    ``file`` is what the request's body was read from, if it was; what is wrong with a document is
+    said to be wrong with that file.
+    """
+    about = f"{file}: " if file and isinstance(error, InvalidDocument) else ""
+    single = error.problems[0] if len(error.problems) == 1 else None
+    if single is not None and single.message in error.detail:
+        yield f"distconf: {about}{_line(single)}"
+        return
+    yield f"distconf: {about}{_translated(error.detail)}"
+    for problem in error.problems:
+        yield f"  {_line(problem)}"
+
+
+def _line(problem: Problem) -> str:
+    parameter = _PARAMETERS.get(problem.parameter, problem.parameter)
+    where = ": ".join(filter(None, (parameter, problem.pointer)))
+    return f"{where + ': ' if where else ''}{_translated(problem.message)}"
+
+
+def _translated(text: str) -> str:
+    for phrase, own in _PHRASES:
+        text = text.replace(phrase, own)
+    return text
