@@ -84,6 +84,8 @@ class DistconfError(Exception):
     code = "internal-error"
     retry_after: float = 0
     """Seconds after which it is worth another try; 0: nobody knows."""
+    limit = ""
+    """The setting whose limit was reached; "" where it was none."""
 
     def __init__(self, detail: str, problems: Sequence[Problem] = ()) -> None:
         super().__init__(detail)
@@ -206,6 +208,7 @@ class TooLarge(DistconfError):
 
     def __init__(self, limit: str, most: int) -> None:
         super().__init__(f"The body is larger than {limit} allows ({most} bytes). Send less.")
+        self.limit = limit
 
 
 class TooSlow(DistconfError):
@@ -460,6 +463,7 @@ class SecretUnreadable(Unavailable):
 
 class Overloaded(Unavailable):
     code = "overloaded"
+    limit = "DISTCONF_QUEUE"
 
     def __init__(self) -> None:
         super().__init__("Too many requests are waiting already. Try again in a moment.")
@@ -473,10 +477,12 @@ class TooManyRequests(Unavailable):
     def __init__(self, limit: str, allowed: str, retry_after: int) -> None:
         super().__init__(f"More than {limit} allows ({allowed}). Try again in {retry_after} s.")
         self.retry_after = retry_after
+        self.limit = limit
 
 
 class TooManyWatchers(Unavailable):
     code = "too-many-watchers"
+    limit = "DISTCONF_WATCHERS"
     retry_after = 5
 
     def __init__(self, most: int) -> None:

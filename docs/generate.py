@@ -43,7 +43,7 @@ answered by the HTTP server itself, in its own words.
 PERMISSIONS = """# Permissions and roles
 
 Generated from the code by `make docs`. `config:*` stands for all of a resource, and `*` for everything.
-Every organisation has these six roles, and can make its own.
+Every organisation has these roles, and can make its own.
 
 | permission | | {roles} |
 |---|---|{lines}|

@@ -1,6 +1,8 @@
 """The OpenAPI document: it is valid, it is complete, and the server does what it says."""
 
+import html
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
+from distributed_config.api import schemas
 from distributed_config.app import create_app
 from distributed_config.edge.auth import ANYBODY, HOLDER, SOMEBODY
 from distributed_config.services.permissions import PERMISSIONS
@@ -126,13 +129,71 @@ def test_every_operation_says_what_it_may_answer(described: dict[str, Any]) -> N
 def test_the_page_shows_every_operation(api: Api, described: dict[str, Any]) -> None:
     page = api.http.get("/api/docs").text
 
-    shown = set(re.findall(r'<h2><b class="\w+">(\w+)</b> (\S+?)</h2>', page))
+    shown = set(re.findall(r'<h3><b class="\w+">(\w+)</b> (\S+?)</h3>', page))
     assert shown == {(method, path) for method, path, _ in operations(described)}
     for _, _, operation in operations(described):
         assert f'id="{operation["operationId"]}"' in page
         assert f'href="#{operation["operationId"]}"' in page
         for parameter in operation["parameters"]:
             assert f"<code>{parameter['name']}</code>" in page
+
+
+def test_the_page_is_for_people(api: Api) -> None:
+    page = api.http.get("/api/docs").text
+
+    assert not re.search(r"(?<!If-)None", page)
+    assert "[&#39;" not in page  # a list of types as Python writes it
+    assert "<td>array of string<td>" in page
+    # What every operation may refuse with is one row, not one for each status.
+    assert re.search(r"<td>403, 408, .*?429, 503<td>", page)
+    sections = re.findall(r'<h2 class="tag">([^<]+?) <small>', page)
+    assert sections[:3] == ["Configurations", "Services", "Versions"]
+
+
+def test_every_body_has_an_example_that_is_taken(described: dict[str, Any]) -> None:
+    for method, path, operation in operations(described):
+        content = operation.get("requestBody", {}).get("content", {})
+        if "application/json" not in content:
+            continue
+        body = content["application/json"]
+        assert "example" in body, (method, path)
+        name = body["schema"].get("$ref", "").rpartition("/")[2]
+        if name:
+            loaded = getattr(schemas, name)().load(body["example"])
+            assert not loaded.get(schemas.FAULTS), (method, path)
+
+
+def test_what_the_page_tells_to_type_can_be_typed(own_server: Server) -> None:
+    """Every line for curl is a request that the server understands, in the order of the page."""
+    page = html.unescape(own_server.api.http.get("/api/docs").text)
+    lines = re.findall(r"<pre><code>(.+?)</code></pre>", page)
+    shell = "; ".join(
+        line.replace("curl", "curl -s -o /dev/null -w '%{http_code} ' --max-time 5", 1)
+        for line in lines
+    )
+
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True)
+
+    statuses = [int(each) for each in done.stdout.split()]
+    assert len(statuses) == len(lines) > 50
+    # Names that are not there yet are told of; nothing is malformed, and nothing breaks.
+    assert set(statuses) <= {200, 201, 401, 403, 404, 409}, list(zip(lines, statuses, strict=True))
+
+
+def test_a_parameter_is_never_described_as_null(described: dict[str, Any]) -> None:
+    for method, path, operation in operations(described):
+        for each in operation["parameters"]:
+            schema = each["schema"]
+            assert "null" not in schema.get("type", ""), (method, path, each["name"])
+            assert schema.get("default", "") is not None, (method, path, each["name"])
+
+
+def test_every_operation_has_a_tag_that_is_described(described: dict[str, Any]) -> None:
+    names = [tag["name"] for tag in described["tags"]]
+
+    assert len(names) == len(set(names))
+    for method, path, operation in operations(described):
+        assert operation["tags"][0] in names, (method, path)
 
 
 def test_the_page_may_load_nothing_but_its_own_style(api: Api) -> None:

@@ -1,16 +1,22 @@
 """The OpenAPI document and a page to browse it: plain HTML, made here, without scripts."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
-from flask import Blueprint, current_app, render_template
+from flask import Blueprint, current_app, render_template, request
 
 from distributed_config.api import openapi
 from distributed_config.edge import auth, database
 from distributed_config.edge.doors import door
+from distributed_config.edge.requests import FORM
 from distributed_config.edge.responses import Answer
 
 blueprint = Blueprint("docs", __name__, template_folder="templates")
+
+_EXAMPLES = {"definition": "web", "email": "ada@example.org", "name": "deployer", "from": "0"}
+"""Values of parameters that are needed, where the parameter's schema has no example."""
 
 _POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'"
 
@@ -30,7 +36,8 @@ def openapi_document() -> Answer:
 @door(blueprint, "GET", "/api/docs", permission=auth.SOMEBODY, answers={200: "text/html"})
 def browse() -> Answer:
     """This description, as a page."""
-    page = render_template("docs.html", api=_described(), resolve=_resolve)
+    api = _described()
+    page = render_template("docs.html", api=api, sections=list(_sections(api)))
     headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
     return Answer(page.encode(), media_type="text/html; charset=utf-8", headers=headers)
 
@@ -52,8 +59,111 @@ def _described() -> dict[str, Any]:
     return kept
 
 
-def _resolve(schema: dict[str, Any]) -> dict[str, Any]:
+def _sections(api: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Each tag with its operations, as the page shows them, in the order of the tags."""
+    operations = [
+        _shown(api, path, method, operation)
+        for path, methods in api["paths"].items()
+        for method, operation in methods.items()
+    ]
+    for tag in api["tags"]:
+        yield {**tag, "operations": [each for each in operations if each["tag"] == tag["name"]]}
+
+
+def _shown(
+    api: dict[str, Any], path: str, method: str, operation: dict[str, Any]
+) -> dict[str, Any]:
+    """One operation as the page shows it."""
+    contents = operation.get("requestBody", {}).get("content", {})
+    first: dict[str, Any] = next(iter(contents.values()), {})
+    responses = operation["responses"].items()
+    return {
+        "id": operation["operationId"],
+        "tag": operation["tags"][0],
+        "method": method.upper(),
+        "path": path,
+        "summary": operation["summary"],
+        "description": operation.get("description", ""),
+        "permission": operation["x-permission"],
+        "parameters": [
+            {**each, "type": _type_of(each["schema"]), "about": _about(each)}
+            for each in operation["parameters"]
+        ],
+        "media_types": list(contents),
+        "body": _properties(api, first.get("schema", {})),
+        "answers": [
+            {"status": status, "about": each["description"], "keys": _keys(api, each)}
+            for status, each in responses
+            if int(status) < 400
+        ],
+        # Every refusal has the same body; a row for each would drown what differs.
+        "refusals": [status for status, _ in responses if int(status) >= 400],
+        "curl": _curl(path, method, operation, contents),
+    }
+
+
+def _properties(api: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, Any]]:
+    resolved = _resolve(api, schema)
+    return [
+        {
+            "name": name,
+            "required": name in resolved.get("required", ()),
+            "type": _type_of(each),
+            "about": each.get("description", ""),
+        }
+        for name, each in resolved.get("properties", {}).items()
+    ]
+
+
+def _keys(api: dict[str, Any], answer: dict[str, Any]) -> list[str]:
+    """The keys of an answer that is a JSON object."""
+    content: dict[str, Any] = next(iter(answer.get("content", {}).values()), {})
+    return list(_resolve(api, content.get("schema", {})).get("properties", {}))
+
+
+def _about(parameter: dict[str, Any]) -> str:
+    schema = parameter["schema"]
+    text: str = parameter.get("description") or schema.get("description") or ""
+    words = schema.get("enum")
+    return f"{text} One of: {', '.join(map(str, words))}.".strip() if words else text
+
+
+def _type_of(schema: dict[str, Any]) -> str:
+    """The type of a schema as a reader says it: ``string or null``, ``array of string``."""
+    if "$ref" in schema:
+        return str(schema["$ref"].rpartition("/")[2])
+    kinds = schema.get("type", "any")
+    if kinds == "array":
+        return f"array of {_type_of(schema.get('items', {}))}"
+    return kinds if isinstance(kinds, str) else " or ".join(kinds)
+
+
+def _resolve(api: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """The schema that ``schema`` refers to, or itself."""
     name = schema.get("$ref", "").rpartition("/")[2]
-    resolved: dict[str, Any] = _described()["components"]["schemas"].get(name, schema)
+    resolved: dict[str, Any] = api["components"]["schemas"].get(name, schema)
     return resolved
+
+
+def _curl(path: str, method: str, operation: dict[str, Any], contents: dict[str, Any]) -> str:
+    """A line to try the operation with, with an example for all that it needs."""
+    needed = {
+        each["name"]: each["schema"].get("example", _EXAMPLES.get(each["name"], "1"))
+        for each in operation["parameters"]
+        if each["in"] == "query" and each.get("required")
+    }
+    query = f"?{urlencode(needed, safe='/')}" if needed else ""
+    words = ["curl"] if method == "get" else ["curl", "-X", method.upper()]
+    if operation.get("security"):
+        words += ["-H", '"Authorization: Bearer $DISTCONF_TOKEN"']
+    for kind, content in list(contents.items())[:1]:
+        if "example" in content:
+            words += ["-H", f"'Content-Type: {kind}'", "-d", f"'{_encoded(kind, content)}'"]
+    return " ".join([*words, f"'{request.host_url.rstrip('/')}{path}{query}'"])
+
+
+def _encoded(kind: str, content: dict[str, Any]) -> str:
+    """The example of a body as its media type writes it."""
+    if kind == FORM:
+        return urlencode(content["example"])
+    return json.dumps(content["example"], ensure_ascii=False)

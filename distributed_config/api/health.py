@@ -1,11 +1,15 @@
 """Probes: alive, ready, and what is measured."""
 
+import platform
+
 from flask import Blueprint
 
+from distributed_config import __version__
 from distributed_config.edge import auth, database
 from distributed_config.edge.doors import door
 from distributed_config.edge.responses import Answer, json_answer
 from distributed_config.live import metrics
+from distributed_config.models import engine
 from distributed_config.services import journal as log
 from distributed_config.services.actors import LOCAL_OPERATOR
 
@@ -41,4 +45,7 @@ def ready() -> Answer:
 def measured() -> Answer:
     """What is counted and measured, for Prometheus."""
     metrics.REVISION.set(log.head(database.reading()).revision)
+    metrics.BUILD.labels(__version__, platform.python_version(), engine.sqlite.sqlite_version).set(
+        1
+    )
     return Answer(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")

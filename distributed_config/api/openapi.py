@@ -8,7 +8,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Flask
 
 from distributed_config import __version__
-from distributed_config.api import schemas
+from distributed_config.api import examples, schemas
 from distributed_config.edge import auth
 from distributed_config.edge import requests as asked
 from distributed_config.edge.doors import Door
@@ -32,6 +32,23 @@ ELSEWHERE = "elsewhere"
 # Any request can be refused for where it came from, for a body that is late or too large, when
 # whoever asks has asked too often, and when too many wait.
 _ANYWHERE = {403, 408, 413, 429, 503}
+
+_TAGS = {
+    "config": ("Configurations", "Read and write: the one endpoint that programs need."),
+    "services": ("Services", "The list, tags, definitions and secrets of services."),
+    "versions": ("Versions", "History, differences and the way back."),
+    "changes": ("Changes", "The journal: what happened, as a list and as it happens."),
+    "changesets": ("Changesets", "Several services in one revision, all or none."),
+    "transfer": ("Export and import", "The current documents of all services, out and in."),
+    "definitions": ("Definitions", "JSON Schemas that services conform to."),
+    "accounts": ("Accounts", "Organisations, users, memberships, roles and tokens."),
+    "audit": ("Audit", "Every action and every refusal, in one chain of hashes."),
+    "login": ("Log-in", "Sessions of people, and tokens by OAuth 2."),
+    "oidc": ("Log-in", "Sessions of people, and tokens by OAuth 2."),
+    "health": ("Operations", "Probes and metrics."),
+    "docs": ("Documentation", "This description, as data and as a page."),
+}
+"""The tag of a blueprint's operations, and what the tag is about; in the order of the page."""
 
 _HEADERS: dict[str, dict[str, Any]] = {
     "If-Match": {"description": "Go on only if this entity tag is still current."},
@@ -57,6 +74,7 @@ def document(app: Flask, is_open: bool) -> dict[str, Any]:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         plugins=[MarshmallowPlugin(schema_name_resolver=_name_of)],
+        tags=[{"name": name, "description": text} for name, text in dict(_TAGS.values()).items()],
     )
     spec.components.schema("Problem", schema=schemas.Problem)
     spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
@@ -69,12 +87,28 @@ def document(app: Flask, is_open: bool) -> dict[str, Any]:
                 operation["security"] = [{"token": []}]
             spec.path(path, operations={found.method.lower(): operation})
     made: dict[str, Any] = spec.to_dict()
+    for operations in made["paths"].values():
+        for operation in operations.values():
+            _remove_null(operation["parameters"])
     return made
+
+
+def _remove_null(parameters: list[dict[str, Any]]) -> None:
+    """A parameter that may be left out is no ``null``: no URL can hold that."""
+    for schema in (each["schema"] for each in parameters):
+        if isinstance(schema.get("type"), list):
+            kinds = [kind for kind in schema["type"] if kind != "null"]
+            schema["type"] = kinds[0] if len(kinds) == 1 else kinds
+        if "default" in schema and schema["default"] is None:
+            del schema["default"]
+        if None in schema.get("enum", ()):
+            schema["enum"] = [each for each in schema["enum"] if each is not None]
 
 
 def _operation(endpoint: str, described: Door) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": endpoint.replace(".", "_"),
+        "tags": [_TAGS[endpoint.split(".")[-2]][0]],
         "summary": described.summary,
         "x-permission": described.permission,
         "parameters": _parameters(described),
@@ -117,10 +151,25 @@ def _parameters(described: Door) -> list[dict[str, Any]]:
 
 def _body(described: Door) -> dict[str, Any]:
     if described.body is not None:
-        return {"application/json": {"schema": described.body}}
-    kinds = {asked.JSON_PATCH: _OPERATIONS}
-    kinds[asked.FORM] = _FORM
-    return {kind: {"schema": kinds.get(kind, _DOCUMENT)} for kind in described.body_types}
+        example = examples.BODIES[described.body.__name__]
+        return {"application/json": {"schema": described.body, "example": example}}
+    contents = {kind: _content(kind) for kind in described.body_types}
+    if described.example is not None:
+        contents["application/json"]["example"] = described.example
+    return contents
+
+
+def _content(kind: str) -> dict[str, Any]:
+    """The schema, and where it is JSON an example, of a body of the media type ``kind``."""
+    if kind == asked.JSON_PATCH:
+        return {"schema": _OPERATIONS, "example": examples.JSON_PATCH}
+    if kind == asked.FORM:
+        return {"schema": _FORM, "example": examples.FORM}
+    if kind == asked.MERGE_PATCH:
+        return {"schema": _DOCUMENT, "example": examples.MERGE_PATCH}
+    if kind == "application/json":
+        return {"schema": _DOCUMENT, "example": examples.DOCUMENT}
+    return {"schema": _DOCUMENT}
 
 
 def _answer(kind: Any) -> dict[str, Any]:

@@ -36,6 +36,8 @@ class Door:
     refusals: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
     description: str = ""
+    example: Any = None
+    """A body for the manual, where it is not any configuration."""
 
 
 View = Callable[..., Answer]

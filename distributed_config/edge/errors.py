@@ -17,6 +17,7 @@ from distributed_config import errors
 from distributed_config.edge import database
 from distributed_config.edge.responses import Answer, to_response
 from distributed_config.errors import DistconfError, Problem, Unauthenticated, Unavailable
+from distributed_config.live import metrics
 from distributed_config.models.engine import storage_error
 
 STATUSES: dict[type[DistconfError], int] = {
@@ -109,6 +110,7 @@ def meant_by(error: Exception) -> DistconfError:
         _logger.error("unforeseen error", exc_info=error)
         meant = DistconfError("The server made a mistake. Its log has the details by request_id.")
     g.error_code = meant.code
+    metrics.REFUSALS.labels(meant.code, meant.limit).inc()
     return meant
 
 

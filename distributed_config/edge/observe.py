@@ -83,10 +83,11 @@ def init_observation(app: Flask, settings: Settings) -> None:
         # What a configuration holds is data, never a page, whatever a browser makes of it.
         response.headers["X-Content-Type-Options"] = "nosniff"
         told: Exchange = request.environ[exchange.KEY]
+        told.route = request.url_rule.rule if request.url_rule is not None else "(none)"
         if told.hold is not None:
             return response  # it will be asked again, and counted when it is answered
         seconds = time.perf_counter() - g.began
-        route = request.url_rule.rule if request.url_rule is not None else "(none)"
+        route = told.route
         method = request.method if request.method in _METHODS else "(other)"
         metrics.REQUESTS.labels(method, route, str(response.status_code)).inc()
         metrics.REQUEST_SECONDS.labels(route).observe(seconds)

@@ -30,6 +30,7 @@ from distributed_config.front.sockets import (
 )
 from distributed_config.front.streams import Streams
 from distributed_config.front.tally import Tally
+from distributed_config.live import metrics
 from distributed_config.live.exchange import Exchange, Hold, Lender
 from distributed_config.live.feed import Feed, Told, Watch
 from distributed_config.live.hub import Hub
@@ -241,15 +242,20 @@ class Front:
         threads = self._reading if reads else self._waiting
         loop = asyncio.get_running_loop()
         self._asked += 1
+        metrics.QUEUE.inc()
         try:
             return await loop.run_in_executor(threads, call, self._app, environ)
         finally:
             self._asked -= 1
+            metrics.QUEUE.dec()
 
     def _keep(self, key: Key | None, scope: Scope, answer: Answer, told: Exchange) -> None:
         if key is not None and told.replay is not None:
             logged = self._logged(scope, answer, told)
-            self._replays.keep(key, answer, told.replay, logged, told.until, asker=told.asker)
+            counted = (scope["method"], told.route, str(answer.status))
+            self._replays.keep(
+                key, answer, told.replay, logged, counted, until=told.until, asker=told.asker
+            )
 
     def _logged(self, scope: Scope, answer: Answer, told: Exchange) -> str:
         """The part of a log line that is the same each time this answer is given again."""

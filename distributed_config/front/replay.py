@@ -41,7 +41,8 @@ _LONGEST_QUESTION = 4_096
 class Replay:
     """An answer, ready to be sent again. ``headers`` lack the one of the request's own id.
 
-    ``asker`` is whose budget it is taken from each time; "" when nobody counts.
+    ``counted`` are its labels in the metrics: method, route and status. ``asker`` is whose budget
+    it is taken from each time; "" when nobody counts.
     """
 
     word: int
@@ -52,6 +53,7 @@ class Replay:
     body: Message
     size: int
     logged: str
+    counted: tuple[str, str, str]
     asker: str
 
 
@@ -80,8 +82,9 @@ class Replays:
         answer: Answer,
         basis: Basis,
         logged: str,
-        until: int | None = None,
+        counted: tuple[str, str, str],
         *,
+        until: int | None = None,
         asker: str = "",
     ) -> None:
         """Keeps ``answer`` for ``key``, and not after ``until`` in microseconds.
@@ -97,7 +100,16 @@ class Replays:
         headers = tuple(each for each in answer.headers if each[0] != b"x-request-id")
         body: Message = {"type": "http.response.body", "body": answer.body}
         self._kept[key] = Replay(
-            basis.word, basis.revision, until, answer.status, headers, body, size, logged, asker
+            basis.word,
+            basis.revision,
+            until,
+            answer.status,
+            headers,
+            body,
+            size,
+            logged,
+            counted,
+            asker,
         )
         self._bytes += size
         while self._bytes > self._most_bytes:

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TypeVar
 
 from distributed_config.front.replay import has_passed
+from distributed_config.live import metrics
 from distributed_config.live.feed import (
     DELETING,
     MARKING,
@@ -128,6 +129,7 @@ class Streams:
         assert task is not None  # the server runs every request in a task
         watcher = _Watcher(watch, task, until)
         self._watchers.add(watcher)
+        metrics.WATCHERS.inc()
         if watch.shape == "configs" and not self._by_keys:
             # What is in memory lacks what these watchers want; they begin behind it.
             self._by_keys = True
@@ -155,6 +157,7 @@ class Streams:
                     watcher.cursor = max(watcher.cursor, news.revision)
         finally:
             self._watchers.discard(watcher)
+            metrics.WATCHERS.dec()
 
     async def _catch_up(self, watcher: _Watcher, tell: Tell) -> None:
         """Sends what lies behind the cursor: from memory if it is new enough for that."""

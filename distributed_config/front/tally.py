@@ -25,7 +25,7 @@ class Tally:
         self._log_requests = log_requests
         self._text_format = text_format
         self._lines: list[str] = []
-        self._counts: Counter[int] = Counter()
+        self._counts: Counter[tuple[str, str, str]] = Counter()
         self._second = 0
         self._stamp = ""
         self._timer: asyncio.TimerHandle | None = None
@@ -40,7 +40,7 @@ class Tally:
 
     def note(self, replay: Replay, request_id: bytes, client: str, began: float) -> None:
         """Counts one replayed read that began at ``began`` on the performance counter."""
-        self._counts[replay.status] += 1
+        self._counts[replay.counted] += 1
         if self._log_requests:
             self._lines.append(self._line(replay, request_id.decode("latin-1"), client, began))
         if self._timer is None:
@@ -52,8 +52,9 @@ class Tally:
     def flush(self) -> None:
         """Writes what has been gathered."""
         self._timer = None
-        for status, number in self._counts.items():
-            metrics.REPLAYED.labels(str(status)).inc(number)
+        for counted, number in self._counts.items():
+            metrics.REQUESTS.labels(*counted).inc(number)
+            metrics.REPLAYED.labels(counted[-1]).inc(number)
         self._counts.clear()
         data = "".join(self._lines).encode()
         self._lines = []

@@ -49,10 +49,10 @@ class Exchange:
 
     ``last`` says that the question will not be asked again: the answer must not be a hold.
     ``again`` says that it was asked before, and counted then. ``streams`` says that a stream can be
-    held open here, and ``stream`` what it is to tell; the answer is then its beginning. ``until``:
-    when the asker's token ends, in microseconds; nothing is given again, or streamed, after that.
-    ``asker``: whose budget of reads an answer is taken from that is given again; "" when nobody
-    counts.
+    held open here, and ``stream`` what it is to tell; the answer is then its beginning. ``route``
+    is the rule that the path matched, for the metrics. ``until``: when the asker's token ends, in
+    microseconds; nothing is given again, or streamed, after that. ``asker``: whose budget of reads
+    an answer is taken from that is given again; "" when nobody counts.
     """
 
     refused: DistconfError | None = None
@@ -63,5 +63,6 @@ class Exchange:
     replay: Basis | None = None
     hold: Hold | None = None
     service: str = ""
+    route: str = ""
     until: int | None = None
     asker: str = ""

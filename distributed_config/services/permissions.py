@@ -34,6 +34,7 @@ ROLES = {
     ),
     "editor": frozenset({"config:read", "config:write", "definition:read"}),
     "reader": frozenset({"config:read", "definition:read"}),
+    "metrics": frozenset({"server:read"}),
     "sync": frozenset(
         {"config:read", "config:read-secret", "definition:read", "audit:read", "server:sync"}
     ),

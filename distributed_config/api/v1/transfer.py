@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint
 
 from distributed_config import wire
-from distributed_config.api import schemas
+from distributed_config.api import examples, schemas
 from distributed_config.edge import auditing, auth, database
 from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
@@ -66,6 +66,7 @@ def export(query: dict[str, Any]) -> Answer:
     answers={200: schemas.ImportedAnswer},
     refusals=(422, 507),
     headers=("Idempotency-Key", "Config-Note"),
+    example=examples.IMPORT,
 )
 def import_all(query: dict[str, Any]) -> Answer:
     """Import an object `{service: document}`: creates or updates each, all or nothing.
