@@ -156,7 +156,11 @@ def read_all(name: str) -> list[Any]:
 
 def test_a_volume_that_compose_makes_belongs_to_the_images_user() -> None:
     [compose] = read_all("compose/compose.yaml")
-    ours = [each for each in compose["services"].values() if "build" in each]
+    ours = [
+        each
+        for each in compose["services"].values()
+        if each["image"].startswith("distributed-config")
+    ]
     mounted = {
         volume.split(":")[1]
         for service in ours
