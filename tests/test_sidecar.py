@@ -34,7 +34,19 @@ from tests.conftest import need
 from tests.server import Api, Server, free_port
 
 CLIENT = "distributed_config.client"
-COMMANDS = ("get", "put", "patch", "history", "diff", "rollback", "watch", "env", "exec", "sidecar")
+COMMANDS = (
+    "get",
+    "put",
+    "patch",
+    "history",
+    "diff",
+    "rollback",
+    "watch",
+    "env",
+    "exec",
+    "smoke",
+    "sidecar",
+)
 DONE, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
 
 AWKWARD = {

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from distributed_config.client import smoke
 from distributed_config.client.client import Client, token_of
 from distributed_config.client.commands import COMMANDS
 from distributed_config.client.complaints import lines_of
@@ -280,6 +281,14 @@ def _exec(asked: argparse.Namespace) -> int:
         fill_defaults=asked.defaults,
     ) as config:
         return _Child(command, config, asked.prefix, asked.on_change).run()
+
+
+def _smoke(asked: argparse.Namespace) -> int:
+    """Runs the smoke checks; they write services of their own, and delete them."""
+    profile = _profile(asked)
+    with _client(asked) as client:
+        client.transport.ask(Request("GET", "/healthz", {}))  # without a server there is one error
+    return DONE if smoke.run(profile.url, profile.token) else REFUSED
 
 
 class _Heard:
@@ -586,6 +595,7 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  # a list, longer tha
     run.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND")
     for each in (get, env, run):
         each.add_argument("--defaults", action="store_true", help="Fill in the definition's.")
+    command("smoke", _smoke)
     _add_sidecar(command("sidecar", _sidecar))
     return parser
 

@@ -10,5 +10,6 @@ COMMANDS = {
     "watch": "Tell of every change as it happens.",
     "env": "Write a configuration as environment variables.",
     "exec": "Run a command with a configuration in its environment.",
+    "smoke": "Check that a server does what the manual says.",
     "sidecar": "Keep files as services say, beside an application.",
 }
