@@ -9,6 +9,24 @@ COPY pyproject.toml README.md LICENSE ./
 COPY distributed_config ./distributed_config
 RUN /opt/distconf/bin/pip install --no-cache-dir --no-deps .
 
+# The client's commands alone, for a sidecar: `docker build --target sidecar .`
+FROM python:3.13-alpine AS sidecar
+LABEL org.opencontainers.image.title="Distributed Config sidecar" \
+      org.opencontainers.image.description="Keeps files as services of Distributed Config say" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="MIT"
+RUN adduser -D -H -u 10001 -s /sbin/nologin distconf && install -d -o distconf -g distconf /live
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY distributed_config ./distributed_config
+RUN pip install --no-cache-dir . && rm -r /src/*
+ENV PYTHONDONTWRITEBYTECODE=1
+USER 10001
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["distconf"]
+CMD ["sidecar", "--help"]
+
+# The server, which is what `docker build .` makes.
 FROM python:3.13-slim
 LABEL org.opencontainers.image.title="Distributed Config" \
       org.opencontainers.image.description="A configuration service: numbered JSON versions, served fast and never lost" \

@@ -40,9 +40,12 @@ docs: $(VENV)/run ## Write the generated pages of the manual
 
 lock: $(VENV)/dev ## Pin the dependencies of pyproject.toml, with hashes
 	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile -q --upgrade --generate-hashes --strip-extras \
-		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements.txt pyproject.toml
-	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile -q --upgrade --generate-hashes --allow-unsafe --strip-extras --extra dev \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra server -o requirements.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile -q --upgrade --generate-hashes --allow-unsafe --strip-extras --extra server --extra dev \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host -c requirements.txt -o requirements-dev.txt pyproject.toml
+	@# pip-compile loses the markers of what an extra asks for: there is no pysqlite3 for every machine.
+	marker=$$(sed -n 's/.*"pysqlite3>=[^;]*; \(.*\)",/\1/p' pyproject.toml | tr "'" '"'); \
+	sed -i "s/^\(pysqlite3==[^ ;]*\) \\\\/\1 ; $$marker \\\\/" requirements.txt requirements-dev.txt
 
 clean:           ## Remove the environment (the data in instance/ stays)
 	rm -rf $(VENV) build *.egg-info

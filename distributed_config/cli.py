@@ -1,85 +1,16 @@
-"""``distconf``: the command line.
+"""``distconf``: the command line, of which this is the door.
 
-A command's module is loaded when the command is used, so that ``--help`` and completion are
-quick. What each does in one line stands here.
+Client commands need nothing but the standard library. The server's commands need the packages of
+the extra ``server``; where these are missing, a sentence says what to type. Either side is loaded
+only when one of its commands is used, so that both start quickly.
 """
 
 import importlib
-import os
 import sys
 from typing import Any
 
-import click
-
-from distributed_config import __version__
-from distributed_config.client.commands import COMMANDS as _AT_A_SERVER
-from distributed_config.errors import DistconfError
-
-# What these commands write holds configurations: the database, its backups, exports.
-_PRIVATE = 0o077
-
-_COMMANDS = {
-    "serve": "Start the server.",
-    "db": "Look after the database's schema.",
-    "check": "Check the database and the settings.",
-    "backup": "Write a consistent copy of the database.",
-    "restore": "Put a backup in place of the database.",
-    "export": "Write the current documents of all services.",
-    "import": "Create or update services from files.",
-    "secrets": "Look after the keys that secrets are encrypted under.",
-    "definitions": "Look after the JSON Schemas that services conform to.",
-    "create-organisation": "Create an organisation.",
-    "list-organisations": "List the organisations.",
-    "create-user": "Create a user.",
-    "list-users": "List the users of an organisation.",
-    "change-user": "Change a user's role, limits, or whether they may log in.",
-    "list-memberships": "List the organisations that a user belongs to.",
-    "add-member": "Make a user of another organisation a member of one.",
-    "set-password": "Give a user another password.",
-    "remove-user": "Remove a user from an organisation.",
-    "create-role": "Make a role of an organisation's own.",
-    "list-roles": "List the roles, and what each may do.",
-    "create-token": "Create a token for a program.",
-    "list-tokens": "List the tokens of an organisation.",
-    "change-token": "Change a token's name, rights or end.",
-    "revoke-token": "Revoke a token.",
-    "rotate-token": "Make a new token in place of one.",
-    "generate-token": "Print a token that nobody has yet.",
-    "audit": "Look after the audit log.",
-    "settings": "Show every setting, its value and where that came from.",
-    "completion": "Print the set-up for completion in your shell.",
-}
-
-
-class _Listed(click.Group):
-    """A group that knows its commands' names and help without loading them."""
-
-    def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        if "-" in cmd_name:  # all of these are about accounts
-            module = importlib.import_module("distributed_config.commands.accounts_command")
-            name = cmd_name.replace("-", "_")
-        else:
-            module = importlib.import_module(f"distributed_config.commands.{cmd_name}_command")
-            name = "command"
-        command: click.Command = getattr(module, name)
-        return command
-
-    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands that speak to a server"):
-            formatter.write_dl(list(_AT_A_SERVER.items()))
-        with formatter.section("Commands on the server's own machine"):
-            formatter.write_dl(list(_COMMANDS.items()))
-
-
-@click.group(cls=_Listed, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="distconf")
-def distconf() -> None:
-    """A configuration service: numbered JSON versions, served fast and never lost."""
+from distributed_config.client.commands import COMMANDS as CLIENT_COMMANDS
+from distributed_config.commands import missing
 
 
 def main(arguments: list[str] | None = None) -> Any:
@@ -88,22 +19,23 @@ def main(arguments: list[str] | None = None) -> Any:
     Exit codes: 0 done, 1 refused or found wanting, 2 wrong usage, 3 no server answered.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    if given and given[0] in _AT_A_SERVER:
-        # These need nothing but the standard library, and have a parser of their own.
-        sys.exit(importlib.import_module("distributed_config.client.cli").main(given))
-    mask = os.umask(_PRIVATE)
-    try:
-        return distconf.main(arguments, prog_name="distconf")
-    except DistconfError as error:
-        click.echo(f"distconf: {error.detail}", err=True)
-        for problem in error.problems:
-            where = " ".join(filter(None, [problem.parameter, problem.pointer]))
-            line = f"{where}: {problem.message}" if where else problem.message
-            if line not in error.detail:
-                click.echo(f"  {line}", err=True)
-        sys.exit(1)
-    except OSError as error:
-        click.echo(f"distconf: {error.strerror}: {error.filename}", err=True)
-        sys.exit(1)
-    finally:
-        os.umask(mask)
+    if given and given[0] in CLIENT_COMMANDS:
+        sys.exit(_client().main(given))
+    lacking = missing.unmet()
+    if lacking:
+        sys.exit(_do_without_the_server(given, lacking))
+    return importlib.import_module("distributed_config.commands.group").run(given)
+
+
+def _client() -> Any:
+    return importlib.import_module("distributed_config.client.cli")
+
+
+def _do_without_the_server(given: list[str], lacking: list[str]) -> int:
+    """Helps with what is there; the exit code."""
+    if given and given[0] not in {"-h", "--help"}:
+        sys.stderr.write(f"distconf: {missing.explain(given[0], lacking)}\n")
+        return 1
+    _client().print_help()
+    sys.stdout.write(f"\nThe server and its commands are not installed. {missing.INSTALL}\n")
+    return 0 if given else 2

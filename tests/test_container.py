@@ -28,7 +28,7 @@ NOBODY = 10001
 
 def environment(data: Path, port: int, **more: str) -> dict[str, str]:
     """The image's own ENV, with the folder and the port moved to where a test may have them."""
-    block = DOCKERFILE.split("ENV ", 1)[1].split("\nUSER")[0].replace("\\\n", " ")
+    block = DOCKERFILE.rsplit("ENV ", 1)[1].split("\nUSER")[0].replace("\\\n", " ")
     declared = dict(pair.split("=", 1) for pair in block.split())
     assert declared["DISTCONF_BIND"] == "0.0.0.0:5000"
     moved = {"DISTCONF_INSTANCE": str(data), "DISTCONF_BIND": f"0.0.0.0:{port}"}
@@ -167,7 +167,7 @@ def test_a_volume_that_compose_makes_belongs_to_the_images_user() -> None:
         for volume in service["volumes"]
         if volume.split(":")[0] in compose["volumes"]
     }
-    [folders] = re.findall(r"install -d -o distconf -g distconf (.+)$", DOCKERFILE, re.MULTILINE)
+    *_, folders = re.findall(r"install -d -o distconf -g distconf (.+)$", DOCKERFILE, re.MULTILINE)
 
     assert mounted == {"/data", "/live"}
     assert mounted <= set(folders.split())

@@ -92,6 +92,11 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # a l
     return code
 
 
+def print_help() -> None:
+    """Prints what the client's commands are."""
+    _parser().print_help()
+
+
 def _open_what_is_closed() -> None:
     """What is written to a closed stream, as with ``>&-``, goes nowhere; and into no other file."""
     while (opened := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:

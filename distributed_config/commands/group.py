@@ -1,0 +1,101 @@
+"""The commands of the server's own machine, as one group of click's.
+
+A command's module is loaded when the command is used, so that ``--help`` and completion are
+quick. What each does in one line stands here.
+"""
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from distributed_config import __version__
+from distributed_config.client.commands import COMMANDS as CLIENT_COMMANDS
+from distributed_config.errors import DistconfError
+
+# What these commands write holds configurations: the database, its backups, exports.
+_PRIVATE = 0o077
+
+COMMANDS = {
+    "serve": "Start the server.",
+    "db": "Look after the database's schema.",
+    "check": "Check the database and the settings.",
+    "backup": "Write a consistent copy of the database.",
+    "restore": "Put a backup in place of the database.",
+    "export": "Write the current documents of all services.",
+    "import": "Create or update services from files.",
+    "secrets": "Look after the keys that secrets are encrypted under.",
+    "definitions": "Look after the JSON Schemas that services conform to.",
+    "create-organisation": "Create an organisation.",
+    "list-organisations": "List the organisations.",
+    "create-user": "Create a user.",
+    "list-users": "List the users of an organisation.",
+    "change-user": "Change a user's role, limits, or whether they may log in.",
+    "list-memberships": "List the organisations that a user belongs to.",
+    "add-member": "Make a user of another organisation a member of one.",
+    "set-password": "Give a user another password.",
+    "remove-user": "Remove a user from an organisation.",
+    "create-role": "Make a role of an organisation's own.",
+    "list-roles": "List the roles, and what each may do.",
+    "create-token": "Create a token for a program.",
+    "list-tokens": "List the tokens of an organisation.",
+    "change-token": "Change a token's name, rights or end.",
+    "revoke-token": "Revoke a token.",
+    "rotate-token": "Make a new token in place of one.",
+    "generate-token": "Print a token that nobody has yet.",
+    "audit": "Look after the audit log.",
+    "settings": "Show every setting, its value and where that came from.",
+    "completion": "Print the set-up for completion in your shell.",
+}
+
+
+class _Group(click.Group):
+    """A group that knows its commands' names and help without loading them."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        # Commands with a hyphen are all about accounts, and live in one module.
+        is_account = "-" in cmd_name
+        module_name = "accounts" if is_account else cmd_name
+        module = importlib.import_module(f"distributed_config.commands.{module_name}_command")
+        attribute = cmd_name.replace("-", "_") if is_account else "command"
+        command: click.Command = getattr(module, attribute)
+        return command
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands that speak to a server"):
+            formatter.write_dl(list(CLIENT_COMMANDS.items()))
+        with formatter.section("Commands on the server's own machine"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="distconf")
+def distconf() -> None:
+    """A configuration service: numbered JSON versions, served fast and never lost."""
+
+
+def run(arguments: list[str]) -> Any:
+    """Runs a command; ends the process with 1, and a sentence, where it is refused."""
+    mask = os.umask(_PRIVATE)
+    try:
+        return distconf.main(arguments, prog_name="distconf")
+    except DistconfError as error:
+        click.echo(f"distconf: {error.detail}", err=True)
+        for problem in error.problems:
+            where = " ".join(filter(None, [problem.parameter, problem.pointer]))
+            line = f"{where}: {problem.message}" if where else problem.message
+            if line not in error.detail:
+                click.echo(f"  {line}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        click.echo(f"distconf: {error.strerror}: {error.filename}", err=True)
+        sys.exit(1)
+    finally:
+        os.umask(mask)
