@@ -22,11 +22,12 @@ from distributed_config.client.commands import COMMANDS
 from distributed_config.client.config import Config
 from distributed_config.client.plan import plan_of
 from distributed_config.client.profiles import Profile, profile_of, read_file
-from distributed_config.client.rendering import as_env, as_json, as_text, environment
+from distributed_config.client.rendering import as_json, as_text
 from distributed_config.client.sidecar import Sidecar
 from distributed_config.client.tokens import good_token
 from distributed_config.client.transport import Request
 from distributed_config.errors import DistconfError, Invalid, NeverLoaded, Problem, Unreachable
+from distributed_config.formats.env import variables, write_env
 
 DONE, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
 _CANNOT_RUN, _NO_SUCH_COMMAND = 126, 127  # as shells have it
@@ -250,7 +251,7 @@ def _check_beginning(client: Client, after: int | None) -> None:
 def _env(asked: argparse.Namespace) -> int:
     with _client(asked) as client:
         value = client.get(asked.service, defaults=asked.defaults).value
-    sys.stdout.write(as_env(value, asked.prefix, "export " if asked.export else ""))
+    sys.stdout.write(write_env(value, asked.prefix, "export " if asked.export else ""))
     return DONE
 
 
@@ -316,9 +317,9 @@ class _Child:
         while True:
             self._again.clear()
             value = self._config.value
-            variables = {**os.environ, **environment(value, self._prefix)}
+            environ = {**os.environ, **variables(value, self._prefix)}
             try:
-                process = subprocess.Popen(self._command, env=variables)  # noqa: S603  # the user's own
+                process = subprocess.Popen(self._command, env=environ)  # noqa: S603  # the user's own
             except (FileNotFoundError, PermissionError) as error:
                 sys.stderr.write(f"distconf: {self._command[0]}: {error.strerror}\n")
                 absent = isinstance(error, FileNotFoundError)
@@ -345,7 +346,7 @@ class _Child:
         if process is None or process.poll() is not None:
             return
         try:
-            environment(self._config.value, self._prefix)
+            variables(self._config.value, self._prefix)
         except DistconfError as error:
             # What runs goes on with what it has.
             sys.stderr.write(f"distconf: {error.detail}\n")

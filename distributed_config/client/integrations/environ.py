@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-from distributed_config.client.rendering import environment
+from distributed_config.formats.env import variables
 
 
 def fill_environ(
@@ -15,7 +15,7 @@ def fill_environ(
     What the environment says already counts more: that is how one overrides on the spot.
     """
     missing = {
-        name: text for name, text in environment(config, prefix).items() if name not in environ
+        name: text for name, text in variables(config, prefix).items() if name not in environ
     }
     environ.update(missing)
     return list(missing)
