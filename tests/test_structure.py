@@ -16,6 +16,7 @@ PACKAGE = ROOT / "distributed_config"
 FLOORS = (
     {"errors"},
     {"wire", "settings"},
+    {"paths"},
     {"formats", "json_schema"},
     {"models", "client"},
     {"services"},
@@ -34,6 +35,7 @@ WEB = {"flask", "flask_sqlalchemy", "flask_migrate", "werkzeug", "marshmallow"}
 FORBIDDEN = {
     "errors": WEB | {"sqlalchemy"},
     "wire": WEB | {"sqlalchemy"},
+    "paths": WEB | {"sqlalchemy"},
     "formats": WEB | {"sqlalchemy"},
     "client": WEB | {"sqlalchemy", "structlog", "click", "ruamel", "tomli_w", "jsonschema_rs"},
     "json_schema": WEB | {"sqlalchemy"},
@@ -57,7 +59,7 @@ LOADING_BY_NAME = {
 }
 
 
-CLIENT_MAY_IMPORT = {"errors", "wire", "client"}
+CLIENT_MAY_IMPORT = {"errors", "wire", "paths", "client"}
 # These need only words themselves; the other formats need libraries.
 CLIENT_MAY_WRITE = {"env", "properties"}
 

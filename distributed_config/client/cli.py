@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from distributed_config.client.client import Client, token_of
+from distributed_config.client.client import Client, Written, token_of
 from distributed_config.client.commands import COMMANDS
 from distributed_config.client.config import Config
 from distributed_config.client.plan import plan_of
@@ -26,14 +26,23 @@ from distributed_config.client.rendering import as_json, as_text
 from distributed_config.client.sidecar import Sidecar
 from distributed_config.client.tokens import good_token
 from distributed_config.client.transport import Request
-from distributed_config.errors import DistconfError, Invalid, NeverLoaded, Problem, Unreachable
+from distributed_config.errors import (
+    DistconfError,
+    Invalid,
+    NeverLoaded,
+    PreconditionFailed,
+    Problem,
+    Unreachable,
+)
 from distributed_config.formats.env import variables, write_env
+from distributed_config.paths import MISSING, find, locate, parts_of
 
 DONE, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
 _CANNOT_RUN, _NO_SUCH_COMMAND = 126, 127  # as shells have it
 
 _TYPES = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
 _GRACE = 10
+_ATTEMPTS = 20  # of those that patch at once, one is done each time
 _LAST_SECONDS = 1.0
 _STANDARD_ERROR = 2
 _OF_TARGET = ("service", "file", "format", "template", "mode", "check", "reload")
@@ -131,12 +140,10 @@ def _get(asked: argparse.Namespace) -> int:
         found = client.get(
             asked.service, version=asked.version, as_of=asked.as_of, defaults=asked.defaults
         )
-    value: Any = found.value
-    for key in asked.path.split(".") if asked.path else ():
-        if not isinstance(value, dict) or key not in value:
-            sys.stderr.write(f"distconf: {asked.service!r} has nothing at {asked.path}.\n")
-            return REFUSED
-        value = value[key]
+    value: Any = find(found.value, asked.path) if asked.path else found.value
+    if value is MISSING:
+        sys.stderr.write(f"distconf: {asked.service!r} has nothing at {asked.path}.\n")
+        return REFUSED
     if asked.path and asked.output != "json":
         print(as_text(value))
     elif asked.output == "json":
@@ -163,29 +170,73 @@ def _put(asked: argparse.Namespace) -> int:
 
 
 def _patch(asked: argparse.Namespace) -> int:
-    changes = _changes(asked.changes)
+    pairs = _pairs(asked.changes)
+    options: dict[str, Any] = {"note": asked.note, "dry_run": asked.dry_run}
     with _client(asked) as client:
-        done = client.patch(
-            changes, asked.service, note=asked.note, if_match=asked.if_match, dry_run=asked.dry_run
-        )
+        if not pairs:
+            changes = _patch_in(asked.changes[0])
+            done = client.patch(changes, asked.service, if_match=asked.if_match, **options)
+        elif all(_is_one_key(path) for path, _ in pairs):
+            changes = _merge_patch(pairs, {})
+            done = client.patch(changes, asked.service, if_match=asked.if_match, **options)
+        else:
+            done = _patch_by_paths(client, asked, pairs, options)
     return _wrote(asked, done.version, done.changed)
 
 
-def _changes(given: list[str]) -> Any:
-    """A patch: of pairs, or in one file. Raises Invalid for what is neither."""
-    pairs = [each for each in given if "=" in each]
+def _patch_by_paths(
+    client: Client, asked: argparse.Namespace, pairs: list[tuple[str, str]], options: dict[str, Any]
+) -> Written:
+    """Patches what the paths mean in the current version, and only that version.
+
+    Which keys have dots is known from it alone; where somebody else writes meanwhile, it is read
+    again.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        found = client.get(asked.service)
+        changes = _merge_patch(pairs, found.value)
+        try:
+            return client.patch(
+                changes, asked.service, if_match=asked.if_match or found.etag, **options
+            )
+        except PreconditionFailed:
+            if asked.if_match or attempt == _ATTEMPTS:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _pairs(given: list[str]) -> list[tuple[str, str]]:
+    """Paths and texts of ``key=value``; none where one file is given. Raises Invalid for a mix."""
+    pairs = [each.partition("=")[::2] for each in given if "=" in each]
     if len(pairs) not in {0, len(given)} or (not pairs and len(given) > 1):
         message = "Give key=value, as many as you like, or one file."
         raise Invalid.of([Problem("", message, "changes", "changes")])
-    if not pairs:
-        try:
-            return json.loads(_body(given[0]))
-        except (ValueError, RecursionError) as error:
-            raise Invalid.of([Problem("", f"It is no JSON: {error}.", "json", given[0])]) from None
+    return pairs
+
+
+def _patch_in(file: str) -> Any:
+    try:
+        return json.loads(_body(file))
+    except (ValueError, RecursionError) as error:
+        raise Invalid.of([Problem("", f"It is no JSON: {error}.", "json", file)]) from None
+
+
+def _is_one_key(path: str) -> bool:
+    """Whether a path names the same key in every document."""
+    return not path.startswith("/") and len(parts_of(path)) == 1
+
+
+def _merge_patch(pairs: list[tuple[str, str]], document: dict[str, Any]) -> dict[str, Any]:
+    """The pairs as a merge patch of ``document``. Raises Invalid with all that cannot be done."""
     changes: dict[str, Any] = {}
-    for pair in pairs:
-        path, _, text = pair.partition("=")
-        _set(changes, path, _value(text))
+    problems: list[Problem] = []
+    for path, text in pairs:
+        try:
+            _set(changes, path, locate(document, path), _value(text))
+        except Invalid as error:
+            problems += error.problems
+    if problems:
+        raise Invalid.of(problems)
     return changes
 
 
@@ -470,10 +521,10 @@ def _value(text: str) -> Any:
     return text if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _set(target: dict[str, Any], path: str, value: Any) -> None:
-    """Puts ``value`` at a dotted path. Raises Invalid if that contradicts what was put before."""
-    *keys, last = path.split(".")
-    for key in keys:
+def _set(target: dict[str, Any], path: str, keys: Sequence[str], value: Any) -> None:
+    """Puts ``value`` along ``keys``. Raises Invalid if that contradicts what was put before."""
+    *outer, last = keys
+    for key in outer:
         target = target.setdefault(key, {})
         if not isinstance(target, dict):
             break
@@ -552,7 +603,7 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  # a list, longer tha
 
     get = command("get", _get)
     get.add_argument("service")
-    get.add_argument("path", nargs="?", default="", help="One value, as db.host.")
+    get.add_argument("path", nargs="?", default="", help="One value: db.host or /hosts/0.")
     get.add_argument("--version", type=int)
     get.add_argument("--as-of", help="A revision or a time: what was current then.")
     put = command("put", _put, writing)

@@ -26,12 +26,12 @@ from distributed_config.errors import (
     Unavailable,
     Unreachable,
 )
+from distributed_config.paths import MISSING, at, find, parse_pointer
 from distributed_config.wire import parse_stored
 
 T = TypeVar("T")
 Changed = Callable[[Any, Any], None]
 
-_MISSING = object()
 _HELD = 30.0
 _STALE_AFTER = 60.0
 
@@ -145,9 +145,9 @@ class Config(Mapping[str, Any]):
         return self._state.value.items()
 
     def get(self, path: str, default: Any = None) -> Any:
-        """What is at the dotted ``path``, or ``default``: ``cfg.get("db.host", "localhost")``.
+        """What is at ``path``, or ``default``: ``cfg.get("db.host", "localhost")``.
 
-        A top-level key that has dots in it is found too.
+        A key that has dots in it is found too. Raises Invalid where a path could be two values.
         """
         state = self._state
         try:
@@ -212,10 +212,7 @@ class Config(Mapping[str, Any]):
         if pointer and not pointer.startswith("/"):
             message = f"{pointer!r} is not a JSON pointer, as in /db/host."
             raise Invalid.of([Problem("", message, "pointer", "pointer")])
-        tokens = tuple(
-            token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]
-        )
-        listener = _Listener(callback, tokens)
+        listener = _Listener(callback, parse_pointer(pointer))
         with self._news:
             self._listeners.append(listener)
             if not self._ended.is_set():
@@ -428,12 +425,12 @@ class Config(Mapping[str, Any]):
     def _tell(self, old: Mapping[str, Any]) -> None:
         new = self._state.value
         for listener in list(self._listeners):
-            before, after = _at(old, listener.path), _at(new, listener.path)
+            before, after = at(old, listener.path), at(new, listener.path)
             if _same(before, after) or listener not in self._listeners:
                 continue
             try:
                 listener.callback(
-                    None if after is _MISSING else after, None if before is _MISSING else before
+                    None if after is MISSING else after, None if before is MISSING else before
                 )
             except BaseException:  # the application's own, also an exit; the others are told
                 _logger.exception("a listener to %r failed", self.service)
@@ -487,21 +484,16 @@ def _found(state: State, path: Any, default: Any) -> Any:
     """What a state has at a path; kept with it, to be found at once the next time."""
     if not isinstance(path, str):
         return default
-    value: Any = state.value
-    if path not in value:
-        for key in path.split("."):
-            if not isinstance(value, dict) or key not in value:
-                return default
-            value = value[key]
-    else:
-        value = value[path]
+    value = find(state.value, path)
+    if value is MISSING:
+        return default
     state.flat[path] = value
     return value
 
 
 def _same(one: Any, other: Any) -> bool:
     """Whether both are the same in JSON; 1, 1.0 and true are not."""
-    if one is _MISSING or other is _MISSING:
+    if one is MISSING or other is MISSING:
         return one is other
     try:
         # Defaults may hold what JSON does not know; their own words tell those apart.
@@ -510,17 +502,6 @@ def _same(one: Any, other: Any) -> bool:
         )
     except (TypeError, ValueError, RecursionError):
         return False  # told once too often is better than not at all
-
-
-def _at(value: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        if isinstance(value, dict) and key in value:
-            value = value[key]
-        elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
-            value = value[int(key)]
-        else:
-            return _MISSING
-    return value
 
 
 _running: "weakref.WeakSet[Config]" = weakref.WeakSet()

@@ -5,7 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from distributed_config.errors import NotRepresentable, Problem
+from distributed_config.errors import Invalid, NotRepresentable, Problem
+from distributed_config.paths import MISSING, find
 
 FORMATS = ("json", "yaml", "toml", "env", "properties")
 BY_SERVER = frozenset({"yaml", "toml"})
@@ -32,22 +33,25 @@ def as_text(value: Any) -> str:
 def filled_in(template: str, value: Mapping[str, Any]) -> str:
     """``template`` with ``${db.host}`` and ``${db.port:-5432}`` replaced; ``$$`` is a dollar.
 
-    Raises NotRepresentable with every name that has neither a value nor a default.
+    Raises NotRepresentable with every path that has neither a value nor a default, or could be
+    two values.
     """
-    missing = []
+    missing: list[Problem] = []
 
     def replace(found: "re.Match[str]") -> str:
         dollar, path, default = found.groups()
         if dollar:
             return "$"
-        here: Any = value
-        for key in path.strip().split("."):
-            if not isinstance(here, Mapping) or key not in here:
-                if default is None:
-                    missing.append(Problem("", f"There is no {path} to fill in.", "template"))
-                return default or ""
-            here = here[key]
-        return as_text(here)
+        try:
+            here = find(value, path.strip())
+        except Invalid as error:
+            missing.append(Problem("", error.detail, "template"))
+            return ""
+        if here is not MISSING:
+            return as_text(here)
+        if default is None:
+            missing.append(Problem("", f"There is no {path} to fill in.", "template"))
+        return default or ""
 
     text = _PLACE.sub(replace, template)
     missing += [
