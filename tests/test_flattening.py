@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distributed_config.errors import NotRepresentable
-from distributed_config.formats.env import variables, write_env
+from distributed_config.formats.env import as_lines, variables
 from distributed_config.formats.properties import write_properties
 from tests.server import Api, Server
 from tests.test_formats import documents
@@ -142,7 +142,7 @@ named = st.dictionaries(
 @given(named)
 def test_a_shell_reads_every_variable_or_it_is_refused(document: dict[str, Any]) -> None:
     try:
-        text = write_env(document, "T_")
+        text = as_lines(variables(document, "T_"))
     except NotRepresentable:
         return
     found = as_the_shell_reads('eval "$1"', text)

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from distributed_config.client.commands import COMMANDS
 from distributed_config.client.config import Config
 from distributed_config.client.plan import plan_of
 from distributed_config.client.profiles import Profile, profile_of, read_file
+from distributed_config.client.protected import environment
 from distributed_config.client.rendering import as_json, as_text
 from distributed_config.client.sidecar import Sidecar
 from distributed_config.client.tokens import good_token
@@ -34,7 +35,7 @@ from distributed_config.errors import (
     Problem,
     Unreachable,
 )
-from distributed_config.formats.env import variables, write_env
+from distributed_config.formats.env import as_lines
 from distributed_config.paths import MISSING, find, locate, parts_of
 
 DONE, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
@@ -302,7 +303,8 @@ def _check_beginning(client: Client, after: int | None) -> None:
 def _env(asked: argparse.Namespace) -> int:
     with _client(asked) as client:
         value = client.get(asked.service, defaults=asked.defaults).value
-    sys.stdout.write(write_env(value, asked.prefix, "export " if asked.export else ""))
+    found = environment(value, asked.prefix, asked.allow_env)
+    sys.stdout.write(as_lines(found, "export " if asked.export else ""))
     return DONE
 
 
@@ -320,7 +322,8 @@ def _exec(asked: argparse.Namespace) -> int:
         deadline=asked.deadline,
         fill_defaults=asked.defaults,
     ) as config:
-        return _Child(command, config, asked.prefix, asked.on_change).run()
+        read = partial(environment, prefix=asked.prefix, allowed=asked.allow_env)
+        return _Child(command, config, read, asked.on_change).run()
 
 
 class _Heard:
@@ -349,12 +352,18 @@ class _Heard:
 
 
 class _Child:
-    """A command that runs with a configuration in its environment."""
+    """A command that runs with a configuration in its environment, as ``environment`` reads it."""
 
-    def __init__(self, command: list[str], config: Config, prefix: str, on_change: str) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        config: Config,
+        environment: Callable[[Mapping[str, Any]], dict[str, str]],
+        on_change: str,
+    ) -> None:
         self._command = command
         self._config = config
-        self._prefix = prefix
+        self._environment = environment
         self._on_change = on_change
         self._process: subprocess.Popen[bytes] | None = None
         self._again = threading.Event()
@@ -368,7 +377,7 @@ class _Child:
         while True:
             self._again.clear()
             value = self._config.value
-            environ = {**os.environ, **variables(value, self._prefix)}
+            environ = {**os.environ, **self._environment(value)}
             try:
                 process = subprocess.Popen(self._command, env=environ)  # noqa: S603  # the user's own
             except (FileNotFoundError, PermissionError) as error:
@@ -397,7 +406,7 @@ class _Child:
         if process is None or process.poll() is not None:
             return
         try:
-            variables(self._config.value, self._prefix)
+            self._environment(self._config.value)
         except DistconfError as error:
             # What runs goes on with what it has.
             sys.stderr.write(f"distconf: {error.detail}\n")
@@ -420,8 +429,9 @@ def _wait_and_tell(process: "subprocess.Popen[bytes]", heard: _Heard) -> None:
 
 def _sidecar(asked: argparse.Namespace) -> int:
     """Until SIGTERM or SIGINT; SIGHUP reads the plan anew."""
-    if asked.config and any(getattr(asked, name) for name in _OF_TARGET):
-        flags = ", ".join(f"--{name}" for name in _OF_TARGET)
+    of_target = (*_OF_TARGET, "allow_env")
+    if asked.config and any(getattr(asked, name) for name in of_target):
+        flags = ", ".join(f"--{name}".replace("_", "-") for name in of_target)
         sys.stderr.write(f"distconf: give a plan, or one target by {flags}; not both\n")
         return USAGE
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -474,6 +484,8 @@ def _planned(asked: argparse.Namespace) -> dict[str, Any]:
             raise Invalid.of([Problem("", "A plan is one object.", "type", asked.config)])
     else:
         target = {name: given for name in _OF_TARGET if (given := getattr(asked, name))}
+        if asked.allow_env:
+            target["allow_env"] = asked.allow_env
         value = {"targets": [target]}
     profile = _profile(asked)
     found: dict[str, Any] = {"url": profile.url, "token": profile.token, **value}
@@ -636,10 +648,22 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  # a list, longer tha
     run.add_argument("--on-change", choices=reactions, default="none")
     run.add_argument("--deadline", type=float, default=10.0, help="Seconds to wait for a server.")
     run.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+    for each in (env, run):
+        _add_allow_env(each)
     for each in (get, env, run):
         each.add_argument("--defaults", action="store_true", help="Fill in the definition's.")
     _add_sidecar(command("sidecar", _sidecar))
     return parser
+
+
+def _add_allow_env(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--allow-env",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="Let this variable in, though it chooses what programs run or trust. Repeatable.",
+    )
 
 
 def _add_sidecar(sidecar: argparse.ArgumentParser) -> None:
@@ -647,6 +671,7 @@ def _add_sidecar(sidecar: argparse.ArgumentParser) -> None:
     sidecar.add_argument("--once", action="store_true", help="Write everything and end.")
     for name in _OF_TARGET:
         sidecar.add_argument(f"--{name}", help=f"Without a plan: the one target's {name}.")
+    _add_allow_env(sidecar)
     sidecar.add_argument("--debounce", type=float, help="Seconds in which changes gather.")
     sidecar.add_argument("--splay", type=float, help="Wait up to so many seconds before writing.")
     sidecar.add_argument("--deadline", type=float, help="Seconds to wait for a server at first.")

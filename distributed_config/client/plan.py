@@ -5,7 +5,7 @@ import re
 import shlex
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ class Target:
 
     ``check`` is a command that is run on the new file before it is put in place; ``{file}`` in it
     is that file. Afterwards ``reload`` is run, ``signal`` is sent to the process in ``pidfile``,
-    and ``notify`` is called with POST; those that are given.
+    and ``notify`` is called with POST; those that are given. ``allow_env`` names the variables that
+    choose what programs run or trust, and may be in an env file all the same.
     """
 
     service: str
@@ -35,6 +36,7 @@ class Target:
     signal: str = ""
     pidfile: str = ""
     notify: str = ""
+    allow_env: Sequence[str] = ()
 
     @property
     def path(self) -> Path:
@@ -58,7 +60,7 @@ class Plan:
 
     targets: tuple[Target, ...]
     url: str | None = None
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     debounce: float = 0.2
     splay: float = 0.0
     health: str = ""
@@ -115,6 +117,7 @@ _TARGET_KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("signal", "pidfile", "notify"), _TEXT),
     **dict.fromkeys(("defaults", "symlink"), _SWITCH),
     **dict.fromkeys(("check", "reload"), (str, list)),
+    "allow_env": (list,),
 }
 
 

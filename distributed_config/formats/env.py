@@ -31,9 +31,13 @@ def variables(document: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flatten(document, join, _faults, holders=(Mapping,))
 
 
-def write_env(document: Mapping[str, Any], prefix: str = "", lead: str = "") -> str:
-    """``document`` as lines for a shell, each with ``lead`` before it, as in ``export ``."""
-    found = variables(document, prefix)
+def write_env(document: Mapping[str, Any]) -> str:
+    """``document`` as lines for a shell."""
+    return as_lines(variables(document))
+
+
+def as_lines(found: Mapping[str, str], lead: str = "") -> str:
+    """Variables as lines for a shell, each with ``lead`` before it, as in ``export ``."""
     return "".join(f"{lead}{name}={_quoted(text)}\n" for name, text in found.items())
 
 
