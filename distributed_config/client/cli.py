@@ -72,8 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # a l
         code: int = asked.run(asked)
         sys.stdout.flush()  # here it can be told that it fails
     except NeverLoaded as error:
-        answered = isinstance(error.__cause__, DistconfError)
-        refused = answered and not isinstance(error.__cause__, Unreachable)
+        refused = error.reason is not None and not isinstance(error.reason, Unreachable)
         return _complain(error, REFUSED if refused else UNREACHABLE)
     except Unreachable as error:
         return _complain(error, UNREACHABLE)

@@ -16,7 +16,7 @@ from distributed_config.client.binding import bound
 from distributed_config.client.client import Client
 from distributed_config.client.frozen import FrozenDict, frozen
 from distributed_config.client.snapshots import Snapshot, Snapshots, default_folder
-from distributed_config.client.transport import Backoff, Request, Transport
+from distributed_config.client.transport import Backoff, Request, Transport, same_spelling
 from distributed_config.errors import (
     DistconfError,
     Invalid,
@@ -64,8 +64,8 @@ class Config(Mapping[str, Any]):
 
     Reading takes no lock and never fails because of the server. What is read is, in this order:
     what the server says; the last good snapshot on disk; ``defaults``. The constructor waits for
-    the server for at most ``deadline`` seconds and raises NeverLoaded if there is none of the
-    three.
+    the server for at most ``deadline`` seconds, and not at all where nobody listens and there is a
+    snapshot. It raises NeverLoaded if there is none of the three.
 
     ``url``, ``token``: as ``Client`` has them. ``snapshots``: the folder of snapshots, False for
     none. ``bind``: the type that every configuration has to fit from the very first, as with the
@@ -100,7 +100,7 @@ class Config(Mapping[str, Any]):
         if snapshots is not False:
             try:
                 folder = default_folder() if snapshots is True else Path(snapshots)
-                self._snapshots = Snapshots(folder, self._client.transport.url)
+                self._snapshots = Snapshots(folder, same_spelling(self._client.transport.url))
             except RuntimeError as error:
                 _logger.warning("there is no place for snapshots: %s", error)
         self._bounds: list[Bound[Any]] = [] if bind is None else [Bound(self, bind, None)]
@@ -284,24 +284,37 @@ class Config(Mapping[str, Any]):
 
     def _load_first(self, given: "tuple[State, list[Any]] | None", deadline: float) -> None:
         """Waits for the server, and falls back on the snapshot and on the defaults."""
+        latest = time.monotonic() + deadline
         with self._news:
-            self._news.wait_for(lambda: self._heard_at is not None or self._refused(), deadline)
+            self._news.wait_for(lambda: self._answered() or self._is_away(), deadline)
         if self._state.version is not None:
             return
+        found = self._last_good()
+        if found is None:
+            # Without a snapshot a server that is just starting is worth the wait.
+            with self._news:
+                self._news.wait_for(self._answered, max(0.0, latest - time.monotonic()))
+            if self._state.version is not None:
+                return
+            found = given
         reason = self.problem.detail if self.problem else "The server did not answer in time."
-        found = self._last_good() or given
         if found is None:
             self._end()
-            raise NeverLoaded(
-                f"There is no configuration of {self.service!r}: none from the server, no "
-                f"snapshot and no defaults. {reason}"
-            ) from self.problem
+            raise self._never_loaded(reason)
         state, instances = found
         with self._news:
             if self._state.version is not None:
                 return  # the server was faster after all
             self._put_in_place(state, instances)
         _logger.warning("%r begins from its %s: %s", self.service, state.source, reason)
+
+    def _never_loaded(self, reason: str) -> NeverLoaded:
+        error = NeverLoaded(
+            f"There is no configuration of {self.service!r}: none from the server, no snapshot and "
+            f"no defaults. {reason}"
+        )
+        error.reason = self.problem
+        return error
 
     def _last_good(self) -> "tuple[State, list[Any]] | None":
         """The snapshot, if there is one that fits."""
@@ -337,10 +350,14 @@ class Config(Mapping[str, Any]):
         for each, instance in zip(self._bounds, instances, strict=True):
             each.value = instance
 
-    def _refused(self) -> bool:
-        """Whether the server answered, and has nothing to give."""
+    def _answered(self) -> bool:
+        """Whether the server answered, also if it has nothing to give."""
         passing = isinstance(self.problem, Unreachable | Unavailable)
-        return self.problem is not None and not passing
+        return self._heard_at is not None or (self.problem is not None and not passing)
+
+    def _is_away(self) -> bool:
+        """Whether nobody listens where the server should be."""
+        return isinstance(self.problem, Unreachable) and self.problem.at_once
 
     def _begin(self) -> threading.Thread:
         thread = threading.Thread(
