@@ -519,10 +519,14 @@ class ClientError(DistconfError):
 
 class Unreachable(ClientError):
     code = "unreachable"
+    at_once = False
+    """Whether it was known at once, as where nobody listens: waiting would not have helped."""
 
 
 class NeverLoaded(ClientError):
     code = "never-loaded"
+    reason: DistconfError | None = None
+    """Why the last attempt failed; None: nothing answered in time."""
 
 
 class Rejected(ClientError):

@@ -3318,7 +3318,7 @@ def test_the_client_loads_nothing_of_the_server_and_nothing_of_others() -> None:
 
     ours = {name for name in found if name.split(".")[0] == "distributed_config"}
     roots = {name.split(".")[1] for name in ours if "." in name}
-    assert roots == {"client", "errors", "wire"}
+    assert roots == {"client", "errors", "paths", "wire"}
     others = {name.split(".")[0] for name in set(found) - ours}
     assert {name for name in others if name not in sys.stdlib_module_names} == set()
     assert not [file for file in found.values() if file and "site-packages" in file]

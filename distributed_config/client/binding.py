@@ -4,7 +4,7 @@ import dataclasses
 import enum
 import sys
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from distributed_config.errors import Problem, Rejected
@@ -181,13 +181,3 @@ def _told(kind: Any) -> str:
     if _is_enum(kind):
         return f"one of {', '.join(repr(each.value) for each in kind)}"
     return "an object" if dataclasses.is_dataclass(kind) else getattr(kind, "__name__", str(kind))
-
-
-def paths(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value that is no object, by its dotted path."""
-    for key, each in value.items():
-        path = f"{prefix}.{key}" if prefix else key
-        if isinstance(each, dict):
-            yield from paths(each, path)
-        else:
-            yield path, each

@@ -12,30 +12,41 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from distributed_config.client import smoke
-from distributed_config.client.client import Client, token_of
+from distributed_config.client.client import Client, Written, token_of
 from distributed_config.client.commands import COMMANDS
 from distributed_config.client.complaints import lines_of
 from distributed_config.client.config import Config
 from distributed_config.client.plan import plan_of
 from distributed_config.client.profiles import Profile, profile_of, read_file
-from distributed_config.client.rendering import as_env, as_json, as_text, environment
+from distributed_config.client.protected import environment
+from distributed_config.client.rendering import as_json, as_text
 from distributed_config.client.sidecar import Sidecar
 from distributed_config.client.tables import history_rows, local_time, table_lines
 from distributed_config.client.tokens import good_token
 from distributed_config.client.transport import Request
-from distributed_config.errors import DistconfError, Invalid, NeverLoaded, Problem, Unreachable
+from distributed_config.errors import (
+    DistconfError,
+    Invalid,
+    NeverLoaded,
+    PreconditionFailed,
+    Problem,
+    Unreachable,
+)
+from distributed_config.formats.env import as_lines
+from distributed_config.paths import MISSING, find, locate, parts_of
 
 DONE, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
 _CANNOT_RUN, _NO_SUCH_COMMAND = 126, 127  # as shells have it
 
 _TYPES = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
 _GRACE = 10
+_ATTEMPTS = 20  # of those that patch at once, one is done each time
 _LAST_SECONDS = 1.0
 _STANDARD_ERROR = 2
 _OF_TARGET = ("service", "file", "format", "template", "mode", "check", "reload")
@@ -64,8 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # a l
         code: int = asked.run(asked)
         sys.stdout.flush()  # here it can be told that it fails
     except NeverLoaded as error:
-        answered = isinstance(error.__cause__, DistconfError)
-        refused = answered and not isinstance(error.__cause__, Unreachable)
+        refused = error.reason is not None and not isinstance(error.reason, Unreachable)
         return _complain(asked, error, REFUSED if refused else UNREACHABLE)
     except Unreachable as error:
         return _complain(asked, error, UNREACHABLE)
@@ -145,12 +155,10 @@ def _get(asked: argparse.Namespace) -> int:
         found = client.get(
             asked.service, version=asked.version, as_of=asked.as_of, defaults=asked.defaults
         )
-    value: Any = found.value
-    for key in asked.path.split(".") if asked.path else ():
-        if not isinstance(value, dict) or key not in value:
-            sys.stderr.write(f"distconf: {asked.service!r} has nothing at {asked.path}.\n")
-            return REFUSED
-        value = value[key]
+    value: Any = find(found.value, asked.path) if asked.path else found.value
+    if value is MISSING:
+        sys.stderr.write(f"distconf: {asked.service!r} has nothing at {asked.path}.\n")
+        return REFUSED
     if asked.path and asked.output != "json":
         print(as_text(value))
     elif asked.output == "json":
@@ -177,29 +185,73 @@ def _put(asked: argparse.Namespace) -> int:
 
 
 def _patch(asked: argparse.Namespace) -> int:
-    changes = _changes(asked.changes)
+    pairs = _pairs(asked.changes)
+    options: dict[str, Any] = {"note": asked.note, "dry_run": asked.dry_run}
     with _client(asked) as client:
-        done = client.patch(
-            changes, asked.service, note=asked.note, if_match=asked.if_match, dry_run=asked.dry_run
-        )
+        if not pairs:
+            changes = _patch_in(asked.changes[0])
+            done = client.patch(changes, asked.service, if_match=asked.if_match, **options)
+        elif all(_is_one_key(path) for path, _ in pairs):
+            changes = _merge_patch(pairs, {})
+            done = client.patch(changes, asked.service, if_match=asked.if_match, **options)
+        else:
+            done = _patch_by_paths(client, asked, pairs, options)
     return _wrote(asked, done.version, done.changed)
 
 
-def _changes(given: list[str]) -> Any:
-    """A patch: of pairs, or in one file. Raises Invalid for what is neither."""
-    pairs = [each for each in given if "=" in each]
+def _patch_by_paths(
+    client: Client, asked: argparse.Namespace, pairs: list[tuple[str, str]], options: dict[str, Any]
+) -> Written:
+    """Patches what the paths mean in the current version, and only that version.
+
+    Which keys have dots is known from it alone; where somebody else writes meanwhile, it is read
+    again.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        found = client.get(asked.service)
+        changes = _merge_patch(pairs, found.value)
+        try:
+            return client.patch(
+                changes, asked.service, if_match=asked.if_match or found.etag, **options
+            )
+        except PreconditionFailed:
+            if asked.if_match or attempt == _ATTEMPTS:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _pairs(given: list[str]) -> list[tuple[str, str]]:
+    """Paths and texts of ``key=value``; none where one file is given. Raises Invalid for a mix."""
+    pairs = [each.partition("=")[::2] for each in given if "=" in each]
     if len(pairs) not in {0, len(given)} or (not pairs and len(given) > 1):
         message = "Give key=value, as many as you like, or one file."
         raise Invalid.of([Problem("", message, "changes", "changes")])
-    if not pairs:
-        try:
-            return json.loads(_body(given[0]))
-        except (ValueError, RecursionError) as error:
-            raise Invalid.of([Problem("", f"It is no JSON: {error}.", "json", given[0])]) from None
+    return pairs
+
+
+def _patch_in(file: str) -> Any:
+    try:
+        return json.loads(_body(file))
+    except (ValueError, RecursionError) as error:
+        raise Invalid.of([Problem("", f"It is no JSON: {error}.", "json", file)]) from None
+
+
+def _is_one_key(path: str) -> bool:
+    """Whether a path names the same key in every document."""
+    return not path.startswith("/") and len(parts_of(path)) == 1
+
+
+def _merge_patch(pairs: list[tuple[str, str]], document: dict[str, Any]) -> dict[str, Any]:
+    """The pairs as a merge patch of ``document``. Raises Invalid with all that cannot be done."""
     changes: dict[str, Any] = {}
-    for pair in pairs:
-        path, _, text = pair.partition("=")
-        _set(changes, path, _value(text))
+    problems: list[Problem] = []
+    for path, text in pairs:
+        try:
+            _set(changes, path, locate(document, path), _value(text))
+        except Invalid as error:
+            problems += error.problems
+    if problems:
+        raise Invalid.of(problems)
     return changes
 
 
@@ -267,7 +319,8 @@ def _check_beginning(client: Client, after: int | None) -> None:
 def _env(asked: argparse.Namespace) -> int:
     with _client(asked) as client:
         value = client.get(asked.service, defaults=asked.defaults).value
-    sys.stdout.write(as_env(value, asked.prefix, "export " if asked.export else ""))
+    found = environment(value, asked.prefix, asked.allow_env)
+    sys.stdout.write(as_lines(found, "export " if asked.export else ""))
     return DONE
 
 
@@ -285,7 +338,8 @@ def _exec(asked: argparse.Namespace) -> int:
         deadline=asked.deadline,
         fill_defaults=asked.defaults,
     ) as config:
-        return _Child(command, config, asked.prefix, asked.on_change).run()
+        read = partial(environment, prefix=asked.prefix, allowed=asked.allow_env)
+        return _Child(command, config, read, asked.on_change).run()
 
 
 def _smoke(asked: argparse.Namespace) -> int:
@@ -322,12 +376,18 @@ class _Heard:
 
 
 class _Child:
-    """A command that runs with a configuration in its environment."""
+    """A command that runs with a configuration in its environment, as ``environment`` reads it."""
 
-    def __init__(self, command: list[str], config: Config, prefix: str, on_change: str) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        config: Config,
+        environment: Callable[[Mapping[str, Any]], dict[str, str]],
+        on_change: str,
+    ) -> None:
         self._command = command
         self._config = config
-        self._prefix = prefix
+        self._environment = environment
         self._on_change = on_change
         self._process: subprocess.Popen[bytes] | None = None
         self._again = threading.Event()
@@ -341,9 +401,9 @@ class _Child:
         while True:
             self._again.clear()
             value = self._config.value
-            variables = {**os.environ, **environment(value, self._prefix)}
+            environ = {**os.environ, **self._environment(value)}
             try:
-                process = subprocess.Popen(self._command, env=variables)  # noqa: S603  # the user's own
+                process = subprocess.Popen(self._command, env=environ)  # noqa: S603  # the user's own
             except (FileNotFoundError, PermissionError) as error:
                 sys.stderr.write(f"distconf: {self._command[0]}: {error.strerror}\n")
                 absent = isinstance(error, FileNotFoundError)
@@ -370,7 +430,7 @@ class _Child:
         if process is None or process.poll() is not None:
             return
         try:
-            environment(self._config.value, self._prefix)
+            self._environment(self._config.value)
         except DistconfError as error:
             # What runs goes on with what it has.
             sys.stderr.write(f"distconf: {error.detail}\n")
@@ -393,8 +453,9 @@ def _wait_and_tell(process: "subprocess.Popen[bytes]", heard: _Heard) -> None:
 
 def _sidecar(asked: argparse.Namespace) -> int:
     """Until SIGTERM or SIGINT; SIGHUP reads the plan anew."""
-    if asked.config and any(getattr(asked, name) for name in _OF_TARGET):
-        flags = ", ".join(f"--{name}" for name in _OF_TARGET)
+    of_target = (*_OF_TARGET, "allow_env")
+    if asked.config and any(getattr(asked, name) for name in of_target):
+        flags = ", ".join(f"--{name}".replace("_", "-") for name in of_target)
         sys.stderr.write(f"distconf: give a plan, or one target by {flags}; not both\n")
         return USAGE
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -447,6 +508,8 @@ def _planned(asked: argparse.Namespace) -> dict[str, Any]:
             raise Invalid.of([Problem("", "A plan is one object.", "type", asked.config)])
     else:
         target = {name: given for name in _OF_TARGET if (given := getattr(asked, name))}
+        if asked.allow_env:
+            target["allow_env"] = asked.allow_env
         value = {"targets": [target]}
     profile = _profile(asked)
     found: dict[str, Any] = {"url": profile.url, "token": profile.token, **value}
@@ -494,10 +557,10 @@ def _value(text: str) -> Any:
     return text if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _set(target: dict[str, Any], path: str, value: Any) -> None:
-    """Puts ``value`` at a dotted path. Raises Invalid if that contradicts what was put before."""
-    *keys, last = path.split(".")
-    for key in keys:
+def _set(target: dict[str, Any], path: str, keys: Sequence[str], value: Any) -> None:
+    """Puts ``value`` along ``keys``. Raises Invalid if that contradicts what was put before."""
+    *outer, last = keys
+    for key in outer:
         target = target.setdefault(key, {})
         if not isinstance(target, dict):
             break
@@ -565,7 +628,7 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  # a list, longer tha
 
     get = command("get", _get)
     get.add_argument("service")
-    get.add_argument("path", nargs="?", default="", help="One value, as db.host.")
+    get.add_argument("path", nargs="?", default="", help="One value: db.host or /hosts/0.")
     get.add_argument("--version", type=int)
     get.add_argument("--as-of", help="A revision or a time: what was current then.")
     put = command("put", _put, writing)
@@ -598,6 +661,8 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  # a list, longer tha
     run.add_argument("--on-change", choices=reactions, default="none")
     run.add_argument("--deadline", type=float, default=10.0, help="Seconds to wait for a server.")
     run.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+    for each in (env, run):
+        _add_allow_env(each)
     for each in (get, env, run):
         each.add_argument("--defaults", action="store_true", help="Fill in the definition's.")
     command("smoke", _smoke)
@@ -605,11 +670,22 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  # a list, longer tha
     return parser
 
 
+def _add_allow_env(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--allow-env",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="Let this variable in, though it chooses what programs run or trust. Repeatable.",
+    )
+
+
 def _add_sidecar(sidecar: argparse.ArgumentParser) -> None:
     sidecar.add_argument("-c", "--config", help="The plan: JSON, TOML or YAML.")
     sidecar.add_argument("--once", action="store_true", help="Write everything and end.")
     for name in _OF_TARGET:
         sidecar.add_argument(f"--{name}", help=f"Without a plan: the one target's {name}.")
+    _add_allow_env(sidecar)
     sidecar.add_argument("--debounce", type=float, help="Seconds in which changes gather.")
     sidecar.add_argument("--splay", type=float, help="Wait up to so many seconds before writing.")
     sidecar.add_argument("--deadline", type=float, help="Seconds to wait for a server at first.")

@@ -16,7 +16,7 @@ from distributed_config.client.binding import bound
 from distributed_config.client.client import Client
 from distributed_config.client.frozen import FrozenDict, frozen
 from distributed_config.client.snapshots import Snapshot, Snapshots, default_folder
-from distributed_config.client.transport import Backoff, Request, Transport
+from distributed_config.client.transport import Backoff, Request, Transport, same_spelling
 from distributed_config.errors import (
     DistconfError,
     Invalid,
@@ -26,12 +26,12 @@ from distributed_config.errors import (
     Unavailable,
     Unreachable,
 )
+from distributed_config.paths import MISSING, at, find, parse_pointer
 from distributed_config.wire import parse_stored
 
 T = TypeVar("T")
 Changed = Callable[[Any, Any], None]
 
-_MISSING = object()
 _HELD = 30.0
 _STALE_AFTER = 60.0
 
@@ -64,8 +64,8 @@ class Config(Mapping[str, Any]):
 
     Reading takes no lock and never fails because of the server. What is read is, in this order:
     what the server says; the last good snapshot on disk; ``defaults``. The constructor waits for
-    the server for at most ``deadline`` seconds and raises NeverLoaded if there is none of the
-    three.
+    the server for at most ``deadline`` seconds, and not at all where nobody listens and there is a
+    snapshot. It raises NeverLoaded if there is none of the three.
 
     ``url``, ``token``: as ``Client`` has them. ``snapshots``: the folder of snapshots, False for
     none. ``bind``: the type that every configuration has to fit from the very first, as with the
@@ -100,7 +100,7 @@ class Config(Mapping[str, Any]):
         if snapshots is not False:
             try:
                 folder = default_folder() if snapshots is True else Path(snapshots)
-                self._snapshots = Snapshots(folder, self._client.transport.url)
+                self._snapshots = Snapshots(folder, same_spelling(self._client.transport.url))
             except RuntimeError as error:
                 _logger.warning("there is no place for snapshots: %s", error)
         self._bounds: list[Bound[Any]] = [] if bind is None else [Bound(self, bind, None)]
@@ -145,9 +145,9 @@ class Config(Mapping[str, Any]):
         return self._state.value.items()
 
     def get(self, path: str, default: Any = None) -> Any:
-        """What is at the dotted ``path``, or ``default``: ``cfg.get("db.host", "localhost")``.
+        """What is at ``path``, or ``default``: ``cfg.get("db.host", "localhost")``.
 
-        A top-level key that has dots in it is found too.
+        A key that has dots in it is found too. Raises Invalid where a path could be two values.
         """
         state = self._state
         try:
@@ -212,10 +212,7 @@ class Config(Mapping[str, Any]):
         if pointer and not pointer.startswith("/"):
             message = f"{pointer!r} is not a JSON pointer, as in /db/host."
             raise Invalid.of([Problem("", message, "pointer", "pointer")])
-        tokens = tuple(
-            token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]
-        )
-        listener = _Listener(callback, tokens)
+        listener = _Listener(callback, parse_pointer(pointer))
         with self._news:
             self._listeners.append(listener)
             if not self._ended.is_set():
@@ -287,24 +284,37 @@ class Config(Mapping[str, Any]):
 
     def _load_first(self, given: "tuple[State, list[Any]] | None", deadline: float) -> None:
         """Waits for the server, and falls back on the snapshot and on the defaults."""
+        latest = time.monotonic() + deadline
         with self._news:
-            self._news.wait_for(lambda: self._heard_at is not None or self._refused(), deadline)
+            self._news.wait_for(lambda: self._answered() or self._is_away(), deadline)
         if self._state.version is not None:
             return
+        found = self._last_good()
+        if found is None:
+            # Without a snapshot a server that is just starting is worth the wait.
+            with self._news:
+                self._news.wait_for(self._answered, max(0.0, latest - time.monotonic()))
+            if self._state.version is not None:
+                return
+            found = given
         reason = self.problem.detail if self.problem else "The server did not answer in time."
-        found = self._last_good() or given
         if found is None:
             self._end()
-            raise NeverLoaded(
-                f"There is no configuration of {self.service!r}: none from the server, no "
-                f"snapshot and no defaults. {reason}"
-            ) from self.problem
+            raise self._never_loaded(reason)
         state, instances = found
         with self._news:
             if self._state.version is not None:
                 return  # the server was faster after all
             self._put_in_place(state, instances)
         _logger.warning("%r begins from its %s: %s", self.service, state.source, reason)
+
+    def _never_loaded(self, reason: str) -> NeverLoaded:
+        error = NeverLoaded(
+            f"There is no configuration of {self.service!r}: none from the server, no snapshot and "
+            f"no defaults. {reason}"
+        )
+        error.reason = self.problem
+        return error
 
     def _last_good(self) -> "tuple[State, list[Any]] | None":
         """The snapshot, if there is one that fits."""
@@ -340,10 +350,14 @@ class Config(Mapping[str, Any]):
         for each, instance in zip(self._bounds, instances, strict=True):
             each.value = instance
 
-    def _refused(self) -> bool:
-        """Whether the server answered, and has nothing to give."""
+    def _answered(self) -> bool:
+        """Whether the server answered, also if it has nothing to give."""
         passing = isinstance(self.problem, Unreachable | Unavailable)
-        return self.problem is not None and not passing
+        return self._heard_at is not None or (self.problem is not None and not passing)
+
+    def _is_away(self) -> bool:
+        """Whether nobody listens where the server should be."""
+        return isinstance(self.problem, Unreachable) and self.problem.at_once
 
     def _begin(self) -> threading.Thread:
         thread = threading.Thread(
@@ -428,12 +442,12 @@ class Config(Mapping[str, Any]):
     def _tell(self, old: Mapping[str, Any]) -> None:
         new = self._state.value
         for listener in list(self._listeners):
-            before, after = _at(old, listener.path), _at(new, listener.path)
+            before, after = at(old, listener.path), at(new, listener.path)
             if _same(before, after) or listener not in self._listeners:
                 continue
             try:
                 listener.callback(
-                    None if after is _MISSING else after, None if before is _MISSING else before
+                    None if after is MISSING else after, None if before is MISSING else before
                 )
             except BaseException:  # the application's own, also an exit; the others are told
                 _logger.exception("a listener to %r failed", self.service)
@@ -487,21 +501,16 @@ def _found(state: State, path: Any, default: Any) -> Any:
     """What a state has at a path; kept with it, to be found at once the next time."""
     if not isinstance(path, str):
         return default
-    value: Any = state.value
-    if path not in value:
-        for key in path.split("."):
-            if not isinstance(value, dict) or key not in value:
-                return default
-            value = value[key]
-    else:
-        value = value[path]
+    value = find(state.value, path)
+    if value is MISSING:
+        return default
     state.flat[path] = value
     return value
 
 
 def _same(one: Any, other: Any) -> bool:
     """Whether both are the same in JSON; 1, 1.0 and true are not."""
-    if one is _MISSING or other is _MISSING:
+    if one is MISSING or other is MISSING:
         return one is other
     try:
         # Defaults may hold what JSON does not know; their own words tell those apart.
@@ -510,17 +519,6 @@ def _same(one: Any, other: Any) -> bool:
         )
     except (TypeError, ValueError, RecursionError):
         return False  # told once too often is better than not at all
-
-
-def _at(value: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        if isinstance(value, dict) and key in value:
-            value = value[key]
-        elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
-            value = value[int(key)]
-        else:
-            return _MISSING
-    return value
 
 
 _running: "weakref.WeakSet[Config]" = weakref.WeakSet()

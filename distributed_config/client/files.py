@@ -23,15 +23,21 @@ def write_atomically(
     sync_folder(path.parent)
 
 
-def draft_of(path: Path, data: bytes, mode: int, owner: tuple[int, int] | None = None) -> Path:
-    """A new file beside ``path`` that holds ``data``, on the disk; nobody else knows its name."""
+def draft_of(
+    path: Path, data: bytes, mode: int | None, owner: tuple[int, int] | None = None
+) -> Path:
+    """A new file beside ``path`` that holds ``data``, on the disk; nobody else knows its name.
+
+    Without a ``mode`` it is 0600, or what the umask leaves of that.
+    """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         with open(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            os.fchmod(descriptor, mode)
+            if mode is not None:
+                os.fchmod(descriptor, mode)
             if owner is not None:
                 # Only root can give files away; whoever else runs this keeps its own.
                 with contextlib.suppress(PermissionError):

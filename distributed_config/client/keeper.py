@@ -8,23 +8,20 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from distributed_config.client.config import Config, State
 from distributed_config.client.placing import draft_for, is_linked, swap, swap_link
 from distributed_config.client.plan import Plan, Target
-from distributed_config.client.rendering import (
-    BY_SERVER,
-    as_env,
-    as_json,
-    as_properties,
-    filled_in,
-)
+from distributed_config.client.protected import environment
+from distributed_config.client.rendering import BY_SERVER, as_json, filled_in
 from distributed_config.client.telling import NobodyThereError, run, ways_of
 from distributed_config.client.transport import Request
 from distributed_config.errors import ClientError, Unavailable
+from distributed_config.formats.env import as_lines
+from distributed_config.formats.properties import write_properties
 
 _LOADING = "It is being loaded."
 _LOOK_EVERY = 1.0
@@ -266,8 +263,11 @@ class Keeper:
             return filled_in(Path(self.target.template).read_bytes().decode(), state.value).encode()
         if self.target.kind in BY_SERVER:
             return self._by_server(config, state)
-        write = {"env": as_env, "properties": as_properties}.get(self.target.kind, as_json)
+        write = {"env": self._as_env, "properties": write_properties}.get(self.target.kind, as_json)
         return write(state.value).encode()
+
+    def _as_env(self, value: Mapping[str, Any]) -> str:
+        return as_lines(environment(value, allowed=self.target.allow_env))
 
     def _by_server(self, config: Config, state: State) -> bytes:
         """The format as the server writes it. Without a server YAML is JSON, which it may be."""

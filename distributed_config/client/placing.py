@@ -10,7 +10,6 @@ from pathlib import Path
 from distributed_config.client.files import draft_of, sync_folder
 
 _LINKED = "..data"
-_MODE = stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH
 _LINKS = threading.Lock()  # several targets may share a folder, and its link
 _RANDOM = "[0-9a-f]" * 12
 
@@ -18,12 +17,14 @@ _RANDOM = "[0-9a-f]" * 12
 def draft_for(path: Path, data: bytes, mode: str) -> Path:
     """A new file beside ``path`` that holds ``data``, with the mode and the owner of ``path``.
 
-    ``mode``: octal digits that go before. Drafts that one that was killed has left are removed.
+    ``mode``: octal digits that go before. Without either it is for its user alone. Drafts that one
+    that was killed has left are removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{path.name}.{_RANDOM}"):
         left.unlink(missing_ok=True)
-    kept, owner = _MODE, None
+    kept: int | None = None
+    owner: tuple[int, int] | None = None
     with suppress(OSError):
         found = path.stat()
         kept, owner = stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid)

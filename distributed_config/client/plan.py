@@ -5,7 +5,7 @@ import re
 import shlex
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ class Target:
 
     ``check`` is a command that is run on the new file before it is put in place; ``{file}`` in it
     is that file. Afterwards ``reload`` is run, ``signal`` is sent to the process in ``pidfile``,
-    and ``notify`` is called with POST; those that are given.
+    and ``notify`` is called with POST; those that are given. ``allow_env`` names the variables that
+    choose what programs run or trust, and may be in an env file all the same.
     """
 
     service: str
@@ -35,6 +36,7 @@ class Target:
     signal: str = ""
     pidfile: str = ""
     notify: str = ""
+    allow_env: Sequence[str] = ()
 
     @property
     def path(self) -> Path:
@@ -58,7 +60,7 @@ class Plan:
 
     targets: tuple[Target, ...]
     url: str | None = None
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     debounce: float = 0.2
     splay: float = 0.0
     health: str = ""
@@ -115,6 +117,7 @@ _TARGET_KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("signal", "pidfile", "notify"), _TEXT),
     **dict.fromkeys(("defaults", "symlink"), _SWITCH),
     **dict.fromkeys(("check", "reload"), (str, list)),
+    "allow_env": (list,),
 }
 
 
@@ -180,21 +183,55 @@ def _faults(pointer: str, entry: dict[str, Any]) -> list[Problem]:
 def _no_command(pointer: str, name: str, entry: dict[str, Any]) -> list[Problem]:
     """What is wrong with a command that is of the right type."""
     command = entry.get(name)
-    if not command or not isinstance(command, str | list):
+    given = [command] if isinstance(command, str) else command
+    if not command or not isinstance(given, list):
+        return []
+    if not all(isinstance(word, str) for word in given):
         return []
     try:
         words = words_of(command)
     except ValueError as error:
         message = f"It cannot be split into words: {error}. Or give a list of them."
         return [Problem(f"{pointer}/{name}", message, "command")]
-    if words and words[0]:
+    if not words or not words[0]:
+        return [Problem(f"{pointer}/{name}", "It names no command, as in nginx -t.", "command")]
+    found = shell_words(command)
+    if not found:
         return []
-    return [Problem(f"{pointer}/{name}", "It names no command, as in nginx -t.", "command")]
+    # Passed on as words they would be ignored: the check "true && false" would be good.
+    message = (
+        f"No shell runs it, which {' '.join(found)} would need. "
+        'Quote what is meant as it stands, or give a shell: ["sh", "-c", "…"].'
+    )
+    return [Problem(f"{pointer}/{name}", message, "shell")]
 
 
 def words_of(command: str | Sequence[str]) -> list[str]:
     """A command in its words. Raises ValueError where a quotation has no end."""
     return shlex.split(command) if isinstance(command, str) else list(command)
+
+
+# What is quoted or escaped; the text between double quotes is its group.
+_QUOTED = re.compile(r"""\\.|'[^']*'|"((?:\\.|[^"\\])*)\"""", re.DOTALL)
+_ESCAPED = re.compile(r"\\.", re.DOTALL)
+_OPERATOR = re.compile(r"&&|\|[|&]?|;+|&?[<>]+[&|]?|&|[()]|\n")
+_EXPANSION = re.compile(r"\$\([^\s)]*|\$\{[^}]*\}?|\$\w+|\$[@*#?$!-]|`[^`]*`?")
+# In a list each word is meant as it stands, as find's ";" is; these are nearly always a mistake.
+_WORD = re.compile(r"&&|\|[|&]?|&|\d*&?[<>]+(?:[&|]\d*-?)?")
+
+
+def shell_words(command: str | Sequence[str]) -> list[str]:
+    """What in a command only a shell would understand."""
+    if not isinstance(command, str):
+        return [word for word in command if _WORD.fullmatch(word)]
+    text = command.strip()
+    # In double quotes a shell still fills in.
+    inner = [_ESCAPED.sub("", found[1]) for found in _QUOTED.finditer(text) if found[1]]
+    bare = _QUOTED.sub("\0", text)
+    found = _OPERATOR.findall(bare)
+    for each in (bare, *inner):
+        found += _EXPANSION.findall(each)
+    return [word.replace("\n", "\\n") for word in found]
 
 
 def _twice(targets: Sequence[tuple[str, Target]]) -> list[Problem]:

@@ -3,7 +3,7 @@
 import importlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ class Profile:
     """A server, and who one is there."""
 
     url: str
-    token: str = ""
+    token: str = field(default="", repr=False)
 
 
 def profile_of(name: str | None, environ: Mapping[str, str]) -> Profile:

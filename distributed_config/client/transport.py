@@ -380,6 +380,19 @@ def address_of(url: str) -> SplitResult:
     raise Invalid.of([Problem("", message, "url", "url")])
 
 
+def same_spelling(url: str) -> str:
+    """One spelling for all addresses that lead to the same server.
+
+    Case and default ports do not matter, nor does a slash at the end, nor what is never sent.
+    """
+    parts = address_of(url)
+    host = (parts.hostname or "").lower()
+    host = f"[{host}]" if ":" in host else host
+    standard = {"http": 80, "https": 443}[parts.scheme]
+    port = "" if parts.port in {None, standard} else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
+
+
 class _as_unreachable:  # noqa: N801  # it reads as a phrase behind ``with``
     """Turns what can happen to a connection into Unreachable."""
 
@@ -390,13 +403,17 @@ class _as_unreachable:  # noqa: N801  # it reads as a phrase behind ``with``
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        # What happened below is in the sentence: a chain of tracebacks would only hide that.
         if isinstance(error, TimeoutError):
-            raise Unreachable(f"{self._url} did not answer in time.") from error
+            raise Unreachable(f"{self._url} did not answer in time.") from None
         if isinstance(error, http.client.HTTPException):
-            raise Unreachable(f"The answer of {self._url} was cut short or garbled.") from error
+            raise Unreachable(f"The answer of {self._url} was cut short or garbled.") from None
         if isinstance(error, OSError | ValueError | AttributeError | RecursionError):
             # A connection that another thread closed can fail in many ways.
-            raise Unreachable(f"{self._url} cannot be reached: {error}.") from error
+            reason = (isinstance(error, OSError) and error.strerror) or error
+            failure = Unreachable(f"{self._url} cannot be reached: {reason}.")
+            failure.at_once = isinstance(error, OSError)
+            raise failure from None
 
 
 def _whole(answer: http.client.HTTPResponse, most: int | None) -> bytes:

@@ -17,7 +17,7 @@ from distributed_config.json_schema.marking import (
     may_mark,
     relaxed,
 )
-from distributed_config.json_schema.reading import SchemaLimits, declares, schema_of
+from distributed_config.json_schema.reading import SchemaLimits, properties_at, schema_of
 
 __all__ = [
     "Checker",
@@ -29,12 +29,12 @@ __all__ = [
     "checker_of",
     "compare",
     "covers",
-    "declares",
     "filled",
     "marking_of",
     "marks_all",
     "marks_path",
     "may_mark",
+    "properties_at",
     "relaxed",
     "schema_of",
 ]

@@ -146,11 +146,11 @@ def marks_all(text: str) -> bool:
     return marking.is_secret(marking.start)
 
 
-def marks_path(text: str, path: str) -> bool:
-    """Whether the schema in ``text`` marks what is at the dotted ``path``, or what that is in."""
+def marks_path(text: str, keys: Iterable[str]) -> bool:
+    """Whether the schema in ``text`` marks what ``keys`` lead to, or what that is in."""
     marking = marking_of(text)
     state = marking.start
-    for name in path.split("."):
+    for name in keys:
         state = marking.member(state, name)
         if marking.is_secret(state):
             return True

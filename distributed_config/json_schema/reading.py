@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import jsonschema_rs
@@ -19,6 +20,7 @@ from distributed_config.json_schema.shape import (
     draft_of,
 )
 from distributed_config.json_schema.words import problems_of, shown
+from distributed_config.paths import MISSING, Keys, readings
 from distributed_config.wire import Document, DocumentLimits, object_of
 
 _MOST_SCHEMAS = 5_000
@@ -68,18 +70,31 @@ def schema_of(value: Any, limits: SchemaLimits) -> Document:
     return document
 
 
-def declares(schema: dict[str, Any], path: str) -> bool:
-    """Whether ``schema`` has a property at the dotted ``path``, in itself or what it refers to."""
+def properties_at(schema: dict[str, Any], path: str) -> list[Keys]:
+    """The properties that ``path`` can be read as, in ``schema`` or what it refers to; two at most.
+
+    Raises Invalid for a path that is far too long, or can be read in far too many ways.
+    """
     outline = Outline(schema)
-    found: list[Part] = [("", schema)]
-    for name in path.split("."):
-        found = [
-            outline.node(each).properties[name]
-            for start in found
-            for each in outline.at_once(start)
-            if name in outline.node(each).properties
-        ]
-    return bool(found)
+    known: dict[tuple[str, ...], dict[str, list[Part]]] = {}
+
+    def step(parts: list[Part], name: str) -> Any:
+        pointers = tuple(pointer for pointer, _ in parts)
+        if pointers not in known:  # a path tries many names at one place
+            known[pointers] = _properties(outline, parts)
+        return known[pointers].get(name, MISSING)
+
+    start: list[Part] = [("", schema)]
+    return [each.keys for each in islice(readings(path, start, step), 2)]
+
+
+def _properties(outline: Outline, parts: list[Part]) -> dict[str, list[Part]]:
+    """The schemas of every property that ``parts``, or what they refer to, have."""
+    found: dict[str, list[Part]] = {}
+    for part in outline.at_once(*parts):
+        for name, schema in outline.node(part).properties.items():
+            found.setdefault(name, []).append(schema)
+    return found
 
 
 def _refuse(problems: list[Problem]) -> None:

@@ -1,7 +1,7 @@
 """Definitions: named JSON Schemas in numbered revisions, and the services that conform to them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,12 +19,13 @@ from distributed_config.errors import (
     Problem,
     RevisionNotFound,
 )
-from distributed_config.json_schema import covers, declares, marks_all, marks_path, may_mark
+from distributed_config.json_schema import covers, marks_all, marks_path, may_mark, properties_at
 from distributed_config.models import (
     DefinitionRevisionRow,
     DefinitionRow,
     IndexRow,
 )
+from distributed_config.paths import ambiguous, may_lead_into
 from distributed_config.services import conformance, evolution, indexes, secrets, versions
 from distributed_config.services import journal as log
 from distributed_config.services.actors import Realm
@@ -328,16 +329,10 @@ def _refuse_marked_indexes(journal: Journal, definition: Definition, service_id:
     problems = [
         Problem("", f"{path!r} is indexed by {definition.name!r}, and cannot be secret.", "secret")
         for path in definition.indexes
-        if any(_covers_path(tokens, tuple(path.split("."))) for tokens in own)
+        if any(may_lead_into(path, tokens) for tokens in own)
     ]
     if problems:
         raise Invalid.of(problems)
-
-
-def _covers_path(tokens: tuple[str, ...], names: tuple[str, ...]) -> bool:
-    return len(tokens) <= len(names) and all(
-        token in {"*", name} for token, name in zip(tokens, names, strict=False)
-    )
 
 
 def _require_to_unmark(journal: Journal, definition: str) -> None:
@@ -385,19 +380,47 @@ def faults_of_paths(schema: dict[str, Any], paths: Sequence[str], text: str = ""
         pointer = f"/indexes/{position}"
         if path in paths[:position]:
             problems.append(Problem(pointer, f"{path!r} is listed twice.", "repeated"))
-        elif schema and not declares(schema, path):
-            message = f"{path!r} is not a property in the schema; write it as in 'db.host'."
-            problems.append(Problem(pointer, message, "index"))
-        elif may_mark(text) and marks_path(text, path):
-            message = f"{path!r} is marked as secret, and nothing is found by a secret."
-            problems.append(Problem(pointer, message, "secret"))
+        else:
+            problems += _faults_of_path(schema, path, text, pointer)
     if len(paths) > MOST_INDEXES:
         message = f"A definition has at most {MOST_INDEXES} indexes."
         problems.append(Problem("/indexes", message, "limit"))
     return problems
 
 
+def _faults_of_path(
+    schema: dict[str, Any], path: str, text: str, pointer: str
+) -> Iterator[Problem]:
+    """What is wrong with one of them."""
+    try:
+        found = properties_at(schema, path)
+    except Invalid as error:
+        yield Problem(pointer, error.problems[0].message, error.problems[0].rule)
+        return
+    if len(found) > 1:
+        yield Problem(pointer, ambiguous(path, found).problems[0].message, "ambiguous")
+    elif schema and not found:
+        message = f"{path!r} is not a property in the schema; write it as in 'db.host'."
+        yield Problem(pointer, message, "index")
+    elif may_mark(text) and any(marks_path(text, keys) for keys in found):
+        message = f"{path!r} is marked as secret, and nothing is found by a secret."
+        yield Problem(pointer, message, "secret")
+
+
 # --- reading
+
+
+def indexed_path(definition: Definition, path: str) -> str:
+    """``path`` as the definition lists it, where it is another way to write one of its indexes.
+
+    Raises Invalid for a path that cannot be read.
+    """
+    if path in definition.indexes:
+        return path
+    schema = definition.document.value
+    wanted = properties_at(schema, path)
+    same = [each for each in definition.indexes if properties_at(schema, each) == wanted]
+    return same[0] if wanted and len(same) == 1 else path
 
 
 def require(

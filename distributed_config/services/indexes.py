@@ -30,6 +30,7 @@ from sqlalchemy.orm import aliased
 
 from distributed_config.errors import Invalid, Problem
 from distributed_config.models import ConformanceRow, EntryRow, IndexRow
+from distributed_config.paths import MISSING, first
 from distributed_config.services.actors import Realm
 
 # Each kind of value has keys that begin alike; the order of the beginnings is that of the kinds.
@@ -161,12 +162,9 @@ def _number_key(number: Decimal) -> str:
 
 
 def at(value: Any, path: str) -> Any:
-    """What ``value`` has at the dotted ``path``; an empty list where there is nothing."""
-    for name in path.split("."):
-        if not isinstance(value, dict) or name not in value:
-            return []
-        value = value[name]
-    return value
+    """What ``value`` has at ``path``; an empty list where there is nothing."""
+    found = first(value, path)
+    return [] if found is MISSING else found
 
 
 # --- writing

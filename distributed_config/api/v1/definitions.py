@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint
@@ -295,11 +296,16 @@ def list_conforming(query: dict[str, Any]) -> Answer:
     epoch = log.head(connection).epoch
     size = page_size(query["limit"])
     found = _require(name)
+    filters = tuple(
+        replace(each, path=definitions.indexed_path(found, each.path))
+        for each in _filters(query["where"])
+    )
+    sort = query["sort"] and definitions.indexed_path(found, query["sort"])
     services = indexes.find(
         connection,
         found.id,
-        Question(_filters(query["where"]), Names(search=query["search"], realm=auth.actor().realm)),
-        Order(query["sort"], descending=query["order"] == "desc"),
+        Question(filters, Names(search=query["search"], realm=auth.actor().realm)),
+        Order(sort, descending=query["order"] == "desc"),
         after=_position(query, epoch),
         limit=size + 1,
     )

@@ -1,4 +1,4 @@
-"""The formats of a document: JSON, YAML and TOML in; those, env and properties out.
+"""All formats by their names; JSON, YAML and TOML are read and written here.
 
 A format that cannot hold a document refuses it and names the key; nothing is lost silently.
 Texts are written so that the readers of other programs, also older ones, get the same values.
@@ -34,7 +34,10 @@ from ruamel.yaml.tokens import (
 )
 
 from distributed_config.errors import InvalidDocument, NotRepresentable, Problem, TooLarge
-from distributed_config.wire import Place, decode, escape_pointer, inside, parse_json, pointer_to
+from distributed_config.formats.env import write_env
+from distributed_config.formats.flattening import not_representable
+from distributed_config.formats.properties import write_properties
+from distributed_config.wire import Place, decode, inside, parse_json, pointer_to
 
 _YAML_DEPTH = 64
 
@@ -226,7 +229,7 @@ def _read_toml(data: bytes) -> Any:
 def _write_toml(value: Mapping[str, Any]) -> str:
     problems = list(_not_in_toml(value))
     if problems:
-        raise _not_representable(problems)
+        raise not_representable(problems)
     return tomli_w.dumps(value)
 
 
@@ -242,112 +245,7 @@ def _not_in_toml(value: Mapping[str, Any]) -> Iterator[Problem]:
         waiting.extend(reversed(inside(place, here)))
 
 
-# --- env
-
-
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_BARE = re.compile(r"[A-Za-z0-9_.,:/@%+=-]*")
-
-
-def _write_env(value: Mapping[str, Any]) -> str:
-    """Lines that a POSIX shell can source."""
-    problems = list(_not_in_env(value))
-    if problems:
-        raise _not_representable(problems)
-    return "".join(f"{key}={_quoted(_plain_text(each))}\n" for key, each in value.items())
-
-
-def _not_in_env(value: Mapping[str, Any]) -> Iterator[Problem]:
-    for key, each in value.items():
-        pointer = f"/{escape_pointer(key)}"
-        if not _VARIABLE.fullmatch(key):
-            yield Problem(pointer, "The key is not a name for an environment variable.", "key")
-        if isinstance(each, dict | list):
-            yield Problem(pointer, "env holds no objects and no arrays.", "nesting")
-        elif each is None:
-            yield Problem(pointer, "env has no null.", "null")
-        elif isinstance(each, str) and "\x00" in each:
-            yield Problem(pointer, "env holds no NUL character.", "nul")
-
-
-def _quoted(text: str) -> str:
-    return text if _BARE.fullmatch(text) else "'" + text.replace("'", "'\\''") + "'"
-
-
-# --- properties
-
-# Nested keys repeat what they are nested in, so the text can be much longer than the document.
-_MOST_PROPERTIES = 16 << 20
-
-
-def _write_properties(value: Mapping[str, Any]) -> str:
-    """Java's properties: nested keys joined by a dot, array elements as ``key[0]``."""
-    lines: dict[str, str] = {}
-    problems = []
-    length = 0
-    for place, key, each in _flattened(None, "", value):
-        length += len(key)
-        if length > _MOST_PROPERTIES:
-            raise NotRepresentable("Its keys would be far too long. Ask for format=json.")
-        if each is None or (isinstance(each, dict | list) and not each):
-            empty = "null" if each is None else "empty objects and arrays"
-            problems.append(Problem(pointer_to(place), f"properties has no {empty}.", "null"))
-        elif key in lines:
-            message = f"Two values would both be called {key[:80]}."
-            problems.append(Problem(pointer_to(place), message, "clash"))
-        lines[key] = _plain_text(each)
-    if problems:
-        raise _not_representable(problems)
-    return "".join(
-        f"{_escaped_property(key, in_key=True)}={_escaped_property(text)}\n"
-        for key, text in lines.items()
-    )
-
-
-def _flattened(place: Place, key: str, value: Any) -> Iterator[tuple[Place, str, Any]]:
-    """Every value that holds no others, with its place and its key."""
-    if not value or not isinstance(value, Mapping | list):
-        if key or place is not None:
-            yield place, key, value
-        return
-    for inner, each in inside(place, value):
-        assert inner is not None  # what is inside something has a key there
-        name = inner[1]
-        below = f"{key}[{name}]" if isinstance(name, int) else f"{key}.{name}" if key else name
-        yield from _flattened(inner, below, each)
-
-
-def _escaped_property(text: str, in_key: bool = False) -> str:
-    special = "\\" + (" :=#!" if in_key else "")
-    named = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\f": "\\f"}
-    written = []
-    for i, character in enumerate(text):
-        if character in special or (character == " " and i == 0):
-            written.append("\\" + character)
-        elif character in named:
-            written.append(named[character])
-        elif " " <= character <= "~":
-            written.append(character)
-        else:
-            units = character.encode("utf-16-be")
-            written += [f"\\u{units[j]:02x}{units[j + 1]:02x}" for j in range(0, len(units), 2)]
-    return "".join(written)
-
-
-# --- shared
-
-
-def _plain_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _not_representable(problems: list[Problem]) -> NotRepresentable:
-    first = problems[0]
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return NotRepresentable(
-        f"{first.pointer}: {first.message}{more} Ask for format=json, which holds everything.",
-        problems,
-    )
+# --- all of them
 
 
 FORMATS: dict[str, Format] = {
@@ -370,13 +268,13 @@ FORMATS: dict[str, Format] = {
             _write_toml,
             _read_toml,
         ),
-        Format("env", "text/x-env; charset=utf-8", (), ("env",), _write_env),
+        Format("env", "text/x-env; charset=utf-8", (), ("env",), write_env),
         Format(
             "properties",
             "text/x-java-properties; charset=utf-8",
             (),
             ("properties",),
-            _write_properties,
+            write_properties,
         ),
     )
 }
