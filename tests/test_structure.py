@@ -16,6 +16,7 @@ PACKAGE = ROOT / "distributed_config"
 FLOORS = (
     {"errors"},
     {"wire", "settings"},
+    {"formats_yaml"},
     {"formats", "json_schema"},
     {"models", "client"},
     {"services"},
@@ -35,6 +36,7 @@ FORBIDDEN = {
     "errors": WEB | {"sqlalchemy"},
     "wire": WEB | {"sqlalchemy"},
     "formats": WEB | {"sqlalchemy"},
+    "formats_yaml": WEB | {"sqlalchemy"},
     "client": WEB | {"sqlalchemy", "structlog", "click", "ruamel", "tomli_w", "jsonschema_rs"},
     "json_schema": WEB | {"sqlalchemy"},
     "settings": WEB | {"sqlalchemy"},
