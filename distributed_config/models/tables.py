@@ -280,12 +280,14 @@ class TokenRow(Base):
     """What somebody shows to say who they are; see ``services/tokens.py`` for the kinds.
 
     ``digest`` is the SHA-256 of the secret, which is kept nowhere; ``hint`` is how it begins.
+    ``parent_id`` is the token that made it; see ``services/lineage.py``.
     """
 
     __tablename__ = "tokens"
     __table_args__ = (
         Index(None, "organisation_id"),
         Index(None, "user_id"),
+        Index(None, "parent_id"),
         {"sqlite_autoincrement": True},
     )
 
@@ -305,6 +307,8 @@ class TokenRow(Base):
     revoked_at: Mapped[Moment | None]
     used_at: Mapped[Moment | None]
     used_from: Mapped[str] = mapped_column(Text)
+    # It refers to a row of this table; rows of it are never deleted.
+    parent_id: Mapped[int | None]
 
 
 class SecretKeyRow(Base):
