@@ -55,6 +55,20 @@ class ServiceRow(Base):
     marks: Mapped[str] = mapped_column(Text, server_default="", default="")
 
 
+class KeptMarksRow(Base):
+    """What was secret in a service that was deleted; see ``services/kept_marks.py``.
+
+    ``pointers`` is as ``ServiceRow.marks``; ``schema`` is that of its definition, "" if none marks.
+    """
+
+    __tablename__ = "kept_marks"
+
+    organisation_id: Mapped[int] = mapped_column(ForeignKey("organisations.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    pointers: Mapped[str] = mapped_column(Text)
+    schema: Mapped[str] = mapped_column(Text)
+
+
 class TagRow(Base):
     """A word that a service can be found by."""
 
