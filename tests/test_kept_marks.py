@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from distributed_config.models.engine import raw_connection
 from distributed_config.services.credentials import new_token
 from distributed_config.wire import MASK
 from tests.server import Server
@@ -58,7 +59,11 @@ def delete(caller: Caller, service: str) -> None:
 
 @pytest.mark.parametrize("way", ["PUT", "POST", "import", "changesets", "definition"])
 def test_pointers_stay_with_the_name(
-    administrator: Caller, acting: Callable[[str], Caller], name: str, way: str
+    guarded: Server,
+    administrator: Caller,
+    acting: Callable[[str], Caller],
+    name: str,
+    way: str,
 ) -> None:
     publisher, reader = acting("publisher"), acting("reader")
     assert publisher.put(name, {"password": "one"}).status_code == 200
@@ -80,6 +85,11 @@ def test_pointers_stay_with_the_name(
     assert made.status_code == 200, made.text
     assert reader.get(name).json() == HIDDEN
     assert administrator.get(name).json() == DOCUMENT
+    with raw_connection(guarded.database) as connection:
+        [[stored]] = connection.execute(
+            "SELECT document FROM versions JOIN services ON id = service_id WHERE name = ?", [name]
+        ).fetchall()
+    assert "two" not in stored, "the first version is sealed like any other"
     assert pointers(publisher, name) == ["/password"]
 
 
