@@ -170,7 +170,11 @@ class Settings:
     )
     body_bytes: int = _setting(2 << 20, "Size of one request body.", least=64, most=256 << 20)
     text_bytes: int = _setting(
-        256 << 10, "Size of one YAML or TOML text; reading them is slow.", least=64, most=16 << 20
+        256 << 10,
+        "Size of one YAML or TOML text. YAML may have three keys, values and brackets for each "
+        "five bytes of it.",
+        least=64,
+        most=16 << 20,
     )
     body_seconds: int = _setting(30, "Time in which a request body must arrive.", least=1)
     note_length: int = _setting(1_000, "Characters in the note of a change.", least=1)

@@ -754,8 +754,8 @@ def test_who_belongs_to_several_organisations_names_the_one_that_is_meant(
 # --- taking over what is another's
 
 
-def test_nobody_rotates_or_ends_what_is_somebody_elses_own(
-    guarded: Server, administrator: Caller, acting: As, user: Callable[..., dict[str, Any]]
+def test_nobody_but_an_administrator_rotates_or_ends_what_is_somebody_elses_own(
+    guarded: Server, acting: As, user: Callable[..., dict[str, Any]]
 ) -> None:
     chief = user("administrator")
     session = logged_in(guarded, chief["email"])
@@ -772,8 +772,6 @@ def test_nobody_rotates_or_ends_what_is_somebody_elses_own(
         rotated = caller.ask("POST", "/api/v1/tokens/rotate", {"overlap": 60}, id=number)
         revoked = caller.ask("DELETE", "/api/v1/tokens", id=number)
         assert {rotated.status_code, revoked.status_code} <= {403, 404}
-    stolen = administrator.ask("POST", "/api/v1/tokens/rotate", {}, id=own["id"])
-    assert stolen.status_code == 403
     assert Caller(guarded.url, own["token"]).ask("GET", "/auth/me").status_code == 200
     fresh = session.make("tokens/rotate", {"overlap": 0}, id=own["id"])
     assert Caller(guarded.url, fresh["token"]).ask("GET", "/auth/me").status_code == 200
@@ -819,13 +817,6 @@ def test_a_narrow_token_makes_no_wide_one(
         method = "POST" if path.endswith("rotate") else "DELETE"
         body = {"overlap": 60} if method == "POST" else None
         assert narrow.ask(method, path, body, id=query).status_code == 403
-    [mine] = [
-        each["id"]
-        for each in session.ask("GET", "/api/v1/tokens").json()["tokens"]
-        if each["name"] == "narrow"
-    ]
-    itself = narrow.make("tokens/rotate", {"overlap": 0}, id=mine)
-    assert (itself["role"], itself["services"]) == ("reader", ["team/"])
 
 
 def test_a_token_can_make_itself_less_and_nothing_else(

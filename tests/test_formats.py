@@ -89,7 +89,7 @@ def at(document: Any, pointer: str) -> Any:
         ("yaml", "a: 1\na: 2", "duplicate"),
         ("yaml", "a: 1\n---\nb: 1", "document"),
         ("yaml", "[" * 60_000, "deeper"),
-        ("yaml", "a: [", "line 1"),
+        ("yaml", "a: [", "line"),
         ("yaml", "\x00", "character"),
         ("toml", "a = 1\na = 2\nb = 3", "line 2"),
         ("toml", "[" * 5_000, "line"),

@@ -504,7 +504,11 @@ class RoleBody(Schema):
 
 
 class TokenBody(Schema):
-    """`personal`: the token acts as who makes it; without a role it may do all that they may."""
+    """`personal`: the token acts as who makes it; without a role it may do all that they may.
+
+    What is made with a token, and not after a log-in, ends with that token at the latest, also
+    when that is revoked.
+    """
 
     name = fields.String(required=True)
     role = fields.String(load_default="")

@@ -1,10 +1,13 @@
 """What a new database begins with."""
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from distributed_config.commands import opened
 from distributed_config.commands.import_command import read_sources
 from distributed_config.errors import CannotStart, Invalid
+from distributed_config.services import sections
 from distributed_config.services.actors import LOCAL_OPERATOR
 from distributed_config.services.changesets import Imported, import_all
 from distributed_config.services.journal import Journal
@@ -25,7 +28,7 @@ def bootstrap(settings: Settings) -> None:
         if not source.exists():
             raise CannotStart(f"DISTCONF_BOOTSTRAP: there is nothing at {source}.")
         try:
-            documents = read_sources((source,), settings)
+            documents = read_sources((source,), settings, _reader_of_sections(settings))
 
             def unit(journal: Journal) -> Imported | None:
                 return import_all(journal, documents) if _is_new(journal) else None
@@ -35,6 +38,13 @@ def bootstrap(settings: Settings) -> None:
             raise CannotStart(f"DISTCONF_BOOTSTRAP: {error.detail}", error.problems) from None
     if done is not None:
         sys.stderr.write(f"distconf: began with {len(done.created)} services from {source}\n")
+
+
+def _reader_of_sections(settings: Settings) -> Callable[[Any], Any]:
+    """How a section is read: "Unified Config" begins with lists and plain values as well."""
+    if "unified" not in settings.dialects:
+        return lambda value: value
+    return lambda value: value if value is None else sections.wrapped(value)
 
 
 def _is_new(journal: Journal) -> bool:

@@ -1,6 +1,6 @@
 """``distconf import``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,14 @@ def command(sources: tuple[Path, ...], dry_run: bool, prune: bool, prefix: str, 
 
 
 def read_sources(
-    sources: tuple[Path, ...], settings: Settings
+    sources: tuple[Path, ...],
+    settings: Settings,
+    as_document: Callable[[Any], Any] = lambda value: value,
 ) -> list[tuple[str, Document | Invalid]]:
-    """Every document of every source, or what is wrong with it, as ``import_all`` takes them."""
+    """Every document of every source, or what is wrong with it, as ``import_all`` takes them.
+
+    ``as_document`` makes the document of what a file of several services has under a name.
+    """
     limits = DocumentLimits(
         settings.document_bytes, settings.document_depth, settings.document_keys
     )
@@ -68,7 +73,7 @@ def read_sources(
     with opened.progress("Reading") as show:
         for done, (file, name) in enumerate(files, 1):
             show(done, len(files))
-            for service, document in _documents_or_fault(file, name, limits):
+            for service, document in _documents_or_fault(file, name, limits, as_document):
                 if isinstance(document, Invalid):
                     found.append((service, _of(file, document)))
                 elif service in origin:
@@ -82,10 +87,13 @@ def read_sources(
 
 
 def _documents_or_fault(
-    file: Path, name: str | None, limits: DocumentLimits
+    file: Path,
+    name: str | None,
+    limits: DocumentLimits,
+    as_document: Callable[[Any], Any],
 ) -> Sequence[tuple[str, Document | Invalid]]:
     try:
-        return _documents(file, name, limits)
+        return _documents(file, name, limits, as_document)
     except Invalid as error:
         return [("", error)]
 
@@ -114,7 +122,10 @@ def services_in(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _documents(
-    file: Path, name: str | None, limits: DocumentLimits
+    file: Path,
+    name: str | None,
+    limits: DocumentLimits,
+    as_document: Callable[[Any], Any],
 ) -> Sequence[tuple[str, Document | Invalid]]:
     format_ = formats.by_extension(file.name)
     if format_ is None or format_.read is None:
@@ -122,6 +133,9 @@ def _documents(
     # Whoever can run this command may read a file of any size.
     value: Any = formats.read(format_, file.read_bytes(), most_text=1 << 30)
     if name is None:
+        if isinstance(value, dict):
+            for service in value:  # in place: it knows which names were given twice
+                value[service] = as_document(value[service])
         return transfer.documents_of(value, limits)
     [(_, document)] = transfer.documents_of({name: value}, limits)
     # What is wrong with it is told by its place in the file.

@@ -17,11 +17,12 @@ from typing import Any, Literal, TypeVar
 from flask import Blueprint, Response, request
 
 from distributed_config import errors, wire
+from distributed_config.dialects import tartarus_openapi
 from distributed_config.dialects.writing import refuse_preconditions, write
 from distributed_config.edge import auth
 from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
-from distributed_config.edge.errors import meant_by, status_of
+from distributed_config.edge.errors import NOTHING_HERE, meant_by, problem_answer, status_of
 from distributed_config.edge.responses import Answer, json_answer, to_response
 from distributed_config.errors import DistconfError, Invalid, InvalidDocument, Problem
 from distributed_config.json_schema import schema_of
@@ -191,9 +192,36 @@ def _door(method: str, path: str, permission: str, status: int = 200) -> Callabl
 @auth.allows(auth.ANYBODY)
 def healthy(_probe: str) -> Response:
     """Whether the process answers."""
-    return to_response(
-        json_answer({"message": "Welcome to the Tartarus API of Distributed Config"})
-    )
+    return to_response(json_answer(_WELCOME))
+
+
+@blueprint.get("/")
+@auth.allows(auth.ANYBODY)
+def welcome() -> Response:
+    """The same, as clients of Tartarus ask it; a person who comes with a browser asks for HTML."""
+    if "text/html" in request.headers.get("Accept", ""):
+        return to_response(problem_answer(errors.NotFound(NOTHING_HERE)))
+    return to_response(json_answer(_WELCOME))
+
+
+@blueprint.get("/openapi.json")
+@auth.allows(auth.ANYBODY)
+def describe() -> Response:
+    """This API, as OpenAPI 3.1."""
+    return to_response(json_answer(tartarus_openapi.document()))
+
+
+@blueprint.get("/docs")
+@auth.allows(auth.ANYBODY)
+def browse() -> Response:
+    """This API, as a page."""
+    headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
+    body = tartarus_openapi.page().encode()
+    return to_response(Answer(body, media_type="text/html; charset=utf-8", headers=headers))
+
+
+_WELCOME = {"message": "Welcome to Tartarus API"}
+_POLICY = "default-src 'none'; style-src 'self'; frame-ancestors 'none'"
 
 
 @blueprint.errorhandler(Exception)

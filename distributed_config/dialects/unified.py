@@ -118,7 +118,7 @@ def set_values() -> Answer:
 
 @_door("PUT", "/update_bulk", "config:write")
 def update_bulk() -> Answer:
-    """Sets keys of several sections: all of them or none."""
+    """Sets keys of several sections, or replaces those that have none: all of them or none."""
     refuse_preconditions(
         "This writes several sections, and it would be about one. Leave it out, or use "
         "POST /api/v1/changesets with if_match for each.",
@@ -141,7 +141,7 @@ def update_bulk() -> Answer:
 
     def unit(journal: Journal) -> Answer:
         changesets.publish(journal, steps)
-        return _saved()
+        return json_answer({"message": "Configurations updated successfully!"})
 
     return write(unit)
 
@@ -149,7 +149,9 @@ def update_bulk() -> Answer:
 @_door("DELETE", "/delete", "config:write")
 def delete() -> Answer:
     """Deletes a key, or a section."""
-    section, key = request.args.get("section", ""), request.args.get("key", "")
+    section, key = request.args.get("section"), request.args.get("key", "")
+    if section is None:
+        raise _missing("section")
     limits, expect = asked.limits(), asked.expectation()
 
     def unit(journal: Journal) -> Answer:
@@ -170,16 +172,28 @@ def _saved() -> Answer:
     return json_answer({"message": "Configuration saved"})
 
 
-def _step(section: str, values: dict[str, Any], limits: DocumentLimits) -> Step:
-    """Sets keys of one section of several. A fault is told at ``/section/key``."""
+def _step(section: str, values: Any, limits: DocumentLimits) -> Step:
+    """Writes one section of several. A fault is told at ``/section/key``."""
+
+    def act(journal: Journal) -> Written:
+        if isinstance(values, dict):
+            return _set_keys(journal, section, values, limits)
+        return _replace(journal, section, values, limits)
+
     pointer = f"/{section}"
-    return Step(
-        pointer,
-        pointer,
-        section,
-        lambda journal: _set_keys(journal, section, values, limits),
-        literal=True,
-    )
+    return Step(pointer, pointer, section, act, literal=True)
+
+
+def _replace(journal: Journal, section: str, value: Any, limits: DocumentLimits) -> Written:
+    """Makes a list or a plain value the whole of a section. A fault is told at its place there."""
+    try:
+        document = wire.document_of(wrapped(value), limits, section)
+    except InvalidDocument as error:
+        inside = f"/{sections.WRAPPER}"
+        raise InvalidDocument.of(
+            [replace(each, pointer=each.pointer.removeprefix(inside)) for each in error.problems]
+        ) from None
+    return versions.put(journal, section, document)
 
 
 def _set_keys(
@@ -223,9 +237,7 @@ def get() -> Answer:
     """The bare value of a key, or a section."""
     section, key = request.args.get("section"), request.args.get("key", "")
     if not section:
-        raise _Failure(
-            422, [{"loc": ["query", "section"], "msg": "Field required", "type": "missing"}]
-        )
+        raise _missing("section")
     try:
         found = versions.current(reading(), auth.actor().realm, section)
     except (errors.ServiceNotFound, errors.NoCurrentVersion):
@@ -302,6 +314,10 @@ def _shown(change: KeyChange) -> dict[str, Any]:
 # --- what is asked
 
 
+def _missing(name: str) -> _Failure:
+    return _Failure(422, [{"loc": ["query", name], "msg": "Field required", "type": "missing"}])
+
+
 def _object() -> dict[str, Any]:
     value = asked.body_value()
     wire.refuse_ambiguous(value)
@@ -316,12 +332,12 @@ def _refuse(faults: list[Problem]) -> None:
 
 
 def _faults_of(section: str, values: Any) -> list[Problem]:
-    """What is wrong with the keys and values that a section is given."""
+    """What is wrong with the keys and values, or the value, that a section is given."""
     pointer = f"/{escape_pointer(section)}"
     faults = _faults_of_section(pointer, section)
-    if not isinstance(values, dict):
-        return [*faults, Problem(pointer, "It must be an object of keys and values.", "type")]
-    return faults + _faults_of_keys(pointer, values)
+    if isinstance(values, dict):
+        return faults + _faults_of_keys(pointer, values)
+    return faults + _faults_of_value(pointer, values)
 
 
 def _faults_of_keys(pointer: str, values: dict[str, Any]) -> list[Problem]:

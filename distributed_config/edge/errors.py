@@ -43,6 +43,8 @@ STATUSES: dict[type[DistconfError], int] = {
 # The contract's words for these statuses; the others have HTTP's own.
 _MESSAGES = {422: "unprocessable", 404: "resource not found"}
 
+NOTHING_HERE = "There is nothing at this path. GET /api/docs shows what there is."
+
 _logger = logging.getLogger(__name__)
 
 
@@ -116,7 +118,7 @@ def meant_by(error: Exception) -> DistconfError:
 
 def _from_http(error: HTTPException) -> DistconfError:
     if error.code == 404:
-        return errors.NotFound("There is nothing at this path. GET /api/docs shows what there is.")
+        return errors.NotFound(NOTHING_HERE)
     if error.code == 405:
         return errors.MethodNotAllowed(
             "This path has no such method; the Allow header lists its own."

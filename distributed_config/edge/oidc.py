@@ -42,6 +42,7 @@ _REST = 1.0  # seconds after a failure in which it is not asked again
 _LEEWAY = 60  # seconds that clocks may differ by
 _ALGORITHMS = ("RS256", "ES256", "EdDSA")
 _KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
+_ACCESS = re.compile(r"[A-Za-z0-9._~+/=-]{1,16384}")  # the characters of RFC 6750
 _SECRET = re.compile(r"(\d{1,12})\.[A-Za-z0-9_-]{43}")
 
 _logger = logging.getLogger(__name__)
@@ -108,10 +109,19 @@ class _Known:
     issuer: str
     authorization: str
     token: str
+    userinfo: str
     jwks: str
     shows_secret: str
     keys: KeySet
     until: float
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the provider gave for a code. ``access``: what its userinfo is asked with, if any."""
+
+    identity: str
+    access: str
 
 
 class Provider:
@@ -154,8 +164,13 @@ class Provider:
         """
         known = self._fresh()
         with self._talk():
-            token = self._exchanged(known, attempt, code)
-            claims = self._verified(known, token, attempt)
+            given = self._exchanged(known, attempt, code)
+            claims = self._verified(known, given.identity, attempt)
+            _refuse_unverified(claims)
+            if not self._tell_address(claims):
+                found = self._userinfo(known, given, claims.get("sub"))
+                # The address and its verification are of one source, never one from each.
+                claims = found if self._settings.oidc_claim in found else claims
         return self._email(claims)
 
     def _fresh(self) -> _Known:
@@ -199,10 +214,13 @@ class Provider:
         if not all(isinstance(each, str) and self._may_be_asked(each) for each in addresses):
             raise _failed("its configuration lacks an address that can be trusted")
         methods = found.get("token_endpoint_auth_methods_supported")
+        userinfo = found.get("userinfo_endpoint")
+        can_ask = isinstance(userinfo, str) and self._may_be_asked(userinfo)
         return _Known(
             issuer=found["issuer"],
             authorization=found["authorization_endpoint"],
             token=found["token_endpoint"],
+            userinfo=str(userinfo) if can_ask else "",
             jwks=found["jwks_uri"],
             shows_secret=self._way_to_show(methods),
             keys=self._keys(found["jwks_uri"]),
@@ -229,8 +247,8 @@ class Provider:
             raise _failed("it shows no key that can be used")
         return KeySet(usable)
 
-    def _exchanged(self, known: _Known, attempt: Attempt, code: str) -> str:
-        """The identity token that the provider gives for ``code``."""
+    def _exchanged(self, known: _Known, attempt: Attempt, code: str) -> _Given:
+        """The tokens that the provider gives for ``code``."""
         body = prepare_token_request(
             "authorization_code",
             redirect_uri=self.redirect_uri,
@@ -247,7 +265,10 @@ class Provider:
         token = answer.get("id_token")
         if status != HTTPStatus.OK or not isinstance(token, str):
             raise _failed(f"it gave no identity token, and the status {status}")
-        return token
+        access = answer.get("access_token")
+        # It is shown in a header: nothing of it may begin another one.
+        fits = isinstance(access, str) and _ACCESS.fullmatch(access)
+        return _Given(token, str(access) if fits else "")
 
     def _verified(self, known: _Known, token: str, attempt: Attempt) -> dict[str, Any]:
         """What the identity token says, if the provider says it, to us, now, of this log-in."""
@@ -277,15 +298,43 @@ class Provider:
             raise _refused(f"the identity token is garbled: {type(error).__name__}") from None
         return dict(claims)
 
-    def _email(self, claims: dict[str, Any]) -> str:
+    def _tell_address(self, claims: dict[str, Any]) -> bool:
+        """Whether ``claims`` hold the address, and whether it is verified where that is asked."""
         name = self._settings.oidc_claim
         # Where another claim is the address, its provider may well say nothing of the mail.
-        silent = "email_verified" not in claims and name != "email"
-        if not silent and claims.get("email_verified") not in (True, "true"):
-            raise _refused("the provider has not verified the address")
-        email = claims.get(name)
+        return name in claims and (name != "email" or "email_verified" in claims)
+
+    def _userinfo(self, known: _Known, given: _Given, subject: Any) -> dict[str, Any]:
+        """What the provider tells only when it is asked, as many do by default.
+
+        Nothing, where it cannot be asked. Raises Unauthenticated if it is not about ``subject``.
+        """
+        if not known.userinfo or not given.access:
+            return {}
+        headers = {"Authorization": f"Bearer {given.access}", "Accept": "application/json"}
+        status, found = _asked("GET", known.userinfo, headers, None)
+        if status != HTTPStatus.OK:
+            raise _failed(f"its userinfo has the status {status}")
+        if found.get("sub") != subject:
+            raise _refused("the provider's userinfo is about somebody else")
+        return found
+
+    def _email(self, claims: dict[str, Any]) -> str:
+        name = self._settings.oidc_claim
+        if name not in claims:
+            raise _refused(
+                f"neither the identity token nor userinfo has the claim {name!r}; let the provider "
+                "add it, or name another in DISTCONF_OIDC_CLAIM"
+            )
+        if not self._tell_address(claims):
+            raise _refused(
+                "the claim 'email_verified' is missing beside 'email'; let the provider add it, or "
+                "name a claim that can be trusted in DISTCONF_OIDC_CLAIM"
+            )
+        _refuse_unverified(claims)
+        email = claims[name]
         if not isinstance(email, str) or not email:
-            raise _refused("the identity token has no address")
+            raise _refused(f"the claim {name!r} is no address")
         return email
 
     def _got(self, url: str) -> dict[str, Any]:
@@ -318,6 +367,11 @@ def _asked(
     if not isinstance(found, dict):
         raise _failed(f"{parts.path} is not an object")
     return response.status, found
+
+
+def _refuse_unverified(claims: dict[str, Any]) -> None:
+    if claims.get("email_verified", True) not in (True, "true"):
+        raise _refused("the provider has not verified the address: 'email_verified' is not true")
 
 
 def _decoded(token: str, keys: KeySet) -> jwt.Token:

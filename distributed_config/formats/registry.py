@@ -4,7 +4,6 @@ A format that cannot hold a document refuses it and names the key; nothing is lo
 Texts are written so that the readers of other programs, also older ones, get the same values.
 """
 
-import io
 import json
 import re
 import tomllib
@@ -13,33 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import tomli_w
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.representer import SafeRepresenter
-from ruamel.yaml.tokens import (
-    AliasToken,
-    AnchorToken,
-    BlockEndToken,
-    BlockMappingStartToken,
-    BlockSequenceStartToken,
-    DirectiveToken,
-    DocumentEndToken,
-    DocumentStartToken,
-    FlowMappingEndToken,
-    FlowMappingStartToken,
-    FlowSequenceEndToken,
-    FlowSequenceStartToken,
-    ScalarToken,
-    TagToken,
-)
 
 from distributed_config.errors import InvalidDocument, NotRepresentable, Problem, TooLarge
+from distributed_config.formats import yaml
 from distributed_config.formats.env import write_env
 from distributed_config.formats.flattening import not_representable
 from distributed_config.formats.properties import write_properties
 from distributed_config.wire import Place, decode, inside, parse_json, pointer_to
-
-_YAML_DEPTH = 64
 
 
 @dataclass(frozen=True)
@@ -65,6 +44,9 @@ def read(format_: Format, data: bytes, most_text: int = 256 << 10) -> Any:
         )
     if format_.name != "json" and len(data) > most_text:
         raise TooLarge("DISTCONF_TEXT_BYTES", most_text)
+    if format_.name == "yaml":
+        # In proportion, so that the files of the command line's own user may be large.
+        return yaml.read(data, most_parts=most_text * 3 // 5)
     return format_.read(data)
 
 
@@ -109,102 +91,6 @@ def by_extension(filename: str) -> Format | None:
 
 def _write_json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-# --- YAML
-
-
-def _read_yaml(data: bytes) -> Any:
-    text = decode(data)
-    try:
-        _refuse_dangerous_yaml(text)
-        return _yaml().load(text)
-    except RecursionError:
-        raise _refusal("It is nested far too deep.", None) from None
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise _refusal(f"{error.problem or error.context}".strip(), mark) from None
-    except YAMLError as error:
-        raise _refusal(" ".join(str(error).split()), None) from None
-    except ValueError as error:
-        # ruamel lets the refusals of int() and date() through, as for 2026-13-45.
-        raise _refusal(f"{error}".strip(), None) from None
-
-
-def _refuse_dangerous_yaml(text: str) -> None:
-    """Refuses what makes a small YAML text large, slow or deep, before anything is built of it."""
-    opening = (
-        BlockMappingStartToken,
-        BlockSequenceStartToken,
-        FlowMappingStartToken,
-        FlowSequenceStartToken,
-    )
-    closing = (BlockEndToken, FlowMappingEndToken, FlowSequenceEndToken)
-    depth = documents = 0
-    for token in YAML(typ="safe", pure=True).scan(text):
-        if isinstance(token, AnchorToken | AliasToken):
-            raise _refusal(
-                "Anchors and aliases are not read; write the value out.", token.start_mark
-            )
-        if isinstance(token, TagToken):
-            raise _refusal("Tags are not read; write plain values.", token.start_mark)
-        if isinstance(token, DirectiveToken):
-            raise _refusal("Directives are not read.", token.start_mark)
-        documents += isinstance(token, DocumentStartToken)
-        if isinstance(token, DocumentEndToken) or documents > 1:
-            raise _refusal("One document is read, not several.", token.start_mark)
-        if isinstance(token, ScalarToken) and token.plain and token.value == "<<":
-            raise _refusal("Merge keys are not read; write the keys out.", token.start_mark)
-        depth += isinstance(token, opening) - isinstance(token, closing)
-        if depth > _YAML_DEPTH:
-            raise _refusal(f"It is nested deeper than {_YAML_DEPTH}.", token.start_mark)
-
-
-def _refusal(message: str, mark: Any) -> InvalidDocument:
-    place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark is not None else ""
-    return InvalidDocument.of([Problem("", f"{message.rstrip('.')}{place}.", "yaml")])
-
-
-def _yaml() -> YAML:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.allow_duplicate_keys = False
-    return yaml
-
-
-class _Representer(SafeRepresenter):
-    """Quotes every text that some YAML reader, also of YAML 1.1, takes for something else."""
-
-    _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
-    _WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
-
-    def ignore_aliases(self, _data: Any) -> bool:
-        return True
-
-    def represent_text(self, data: str) -> Any:
-        plain = self._PLAIN.fullmatch(data) and data.lower() not in self._WORDS
-        return self.represent_scalar("tag:yaml.org,2002:str", data, style=None if plain else '"')
-
-    def represent_number(self, data: float) -> Any:
-        text = repr(data)
-        if "e" in text and "." not in text:
-            text = text.replace("e", ".0e")  # YAML 1.1 takes 1e+16 for text
-        return self.represent_scalar("tag:yaml.org,2002:float", text)
-
-
-_Representer.add_representer(str, _Representer.represent_text)
-_Representer.add_representer(float, _Representer.represent_number)
-
-
-def _write_yaml(value: Mapping[str, Any]) -> str:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.Representer = _Representer
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # declared None
-    yaml.width = 1 << 20
-    yaml.allow_unicode = True
-    stream = io.StringIO()
-    yaml.dump(dict(value), stream)
-    return stream.getvalue()
 
 
 # --- TOML
@@ -257,8 +143,8 @@ FORMATS: dict[str, Format] = {
             "application/yaml",
             ("application/x-yaml", "text/yaml", "text/x-yaml", "text/vnd.yaml"),
             ("yaml", "yml"),
-            _write_yaml,
-            _read_yaml,
+            yaml.write,
+            yaml.read,
         ),
         Format(
             "toml",

@@ -15,6 +15,7 @@ from distributed_config.models.tables import (
     HeadRow,
     IdempotencyRow,
     IndexRow,
+    KeptMarksRow,
     MembershipRow,
     OrganisationRow,
     RoleRow,
@@ -26,7 +27,7 @@ from distributed_config.models.tables import (
     VersionRow,
 )
 
-MIGRATION = "0003"
+MIGRATION = "0006"
 """The newest migration; the schema that this release works with. A test holds it true."""
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "HeadRow",
     "IdempotencyRow",
     "IndexRow",
+    "KeptMarksRow",
     "MembershipRow",
     "OrganisationRow",
     "RoleRow",

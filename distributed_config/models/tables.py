@@ -55,6 +55,20 @@ class ServiceRow(Base):
     marks: Mapped[str] = mapped_column(Text, server_default="", default="")
 
 
+class KeptMarksRow(Base):
+    """What was secret in a service that was deleted; see ``services/kept_marks.py``.
+
+    ``pointers`` is as ``ServiceRow.marks``; ``schema`` is that of its definition, "" if none marks.
+    """
+
+    __tablename__ = "kept_marks"
+
+    organisation_id: Mapped[int] = mapped_column(ForeignKey("organisations.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    pointers: Mapped[str] = mapped_column(Text)
+    schema: Mapped[str] = mapped_column(Text)
+
+
 class TagRow(Base):
     """A word that a service can be found by."""
 
@@ -280,12 +294,14 @@ class TokenRow(Base):
     """What somebody shows to say who they are; see ``services/tokens.py`` for the kinds.
 
     ``digest`` is the SHA-256 of the secret, which is kept nowhere; ``hint`` is how it begins.
+    ``parent_id`` is the token that made it; see ``services/lineage.py``.
     """
 
     __tablename__ = "tokens"
     __table_args__ = (
         Index(None, "organisation_id"),
         Index(None, "user_id"),
+        Index(None, "parent_id"),
         {"sqlite_autoincrement": True},
     )
 
@@ -305,6 +321,8 @@ class TokenRow(Base):
     revoked_at: Mapped[Moment | None]
     used_at: Mapped[Moment | None]
     used_from: Mapped[str] = mapped_column(Text)
+    # It refers to a row of this table; rows of it are never deleted.
+    parent_id: Mapped[int | None]
 
 
 class SecretKeyRow(Base):

@@ -32,6 +32,7 @@ from distributed_config.errors import (
 )
 from distributed_config.models import MembershipRow, OrganisationRow, RoleRow, TokenRow, UserRow
 from distributed_config.services import journal as log
+from distributed_config.services import lineage
 from distributed_config.services.actors import Actor, Realm, Scope
 from distributed_config.services.administrators import keeping_one
 from distributed_config.services.journal import Journal
@@ -565,9 +566,9 @@ def _set_password(journal: Journal, user_id: int, hashed: str) -> None:
 
 
 def _end_tokens(journal: Journal, *which: ColumnElement[bool]) -> None:
-    journal.connection.execute(
-        update(TokenRow).where(*which, TokenRow.revoked_at.is_(None)).values(revoked_at=journal.now)
-    )
+    """Revokes these tokens and what they made, if somebody still administers the server then."""
+    with keeping_one(journal):
+        lineage.revoke(journal, *which)
 
 
 def _kept(email: str) -> str:

@@ -228,6 +228,7 @@ def create_service(journal: Journal, service: str, document: Document, name: str
     """
     definition = require(journal.connection, journal.realm, name)
     written = versions.create(journal, service, document, definition.id)
+    _refuse_marked_indexes(journal, definition, written.service_id)
     journal.record(log.SERVICE_ATTACHED, service, definition=name)
     return written
 

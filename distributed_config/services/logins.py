@@ -3,11 +3,11 @@
 import unicodedata
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
 from distributed_config.errors import Invalid, Problem
 from distributed_config.models import MembershipRow, TokenRow, UserRow
-from distributed_config.services import accounts
+from distributed_config.services import accounts, lineage
 from distributed_config.services import journal as log
 from distributed_config.services.accounts import Rights
 from distributed_config.services.administrators import keeping_one
@@ -104,9 +104,5 @@ def end(journal: Journal, token_id: int) -> None:
     LastAdministrator.
     """
     with keeping_one(journal):
-        journal.connection.execute(
-            update(TokenRow)
-            .where(TokenRow.id == token_id, TokenRow.revoked_at.is_(None))
-            .values(revoked_at=journal.now)
-        )
+        lineage.revoke(journal, TokenRow.id == token_id)
     journal.record(log.TOKEN_REVOKED, subject=f"token:{token_id}", about="logged out")

@@ -14,13 +14,14 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from distributed_config.errors import AccountNotFound, Forbidden, Invalid, Problem
 from distributed_config.models import MembershipRow, OrganisationRow, TokenRow, UserRow
-from distributed_config.services import accounts
+from distributed_config.services import accounts, lineage
 from distributed_config.services import journal as log
 from distributed_config.services.accounts import Rights
 from distributed_config.services.actors import Actor, Realm, Scope
 from distributed_config.services.administrators import keeping_one
 from distributed_config.services.credentials import digest_of, hint_of, new_token
 from distributed_config.services.journal import Journal
+from distributed_config.services.lineage import Maker
 from distributed_config.services.permissions import EVERYTHING
 from distributed_config.wire import rfc3339
 
@@ -82,20 +83,41 @@ def create_machine(
 ) -> Made:
     """A token of the organisation's own, for a program. Lives ``seconds``, or for ever.
 
-    ``secret`` is a new one unless given. Raises Forbidden for rights that the actor lacks.
+    What a token makes ends with that token at the latest. ``secret`` is a new one unless given.
+    Raises Forbidden for rights that the actor lacks.
     """
-    expires_at = end_in(journal, seconds)
-    _refuse_rights(journal, None, rights, *_problems_of(journal, name, expires_at))
-    return _made(journal, "machine", name, rights, seconds=seconds, secret=secret)
+    maker = lineage.maker_of(journal)
+    expires_at = _end_for(journal, maker, seconds)
+    problems = [*_problems_of(journal, name, expires_at), *_too_long(maker, expires_at)]
+    _refuse_rights(journal, None, rights, *problems)
+    return _made(
+        journal,
+        "machine",
+        name,
+        rights,
+        expires_at=expires_at,
+        parent=maker.id if maker else None,
+        secret=secret,
+    )
 
 
 def create_personal(
     journal: Journal, user_id: int, name: str, rights: Rights, seconds: int | None = None
 ) -> Made:
     """A token of the user's own, which may be limited; an empty role limits nothing."""
-    expires_at = end_in(journal, seconds)
-    _refuse_rights(journal, user_id, rights, *_problems_of(journal, name, expires_at))
-    return _made(journal, "personal", name, rights, user_id=user_id, seconds=seconds)
+    maker = lineage.maker_of(journal)
+    expires_at = _end_for(journal, maker, seconds)
+    problems = [*_problems_of(journal, name, expires_at), *_too_long(maker, expires_at)]
+    _refuse_rights(journal, user_id, rights, *problems)
+    return _made(
+        journal,
+        "personal",
+        name,
+        rights,
+        user_id=user_id,
+        expires_at=expires_at,
+        parent=maker.id if maker else None,
+    )
 
 
 def open_session(journal: Journal, user_id: int, organisation: int, seconds: int) -> Made:
@@ -106,7 +128,7 @@ def open_session(journal: Journal, user_id: int, organisation: int, seconds: int
         "log-in",
         Rights(""),
         user_id=user_id,
-        seconds=seconds,
+        expires_at=end_in(journal, seconds),
         organisation=organisation,
     )
 
@@ -131,6 +153,10 @@ def change(
     if after == before:
         return before
     problems = _problems_of(journal, name, expires_at)
+    maker = lineage.maker_of(journal)
+    if expires_at != before.expires_at and (maker is None or maker.id != token_id):
+        problems += _too_long(maker, expires_at)
+        problems += _too_long(_parent(journal.connection, token_id), expires_at)
     if rights != before.rights:
         _refuse_rights(journal, owner, rights, *problems)
     elif problems:
@@ -143,6 +169,7 @@ def change(
             .where(TokenRow.id == token_id)
             .values(name=name, expires_at=expires_at, **_stored(rights))
         )
+        lineage.shorten(journal, token_id, expires_at)
     about = f"{before.name}: {', '.join(_differences(before, after))}"
     journal.record(log.TOKEN_CHANGED, subject=f"token:{token_id}", about=about)
     return after
@@ -156,16 +183,32 @@ def end_in(journal: Journal, seconds: int | None) -> int | None:
 def rotate(journal: Journal, token_id: int, overlap: int, user_id: int | None) -> Made:
     """A new token like this one, which goes on for ``overlap`` more seconds.
 
-    ``user_id`` is who asks, if that is a user: what is somebody's own is theirs alone to rotate.
+    What this one made is the new one's. ``user_id`` is who asks, if that is a user: what is
+    somebody's own is rotated by their log-in, or by an administrator. Raises as ``change`` does.
     """
     if not 0 <= overlap <= _LONGEST_OVERLAP:
         message = f"It is between 0 and {_LONGEST_OVERLAP} seconds."
         raise Invalid.of([Problem("/overlap", message, "range")])
+    maker = lineage.maker_of(journal)
+    if _is_by_administrator(journal, maker, token_id):
+        user_id = _owner(journal.connection, token_id)
     before, owner = _to_remake(journal, token_id, user_id)
-    left = None if before.expires_at is None else (before.expires_at - journal.now) // _SECOND
+    if owner is not None and maker is not None and maker.id == token_id:
+        raise Forbidden(
+            "A personal token does not rotate itself: whoever found it could keep it alive. "
+            "Its user logs in, or an administrator does it."
+        )
     made = _made(
-        journal, before.kind, before.name, before.rights, user_id=owner, seconds=left, quiet=True
+        journal,
+        before.kind,
+        before.name,
+        before.rights,
+        user_id=owner,
+        expires_at=before.expires_at,
+        parent=_parent_after_rotation(journal, maker, before),
+        quiet=True,
     )
+    lineage.hand_over(journal, token_id, made.token.id)
     ends = journal.now + overlap * _SECOND
     if before.expires_at is not None:
         ends = min(ends, before.expires_at)
@@ -178,9 +221,10 @@ def rotate(journal: Journal, token_id: int, overlap: int, user_id: int | None) -
 
 
 def revoke(journal: Journal, token_id: int, user_id: int | None) -> bool:
-    """Ends a token now; whether it was still good. Raises AccountNotFound or LastAdministrator.
+    """Ends a token, and what it made, now; whether it was still good.
 
-    ``user_id`` is who asks, if that is a user. Another's is for those who may more than they.
+    Raises AccountNotFound or LastAdministrator. ``user_id`` is who asks, if that is a user.
+    Another's is for those who may more than they.
     """
     found = token(journal.connection, journal.realm, token_id)
     owner = _owner(journal.connection, token_id)
@@ -191,9 +235,7 @@ def revoke(journal: Journal, token_id: int, user_id: int | None) -> bool:
     if found.revoked_at is not None:
         return False
     with keeping_one(journal):
-        journal.connection.execute(
-            update(TokenRow).where(TokenRow.id == token_id).values(revoked_at=journal.now)
-        )
+        lineage.revoke(journal, TokenRow.id == token_id)
     journal.record(log.TOKEN_REVOKED, subject=f"token:{token_id}", about=found.name)
     return True
 
@@ -358,8 +400,9 @@ def _made(
     rights: Rights,
     *,
     user_id: int | None = None,
-    seconds: int | None = None,
+    expires_at: int | None = None,
     organisation: int | None = None,
+    parent: int | None = None,
     secret: str = "",
     quiet: bool = False,
 ) -> Made:
@@ -374,10 +417,11 @@ def _made(
         **_stored(rights),
         "created_at": journal.now,
         "created_by": journal.actor.name,
-        "expires_at": end_in(journal, seconds),
+        "expires_at": expires_at,
         "revoked_at": None,
         "used_at": None,
         "used_from": "",
+        "parent_id": parent,
     }
     made: int = journal.connection.execute(
         insert(TokenRow).returning(TokenRow.id), values
@@ -407,9 +451,65 @@ def _to_remake(journal: Journal, token_id: int, user_id: int | None) -> tuple[To
     return found, owner
 
 
+def _end_for(journal: Journal, maker: Maker | None, seconds: int | None) -> int | None:
+    """When a new token ends; without ``seconds`` with its maker, if that ends."""
+    if seconds is None and maker is not None:
+        return maker.expires_at
+    return end_in(journal, seconds)
+
+
+def _too_long(above: Maker | None, expires_at: int | None) -> list[Problem]:
+    """That a token would end after the one that it ends with, if it would."""
+    if above is None or above.expires_at is None or above.outlasts(expires_at):
+        return []
+    last = rfc3339(above.expires_at)
+    message = f"It ends with the token that makes it, at {last}; ask for a sooner end, or log in."
+    return [Problem("/seconds", message, "range")]
+
+
+def _parent(connection: Connection, token_id: int) -> Maker | None:
+    """The token that made this one."""
+    parent = lineage.parent_of(connection, token_id)
+    if parent is None:
+        return None
+    return Maker(parent, "", lineage.end_of(connection, parent))
+
+
+def _is_by_administrator(journal: Journal, maker: Maker | None, token_id: int) -> bool:
+    """Whether an administrator asks, and shows another token than the one it is about."""
+    return journal.actor.is_administrator and (maker is None or maker.id != token_id)
+
+
+def _parent_after_rotation(journal: Journal, maker: Maker | None, before: Token) -> int | None:
+    """What the successor of a token ends with: all that made it, and who knows its secret.
+
+    Raises Forbidden where that would be two that have nothing to do with each other, and where
+    the token of who asks ends before the one that is rotated.
+    """
+    parent = lineage.parent_of(journal.connection, before.id)
+    if maker is None or maker.id == before.id:
+        return parent
+    if not maker.outlasts(before.expires_at):
+        raise Forbidden(
+            f"The token {before.name!r} lasts longer than the one that you show. Show it itself, "
+            "or one that lasts as long."
+        )
+    if lineage.is_below(journal.connection, maker.id, before.id):
+        raise Forbidden(f"The token {before.name!r} made the one that you show. Log in.")
+    if parent is None or lineage.is_below(journal.connection, maker.id, parent):
+        return maker.id
+    if lineage.is_below(journal.connection, before.id, maker.id):
+        return parent
+    raise Forbidden(
+        f"The token {before.name!r} ends with another one, which made it. Show that one, or log in."
+    )
+
+
 def _owner(connection: Connection, token_id: int) -> int | None:
     """Whose own a token is; None: it is a program's."""
-    return connection.execute(select(TokenRow.user_id).where(TokenRow.id == token_id)).scalar_one()
+    return connection.execute(
+        select(TokenRow.user_id).where(TokenRow.id == token_id)
+    ).scalar_one_or_none()
 
 
 def _refuse_rights(journal: Journal, owner: int | None, rights: Rights, *others: Problem) -> None:

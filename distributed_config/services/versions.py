@@ -40,7 +40,7 @@ from distributed_config.models import (
     TagRow,
     VersionRow,
 )
-from distributed_config.services import conformance, secrets
+from distributed_config.services import conformance, kept_marks, secrets
 from distributed_config.services import journal as log
 from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
 from distributed_config.services.conformance import Rule
@@ -135,12 +135,14 @@ def create(
 ) -> Written:
     """Makes the service ``name`` with ``document`` as version 0; it may conform to a definition.
 
-    Raises ServiceExists, OutOfScope or NotConforming.
+    What was secret in one of its name that was deleted is secret in it. Raises ServiceExists,
+    OutOfScope, NotConforming, or Forbidden where that would be less.
     """
     if not journal.realm.sees(name):
         raise OutOfScope(name)
     if _find(journal.connection, journal.realm, name) is not None:
         raise ServiceExists(name)
+    marks = kept_marks.restore(journal, name, definition_id)
     service_id = journal.connection.execute(
         _INSERT_SERVICE,
         {
@@ -148,11 +150,12 @@ def create(
             "name": name,
             "created_at": journal.now,
             "created_revision": journal.revision,
+            "marks": marks,
         },
     ).scalar_one()
     journal.record(log.SERVICE_CREATED, name)
     if definition_id is None:
-        return _insert(journal, _Service(service_id, -1, None, ""), name, document)
+        return _insert(journal, _Service(service_id, -1, None, marks), name, document)
     # Before there is anything to keep: what the definition marks is never stored in the clear.
     conformance.bind(journal, service_id, name, definition_id)
     service = _require(journal.connection, journal.realm, name)._replace(last=-1)
@@ -801,6 +804,7 @@ def _number_before_current(connection: Connection, service_id: int, name: str) -
 
 
 def _remove(journal: Journal, service_id: int, name: str) -> None:
+    kept_marks.keep(journal, service_id, name)
     conformance.forget(journal.connection, service_id)
     for rows in (VersionRow.service_id, TagRow.service_id, ServiceRow.id):
         journal.connection.execute(delete(rows.class_).where(rows == service_id))

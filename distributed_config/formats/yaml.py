@@ -1,0 +1,384 @@
+"""YAML in and out: plain data only, read by the core schema of YAML 1.2 in one pass.
+
+libyaml turns the text into events, and the events become values here. Its own way from events to
+values is not used: that one is recursive and dies of 60,000 open brackets. What readers of
+YAML 1.1 and 1.2 would take for different values is refused, with the way to write it.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Any
+
+import yaml
+from yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+)
+
+from distributed_config.errors import InvalidDocument, Problem
+from distributed_config.wire import Place, decode, parse_json, pointer_to
+
+_DEPTH = 64
+# One part costs 1.6 µs, so that the default takes a quarter of a second. The densest text that a
+# person writes, a list of digits, has 128,000 of them in 256 KiB.
+MOST_PARTS = 150_000
+_MOST_PROBLEMS = 1_000
+
+
+def read(data: bytes, most_parts: int = MOST_PARTS) -> Any:
+    """The value in ``data``; ``wire.document_of`` checks what it holds.
+
+    ``most_parts`` is how many keys, values and brackets are read. Raises InvalidDocument.
+    """
+    text = decode(data)
+    is_json, value = _read_as_json(text)
+    if is_json:
+        return value
+    _refuse_ambiguous_lines(text)
+    try:
+        return _Reading(text, most_parts).value()
+    except yaml.MarkedYAMLError as error:
+        raise _refusal(*_explained(error)) from None
+    except yaml.YAMLError as error:
+        raise _refusal(" ".join(str(error).split()), None) from None
+
+
+def _read_as_json(text: str) -> tuple[bool, Any]:
+    """Whether ``text`` is JSON, and the value in it.
+
+    JSON is YAML, and more exactly defined: its escaped surrogate pairs, its long keys and its
+    U+2028 have one meaning, whereas libyaml refuses the first two and breaks a line at the third.
+    """
+    if not text.lstrip().startswith(("{", "[")) or _has_bare_constants(text):
+        return False, None
+    try:
+        return True, parse_json(text.encode())
+    except InvalidDocument:
+        return False, None
+
+
+def _has_bare_constants(text: str) -> bool:
+    """Whether NaN or Infinity stand in ``text`` without quotes: in YAML they are text."""
+    if "NaN" not in text and "Infinity" not in text:
+        return False
+    found: list[str] = []
+    try:
+        json.loads(text, parse_constant=found.append)
+    except (ValueError, RecursionError):
+        return True
+    return bool(found)
+
+
+_BREAKS = re.compile("[\u0085\u2028\u2029]")
+_DIRECTIVE = re.compile(r"^%", re.MULTILINE)
+
+
+def _refuse_ambiguous_lines(text: str) -> None:
+    found = _BREAKS.search(text)
+    if found:
+        code = f"{ord(found[0]):04x}"
+        raise _refusal(
+            f"The character U+{code.upper()} ends a line for some readers of YAML and not for "
+            f'others; write it as "\\u{code}", in double quotes',
+            _Spot(text, found.start()),
+        )
+    # They stand before a document only, where the time to read many grows with their square.
+    found = _DIRECTIVE.search(text)
+    if found:
+        raise _refusal("Directives are not read", _Spot(text, found.start()))
+
+
+class _Spot:
+    """A line and a column, counted as libyaml counts them."""
+
+    def __init__(self, text: str, index: int) -> None:
+        self.line = text.count("\n", 0, index)
+        self.column = index - (text.rfind("\n", 0, index) + 1)
+
+
+def _explained(error: yaml.MarkedYAMLError) -> tuple[str, Any]:
+    """What is wrong, in a sentence, and where."""
+    problem = f"{error.problem or error.context}"
+    if "escape code" in problem:
+        problem += "; write the character itself, or \\U and eight digits"
+    return problem, error.problem_mark or error.context_mark
+
+
+def _refusal(message: str, mark: Any, place: Place = None, rule: str = "yaml") -> InvalidDocument:
+    where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark is not None else ""
+    return InvalidDocument.of([Problem(pointer_to(place), f"{message.rstrip('.')}{where}.", rule)])
+
+
+class _Reading:
+    """The way from the events of one text to its value."""
+
+    def __init__(self, text: str, most_parts: int) -> None:
+        self._text = text
+        self._events: Iterator[Event] = yaml.parse(text, Loader=yaml.CSafeLoader)
+        self._most_parts = self._parts_left = most_parts
+        self._problems: list[Problem] = []
+
+    def value(self) -> Any:
+        """The value of the one document. Raises InvalidDocument with every ambiguous value."""
+        event = self._next()
+        while isinstance(event, StreamStartEvent | DocumentStartEvent):
+            event = self._next()
+        found = None if isinstance(event, StreamEndEvent) else self._node(event, None, 0)
+        for event in self._events:
+            if isinstance(event, DocumentStartEvent):
+                raise _refusal("One document is read, not several", event.start_mark)
+        if self._problems:
+            raise InvalidDocument.of(self._problems)
+        return found
+
+    def _next(self) -> Event:
+        event = next(self._events)
+        self._parts_left -= 1
+        if self._parts_left < 0:
+            raise _refusal(
+                f"It has more than {self._most_parts} keys, values and brackets, and reading "
+                "more takes long; send it as JSON",
+                event.start_mark,
+            )
+        return event
+
+    def _node(self, event: Event, place: Place, depth: int) -> Any:
+        self._refuse_what_is_not_data(event)
+        if isinstance(event, ScalarEvent):
+            return self._scalar(event, place)
+        if depth >= _DEPTH:
+            raise _refusal(f"It is nested deeper than {_DEPTH}", event.start_mark)
+        if isinstance(event, MappingStartEvent):
+            return self._mapping(place, depth + 1)
+        return self._sequence(place, depth + 1)
+
+    def _refuse_what_is_not_data(self, event: Any) -> None:
+        if isinstance(event, AliasEvent) or event.anchor is not None:
+            raise _refusal(
+                "Anchors and aliases are not read; write the value out", event.start_mark
+            )
+        if event.tag is not None:
+            raise _refusal("Tags are not read; write plain values", event.start_mark)
+        # In braces and brackets libyaml, as YAML 1.1, takes any ? for the mark of a key.
+        start = event.start_mark.index
+        is_there = event.end_mark.index > start
+        if start and is_there and self._text[start - 1] == "?":
+            raise _refusal(
+                "A ? before a key is part of the key for some readers of YAML and a mark for "
+                "others; put the key in quotes, with its ? or without",
+                event.start_mark,
+            )
+
+    def _sequence(self, place: Place, depth: int) -> list[Any]:
+        made: list[Any] = []
+        event = self._next()
+        while not isinstance(event, SequenceEndEvent):
+            made.append(self._node(event, (place, len(made)), depth))
+            event = self._next()
+        return made
+
+    def _mapping(self, place: Place, depth: int) -> dict[Any, Any]:
+        made: dict[Any, Any] = {}
+        event = self._next()
+        while not isinstance(event, MappingEndEvent):
+            key = self._key(event, place, made)
+            made[key] = self._node(self._next(), (place, str(key)), depth)
+            event = self._next()
+        return made
+
+    def _key(self, event: Event, place: Place, mapping: dict[Any, Any]) -> Any:
+        if isinstance(event, MappingStartEvent | SequenceStartEvent):
+            kind = "a list" if isinstance(event, SequenceStartEvent) else "an object"
+            message = f"A key is text, and this one is {kind}; put it in quotes"
+            raise _refusal(message, event.start_mark, place, "key")
+        key = self._node(event, place, _DEPTH)
+        if key in mapping:
+            raise _refusal(f"The key {_short(key)} is a duplicate", event.start_mark)
+        return key
+
+    def _scalar(self, event: Any, place: Place) -> Any:
+        text: str = event.value
+        if not event.implicit[0]:  # in quotes, or a block of text
+            return text
+        if text == "<<":
+            raise _refusal("Merge keys are not read; write the keys out", event.start_mark)
+        if text in _WORDS:
+            return _WORDS[text]
+        if text[0] not in "+-.0123456789":
+            return text
+        try:
+            return _number_or_text(text)
+        except _AmbiguousError as doubt:
+            self._problems.append(Problem(pointer_to(place), str(doubt), "number"))
+            if len(self._problems) == _MOST_PROBLEMS:
+                raise InvalidDocument.of(self._problems) from None
+            return text
+        except ValueError as error:  # 2026-13-45 has no such month
+            raise _refusal(f"{error}", event.start_mark) from None
+
+
+def _short(key: Any) -> str:
+    text = repr(key)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+# --- numbers and words of the core schema
+
+_WORDS: Mapping[str, Any] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+}
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_HEX = re.compile(r"0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"([-+]?)([0-9]*)(?:\.([0-9]*))?([eE][-+]?[0-9]+)?")
+# What the floats of YAML 1.1 look like: with a point, and a sign in the exponent.
+_OLD_FLOAT = re.compile(r"(?:[-+]?[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+][0-9]+)?")
+_OCTAL = re.compile(r"0o[0-7]+")
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
+_DATE = re.compile(
+    r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})"
+    r"(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?"
+    r"(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::?[0-9]{2})?))?)?"
+)
+
+
+class _AmbiguousError(Exception):
+    """Readers of YAML would take a text for different values."""
+
+    def __init__(self, text: str, number: str) -> None:
+        text = text if len(text) <= 40 else text[:37] + "…"
+        super().__init__(
+            f"Readers of YAML take {text} for different values; write {number} for the number, "
+            f'or "{text}" for the text.'
+        )
+
+
+def _number_or_text(text: str) -> Any:
+    """What the core schema takes ``text`` for.
+
+    What is text there stays text, although readers of YAML 1.1 make numbers of some of it, as of
+    ``2024_10`` and ``1:30``: nothing that was written is lost. What is a number there and not in
+    YAML 1.1 would lose its zeros or its spelling, so it is refused. A date comes back as a date,
+    for which JSON has no place: most readers make dates of them, also of those for YAML 1.2.
+    """
+    if _INTEGER.fullmatch(text):
+        return int(text) if len(text) < 16 else _exact(text)
+    if _HEX.fullmatch(text):
+        return int(text, 16)
+    if _LEADING_ZERO.fullmatch(text):
+        raise _AmbiguousError(text, _plain_integer(text))
+    if _OCTAL.fullmatch(text):
+        number = int(text, 0)
+        raise _AmbiguousError(text, str(number) if len(text) < 20 else hex(number)[:40])
+    found = _FLOAT.fullmatch(text)
+    if found and (found[2] or found[3]):
+        if not _OLD_FLOAT.fullmatch(text):
+            raise _AmbiguousError(text, _old_float(found))
+        return _exact(_json_float(found))
+    found = _DATE.fullmatch(text)
+    if found:
+        return date(int(found[1]), int(found[2]), int(found[3]))
+    return text
+
+
+def _exact(text: str) -> Any:
+    """A number as JSON reads it, which marks what JSON cannot hold."""
+    return parse_json(text.removeprefix("+").encode())
+
+
+def _plain_integer(text: str) -> str:
+    sign = "-" if text.startswith("-") else ""
+    return sign + (text.lstrip("+-0")[:40] or "0")
+
+
+def _json_float(found: re.Match[str]) -> str:
+    sign = "-" if found[1] == "-" else ""
+    return f"{sign}{found[2].lstrip('0') or '0'}.{found[3] or '0'}{found[4] or ''}"
+
+
+def _old_float(found: re.Match[str]) -> str:
+    """The number written so that every reader takes it for one."""
+    exponent = found[4] or ""
+    if exponent and exponent[1] not in "+-":
+        exponent = f"e+{exponent[1:]}"
+    sign = "-" if found[1] == "-" else ""
+    return f"{sign}{found[2] or '0'}.{found[3] or '0'}{exponent}"[:40]
+
+
+# --- writing
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+_TAKEN = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
+# JSON leaves these as they are; in YAML they end lines, or are not allowed.
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+# Readers look for the colon of a key in its first 1,024 characters, some in 128 of them.
+_LONG_KEY = 120
+
+
+def write(value: Mapping[str, Any]) -> str:
+    """``value`` as YAML that readers of 1.1 and 1.2 read alike; what some mistake is quoted."""
+    lines = _of_mapping(value, "") if value else ["{}"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _of_mapping(value: Mapping[str, Any], indent: str) -> Iterator[str]:
+    for key, inner in value.items():
+        written = _text(key)
+        if len(written) > _LONG_KEY:
+            yield f"{indent}? {written}"
+            yield from _after(f"{indent}: ", inner, f"{indent}  ")
+        elif isinstance(inner, Mapping) and inner:
+            yield f"{indent}{written}:"
+            yield from _of_mapping(inner, f"{indent}  ")
+        elif isinstance(inner, list) and inner:
+            yield f"{indent}{written}:"
+            yield from _of_list(inner, indent)
+        else:
+            yield f"{indent}{written}: {_scalar(inner)}"
+
+
+def _of_list(value: list[Any], indent: str) -> Iterator[str]:
+    for inner in value:
+        yield from _after(f"{indent}- ", inner, f"{indent}  ")
+
+
+def _after(start: str, value: Any, indent: str) -> Iterator[str]:
+    """The lines of ``value``, the first of which follows ``start``."""
+    if not isinstance(value, Mapping | list) or not value:
+        yield start + _scalar(value)
+        return
+    lines = _of_mapping(value, indent) if isinstance(value, Mapping) else _of_list(value, indent)
+    yield start + next(lines)[len(indent) :]
+    yield from lines
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, float):
+        text = repr(value)
+        # YAML 1.1 takes 1e+16 for text.
+        return text.replace("e", ".0e") if "e" in text and "." not in text else text
+    return json.dumps(value)
+
+
+def _text(text: str) -> str:
+    if _PLAIN.fullmatch(text) and text.lower() not in _TAKEN:
+        return text
+    return _ESCAPED.sub(
+        lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False)
+    )
