@@ -1952,7 +1952,9 @@ def test_a_path_that_is_none_of_ours_is_404(
 
     heard = ask(server, method, question, JSON if body else None, body)
 
-    assert heard.status in {404, *SERVERS_OWN}
+    # Slashes alone are "/", which some clients read and nobody writes.
+    allowed = {404, 405} if set(path) == {"/"} else {404}
+    assert heard.status in {*allowed, *SERVERS_OWN}
     assert "location" not in heard.headers
 
 

@@ -32,13 +32,15 @@ def lines_of(error: DistconfError, file: str = "") -> Iterator[str]:
     said to be wrong with that file.
     """
     about = f"{file}: " if file and isinstance(error, InvalidDocument) else ""
-    single = error.problems[0] if len(error.problems) == 1 else None
-    if single is not None and single.message in error.detail:
-        yield f"distconf: {about}{_line(single)}"
-        return
-    yield f"distconf: {about}{_translated(error.detail)}"
-    for problem in error.problems:
-        yield f"  {_line(problem)}"
+    detail = error.detail
+    for problem in error.problems[:1]:
+        # The detail begins with the first problem, and with the server's name for its place.
+        place = problem.parameter or problem.pointer
+        detail = detail.replace(f"{place}: {problem.message}", _line(problem), 1)
+    yield f"distconf: {about}{_translated(detail)}"
+    if len(error.problems) > 1 or any(each.message not in error.detail for each in error.problems):
+        for problem in error.problems:
+            yield f"  {_line(problem)}"
 
 
 def _line(problem: Problem) -> str:

@@ -14,10 +14,11 @@ from typing import Any
 import tomli_w
 
 from distributed_config.errors import InvalidDocument, NotRepresentable, Problem, TooLarge
-from distributed_config.formats import yaml
 from distributed_config.formats.env import write_env
 from distributed_config.formats.flattening import not_representable
 from distributed_config.formats.properties import write_properties
+from distributed_config.formats.yaml import read as read_yaml
+from distributed_config.formats.yaml import write as write_yaml
 from distributed_config.wire import Place, decode, inside, parse_json, pointer_to
 
 
@@ -46,7 +47,7 @@ def read(format_: Format, data: bytes, most_text: int = 256 << 10) -> Any:
         raise TooLarge("DISTCONF_TEXT_BYTES", most_text)
     if format_.name == "yaml":
         # In proportion, so that the files of the command line's own user may be large.
-        return yaml.read(data, most_parts=most_text * 3 // 5)
+        return read_yaml(data, most_parts=most_text * 3 // 5)
     return format_.read(data)
 
 
@@ -143,8 +144,8 @@ FORMATS: dict[str, Format] = {
             "application/yaml",
             ("application/x-yaml", "text/yaml", "text/x-yaml", "text/vnd.yaml"),
             ("yaml", "yml"),
-            yaml.write,
-            yaml.read,
+            write_yaml,
+            read_yaml,
         ),
         Format(
             "toml",
