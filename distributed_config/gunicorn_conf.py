@@ -32,9 +32,17 @@ def _refuse_what_cannot_end_well() -> None:
     try:
         engines.refuse_unfit_sqlite()
         engines.refuse_unmigrated(_settings.database_path)
-        engines.refuse_damaged(_settings.database_path)
         keyring.of_settings(_settings)
         _refuse_taken_port()
+    except CannotStart as refusal:
+        sys.stderr.write(f"distconf: {refusal.detail}\n")
+        sys.exit(1)
+
+
+def _load_application() -> None:
+    """Loads it here, where a refusal, as of a damaged database, is still one sentence."""
+    try:
+        importlib.import_module("distributed_config.wsgi")
     except CannotStart as refusal:
         sys.stderr.write(f"distconf: {refusal.detail}\n")
         sys.exit(1)
@@ -75,6 +83,7 @@ if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
     _make_metrics_folder()
 # The client library looks at that variable when it is loaded, so not before this line.
 multiprocess = importlib.import_module("prometheus_client.multiprocess")
+_load_application()
 
 bind = _settings.bind
 workers = _settings.workers

@@ -192,6 +192,12 @@ class Settings:
     lock_seconds: int = _setting(
         5, "How long a write waits for a database that another program holds.", least=1, most=60
     )
+    verify_bytes: int = _setting(
+        256 << 20,
+        "Size of a database that is verified before the server listens; a larger one is verified "
+        "while requests are answered with 503.",
+        least=0,
+    )
     idempotency_hours: int = _setting(24, "How long an idempotency key is remembered.", least=1)
     audit_refusals: int = _setting(
         60,

@@ -13,7 +13,7 @@ it; nothing stale is ever served. Losing the file loses nothing: answers live in
 
 Word 0 is the journal's head, for those who wait for any change; word 1 is raised by changes that
 belong to no service, and counts for every answer. Word 2 says that the disk failed: no process may
-write any more.
+write any more. Word 3 says whether the database was found sound since it is in use.
 """
 
 import fcntl
@@ -22,6 +22,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from enum import IntEnum
 from pathlib import Path
 from zlib import crc32
 
@@ -31,9 +32,18 @@ _WORDS = 4096
 HEAD = 0
 _EVERYTHING = 1
 _FAILED = 2
-_RESERVED = 3
+_VERDICT = 3
+_RESERVED = 4
 _EMPTY = bytes(_WORDS * 8)
 _PATIENCE = 2.0
+
+
+class Verdict(IntEnum):
+    """What is known of the database's file. A new file of words says that nothing is."""
+
+    UNKNOWN = 0
+    SOUND = 1
+    DAMAGED = 2
 
 
 class Watermarks:
@@ -83,6 +93,15 @@ class Watermarks:
     def fail(self) -> None:
         """Says so; it holds until all processes have ended."""
         self._words[_FAILED] = 1
+
+    @property
+    def verdict(self) -> Verdict:
+        """What one of the processes found when it verified the database."""
+        return Verdict(self._words[_VERDICT])
+
+    @verdict.setter
+    def verdict(self, found: Verdict) -> None:
+        self._words[_VERDICT] = found
 
     @property
     def head(self) -> int:
