@@ -69,9 +69,13 @@ def database(settings: Settings) -> list[Finding]:
     if faults:
         return findings
     try:
-        with opened.reading(settings) as connection, opened.progress("Digests") as show:
-            stored = check.faults(connection, show)
-            proof = prove(connection)
+        with opened.reading(settings) as connection:
+            with opened.progress("Versions") as show:
+                stored = check.faults(connection, show)
+            with opened.progress("Indexes") as show:
+                stored += check.faults_of_indexes(connection, show)
+            with opened.progress("Audit log") as show:
+                proof = prove(connection, show)
             closed = secrets.unreadable_keys(connection)
     except CannotStart as error:
         return [*findings, Finding("schema", "", (error.detail,))]
