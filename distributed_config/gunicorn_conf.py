@@ -13,11 +13,10 @@ import signal
 import socket
 import sys
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from distributed_config.errors import CannotStart
+from distributed_config.errors import CannotStart, DistconfError
 from distributed_config.models import engine as engines
 from distributed_config.services import keyring
 from distributed_config.settings import load
@@ -146,8 +145,11 @@ def child_exit(_server: Any, worker: Any) -> None:
 
 def on_exit(_server: Any) -> None:
     """Leaves one file: two workers that close it at the same moment leave its log to each other."""
-    with suppress(engines.sqlite.Error), engines.raw_connection(_settings.database_path) as last:
-        last.execute("SELECT revision FROM head")
+    try:
+        engines.empty_log(_settings.database_path)
+    except (DistconfError, engines.sqlite.Error) as error:
+        # Nothing is lost: it stays in the log beside the database, and is moved at the next start.
+        sys.stderr.write(f"distconf: the log could not be moved into the database: {error}\n")
 
 
 def _announce() -> None:

@@ -78,3 +78,4 @@ def _migrate(settings: Settings) -> None:
     with migrating_app(settings).app_context():
         flask_migrate.upgrade()
         db.engine.dispose()
+    engines.empty_log(settings.database_path)

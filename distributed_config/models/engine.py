@@ -106,6 +106,8 @@ def prepare(engine: Engine, begin: str) -> None:
             connection.execute("PRAGMA query_only = ON")
         else:
             connection.execute(f"PRAGMA journal_mode = {mode}")
+            # What SQLite does by itself it does in silence; see ``live/checkpoints.py``.
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
@@ -205,20 +207,38 @@ def raw_connection(path: Path, lock_seconds: float = 5) -> Iterator[Any]:
         connection.close()
 
 
+def empty_log(path: Path) -> None:
+    """Moves the write-ahead log of the database at ``path`` into its file; nobody may read it.
+
+    Closing the last connection does so too, but says nothing when it fails. Raises StorageFailed
+    or StorageFull.
+    """
+    try:
+        with raw_connection(path) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite.Error as error:
+        raise meaning_of(error) or error from None
+
+
 _BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED"}
 _BROKEN = {"SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CANTOPEN", "SQLITE_READONLY"}
 
 
 def storage_error(error: exc.DBAPIError) -> DistconfError | None:
     """What a driver's error means here, or None if it is a mistake in the program."""
+    return meaning_of(error.orig)
+
+
+def meaning_of(error: BaseException | None) -> DistconfError | None:
+    """Same as ``storage_error``, for an error as the driver raised it."""
     # Extended names say more, as in SQLITE_IOERR_FSYNC; the first two words tell the kind.
-    name = "_".join(str(getattr(error.orig, "sqlite_errorname", "")).split("_")[:2])
+    name = "_".join(str(getattr(error, "sqlite_errorname", "")).split("_")[:2])
     if name in _BUSY:
         return DatabaseBusy()
     if name == "SQLITE_FULL":
         return StorageFull()
     if name in _BROKEN:
         return StorageFailed()
-    if "decode to UTF-8" in str(error.orig):
+    if "decode to UTF-8" in str(error):
         return DocumentDamaged()
     return None

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from distributed_config.errors import CannotStart
-from distributed_config.models.engine import is_there, raw_connection, sqlite
+from distributed_config.errors import CannotStart, DistconfError
+from distributed_config.models.engine import empty_log, is_there, raw_connection, sqlite
 
 _PAGES_AT_ONCE = 2_000
 
@@ -90,10 +90,10 @@ def replace_database(copy: Path, database: Path, progress: Progress) -> Path | N
     kept = None
     if database.exists():
         kept = Path(f"{database}.before-restore-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
-        with suppress(sqlite.DatabaseError), raw_connection(database) as connection:
+        with suppress(sqlite.DatabaseError, DistconfError):
             # Into one file, so that nothing is missing whenever this is cut short; a damaged one
             # is kept as it is.
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            empty_log(database)
         for suffix in ("-wal", "-shm", "-journal"):
             # They belong to the old file, and would be played into the new one.
             with suppress(FileNotFoundError):
