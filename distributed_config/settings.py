@@ -229,10 +229,10 @@ class Settings:
 
     @property
     def database_path(self) -> Path:
-        """The SQLite file."""
+        """The SQLite file itself: what lies beside it must not depend on the links to it."""
         if not self.database_url:
-            return self.instance.absolute() / "distconf.db"
-        return Path(self.database_url.removeprefix("sqlite:///")).absolute()
+            return Path(os.path.realpath(self.instance / "distconf.db"))
+        return Path(os.path.realpath(self.database_url.removeprefix("sqlite:///")))
 
     @property
     def secret_keys(self) -> Path:

@@ -50,6 +50,7 @@ class Watermarks:
     """The words beside the database at ``database``; made when they are not there."""
 
     def __init__(self, database: Path) -> None:
+        _refuse_other_names(database)
         self.path = path_of(database)
         # Held for as long as the process lives: it says that the database is in use.
         self._descriptor = _shared(self.path)
@@ -59,6 +60,7 @@ class Watermarks:
     @contextmanager
     def alone(database: Path) -> Iterator[None]:
         """Makes sure that nobody uses the database meanwhile. Raises CannotStart if one does."""
+        _refuse_other_names(database)
         descriptor = os.open(path_of(database), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if not _locked(descriptor, fcntl.LOCK_EX):
@@ -110,13 +112,30 @@ class Watermarks:
 
 
 def path_of(database: Path) -> Path:
-    """The file of the words of ``database``."""
-    return database.with_name(f"{database.name}-marks")
+    """The file of the words of ``database``: beside the file itself, whatever links lead to it."""
+    return Path(f"{os.path.realpath(database)}-marks")
 
 
 def word_of(organisation: int, service: str) -> int:
     """The word of a service. Services that share one only make each other's answers expire."""
     return _RESERVED + crc32(f"{organisation}/{service}".encode()) % (_WORDS - _RESERVED)
+
+
+def _refuse_other_names(database: Path) -> None:
+    """Raises CannotStart if the file has a second name, a hard link.
+
+    Whoever opens it by that name finds neither these words nor SQLite's log, and so neither what
+    was written nor the locks of those who write.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    # A file that is just being made has two names for a moment.
+    while database.exists() and database.stat().st_nlink > 1:
+        if time.monotonic() > deadline:
+            raise CannotStart(
+                f"The database {database} has a second name, a hard link, by which it could be "
+                f"changed unseen. Remove the other one; `find -samefile {database}` finds it."
+            )
+        time.sleep(0.01)
 
 
 def _shared(path: Path) -> int:
