@@ -43,6 +43,7 @@
     │   ├── DocumentDamaged        what is stored is not what was written; it is not served
     │   ├── DatabaseUnverified     it was not verified yet since the server started
     │   ├── DatabaseDamaged        it was, and is damaged; nothing of it is served
+    │   ├── DatabaseMoved          its file is not where it was when the server started
     │   ├── SecretUnreadable       a secret needs another key than those that this server has
     │   ├── Overloaded             too many requests are waiting already
     │   ├── TooManyRequests        whoever asks has asked too often
@@ -468,6 +469,18 @@ class DatabaseDamaged(Unavailable):
         super().__init__(
             "The database is damaged, and nothing of it is served. The log says what was found; "
             "stop the server and restore a backup with `distconf restore FILE`."
+        )
+
+
+class DatabaseMoved(Unavailable):
+    code = "database-moved"
+    retry_after = 60
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database's file was moved away or replaced while the server ran. Nothing is read "
+            "or written; stop the server, put the right file in place with `distconf restore "
+            "FILE`, and start it again."
         )
 
 

@@ -38,10 +38,11 @@ def _refuse_what_cannot_end_well() -> None:
         sys.exit(1)
 
 
-def _load_application() -> None:
-    """Loads it here, where a refusal, as of a damaged database, is still one sentence."""
+def _load_database() -> Any:
+    """Loads the application here, where a refusal is still one sentence; what it opened."""
     try:
-        importlib.import_module("distributed_config.wsgi")
+        app = importlib.import_module("distributed_config.wsgi").app
+        return app.extensions["distributed_config"]
     except CannotStart as refusal:
         sys.stderr.write(f"distconf: {refusal.detail}\n")
         sys.exit(1)
@@ -82,7 +83,7 @@ if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
     _make_metrics_folder()
 # The client library looks at that variable when it is loaded, so not before this line.
 multiprocess = importlib.import_module("prometheus_client.multiprocess")
-_load_application()
+_database = _load_database()
 
 bind = _settings.bind
 workers = _settings.workers
@@ -146,6 +147,8 @@ def child_exit(_server: Any, worker: Any) -> None:
 def on_exit(_server: Any) -> None:
     """Leaves one file: two workers that close it at the same moment leave its log to each other."""
     try:
+        # Another file in its place would get what is in the old one's log.
+        _database.marks.require_in_place()
         engines.empty_log(_settings.database_path)
     except (DistconfError, engines.sqlite.Error) as error:
         # Nothing is lost: it stays in the log beside the database, and is moved at the next start.

@@ -11,6 +11,7 @@ from flask import Flask
 from distributed_config import migrations
 from distributed_config.edge.database import db
 from distributed_config.errors import CannotStart
+from distributed_config.live.acknowledged import refuse_lost_writes
 from distributed_config.models import MIGRATION
 from distributed_config.models import engine as engines
 from distributed_config.models.files import put_new_database, staged_path
@@ -57,6 +58,8 @@ def upgrade(settings: Settings) -> bool:
         )
     if before is None and not path.exists():
         return _make(settings, path)
+    if before is not None:
+        refuse_lost_writes(path)
     _migrate(settings)
     return True
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from distributed_config.edge import revealing
 from distributed_config.errors import StorageFull
+from distributed_config.live.acknowledged import refuse_lost_writes
 from distributed_config.live.verification import Verification
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.live.writer import Commit, Writer
@@ -71,6 +72,7 @@ def init_database(app: Flask, settings: Settings, on_commit: Callable[[Commit], 
     verification = Verification(path, marks)
     if path.stat().st_size <= settings.verify_bytes:
         verification.run()
+    refuse_lost_writes(path)
     engine = engines.writing_engine(path, settings.lock_seconds)
     engine.update_execution_options(**{keyrings.OPTION: keyring})
     writer = Writer(engine, marks, settings.lock_seconds, on_commit)

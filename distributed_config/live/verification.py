@@ -30,7 +30,11 @@ class Verification:
         self._begun = False
 
     def require(self) -> None:
-        """Raises DatabaseUnverified or DatabaseDamaged unless the database was found sound."""
+        """Raises an error unless the database was found sound, and is still the same file.
+
+        These are DatabaseUnverified, DatabaseDamaged and DatabaseMoved.
+        """
+        self._marks.require_in_place()
         verdict = self._marks.verdict
         if verdict is Verdict.SOUND:
             return

@@ -158,6 +158,7 @@ class Writer:
     def _refuse_after_failure(self) -> None:
         if self._marks.failed:
             raise StorageFailed()
+        self._marks.require_in_place()
 
     def _ensure_thread(self) -> None:
         if self._thread is not None and self._thread.is_alive():
@@ -247,6 +248,9 @@ class Writer:
         if head.revision > first.revision:
             self._marks.raise_to(head.revision, touched, everything)
         self._commit(connection)
+        self._marks.require_in_place()  # else it went into a file that nobody finds
+        if head.revision > first.revision:
+            self._marks.acknowledge(head.epoch, head.revision)
         return outcomes
 
     def _commit(self, connection: Connection) -> None:
