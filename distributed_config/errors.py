@@ -41,6 +41,9 @@
     │   ├── StorageFull            no space left; reads go on
     │   ├── StorageFailed          the disk failed; nothing is written until a restart
     │   ├── DocumentDamaged        what is stored is not what was written; it is not served
+    │   ├── DatabaseUnverified     it was not verified yet since the server started
+    │   ├── DatabaseDamaged        it was, and is damaged; nothing of it is served
+    │   ├── DatabaseMoved          its file is not where it was when the server started
     │   ├── SecretUnreadable       a secret needs another key than those that this server has
     │   ├── Overloaded             too many requests are waiting already
     │   ├── TooManyRequests        whoever asks has asked too often
@@ -447,6 +450,40 @@ class DocumentDamaged(Unavailable):
         super().__init__(
             "What is stored is not what was written, so it is not served. "
             "`distconf check` names what is damaged; restore a backup."
+        )
+
+
+class DatabaseUnverified(Unavailable):
+    code = "database-unverified"
+    retry_after = 5
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server has just started, and its database is still being verified; nothing of it "
+            "is served before that. Try again in a few seconds; the log says when it is done."
+        )
+
+
+class DatabaseDamaged(Unavailable):
+    code = "database-damaged"
+    retry_after = 60
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database is damaged, and nothing of it is served. The log says what was found; "
+            "stop the server and restore a backup with `distconf restore FILE`."
+        )
+
+
+class DatabaseMoved(Unavailable):
+    code = "database-moved"
+    retry_after = 60
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database's file was moved away or replaced while the server ran. Nothing is read "
+            "or written; stop the server, put the right file in place with `distconf restore "
+            "FILE`, and start it again."
         )
 
 

@@ -13,11 +13,10 @@ import signal
 import socket
 import sys
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from distributed_config.errors import CannotStart
+from distributed_config.errors import CannotStart, DistconfError
 from distributed_config.models import engine as engines
 from distributed_config.services import keyring
 from distributed_config.settings import load
@@ -32,9 +31,18 @@ def _refuse_what_cannot_end_well() -> None:
     try:
         engines.refuse_unfit_sqlite()
         engines.refuse_unmigrated(_settings.database_path)
-        engines.refuse_damaged(_settings.database_path)
         keyring.of_settings(_settings)
         _refuse_taken_port()
+    except CannotStart as refusal:
+        sys.stderr.write(f"distconf: {refusal.detail}\n")
+        sys.exit(1)
+
+
+def _load_database() -> Any:
+    """Loads the application here, where a refusal is still one sentence; what it opened."""
+    try:
+        app = importlib.import_module("distributed_config.wsgi").app
+        return app.extensions["distributed_config"]
     except CannotStart as refusal:
         sys.stderr.write(f"distconf: {refusal.detail}\n")
         sys.exit(1)
@@ -75,6 +83,7 @@ if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
     _make_metrics_folder()
 # The client library looks at that variable when it is loaded, so not before this line.
 multiprocess = importlib.import_module("prometheus_client.multiprocess")
+_database = _load_database()
 
 bind = _settings.bind
 workers = _settings.workers
@@ -137,8 +146,13 @@ def child_exit(_server: Any, worker: Any) -> None:
 
 def on_exit(_server: Any) -> None:
     """Leaves one file: two workers that close it at the same moment leave its log to each other."""
-    with suppress(engines.sqlite.Error), engines.raw_connection(_settings.database_path) as last:
-        last.execute("SELECT revision FROM head")
+    try:
+        # Another file in its place would get what is in the old one's log.
+        _database.marks.require_in_place()
+        engines.empty_log(_settings.database_path)
+    except (DistconfError, engines.sqlite.Error) as error:
+        # Nothing is lost: it stays in the log beside the database, and is moved at the next start.
+        sys.stderr.write(f"distconf: the log could not be moved into the database: {error}\n")
 
 
 def _announce() -> None:

@@ -196,6 +196,12 @@ class Settings:
     lock_seconds: int = _setting(
         5, "How long a write waits for a database that another program holds.", least=1, most=60
     )
+    verify_bytes: int = _setting(
+        256 << 20,
+        "Size of a database that is verified before the server listens; a larger one is verified "
+        "while requests are answered with 503.",
+        least=0,
+    )
     idempotency_hours: int = _setting(24, "How long an idempotency key is remembered.", least=1)
     audit_refusals: int = _setting(
         60,
@@ -227,10 +233,10 @@ class Settings:
 
     @property
     def database_path(self) -> Path:
-        """The SQLite file."""
+        """The SQLite file itself: what lies beside it must not depend on the links to it."""
         if not self.database_url:
-            return self.instance.absolute() / "distconf.db"
-        return Path(self.database_url.removeprefix("sqlite:///")).absolute()
+            return Path(os.path.realpath(self.instance / "distconf.db"))
+        return Path(os.path.realpath(self.database_url.removeprefix("sqlite:///")))
 
     @property
     def secret_keys(self) -> Path:

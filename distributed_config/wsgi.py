@@ -18,5 +18,6 @@ front = Front(
     log_requests=observe.logs_requests(_settings),
     text_log=observe.writes_text(_settings),
     lender=limits.lender_of(app),
+    on_begin=_database.verification.begin,
     on_end=_database.close,
 )

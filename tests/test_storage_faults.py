@@ -452,8 +452,11 @@ def _tamper(database: Path, name: str, statement: str) -> None:
 
 
 @contextmanager
-def injected(fault: str, pids: set[int]) -> Iterator[None]:
-    """Flushes to the disk by the processes ``pids`` meet ``fault``, until the end of the block."""
+def injected(fault: str, pids: set[int], only: Path | None = None) -> Iterator[None]:
+    """Flushes to the disk by the processes ``pids`` meet ``fault``, until the end of the block.
+
+    ``only`` is the file whose flushes do; every file's, unless it is given.
+    """
     need(shutil.which("strace") is not None, "strace")
     need(os.geteuid() == 0, "root, to trace the server")
     process = subprocess.Popen(
@@ -465,6 +468,7 @@ def injected(fault: str, pids: set[int]) -> Iterator[None]:
             "trace=fsync,fdatasync",
             "-e",
             f"inject=fsync,fdatasync:{fault}",
+            *(["-P", str(only)] if only else []),
             *[part for pid in pids for part in ("-p", str(pid))],
         ],
         stdout=subprocess.DEVNULL,

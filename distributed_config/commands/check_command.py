@@ -9,6 +9,7 @@ import click
 from distributed_config.commands import opened
 from distributed_config.commands.audit_command import told
 from distributed_config.errors import CannotStart, DistconfError
+from distributed_config.live.acknowledged import lost_writes
 from distributed_config.models import engine as engines
 from distributed_config.models.files import faults_of_file
 from distributed_config.services import check, secrets
@@ -69,9 +70,13 @@ def database(settings: Settings) -> list[Finding]:
     if faults:
         return findings
     try:
-        with opened.reading(settings) as connection, opened.progress("Digests") as show:
-            stored = check.faults(connection, show)
-            proof = prove(connection)
+        with opened.reading(settings) as connection:
+            with opened.progress("Versions") as show:
+                stored = [*_lost(path), *check.faults(connection, show)]
+            with opened.progress("Indexes") as show:
+                stored += check.faults_of_indexes(connection, show)
+            with opened.progress("Audit log") as show:
+                proof = prove(connection, show)
             closed = secrets.unreadable_keys(connection)
     except CannotStart as error:
         return [*findings, Finding("schema", "", (error.detail,))]
@@ -84,6 +89,11 @@ def database(settings: Settings) -> list[Finding]:
         Finding("audit", told(proof), proof.faults),
         Finding(KEYS, "the key file opens every key", _faults_of_keys(settings, closed)),
     ]
+
+
+def _lost(path: Path) -> list[str]:
+    missing = lost_writes(path)
+    return [missing] if missing else []
 
 
 def _faults_of_keys(settings: Settings, closed: list[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from click.termui import progressbar
 from sqlalchemy import Connection, create_engine
 
+from distributed_config.live.acknowledged import refuse_lost_writes
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.live.writer import Writer
 from distributed_config.models import engine as engines
@@ -34,6 +35,7 @@ def writing(settings: Settings) -> Iterator[Writer]:
     """A writer that takes its turn with those of a running server."""
     path = settings.database_path
     engines.refuse_unmigrated(path)
+    refuse_lost_writes(path)
     engine = engines.writing_engine(path, settings.lock_seconds)
     engine.update_execution_options(**{keyrings.OPTION: keyrings.of_settings(settings)})
     writer = Writer(engine, Watermarks(path), settings.lock_seconds)

@@ -1,5 +1,7 @@
 """Bringing the database to this release's schema."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import flask_migrate
@@ -9,9 +11,10 @@ from flask import Flask
 from distributed_config import migrations
 from distributed_config.edge.database import db
 from distributed_config.errors import CannotStart
+from distributed_config.live.acknowledged import refuse_lost_writes
 from distributed_config.models import MIGRATION
 from distributed_config.models import engine as engines
-from distributed_config.models.files import staged_path
+from distributed_config.models.files import put_new_database, staged_path
 from distributed_config.settings import Settings, load
 
 _FOLDER = str(Path(migrations.__path__[0]))
@@ -53,7 +56,29 @@ def upgrade(settings: Settings) -> bool:
             f"The database {path} was made by a newer release (migration {before}); "
             "install that release, or restore a backup."
         )
+    if before is None and not path.exists():
+        return _make(settings, path)
+    if before is not None:
+        refuse_lost_writes(path)
+    _migrate(settings)
+    return True
+
+
+def _make(settings: Settings, path: Path) -> bool:
+    """Makes a new database at ``path``; whether no other process did so meanwhile."""
+    made = path.with_name(f"{path.name}.new-{os.getpid()}")
+    made.unlink(missing_ok=True)
+    try:
+        made.touch()
+        _migrate(replace(settings, database_url=f"sqlite:///{made}"))
+        return put_new_database(made, path)
+    finally:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            Path(f"{made}{suffix}").unlink(missing_ok=True)
+
+
+def _migrate(settings: Settings) -> None:
     with migrating_app(settings).app_context():
         flask_migrate.upgrade()
         db.engine.dispose()
-    return True
+    engines.empty_log(settings.database_path)

@@ -4,12 +4,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from flask import Flask, current_app, g
+from flask import Flask, current_app, g, request
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, Engine
 
 from distributed_config.edge import revealing
 from distributed_config.errors import StorageFull
+from distributed_config.live.acknowledged import refuse_lost_writes
+from distributed_config.live.verification import Verification
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.live.writer import Commit, Writer
 from distributed_config.models import Base
@@ -17,6 +19,8 @@ from distributed_config.models import engine as engines
 from distributed_config.services import keyring as keyrings
 from distributed_config.services import secrets
 from distributed_config.settings import Settings
+
+_ALIVE = "/healthz"
 
 db = SQLAlchemy(metadata=Base.metadata, session_options={"autoflush": False})
 
@@ -29,6 +33,7 @@ class Database:
     writer: Writer
     settings: Settings
     readers: Engine
+    verification: Verification
 
     def refuse_without_space(self) -> None:
         """Raises StorageFull if the largest request could not be stored."""
@@ -46,7 +51,7 @@ def init_database(app: Flask, settings: Settings, on_commit: Callable[[Commit], 
 
     ``on_commit`` is told of each batch of writes.
 
-    Raises CannotStart if there is no database of the right shape.
+    Raises CannotStart if there is no database of the right shape, or a damaged one.
     """
     path = settings.database_path
     engines.refuse_unfit_sqlite()
@@ -61,14 +66,25 @@ def init_database(app: Flask, settings: Settings, on_commit: Callable[[Commit], 
     engines.prepare(readers, "BEGIN")
     keyring = keyrings.of_settings(settings)
     readers.update_execution_options(**{keyrings.OPTION: keyring})
+    app.before_request(_refuse_unverified)
     app.teardown_request(_release)
     marks = Watermarks(path)
+    verification = Verification(path, marks)
+    if path.stat().st_size <= settings.verify_bytes:
+        verification.run()
+    refuse_lost_writes(path)
     engine = engines.writing_engine(path, settings.lock_seconds)
     engine.update_execution_options(**{keyrings.OPTION: keyring})
     writer = Writer(engine, marks, settings.lock_seconds, on_commit)
-    database = Database(marks, writer, settings, readers)
+    database = Database(marks, writer, settings, readers, verification)
     app.extensions["distributed_config"] = database
     return database
+
+
+def _refuse_unverified() -> None:
+    """Before anything is read, be it who is asking."""
+    if request.path != _ALIVE:
+        of().verification.require()
 
 
 def of() -> Database:

@@ -48,8 +48,8 @@ _WAITING = ("/auth/", "/readyz")
 class Front:
     """Answers hot reads again, holds those who wait, and hands everything else to ``app``.
 
-    It decides nothing: the application says what may be given again and who may wait. ``on_end``
-    is called when the last answer is given.
+    It decides nothing: the application says what may be given again and who may wait. ``on_begin``
+    is called before the first question comes, ``on_end`` when the last answer is given.
     """
 
     def __init__(
@@ -62,9 +62,11 @@ class Front:
         log_requests: bool,
         text_log: bool,
         lender: Lender | None,
+        on_begin: Callable[[], None],
         on_end: Callable[[], None],
     ) -> None:
         self._app = app
+        self._on_begin = on_begin
         self._on_end = on_end
         self._settings = settings
         self._replays = Replays(marks, settings.replay_bytes)
@@ -275,6 +277,8 @@ class Front:
         with suppress(asyncio.CancelledError):
             while True:
                 message = await receive()
+                if message["type"] == "lifespan.startup":
+                    self._on_begin()
                 if message["type"] == "lifespan.shutdown":
                     self._close()
                 await send({"type": f"{message['type']}.complete"})

@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar, cast
 from sqlalchemy import Connection, Engine, exc
 
 from distributed_config.errors import DatabaseBusy, DocumentDamaged, StorageFailed
+from distributed_config.live.checkpoints import Checkpoints
 from distributed_config.live.turnstile import Turnstile
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.models.engine import storage_error
@@ -99,6 +100,7 @@ class Writer:
         self._engine = engine
         self._marks = marks
         self._turnstile = Turnstile(marks.path)
+        self._checkpoints = Checkpoints(engine, marks)
         # A little longer than the lock is waited for: the reason is then told by who waited.
         self._patience = lock_seconds + 1
         self._on_commit = on_commit
@@ -150,11 +152,13 @@ class Writer:
         if self._thread is not None and self._thread.is_alive():
             self._orders.put(None)
             self._thread.join()
+            self._checkpoints.finish()
         self._engine.dispose()
 
     def _refuse_after_failure(self) -> None:
         if self._marks.failed:
             raise StorageFailed()
+        self._marks.require_in_place()
 
     def _ensure_thread(self) -> None:
         if self._thread is not None and self._thread.is_alive():
@@ -167,6 +171,7 @@ class Writer:
     def _run(self) -> None:
         while (order := self._orders.get()) is not None:
             self._write_batch(order)
+            self._checkpoints.look()
 
     def _write_batch(self, first: _Order[Any]) -> None:
         """Writes ``first`` and all that wait behind it by the time the database's lock is held."""
@@ -243,6 +248,9 @@ class Writer:
         if head.revision > first.revision:
             self._marks.raise_to(head.revision, touched, everything)
         self._commit(connection)
+        self._marks.require_in_place()  # else it went into a file that nobody finds
+        if head.revision > first.revision:
+            self._marks.acknowledge(head.epoch, head.revision)
         return outcomes
 
     def _commit(self, connection: Connection) -> None:

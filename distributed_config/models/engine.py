@@ -6,11 +6,13 @@ rollback journal is used instead; it is slower, and readers wait while a commit 
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Engine, create_engine, event, exc
 from sqlalchemy.pool import QueuePool
@@ -60,8 +62,12 @@ def reading_engine_options(lock_seconds: int, connections: int) -> dict[str, Any
 
 
 def url_of(path: Path) -> URL:
-    """SQLAlchemy's address of the file at ``path``."""
-    return URL.create("sqlite", database=str(path))
+    """SQLAlchemy's address of the file at ``path``, which is not made if it is not there.
+
+    Where a database was moved away an empty one must not take its place.
+    """
+    query = {"mode": "rw", "uri": "true"}
+    return URL.create("sqlite", database=f"file:{quote(str(path))}", query=query)
 
 
 def writing_engine(path: Path, lock_seconds: int) -> Engine:
@@ -100,6 +106,8 @@ def prepare(engine: Engine, begin: str) -> None:
             connection.execute("PRAGMA query_only = ON")
         else:
             connection.execute(f"PRAGMA journal_mode = {mode}")
+            # What SQLite does by itself it does in silence; see ``live/checkpoints.py``.
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
@@ -115,20 +123,36 @@ def refuse_unfit_sqlite() -> None:
         )
 
 
-def refuse_damaged(path: Path) -> None:
+def refuse_damaged(path: Path) -> float:
     """Raises CannotStart with one sentence if the file at ``path`` is not a sound database.
 
-    The check reads every page once; it needs about a second for a gigabyte. No file is fine.
+    Every page is read, and every index is compared with its table: through a damaged index a
+    service could seem not to exist. Returns the seconds that this took: about three for a
+    gigabyte in memory. A file that does not exist is fine.
     """
-    if not path.exists() or path.stat().st_size == 0:
-        return
+    if not is_there(path):
+        return 0.0
+    began = time.perf_counter()
     try:
         with raw_connection(path) as connection:
-            found = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
+            found = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]
     except sqlite.DatabaseError as error:
         found = [str(error)]
     if found != ["ok"]:
         raise _damaged(path, found[0])
+    return time.perf_counter() - began
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a database at ``path``. Raises CannotStart if the file there is empty.
+
+    Nothing here ever leaves an empty file, so whatever was in it is lost.
+    """
+    if not path.exists():
+        return False
+    if path.stat().st_size == 0:
+        raise _damaged(path, "it is empty")
+    return True
 
 
 def migration_of(path: Path) -> str | None:
@@ -136,7 +160,7 @@ def migration_of(path: Path) -> str | None:
 
     Raises CannotStart if the file is something else, or damaged where it matters first.
     """
-    if not path.exists():
+    if not is_there(path):
         return None
     try:
         with raw_connection(path) as connection:
@@ -171,12 +195,29 @@ def _damaged(path: Path, found: str) -> CannotStart:
 
 @contextmanager
 def raw_connection(path: Path, lock_seconds: float = 5) -> Iterator[Any]:
-    """A plain driver connection, closed at the end; for what SQLAlchemy has no words for."""
-    connection = sqlite.connect(str(path), timeout=lock_seconds, isolation_level=None)
+    """A plain driver connection, closed at the end; for what SQLAlchemy has no words for.
+
+    The file must be there.
+    """
+    uri = f"file:{quote(str(path.absolute()))}?mode=rw"
+    connection = sqlite.connect(uri, uri=True, timeout=lock_seconds, isolation_level=None)
     try:
         yield connection
     finally:
         connection.close()
+
+
+def empty_log(path: Path) -> None:
+    """Moves the write-ahead log of the database at ``path`` into its file; nobody may read it.
+
+    Closing the last connection does so too, but says nothing when it fails. Raises StorageFailed
+    or StorageFull.
+    """
+    try:
+        with raw_connection(path) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite.Error as error:
+        raise meaning_of(error) or error from None
 
 
 _BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED"}
@@ -185,14 +226,19 @@ _BROKEN = {"SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CANTOPEN",
 
 def storage_error(error: exc.DBAPIError) -> DistconfError | None:
     """What a driver's error means here, or None if it is a mistake in the program."""
+    return meaning_of(error.orig)
+
+
+def meaning_of(error: BaseException | None) -> DistconfError | None:
+    """Same as ``storage_error``, for an error as the driver raised it."""
     # Extended names say more, as in SQLITE_IOERR_FSYNC; the first two words tell the kind.
-    name = "_".join(str(getattr(error.orig, "sqlite_errorname", "")).split("_")[:2])
+    name = "_".join(str(getattr(error, "sqlite_errorname", "")).split("_")[:2])
     if name in _BUSY:
         return DatabaseBusy()
     if name == "SQLITE_FULL":
         return StorageFull()
     if name in _BROKEN:
         return StorageFailed()
-    if "decode to UTF-8" in str(error.orig):
+    if "decode to UTF-8" in str(error):
         return DocumentDamaged()
     return None

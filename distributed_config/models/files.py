@@ -11,8 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from distributed_config.errors import CannotStart
-from distributed_config.models.engine import raw_connection, sqlite
+from distributed_config.errors import CannotStart, DistconfError
+from distributed_config.models.engine import empty_log, is_there, raw_connection, sqlite
 
 _PAGES_AT_ONCE = 2_000
 
@@ -25,13 +25,14 @@ def copy_database(source: Path, target: Path, progress: Progress) -> None:
 
     Raises CannotStart if there is no database at ``source``.
     """
-    if not source.exists():
+    if not is_there(source):
         raise CannotStart(f"There is no database at {source}.")
     if target.exists() and target.samefile(source):
         raise CannotStart(f"{target} is the database itself; choose another file.")
     partial = target.with_name(f"{target.name}.partial")
     partial.unlink(missing_ok=True)
     try:
+        partial.touch()
         with raw_connection(source, 30) as origin, raw_connection(partial) as copy:
             # A snapshot held open: the copy is of one moment, and is not begun again whenever
             # somebody writes.
@@ -50,6 +51,23 @@ def copy_database(source: Path, target: Path, progress: Progress) -> None:
         _flush(target.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def put_new_database(made: Path, database: Path) -> bool:
+    """Puts the new file ``made`` at ``database``, unless another process was faster; whether.
+
+    It is on the disk before it has its name, so that nobody ever finds a part of one.
+    """
+    _flush(made)
+    try:
+        # Unlike a renaming, this takes no file away that somebody else put there meanwhile.
+        os.link(made, database)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        made.rename(database)
+    _flush(database.parent)
+    return True
 
 
 def staged_path(database: Path) -> Path:
@@ -72,10 +90,10 @@ def replace_database(copy: Path, database: Path, progress: Progress) -> Path | N
     kept = None
     if database.exists():
         kept = Path(f"{database}.before-restore-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
-        with suppress(sqlite.DatabaseError), raw_connection(database) as connection:
+        with suppress(sqlite.DatabaseError, DistconfError):
             # Into one file, so that nothing is missing whenever this is cut short; a damaged one
             # is kept as it is.
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            empty_log(database)
         for suffix in ("-wal", "-shm", "-journal"):
             # They belong to the old file, and would be played into the new one.
             with suppress(FileNotFoundError):

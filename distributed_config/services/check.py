@@ -4,28 +4,34 @@ Digests are true, numbers and revisions have no gaps, and the indexes have what 
 """
 
 from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from distributed_config.errors import DocumentDamaged
 from distributed_config.models import ChangeRow, ConformanceRow, ServiceRow, VersionRow
-from distributed_config.services import indexes, versions
+from distributed_config.services import conformance, indexes
 from distributed_config.services import journal as log
-from distributed_config.wire import digest_of
+from distributed_config.services.actors import DEFAULT_ENVIRONMENT
+from distributed_config.services.secrets import Home, Viewer
+from distributed_config.services.stored import intact
+from distributed_config.wire import digest_of, parse_stored
 
 _MOST_FAULTS = 20
+_AT_ONCE = 500
 
 
 def faults(connection: Connection, progress: Callable[[int, int], None]) -> list[str]:
-    """Every fault found, at most twenty of a kind.
+    """Every fault found of what is stored, at most twenty of a kind.
 
-    ``progress`` is told of the versions done and of all versions.
+    ``progress`` is called with the number of versions done and of all versions.
     """
     return [
         *_faults_of_journal(connection),
         *_faults_of_numbers(connection),
-        *_faults_of_digests(connection, progress),
-        *_versions_without_change(connection),
-        *_faults_of_indexes(connection),
+        *_faults_of_versions(connection, progress),
     ]
 
 
@@ -67,57 +73,99 @@ def _faults_of_numbers(connection: Connection) -> list[str]:
     ]
 
 
-def _faults_of_digests(connection: Connection, progress: Callable[[int, int], None]) -> list[str]:
+def _faults_of_versions(connection: Connection, progress: Callable[[int, int], None]) -> list[str]:
+    """Documents that are not what their digests say, then versions that the journal lacks."""
     total = connection.execute(select(func.count()).select_from(VersionRow)).scalar_one()
-    found: list[str] = []
-    rows = connection.execute(
-        select(
-            ServiceRow.name,
-            VersionRow.number,
-            VersionRow.digest,
-            VersionRow.deleted_revision,
-            VersionRow.document,
-        ).join(ServiceRow, ServiceRow.id == VersionRow.service_id)
-    ).yield_per(500)
-    for done, (name, number, digest, deleted, text) in enumerate(rows, 1):
-        if done % 500 == 0 or done == total:
+    changed: list[str] = []
+    unknown: list[str] = []
+    rows = connection.execute(_VERSIONS).yield_per(_AT_ONCE)
+    for done, (name, number, digest, deleted, recorded, text) in enumerate(rows, 1):
+        if done % _AT_ONCE == 0 or done == total:
             progress(done, total)
         wrong = deleted is None if text is None else digest_of(text) != digest
-        if wrong and len(found) < _MOST_FAULTS:
-            found.append(f"version {number} of {name!r} is not what its digest says")
-    return found
+        if wrong and len(changed) < _MOST_FAULTS:
+            changed.append(f"version {number} of {name!r} is not what its digest says")
+        if not recorded and len(unknown) < _MOST_FAULTS:
+            unknown.append(f"version {number} of {name!r} has no change in the journal")
+    return [*changed, *unknown]
 
 
-def _versions_without_change(connection: Connection) -> list[str]:
-    rows = connection.execute(
-        select(ServiceRow.name, VersionRow.number)
-        .join(ServiceRow, ServiceRow.id == VersionRow.service_id)
-        .outerjoin(
-            ChangeRow,
-            (ChangeRow.revision == VersionRow.revision)
-            & (ChangeRow.service == ServiceRow.name)
-            & (ChangeRow.number == VersionRow.number)
-            & (ChangeRow.kind == log.VERSION_CREATED)
-            & (ChangeRow.digest == VersionRow.digest),
-        )
-        .where(ChangeRow.revision.is_(None))
-        .limit(_MOST_FAULTS)
+# All columns of the index by service come first: looked up by its revision alone, a version would
+# be compared with every change of that revision, and an import has as many as there are services.
+_RECORDED = (
+    select(ChangeRow.position)
+    .where(
+        ChangeRow.organisation_id == ServiceRow.organisation_id,
+        ChangeRow.service == ServiceRow.name,
+        ChangeRow.environment == VersionRow.environment,
+        ChangeRow.revision == VersionRow.revision,
+        ChangeRow.kind == log.VERSION_CREATED,
+        ChangeRow.number == VersionRow.number,
+        ChangeRow.digest == VersionRow.digest,
     )
-    return [f"version {number} of {name!r} has no change in the journal" for name, number in rows]
+    .correlate(ServiceRow, VersionRow)
+    .exists()
+)
+_VERSIONS = select(
+    ServiceRow.name,
+    VersionRow.number,
+    VersionRow.digest,
+    VersionRow.deleted_revision,
+    _RECORDED.label("recorded"),
+    VersionRow.document,
+).join(ServiceRow, ServiceRow.id == VersionRow.service_id)
 
 
-def _faults_of_indexes(connection: Connection) -> list[str]:
-    """Services that an index finds by something else than what they have, or does not find."""
+def faults_of_indexes(connection: Connection, progress: Callable[[int, int], None]) -> list[str]:
+    """Services that an index finds by something else than what they have, or does not find.
+
+    ``progress`` is called with the number of services done and of all that conform to a definition.
+    """
+    total = connection.execute(select(func.count()).select_from(ConformanceRow)).scalar_one()
+    viewer = Viewer(connection, reveal=False)  # no index may have what is secret
+    paths = lru_cache(maxsize=None)(lambda which: indexes.paths_of(connection, which))
     found: list[str] = []
-    conforming = select(
-        ConformanceRow.service_id, ConformanceRow.name, ConformanceRow.definition_id
-    ).order_by(ConformanceRow.definition_id, ConformanceRow.name)
-    for service_id, name, definition_id in connection.execute(conforming).all():
-        paths = indexes.paths_of(connection, definition_id)
-        value = versions.current_value(connection, service_id)
-        wanted = {index: indexes.key_of(indexes.at(value, path)) for path, index in paths.items()}
-        if indexes.keys_of(connection, service_id) != wanted:
-            found.append(f"the indexes do not have what the service {name!r} has")
-        if len(found) == _MOST_FAULTS:
-            break
-    return found
+    done = 0
+    for rows in connection.execute(_CONFORMING).yield_per(_AT_ONCE).partitions():
+        keys = indexes.keys_of(connection, [row.service_id for row in rows])
+        for row in rows:
+            with suppress(DocumentDamaged):  # it was found by its digest already
+                value = _value(viewer, row)
+                wanted = {
+                    index: indexes.key_of(indexes.at(value, path))
+                    for path, index in paths(row.definition_id).items()
+                }
+                if keys.get(row.service_id, {}) != wanted:
+                    found.append(f"the indexes do not have what the service {row.name!r} has")
+        done += len(rows)
+        progress(done, total)
+    return found[:_MOST_FAULTS]
+
+
+def _value(viewer: Viewer, row: Any) -> Any:
+    """The current document of a service as it may be indexed; None if nothing is current."""
+    if row.digest is None:
+        return None
+    home = Home(row.service_id, row.organisation_id, row.name, row.marks)
+    return parse_stored(viewer.shown(home, intact(row.document, row.digest)).text)
+
+
+_CONFORMING = (
+    select(
+        ConformanceRow.service_id,
+        ConformanceRow.definition_id,
+        ConformanceRow.name,
+        ServiceRow.organisation_id,
+        ServiceRow.marks,
+        VersionRow.digest,
+        VersionRow.document,
+    )
+    .join(ServiceRow, ServiceRow.id == ConformanceRow.service_id)
+    .outerjoin(
+        VersionRow,
+        (VersionRow.service_id == ConformanceRow.service_id)
+        & (VersionRow.environment == DEFAULT_ENVIRONMENT)
+        & (VersionRow.number == conformance.CURRENT_NUMBER),
+    )
+    .order_by(ConformanceRow.definition_id, ConformanceRow.name)
+)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
-from distributed_config.errors import DocumentDamaged, NotConforming, Problem
+from distributed_config.errors import NotConforming, Problem
 from distributed_config.json_schema import checker_of, relaxed
 from distributed_config.models import (
     CheckRow,
@@ -21,7 +21,7 @@ from distributed_config.services import indexes, secrets
 from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
 from distributed_config.services.journal import Journal
 from distributed_config.services.secrets import Checked, Home, Viewer
-from distributed_config.wire import digest_of
+from distributed_config.services.stored import intact
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,10 @@ def _is_inside(pointer: str, places: frozenset[str]) -> bool:
 def rule_of(connection: Connection, service_id: int) -> Rule | None:
     """What a service must satisfy; None: it conforms to no definition."""
     row = connection.execute(_RULE, {"service": service_id}).one_or_none()
-    return None if row is None else Rule(*row)
+    if row is None:
+        return None
+    intact(row.schema, row.digest)
+    return Rule(*row[:-1])
 
 
 def count(connection: Connection, definition_id: int, realm: Realm | None = None) -> int:
@@ -96,14 +99,13 @@ def configurations(connection: Connection, realm: Realm, ids: Sequence[int]) -> 
     """What the services with these ids have, in this order, as it is shown in ``realm``."""
     rows = connection.execute(_CURRENT, {"ids": list(ids)})
     found = {row.service_id: row for row in rows}
-    for row in found.values():
-        if row.digest is not None and digest_of(row.document or "") != row.digest:
-            raise DocumentDamaged()
     viewer = Viewer(connection, realm.secrets)
 
     def text(row: Any) -> str | None:
+        if row.digest is None:
+            return None  # nothing is current
         home = Home(row.service_id, row.organisation_id, row.name, row.marks)
-        return None if row.document is None else viewer.shown(home, row.document).text
+        return viewer.shown(home, intact(row.document, row.digest)).text
 
     return [
         Configuration(row.name, row.created_at, row.changed_at, text(row))
@@ -132,8 +134,8 @@ def bind(journal: Journal, service_id: int, name: str, definition_id: int) -> No
 
     What is current must be admitted by the caller.
     """
-    schema = journal.connection.execute(_SCHEMA, {"definition": definition_id}).scalar_one()
-    secrets.note_marks(journal.connection, service_id, schema)
+    row = journal.connection.execute(_SCHEMA, {"definition": definition_id}).one()
+    secrets.note_marks(journal.connection, service_id, intact(row.schema, row.digest))
     journal.connection.execute(
         insert(ConformanceRow),
         {
@@ -198,6 +200,7 @@ _RULE = (
         DefinitionRow.name,
         DefinitionRevisionRow.number,
         DefinitionRevisionRow.schema,
+        DefinitionRevisionRow.digest,
     )
     .select_from(ConformanceRow)
     .join(DefinitionRow, DefinitionRow.id == ConformanceRow.definition_id)
@@ -207,7 +210,7 @@ _RULE = (
     .limit(1)
 )
 _SCHEMA = (
-    select(DefinitionRevisionRow.schema)
+    select(DefinitionRevisionRow.schema, DefinitionRevisionRow.digest)
     .where(DefinitionRevisionRow.definition_id == bindparam("definition"))
     .order_by(DefinitionRevisionRow.number.desc())
     .limit(1)

@@ -11,7 +11,6 @@ from distributed_config.errors import (
     DefinitionExists,
     DefinitionInUse,
     DefinitionNotFound,
-    DocumentDamaged,
     Forbidden,
     Invalid,
     InvalidDocument,
@@ -33,8 +32,9 @@ from distributed_config.services.conformance import Rule
 from distributed_config.services.evolution import Proposal, Review
 from distributed_config.services.journal import Journal
 from distributed_config.services.permissions import READ_SECRET
+from distributed_config.services.stored import intact
 from distributed_config.services.versions import Expect, Written, anything
-from distributed_config.wire import Document, digest_of, version_etag
+from distributed_config.wire import Document, version_etag
 
 POLICIES = ("none", "backward", "forward", "full")
 MOST_INDEXES = 32
@@ -559,8 +559,7 @@ def _newest(realm: Realm) -> Select[*tuple[Any, ...]]:
 
 
 def _definition(connection: Connection, realm: Realm, row: Any) -> Definition:
-    if digest_of(row.schema) != row.digest:
-        raise DocumentDamaged()
+    intact(row.schema, row.digest)
     paths = tuple(indexes.paths_of(connection, row.id))
     services = conformance.count(connection, row.id, realm)
     return Definition(indexes=paths, services=services, **row._mapping)

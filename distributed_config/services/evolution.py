@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
 
-from distributed_config.errors import BreakingRevision, DocumentDamaged, Problem
+from distributed_config.errors import BreakingRevision, Problem
 from distributed_config.json_schema import Compatibility, compare
 from distributed_config.models import ChangeRow, ConformanceRow, ServiceRow, VersionRow
 from distributed_config.services import conformance, secrets
@@ -15,7 +15,8 @@ from distributed_config.services import journal as log
 from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
 from distributed_config.services.journal import Journal
 from distributed_config.services.secrets import Home
-from distributed_config.wire import Document, digest_of
+from distributed_config.services.stored import intact
+from distributed_config.wire import Document
 
 _MOST_PROBLEMS = 10  # of one document
 _MOST_TOLD = 100
@@ -164,9 +165,8 @@ def _current(definition_id: int) -> Select[*tuple[Any, ...]]:
 def _unfit(
     connection: Connection, rows: Iterable[Row[*tuple[Any, ...]]], schema: Document, reveal: bool
 ) -> Iterator[tuple[str, Unfit]]:
-    for *whose, number, digest, text in rows:
-        if text is None or digest_of(text) != digest:
-            raise DocumentDamaged()
+    for *whose, number, digest, stored in rows:
+        text = intact(stored, digest)
         home = Home(*whose)
         seen = secrets.checked(text)
         if home.marks:

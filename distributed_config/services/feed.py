@@ -1,11 +1,12 @@
 """The journal with what became current: for those who want the documents with the news."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, select, tuple_
 
-from distributed_config.errors import SecretUnreadable
+from distributed_config.errors import DocumentDamaged, SecretUnreadable
 from distributed_config.models import ChangeRow, ServiceRow, VersionRow
 from distributed_config.services.actors import DEFAULT_ENVIRONMENT
 from distributed_config.services.journal import (
@@ -19,7 +20,7 @@ from distributed_config.services.journal import (
     Change,
 )
 from distributed_config.services.secrets import Home, Viewer
-from distributed_config.wire import digest_of
+from distributed_config.services.stored import intact
 
 LARGEST_DOCUMENT = 64 << 10
 """Larger ones are not sent with the news; who wants one asks for it."""
@@ -142,9 +143,10 @@ def documents(
             )
         )
         for service_id, organisation, name, marks, number, revision, digest, text in rows:
-            if text is not None and digest_of(text) == digest:
-                home = Home(service_id, organisation, name, marks)
-                shown = _text(viewers, home, text, clear)
+            home = Home(service_id, organisation, name, marks)
+            # What was deleted since is not there. Whoever asks for what is damaged is told so.
+            with suppress(DocumentDamaged):
+                shown = _text(viewers, home, intact(text, digest), clear)
                 found[organisation, name, number] = Stored(revision, shown)
     return found
 

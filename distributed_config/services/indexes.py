@@ -195,12 +195,15 @@ def write(
     connection.execute(_ENTER, rows)
 
 
-def keys_of(connection: Connection, service_id: int) -> dict[int, str]:
-    """The keys that a service is found by, by the ids of the indexes."""
-    rows = connection.execute(
-        select(EntryRow.index_id, EntryRow.key).where(EntryRow.service_id == service_id)
-    )
-    return {row[0]: row[1] for row in rows}
+def keys_of(connection: Connection, services: Sequence[int]) -> dict[int, dict[int, str]]:
+    """The keys that each of ``services`` is found by, by the ids of the indexes."""
+    found: dict[int, dict[int, str]] = {}
+    query = select(EntryRow.service_id, EntryRow.index_id, EntryRow.key)
+    for service_id, index_id, key in connection.execute(
+        query.where(EntryRow.service_id.in_(services))
+    ):
+        found.setdefault(service_id, {})[index_id] = key
+    return found
 
 
 def forget(connection: Connection, service_id: int) -> None:

@@ -29,6 +29,7 @@ from distributed_config.models import (
     ServiceRow,
 )
 from distributed_config.services.keyring import decrypt, encrypt, keyring_of
+from distributed_config.services.stored import intact
 from distributed_config.wire import MASK, SECRET_KEY, digest_of, escape_pointer, parse_stored
 
 ON_REVEAL = "on_reveal"
@@ -89,8 +90,8 @@ def marks_of(connection: Connection, home: Home) -> Marks:
     """What is secret in the service's documents now."""
     if not home.marks:
         return NOTHING
-    schema = connection.execute(_SCHEMA, {"service": home.service_id}).scalar_one_or_none()
-    return marks_by(schema or "", home.marks)
+    row = connection.execute(_SCHEMA, {"service": home.service_id}).one_or_none()
+    return marks_by("" if row is None else intact(row.schema, row.digest), home.marks)
 
 
 def marks_by(schema: str, marks: str) -> Marks:
@@ -673,7 +674,7 @@ def _keyed(connection: Connection, key_id: str, digest: str) -> str:
 
 
 _SCHEMA = (
-    select(DefinitionRevisionRow.schema)
+    select(DefinitionRevisionRow.schema, DefinitionRevisionRow.digest)
     .join(ConformanceRow, ConformanceRow.definition_id == DefinitionRevisionRow.definition_id)
     .where(ConformanceRow.service_id == bindparam("service"))
     .order_by(DefinitionRevisionRow.number.desc())

@@ -16,6 +16,7 @@ from distributed_config.services import feed
 from distributed_config.services import journal as log
 from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
 from distributed_config.services.secrets import Home, Viewer
+from distributed_config.services.stored import intact
 from distributed_config.wire import parse_stored
 
 WRAPPER = "$"
@@ -86,23 +87,29 @@ def _documents(
     """Every document that there is, by service and number, as ``realm`` sees it."""
     query = (
         select(
-            ServiceRow.id, ServiceRow.name, ServiceRow.marks, VersionRow.number, VersionRow.document
+            ServiceRow.id,
+            ServiceRow.name,
+            ServiceRow.marks,
+            VersionRow.number,
+            VersionRow.digest,
+            VersionRow.document,
         )
         .join(VersionRow, VersionRow.service_id == ServiceRow.id)
         .where(
             ServiceRow.organisation_id == realm.organisation,
             realm.within(ServiceRow.name),
             VersionRow.environment == DEFAULT_ENVIRONMENT,
-            VersionRow.document.is_not(None),
+            VersionRow.deleted_revision.is_(None),
         )
     )
     if section:
         query = query.where(ServiceRow.name == section)
     viewer = Viewer(connection, realm.secrets)
     found: dict[tuple[str, int | None], dict[str, Any]] = {}
-    for service_id, name, marks, number, text in connection.execute(query).yield_per(500):
+    rows = connection.execute(query).yield_per(500)
+    for service_id, name, marks, number, digest, text in rows:
         home = Home(service_id, realm.organisation, name, marks)
-        found[name, number] = parse_stored(viewer.shown(home, text or "").text)
+        found[name, number] = parse_stored(viewer.shown(home, intact(text, digest)).text)
     return found
 
 

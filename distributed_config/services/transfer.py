@@ -9,15 +9,15 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from distributed_config.errors import DocumentDamaged, Invalid, InvalidDocument, Problem
+from distributed_config.errors import Invalid, InvalidDocument, Problem
 from distributed_config.models import ServiceRow, VersionRow
 from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
 from distributed_config.services.secrets import Home, Viewer
+from distributed_config.services.stored import intact
 from distributed_config.wire import (
     Document,
     DocumentLimits,
     check_name,
-    digest_of,
     document_of,
     repeated_keys,
 )
@@ -57,9 +57,8 @@ def export(
     )
     viewer = Viewer(connection, realm.secrets)
     for service_id, name, marks, text, digest in connection.execute(query):
-        if text is None or digest_of(text) != digest:
-            raise DocumentDamaged()
-        shown = viewer.shown(Home(service_id, realm.organisation, name, marks), text)
+        home = Home(service_id, realm.organisation, name, marks)
+        shown = viewer.shown(home, intact(text, digest))
         yield name, Document(shown.text, digest)
 
 

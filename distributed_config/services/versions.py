@@ -20,7 +20,6 @@ from sqlalchemy import (
 )
 
 from distributed_config.errors import (
-    DocumentDamaged,
     NoCurrentVersion,
     NotRepresentable,
     OutOfScope,
@@ -47,6 +46,7 @@ from distributed_config.services.conformance import Rule
 from distributed_config.services.journal import Journal
 from distributed_config.services.patches import merged, patched
 from distributed_config.services.secrets import Draft, Home, Stored, Viewer
+from distributed_config.services.stored import intact
 from distributed_config.wire import (
     Document,
     DocumentLimits,
@@ -560,9 +560,8 @@ _ERASE = update(VersionRow).where(_ONE).values(document=None, deleted_revision=b
 
 def _version(name: str, row: Any) -> Version:
     """The version in ``row``. A document that is not what was stored is never given out."""
-    text = row.document if len(row) > len(_PLAIN) else None
-    if text is not None and digest_of(text) != row.digest:
-        raise DocumentDamaged()
+    has_document = len(row) > len(_PLAIN) and row.deleted_revision is None
+    text = intact(row.document, row.digest) if has_document else None
     return Version(
         service=name,
         number=row.number,

@@ -1,0 +1,112 @@
+"""``distconf check`` takes time in proportion to what is stored, and names what is damaged."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from distributed_config.commands import opened, schema
+from distributed_config.models.engine import raw_connection
+from distributed_config.services import check, definitions
+from distributed_config.services.actors import LOCAL_OPERATOR
+from distributed_config.services.changesets import import_all
+from distributed_config.services.journal import Journal
+from distributed_config.services.proof import prove
+from distributed_config.settings import Settings
+from distributed_config.wire import Document, DocumentLimits, document_of
+from tests.server import Server
+
+_LIMITS = DocumentLimits(1 << 20, 64, 10_000)
+
+
+def _document(number: int) -> Document:
+    return document_of({"n": number}, _LIMITS, "any")
+
+
+def _nothing(_done: int, _total: int) -> None:
+    pass
+
+
+def _settings(folder: Path, services: int) -> Settings:
+    """Of a database that has many services in each of three revisions."""
+    settings = Settings(instance=folder)
+    schema.upgrade(settings)
+    documents = [(f"plain-{i}", _document(i)) for i in range(services)]
+
+    def conforming(journal: Journal) -> None:
+        numbers = document_of({"properties": {"n": {}}}, _LIMITS, "any")
+        definitions.create(journal, "numbers", numbers, "none", ["n"])
+        for i in range(services):
+            definitions.create_service(journal, f"conforming-{i}", _document(i), "numbers")
+
+    with opened.writing(settings) as writer:
+        writer.write(LOCAL_OPERATOR, lambda journal: import_all(journal, documents))
+        again = [(name, _document(-1)) for name, _ in documents]
+        writer.write(LOCAL_OPERATOR, lambda journal: import_all(journal, again))
+        writer.write(LOCAL_OPERATOR, conforming)
+    return settings
+
+
+@contextmanager
+def counted_steps(connection: Connection) -> Iterator[list[None]]:
+    """As many elements as SQLite takes hundreds of steps in the block."""
+    taken: list[None] = []
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    driver.set_progress_handler(lambda: taken.append(None), 100)
+    yield taken
+    driver.set_progress_handler(None, 0)
+
+
+def test_checking_one_large_revision_takes_work_in_proportion_to_its_size(tmp_path: Path) -> None:
+    taken = []
+    for services in (200, 1_600):
+        with opened.reading(_settings(tmp_path / str(services), services)) as connection:
+            with counted_steps(connection) as steps:
+                assert check.faults(connection, _nothing) == []
+                assert check.faults_of_indexes(connection, _nothing) == []
+                assert prove(connection).faults == ()
+            taken.append(len(steps))
+    small, large = taken
+    assert 0 < large <= 12 * small, taken  # eight times as much, and not sixty-four
+
+
+def test_progress_is_shown_to_the_end_of_every_part(tmp_path: Path) -> None:
+    settings = _settings(tmp_path / "instance", 600)
+    for part in (check.faults, check.faults_of_indexes, prove):
+        seen: list[tuple[int, int]] = []
+        with opened.reading(settings) as connection:
+            part(connection, lambda done, total, seen=seen: seen.append((done, total)))
+        assert seen[-1][0] == seen[-1][1] > 0
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> Server:
+    """A stopped server with two services that conform to a definition."""
+    with Server(tmp_path / "instance") as server:
+        server.api.define("numbers", {"properties": {"n": {}}}, indexes=["n"])
+        for name in ("one", "two"):
+            assert server.api.put(name, {"n": 1}, definition="numbers").status_code == 200
+    return server
+
+
+def test_a_damaged_document_of_a_definition_is_named_and_the_rest_is_looked_at(
+    faulty: Server,
+) -> None:
+    with raw_connection(faulty.database) as connection:
+        connection.execute("UPDATE versions SET document = '{\"n\": 6}' WHERE service_id = 1")
+        connection.execute("UPDATE index_entries SET key = 'x' WHERE service_id = 2")
+
+    said = faulty.tell("check").stdout
+
+    assert "version 0 of 'one' is not what its digest says" in said
+    assert "the indexes do not have what the service 'two' has" in said
+
+
+def test_a_version_is_not_taken_for_that_of_another_organisation(faulty: Server) -> None:
+    with raw_connection(faulty.database) as connection:
+        connection.execute("UPDATE changes SET organisation_id = 2 WHERE service = 'one'")
+
+    assert "version 0 of 'one' has no change in the journal" in faulty.tell("check").stdout
