@@ -958,7 +958,7 @@ def test_watch_tells_of_the_services_asked_for_in_lines(shell: Shell, api: Api, 
         watching.until(lambda: f"{name}/b" in watching.said)
 
         lines = [line for line in lines_of(watching.log) if "version.created" in line]
-    assert [line.split()[3:5] for line in lines] == [
+    assert [line.split()[4:6] for line in lines] == [
         [service, "0"] for service in (f"{name}/a", f"{name}-one", f"{name}/b")
     ]
     assert lines[0].endswith(f"for {name}/a")
