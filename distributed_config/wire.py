@@ -386,19 +386,28 @@ def framed(fields: Iterable[Field]) -> bytes:
 # --- entity tags and cursors
 
 
-def version_etag(epoch: str, number: int, digest: str, variant: str = "json") -> str:
+def stamp_of(life: int, digest: str) -> str:
+    """What an entity tag has of a document: its digest, bound to the life of what it belongs to.
+
+    ``life`` is the id under which a service, or a definition, is stored. One that is deleted and
+    made again has another id, so that no tag of the first one comes back.
+    """
+    return digest_of(framed((life, digest)).decode())
+
+
+def version_etag(epoch: str, number: int, stamp: str, variant: str = "json") -> str:
     """The strong entity tag of one version in one format, with its quotes (RFC 9110).
 
     Two answers with one tag are byte for byte the same, also over a restored database: the epoch
     is part of the tag. ``variant`` tells what else shapes the answer.
     """
     suffix = "" if variant == "json" else f".{variant}"
-    return f'"{number}.{digest[:24]}.{epoch}{suffix}"'
+    return f'"{number}.{stamp[:24]}.{epoch}{suffix}"'
 
 
-def no_version_etag(epoch: str, variant: str = "") -> str:
+def no_version_etag(epoch: str, life: int, variant: str = "") -> str:
     """The tag of a service of which every version is disabled."""
-    return f'"none.-.{epoch}{variant}"'
+    return f'"none.{stamp_of(life, "")[:24]}.{epoch}{variant}"'
 
 
 def same_version(tag: str, etag: str | None) -> bool:

@@ -81,7 +81,7 @@ def _refuse_conditions(made: Door) -> None:
         return
     problems = [
         Problem("", "This request does not heed it. Leave it out.", "condition", name)
-        for name in ("If-Match", "If-None-Match")
+        for name in ("If-Match", "If-None-Match", "If-Unmodified-Since")
         if name in request.headers and name not in made.headers
     ]
     if problems:

@@ -133,7 +133,7 @@ def bind(journal: Journal, service_id: int, name: str, definition_id: int) -> No
     What is current must be admitted by the caller.
     """
     schema = journal.connection.execute(_SCHEMA, {"definition": definition_id}).scalar_one()
-    secrets.note_marks(journal.connection, service_id, schema)
+    secrets.note_marks(journal.connection, service_id, schema, journal.now)
     journal.connection.execute(
         insert(ConformanceRow),
         {
