@@ -319,7 +319,10 @@ def list_conforming(query: dict[str, Any]) -> Answer:
     if len(services) > size:
         cursor = cursor_behind(query, epoch, json.dumps(services[size - 1].position))
     ids = [each.service_id for each in services[:size]]
-    shown = [shown_service(entry) for entry in catalogue.services_by_id(connection, ids)]
+    shown = [
+        shown_service(entry)
+        for entry in catalogue.services_by_id(connection, auth.actor().realm, ids)
+    ]
     return page_answer({"definition": name, "services": shown}, cursor)
 
 
