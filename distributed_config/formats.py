@@ -14,6 +14,7 @@ from typing import Any
 
 import tomli_w
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.representer import SafeRepresenter
 from ruamel.yaml.tokens import (
@@ -34,7 +35,15 @@ from ruamel.yaml.tokens import (
 )
 
 from distributed_config.errors import InvalidDocument, NotRepresentable, Problem, TooLarge
-from distributed_config.wire import Place, decode, escape_pointer, inside, parse_json, pointer_to
+from distributed_config.wire import (
+    Place,
+    decode,
+    escape_pointer,
+    exact_float,
+    inside,
+    parse_json,
+    pointer_to,
+)
 
 _YAML_DEPTH = 64
 
@@ -165,7 +174,22 @@ def _refusal(message: str, mark: Any) -> InvalidDocument:
 def _yaml() -> YAML:
     yaml = YAML(typ="safe", pure=True)
     yaml.allow_duplicate_keys = False
+    yaml.Constructor = _Constructor
     return yaml
+
+
+class _Constructor(SafeConstructor):
+    """Keeps numbers as they are written, or has them refused."""
+
+    def construct_yaml_float(self, node: Any) -> Any:
+        text = self.construct_scalar(node).replace("_", "")
+        # .inf and .nan have no digits, and no place in a document either.
+        if not any(each.isdigit() for each in text):
+            return super().construct_yaml_float(node)
+        return exact_float(text)
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:float", _Constructor.construct_yaml_float)
 
 
 class _Representer(SafeRepresenter):
@@ -216,7 +240,7 @@ def _read_toml(data: bytes) -> Any:
     if _TOO_DOTTED.search(text):
         raise InvalidDocument.of([Problem("", "A key has more than 64 parts.", "depth")])
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text, parse_float=exact_float)
     except RecursionError:
         raise InvalidDocument.of([Problem("", "It is nested far too deep.", "depth")]) from None
     except ValueError as error:

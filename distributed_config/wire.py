@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from decimal import Decimal
 from typing import Any, TypeVar, cast
 
 from distributed_config.errors import EpochChanged, Invalid, InvalidDocument, Problem
@@ -29,6 +30,7 @@ SECRET_KEY = "$secret"  # noqa: S105  # the key under which a sealed value stand
 # The longest integer that is kept exactly. CPython refuses to print one of over 4,300 digits.
 INTEGER_DIGITS = 1_000
 _TOO_LARGE = 10**INTEGER_DIGITS
+_SURELY_KEPT = sys.float_info.dig
 
 # Documents lie some levels deep in the bodies that hold several; see DISTCONF_DOCUMENT_DEPTH.
 _BODY_DEPTH = 256
@@ -199,7 +201,7 @@ def parse_json(data: bytes) -> Any:
             object_pairs_hook=_object,
             parse_constant=_Unreadable,
             parse_int=_integer,
-            parse_float=_float,
+            parse_float=exact_float,
         )
     except RecursionError:
         raise _invalid_document([Problem("", "It is nested far too deep.", "depth")]) from None
@@ -229,8 +231,12 @@ def _invalid_document(problems: list[Problem]) -> InvalidDocument:
 class _Unreadable:
     """Stands where a number was that JSON cannot hold or nobody could read back."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, fault: str = "is not a number that JSON can hold.") -> None:
         self.text = text
+        self.fault = fault
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 class _Repeated(dict[str, Any]):
@@ -258,9 +264,33 @@ def _integer(text: str) -> Any:
     return int(text) if len(text) <= INTEGER_DIGITS else _Unreadable(text)
 
 
-def _float(text: str) -> Any:
+def exact_float(text: str) -> Any:
+    """The number in ``text``, or what ``document_of`` refuses if it could not be kept as it is.
+
+    Documents are read as floats by nearly everybody, and so are kept as such. A number with more
+    digits than a float gives back, or one nearer to 0, would silently become another one.
+    """
+    if len(text) > INTEGER_DIGITS:
+        return _Unreadable(text, f"has more than {INTEGER_DIGITS} digits.")
     number = float(text)
-    return number if math.isfinite(number) else _Unreadable(text)
+    if not math.isfinite(number):
+        return _Unreadable(text)
+    if _is_exact(text, number):
+        return number
+    return _Unreadable(
+        text, f"would be changed to {number!r}: write it so, or all its digits as text."
+    )
+
+
+def _is_exact(text: str, number: float) -> bool:
+    """Whether ``number``, in the few digits in which it is written, has the value of ``text``."""
+    mantissa, exponent, _ = text.lower().partition("e")
+    # A float gives back 15 digits, whichever they are; a larger document has very many of these.
+    if not exponent and len(mantissa) <= _SURELY_KEPT:
+        return True
+    if number == 0:
+        return not mantissa.strip("+-0._")
+    return Decimal(text) == Decimal(repr(number))
 
 
 def refuse_ambiguous(value: Any) -> None:
@@ -328,7 +358,7 @@ def _faults_of_scalar(place: Place, here: Any) -> Iterator[Problem]:
         if not _encodable(here):
             fault = "It holds half of a surrogate pair.", "encoding"
     elif isinstance(here, _Unreadable):
-        fault = f"{_short(here.text)} is not a number that JSON can hold.", "number"
+        fault = f"{_short(here.text)} {here.fault}", "number"
     elif isinstance(here, float):
         if not math.isfinite(here):
             fault = f"{here} is not a number that JSON can hold.", "number"

@@ -13,10 +13,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from distributed_config import wire
 from distributed_config.client.client import Client, token_of
 from distributed_config.client.commands import COMMANDS
 from distributed_config.client.config import Config
@@ -26,7 +28,14 @@ from distributed_config.client.rendering import as_env, as_json, as_text, enviro
 from distributed_config.client.sidecar import Sidecar
 from distributed_config.client.tokens import good_token
 from distributed_config.client.transport import Request
-from distributed_config.errors import DistconfError, Invalid, NeverLoaded, Problem, Unreachable
+from distributed_config.errors import (
+    DistconfError,
+    Invalid,
+    InvalidDocument,
+    NeverLoaded,
+    Problem,
+    Unreachable,
+)
 
 DONE, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
 _CANNOT_RUN, _NO_SUCH_COMMAND = 126, 127  # as shells have it
@@ -177,15 +186,28 @@ def _changes(given: list[str]) -> Any:
         message = "Give key=value, as many as you like, or one file."
         raise Invalid.of([Problem("", message, "changes", "changes")])
     if not pairs:
-        try:
-            return json.loads(_body(given[0]))
-        except (ValueError, RecursionError) as error:
-            raise Invalid.of([Problem("", f"It is no JSON: {error}.", "json", given[0])]) from None
+        return _strictly(_body(given[0]), given[0])
     changes: dict[str, Any] = {}
     for pair in pairs:
         path, _, text = pair.partition("=")
-        _set(changes, path, _value(text))
+        _set(changes, path, _value(text, path))
     return changes
+
+
+def _strictly(data: bytes, where: str) -> Any:
+    """The JSON value in ``data``, read as the server reads; ``where`` is what it is called.
+
+    Raises Invalid for what would be read as another value, as a number with too many digits.
+    """
+    try:
+        value = wire.parse_json(data)
+        wire.refuse_ambiguous(value)
+    except InvalidDocument as error:
+        problems = [
+            replace(each, parameter=f"{where} {each.pointer}".strip()) for each in error.problems
+        ]
+        raise Invalid.of(problems) from None
+    return value
 
 
 def _history(asked: argparse.Namespace) -> int:
@@ -460,13 +482,15 @@ def _content_type(file: str) -> str:
     return f"application/{kind}"
 
 
-def _value(text: str) -> Any:
+def _value(text: str, path: str) -> Any:
     """JSON where it is JSON, and text otherwise; ``key=null`` removes."""
     try:
-        value = json.loads(text)
+        value, data = json.loads(text), text.encode()
     except (ValueError, RecursionError):
         return text
-    return text if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return text
+    return _strictly(data, path)
 
 
 def _set(target: dict[str, Any], path: str, value: Any) -> None:
