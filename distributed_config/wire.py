@@ -12,7 +12,7 @@ import re
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -138,6 +138,34 @@ def escape_pointer(token: str) -> str:
     return token.replace("~", "~0").replace("/", "~1")
 
 
+def in_order(problems: Iterable[Problem], value: Any) -> list[Problem]:
+    """``problems`` in the order in which a reader of ``value`` comes to their places.
+
+    Places that are not there, as of what is missing, come last in what they would be in.
+    """
+    orders: dict[int, dict[str, int]] = {}
+
+    def position(problem: Problem) -> list[int]:
+        here, found = value, []
+        for token in problem.pointer.split("/")[1:]:
+            keys = _keys_of(here)
+            order = orders.setdefault(id(here), {})
+            if not order:
+                order.update((escape_pointer(str(key)), i) for i, key in enumerate(keys))
+            place = order.get(token, len(keys))
+            found.append(place)
+            here = here[keys[place]] if place < len(keys) else None
+        return found
+
+    return sorted(problems, key=position)
+
+
+def _keys_of(value: Any) -> Sequence[Any]:
+    if isinstance(value, Mapping):
+        return list(value)
+    return range(len(value)) if isinstance(value, list) else ()
+
+
 # --- documents
 
 
@@ -149,12 +177,25 @@ def document_of(value: Any, limits: DocumentLimits, service: str) -> Document:
     problems = list(_faults(value, limits))
     if isinstance(value, dict) and value.get("service", service) != service:
         message = f"It must be {service!r}, the service that is written to, or be left out."
-        problems.append(Problem("/service", message, "service"))
+        problems = _with(problems, Problem("/service", message, "service"), list(value))
     document = _as_stored(value, limits, problems)
     # Within a string the quotes would be escaped: this is a key.
     if f'"{SECRET_KEY}": ' in document.text:
         raise _invalid_document(list(_faults_of_secret_keys(value)))
     return document
+
+
+def _with(problems: list[Problem], one: Problem, keys: Sequence[Any]) -> list[Problem]:
+    """``problems`` of a document with these keys, and ``one`` more where its key stands."""
+    before = {f"/{escape_pointer(str(key))}" for key in keys[: keys.index("service")]}
+    at = 0
+    while at < len(problems) and _first_part(problems[at].pointer) in before:
+        at += 1
+    return [*problems[:at], one, *problems[at:]]
+
+
+def _first_part(pointer: str) -> str:
+    return f"/{pointer.split('/', 2)[1]}" if pointer else ""
 
 
 def object_of(value: Any, limits: DocumentLimits) -> Document:
@@ -349,7 +390,7 @@ def _faults_of_secret_keys(value: Any) -> Iterator[Problem]:
         if isinstance(here, dict) and SECRET_KEY in here:
             message = f"The key {SECRET_KEY!r} is the server's own; use another."
             yield Problem(pointer_to((place, SECRET_KEY)), message, "secret")
-        waiting.extend(inside(place, here))
+        waiting.extend(reversed(inside(place, here)))
 
 
 def _faults_of_scalar(place: Place, here: Any) -> Iterator[Problem]:

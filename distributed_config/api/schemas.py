@@ -342,7 +342,7 @@ class Telling(Schema):
             messages: Any = error.normalized_messages()  # type: ignore[no-untyped-call]  # it has no types
             valid = error.valid_data if isinstance(error.valid_data, dict) else {}
             sound = {name: each for name, each in valid.items() if name not in messages}
-            return {**sound, FAULTS: list(_faults(messages))}
+            return {**sound, FAULTS: wire.in_order(_faults(messages), data)}
 
 
 class Told(fields.Nested):

@@ -21,7 +21,7 @@ from distributed_config.services import indexes, secrets
 from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
 from distributed_config.services.journal import Journal
 from distributed_config.services.secrets import Checked, Home, Viewer
-from distributed_config.wire import digest_of
+from distributed_config.wire import digest_of, in_order
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ def problems_of(schema: str, document: Checked) -> list[Problem]:
     Of secrets that whoever asks may not see nothing is asked: what they keep was checked when it
     was given, and the answer would tell them of it.
     """
-    strict = checker_of(schema).problems(document.value, document.size)
+    found = checker_of(schema).problems(document.value, document.size)
+    strict = in_order(found, document.value)
     if not strict or not document.unseen:
         return strict
     with suppress(ValueError):  # it refers to a part of what is marked, and cannot be relaxed
