@@ -37,6 +37,7 @@ from distributed_config.wire import Document
 blueprint = Blueprint("config", __name__)
 
 _MIN_REVISION_SECONDS = 5.0
+_MOST_REMOVED = 20
 _READ = {"permission": "config:read"}
 _WRITE = {"permission": "config:write"}
 _DOCUMENT_TYPES = ("application/json", "application/yaml", "application/toml")
@@ -428,8 +429,17 @@ def _written(journal: Journal, written: Written, enabled: bool | None = None) ->
     body: dict[str, Any] = {"success": True, "version": written.number}
     if enabled is not None:
         body["enabled"] = enabled
-    body |= {"current": written.current, "changed": written.changed}
+    body |= {"current": written.current, "changed": written.changed, **_removed(written)}
     return _answer(journal, written, body)
+
+
+def _removed(written: Written) -> dict[str, Any]:
+    """Which keys a whole document took away, some of them by name; nothing if it took none."""
+    if not written.removed:
+        return {}
+    some = [f"/{wire.escape_pointer(key)}" for key in written.removed[:_MOST_REMOVED]]
+    more = len(written.removed) - len(some)
+    return {"removed": some, "removed_more": more} if more else {"removed": some}
 
 
 def _answer(journal: Journal, written: Written, body: dict[str, Any]) -> Answer:

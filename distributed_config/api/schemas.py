@@ -660,6 +660,16 @@ class WrittenAnswer(Schema):
     enabled = fields.Boolean()
     current = fields.Integer(allow_none=True)
     changed = fields.Boolean()
+    removed = fields.List(
+        fields.String(),
+        metadata={
+            "description": "JSON pointers to the top-level keys that a whole document took away; "
+            "the first 20. Not there where it took none away."
+        },
+    )
+    removed_more = fields.Integer(
+        metadata={"description": "How many more it took away. Not there where these are all."}
+    )
 
 
 class CreatedAnswer(Schema):

@@ -4,6 +4,7 @@ python -m distributed_config.client get web
 """
 
 import argparse
+import getpass
 import json
 import logging
 import math
@@ -42,6 +43,7 @@ _CANNOT_RUN, _NO_SUCH_COMMAND = 126, 127  # as shells have it
 
 _TYPES = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
 _GRACE = 10
+_LONGEST_USER = 100
 _LAST_SECONDS = 1.0
 _STANDARD_ERROR = 2
 _OF_TARGET = ("service", "file", "format", "template", "mode", "check", "reload")
@@ -167,7 +169,9 @@ def _put(asked: argparse.Namespace) -> int:
     body = _body(asked.file)
     with _client(asked) as client:
         answer = client.transport.ask(Request("PUT", "/config", query, headers, body)).json()
-    return _wrote(asked, answer["version"], answer["changed"])
+    code = _wrote(asked, answer["version"], answer["changed"])
+    _tell_removed(asked, answer.get("removed", []), answer.get("removed_more", 0))
+    return code
 
 
 def _patch(asked: argparse.Namespace) -> int:
@@ -467,7 +471,17 @@ def _profile(asked: argparse.Namespace) -> Profile:
 
 def _client(asked: argparse.Namespace) -> Client:
     profile = _profile(asked)
-    return Client(profile.url, token=profile.token)
+    # Who shows a token is known by it.
+    return Client(profile.url, token=profile.token, actor="" if profile.token else _user())
+
+
+def _user() -> str:
+    """The name of who uses the terminal; "" if it is not known, or not fit to be shown."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):  # a container's user often has no name
+        return ""
+    return name if name.isprintable() and len(name) <= _LONGEST_USER else ""
 
 
 def _body(file: str) -> bytes:
@@ -519,6 +533,13 @@ def _wrote(asked: argparse.Namespace, version: int, changed: bool) -> int:
         )
         print(f"{asked.service} {state}.")
     return DONE
+
+
+def _tell_removed(asked: argparse.Namespace, removed: list[str], more: int) -> None:
+    """Says which keys a new document took away, for a slip is easily made there."""
+    if removed and asked.output == "table" and not asked.quiet:
+        rest = f" and {more} more" if more else ""
+        print(f"Keys that it does not have any more: {', '.join(removed)}{rest}.")
 
 
 def _table(asked: argparse.Namespace, rows: list[dict[str, Any]], columns: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ _ASKING = frozenset(
     {
         b"accept",
         b"authorization",
+        b"config-actor",
         b"config-organisation",
         b"content-length",
         b"cookie",

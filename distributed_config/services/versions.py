@@ -116,6 +116,8 @@ class Written:
     changed: bool = True
     service_id: int = 0
     has_secrets: bool = False
+    removed: tuple[str, ...] = ()
+    """The top-level keys that a new document took away from what was current."""
 
 
 class _Service(NamedTuple):
@@ -171,7 +173,8 @@ def append(journal: Journal, name: str, document: Document, expect: Expect = any
     of a secret that is not there.
     """
     service = _expected(journal, name, expect)
-    return _insert(journal, service, name, document)
+    removed = _removed(journal, service, document)
+    return replace(_insert(journal, service, name, document), removed=removed)
 
 
 def put(journal: Journal, name: str, document: Document, expect: Expect = anything) -> Written:
@@ -194,7 +197,8 @@ def put(journal: Journal, name: str, document: Document, expect: Expect = anythi
             changed=False,
             has_secrets=draft is not None and draft.has_secrets,
         )
-    return _insert(journal, found, name, document, draft)
+    removed = _removed(journal, found, document)
+    return replace(_insert(journal, found, name, document, draft), removed=removed)
 
 
 def merge(
@@ -546,6 +550,12 @@ _CURRENT_KEY = (
     .order_by(VersionRow.number.desc())
     .limit(1)
 )
+_CURRENT_TEXT = (
+    select(VersionRow.document)
+    .where(_SERIES, VersionRow.enabled)
+    .order_by(VersionRow.number.desc())
+    .limit(1)
+)
 _STORED = select(*_WHOLE).where(_ONE)
 _SIZE = select(func.sum(VersionRow.size)).where(_SERIES, VersionRow.deleted_revision.is_(None))
 _EXISTING = (
@@ -860,6 +870,22 @@ def _insert(
         service_id=service.id,
         has_secrets=draft is not None and draft.has_secrets,
     )
+
+
+def _removed(journal: Journal, service: _Service, document: Document) -> tuple[str, ...]:
+    """The top-level keys of what is current that ``document`` does not have.
+
+    Who may not read is not told of them.
+    """
+    if not journal.actor.may("config:read"):
+        return ()
+    text = journal.connection.execute(_CURRENT_TEXT, {"series": service.id}).scalar_one_or_none()
+    try:
+        before = {} if text is None else parse_stored(text)
+    except ValueError:
+        return ()  # it is damaged, and to write anew is how it is mended
+    now = document.value if before else {}
+    return tuple(key for key in before if key not in now)
 
 
 def _rule(journal: Journal, service: _Service) -> Rule | None:
