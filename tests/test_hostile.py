@@ -2359,7 +2359,7 @@ def questions(server: Server) -> st.SearchStrategy[Question]:
         {"service": st.sampled_from(names)},
         optional={
             "version": st.sampled_from(["current", "0", "1", "2", "3", "-1"]),
-            "as_of": st.integers(0, head).map(str) | st.just("2999-01-01T00:00:00Z"),
+            "as_of": st.integers(0, head).map(str) | st.just("2000-01-01T00:00:00Z"),
             "format": st.sampled_from(["json", "yaml", "toml", "env", "properties", "xml"]),
             "min_revision": st.integers(0, head).map(str),
             "unknown": st.just("1"),
