@@ -354,8 +354,8 @@ def current(connection: Connection, realm: Realm, name: str) -> Version:
     if row.number is None:
         raise NoCurrentVersion(name)
     home = Home(row.service_id, realm.organisation, name, row.marks)
-    found = replace(_version(name, row), moved_at=row.moved_at)
-    return _Showing(connection, realm.secrets).shown(home, found)
+    found = _version(name, row)
+    return _Showing(connection, realm.secrets).shown(home, found, row.moved_at)
 
 
 def numbered(connection: Connection, realm: Realm, name: str, number: int) -> Version:
@@ -635,7 +635,7 @@ class _Showing:
         self._digests = Digests(connection)
         self._reveal = reveal
 
-    def shown(self, home: Home, version: Version) -> Version:
+    def shown(self, home: Home, version: Version, moved_at: int = 0) -> Version:
         """``version`` with its document and its digest as they are shown, and its stamp."""
         digest = stamped = version.digest
         if home.marks:
@@ -654,6 +654,7 @@ class _Showing:
             life=home.service_id,
             stamp=stamp,
             may_have_secrets=bool(home.marks),
+            moved_at=moved_at,
         )
 
 
