@@ -11,6 +11,7 @@
     │   ├── BreakingRevision       a schema's revision would break what its policy protects
     │   └── KeyReused              an idempotency key came back with another request
     ├── UnsupportedEncoding        the body is compressed
+    ├── PartialBody                the body says that it is a part of something
     ├── TooLarge                   more bytes than the limit
     ├── TooSlow                    the body did not arrive in time, or only in part
     ├── NotFound                   there is nothing of that name for this actor
@@ -206,6 +207,16 @@ class UnsupportedEncoding(DistconfError):
         super().__init__(f"Content-Encoding {encoding!r} is not read here. Send the plain body.")
 
 
+class PartialBody(DistconfError):
+    code = "partial-body"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Content-Range says that the body is a part of something, and a part is never stored "
+            "as the whole. Send all of it, without Content-Range."
+        )
+
+
 class TooLarge(DistconfError):
     code = "too-large"
 
@@ -344,8 +355,8 @@ class PreconditionFailed(DistconfError):
     def __init__(self, name: str, etag: str | None, what: str = "service") -> None:
         now = f"it is now {etag}" if etag else "there is none"
         super().__init__(
-            f"The {what} {name!r} is not as If-Match or If-None-Match asks: {now}. "
-            "Look at what is there now before you write."
+            f"The {what} {name!r} is not as the conditions of the request ask: {now}. "
+            "Look at what is there now, and send its tag with If-Match."
         )
 
 

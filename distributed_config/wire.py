@@ -12,9 +12,10 @@ import re
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from decimal import Decimal
 from typing import Any, TypeVar, cast
 
 from distributed_config.errors import EpochChanged, Invalid, InvalidDocument, Problem
@@ -29,6 +30,7 @@ SECRET_KEY = "$secret"  # noqa: S105  # the key under which a sealed value stand
 # The longest integer that is kept exactly. CPython refuses to print one of over 4,300 digits.
 INTEGER_DIGITS = 1_000
 _TOO_LARGE = 10**INTEGER_DIGITS
+_SURELY_KEPT = sys.float_info.dig
 
 # Documents lie some levels deep in the bodies that hold several; see DISTCONF_DOCUMENT_DEPTH.
 _BODY_DEPTH = 256
@@ -136,6 +138,34 @@ def escape_pointer(token: str) -> str:
     return token.replace("~", "~0").replace("/", "~1")
 
 
+def in_order(problems: Iterable[Problem], value: Any) -> list[Problem]:
+    """``problems`` in the order in which a reader of ``value`` comes to their places.
+
+    Places that are not there, as of what is missing, come last in what they would be in.
+    """
+    orders: dict[int, dict[str, int]] = {}
+
+    def position(problem: Problem) -> list[int]:
+        here, found = value, []
+        for token in problem.pointer.split("/")[1:]:
+            keys = _keys_of(here)
+            order = orders.setdefault(id(here), {})
+            if not order:
+                order.update((escape_pointer(str(key)), i) for i, key in enumerate(keys))
+            place = order.get(token, len(keys))
+            found.append(place)
+            here = here[keys[place]] if place < len(keys) else None
+        return found
+
+    return sorted(problems, key=position)
+
+
+def _keys_of(value: Any) -> Sequence[Any]:
+    if isinstance(value, Mapping):
+        return list(value)
+    return range(len(value)) if isinstance(value, list) else ()
+
+
 # --- documents
 
 
@@ -147,12 +177,25 @@ def document_of(value: Any, limits: DocumentLimits, service: str) -> Document:
     problems = list(_faults(value, limits))
     if isinstance(value, dict) and value.get("service", service) != service:
         message = f"It must be {service!r}, the service that is written to, or be left out."
-        problems.append(Problem("/service", message, "service"))
+        problems = _with(problems, Problem("/service", message, "service"), list(value))
     document = _as_stored(value, limits, problems)
     # Within a string the quotes would be escaped: this is a key.
     if f'"{SECRET_KEY}": ' in document.text:
         raise _invalid_document(list(_faults_of_secret_keys(value)))
     return document
+
+
+def _with(problems: list[Problem], one: Problem, keys: Sequence[Any]) -> list[Problem]:
+    """``problems`` of a document with these keys, and ``one`` more where its key stands."""
+    before = {f"/{escape_pointer(str(key))}" for key in keys[: keys.index("service")]}
+    at = 0
+    while at < len(problems) and _first_part(problems[at].pointer) in before:
+        at += 1
+    return [*problems[:at], one, *problems[at:]]
+
+
+def _first_part(pointer: str) -> str:
+    return f"/{pointer.split('/', 2)[1]}" if pointer else ""
 
 
 def object_of(value: Any, limits: DocumentLimits) -> Document:
@@ -199,7 +242,7 @@ def parse_json(data: bytes) -> Any:
             object_pairs_hook=_object,
             parse_constant=_Unreadable,
             parse_int=_integer,
-            parse_float=_float,
+            parse_float=exact_float,
         )
     except RecursionError:
         raise _invalid_document([Problem("", "It is nested far too deep.", "depth")]) from None
@@ -229,8 +272,12 @@ def _invalid_document(problems: list[Problem]) -> InvalidDocument:
 class _Unreadable:
     """Stands where a number was that JSON cannot hold or nobody could read back."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, fault: str = "is not a number that JSON can hold.") -> None:
         self.text = text
+        self.fault = fault
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 class _Repeated(dict[str, Any]):
@@ -258,9 +305,33 @@ def _integer(text: str) -> Any:
     return int(text) if len(text) <= INTEGER_DIGITS else _Unreadable(text)
 
 
-def _float(text: str) -> Any:
+def exact_float(text: str) -> Any:
+    """The number in ``text``, or what ``document_of`` refuses if it could not be kept as it is.
+
+    Documents are read as floats by nearly everybody, and so are kept as such. A number with more
+    digits than a float gives back, or one nearer to 0, would silently become another one.
+    """
+    if len(text) > INTEGER_DIGITS:
+        return _Unreadable(text, f"has more than {INTEGER_DIGITS} digits.")
     number = float(text)
-    return number if math.isfinite(number) else _Unreadable(text)
+    if not math.isfinite(number):
+        return _Unreadable(text)
+    if _is_exact(text, number):
+        return number
+    return _Unreadable(
+        text, f"would be changed to {number!r}: write it so, or all its digits as text."
+    )
+
+
+def _is_exact(text: str, number: float) -> bool:
+    """Whether ``number``, in the few digits in which it is written, has the value of ``text``."""
+    mantissa, exponent, _ = text.lower().partition("e")
+    # A float gives back 15 digits, whichever they are; a larger document has very many of these.
+    if not exponent and len(mantissa) <= _SURELY_KEPT:
+        return True
+    if number == 0:
+        return not mantissa.strip("+-0._")
+    return Decimal(text) == Decimal(repr(number))
 
 
 def refuse_ambiguous(value: Any) -> None:
@@ -319,7 +390,7 @@ def _faults_of_secret_keys(value: Any) -> Iterator[Problem]:
         if isinstance(here, dict) and SECRET_KEY in here:
             message = f"The key {SECRET_KEY!r} is the server's own; use another."
             yield Problem(pointer_to((place, SECRET_KEY)), message, "secret")
-        waiting.extend(inside(place, here))
+        waiting.extend(reversed(inside(place, here)))
 
 
 def _faults_of_scalar(place: Place, here: Any) -> Iterator[Problem]:
@@ -328,7 +399,7 @@ def _faults_of_scalar(place: Place, here: Any) -> Iterator[Problem]:
         if not _encodable(here):
             fault = "It holds half of a surrogate pair.", "encoding"
     elif isinstance(here, _Unreadable):
-        fault = f"{_short(here.text)} is not a number that JSON can hold.", "number"
+        fault = f"{_short(here.text)} {here.fault}", "number"
     elif isinstance(here, float):
         if not math.isfinite(here):
             fault = f"{here} is not a number that JSON can hold.", "number"
@@ -386,19 +457,28 @@ def framed(fields: Iterable[Field]) -> bytes:
 # --- entity tags and cursors
 
 
-def version_etag(epoch: str, number: int, digest: str, variant: str = "json") -> str:
+def stamp_of(life: int, digest: str) -> str:
+    """What an entity tag has of a document: its digest, bound to the life of what it belongs to.
+
+    ``life`` is the id under which a service, or a definition, is stored. One that is deleted and
+    made again has another id, so that no tag of the first one comes back.
+    """
+    return digest_of(framed((life, digest)).decode())
+
+
+def version_etag(epoch: str, number: int, stamp: str, variant: str = "json") -> str:
     """The strong entity tag of one version in one format, with its quotes (RFC 9110).
 
     Two answers with one tag are byte for byte the same, also over a restored database: the epoch
     is part of the tag. ``variant`` tells what else shapes the answer.
     """
     suffix = "" if variant == "json" else f".{variant}"
-    return f'"{number}.{digest[:24]}.{epoch}{suffix}"'
+    return f'"{number}.{stamp[:24]}.{epoch}{suffix}"'
 
 
-def no_version_etag(epoch: str, variant: str = "") -> str:
+def no_version_etag(epoch: str, life: int, variant: str = "") -> str:
     """The tag of a service of which every version is disabled."""
-    return f'"none.-.{epoch}{variant}"'
+    return f'"none.{stamp_of(life, "")[:24]}.{epoch}{variant}"'
 
 
 def same_version(tag: str, etag: str | None) -> bool:

@@ -123,9 +123,11 @@ class Api:
     def patch(self, service: str, document: Any, **query: Any) -> httpx2.Response:
         return self._send("PATCH", service, document, query)
 
-    def enable(self, service: str, version: int, enabled: bool) -> httpx2.Response:
+    def enable(
+        self, service: str, version: int, enabled: bool, *, headers: Any = None
+    ) -> httpx2.Response:
         query = {"service": service, "version": version, "enabled": str(enabled).lower()}
-        return self.http.patch("/config", params=query)
+        return self.http.patch("/config", params=query, headers=headers)
 
     def delete(self, service: str, **query: Any) -> httpx2.Response:
         headers = query.pop("headers", {})

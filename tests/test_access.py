@@ -1192,7 +1192,7 @@ def test_a_note_does_not_hide_what_became_of_an_account(
         (
             "roles",
             {"permissions": ["config:read", "nothing"]},
-            ["/name", "/permissions/1"],
+            ["/permissions/1", "/name"],
         ),
     ],
 )

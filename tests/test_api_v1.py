@@ -196,21 +196,21 @@ def test_what_is_wrong_with_one_entry_hides_nothing_of_the_others(api: Api, name
         {"service": f"{name}/late", "document": {}, "if_match": '"none"'},
         more=1,
     ) == [
-        "/more",
         "/changes/0/service",
         "/changes/0/document",
         "/changes/1",
         "/changes/2",
         "/changes/3",
+        "/changes/4",
         "/changes/4/rollback",
         "/changes/4/what",
-        "/changes/4",
         "/changes/5/patch/0",
         "/changes/5/patch/1",
         "/changes/6",
         "/changes/6/document",
         "/changes/7",
         "/changes/8",
+        "/more",
     ]
 
 

@@ -339,8 +339,8 @@ def test_check_stores_nothing(api: Api, web: str) -> None:
 
     revision = api.get(web).headers["Config-Revision"]
     assert check(GOOD) == {"valid": True, "problems": []}
-    assert [each["pointer"] for each in check(BAD)["problems"]] == ["/port", "/prot"]
-    assert "did you mean" in check(BAD)["problems"][1]["message"]
+    assert [each["pointer"] for each in check(BAD)["problems"]] == ["/prot", "/port"]
+    assert "did you mean" in check(BAD)["problems"][0]["message"]
     assert api.get(web).headers["Config-Revision"] == revision
 
 

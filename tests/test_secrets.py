@@ -297,7 +297,7 @@ def test_a_secret_is_in_no_answer_to_who_may_not_read_it_and_nowhere_at_rest(
             *(("/config", {"service": base, "version": each}) for each in ("0", "3", "current")),
             ("/config", {"service": base}),
             ("/config", {"service": own}),
-            ("/config", {"service": base, "as_of": "999999"}),
+            ("/config", {"service": base, "as_of": editor.changes()[-1]["revision"]}),
             ("/config", {"service": base, "version": "current", "defaults": "true"}),
             *(
                 ("/config", {"service": own, "version": "current", "format": each})

@@ -536,7 +536,7 @@ class Life(RuleBasedStateMachine):
         except Refused as refused:
             self._check_refused(response, refused)
         else:
-            self._check_document(response, number, version)
+            self._check_document(response, name, number, version)
 
     @rule(service=SERVICES)
     def read_history(self, service: str) -> None:
@@ -627,9 +627,9 @@ class Life(RuleBasedStateMachine):
             assert response.headers.get("Config-Version") == (
                 None if current is None else str(current)
             )
-            self._check_tag(response, (name, response.text, disabled, current))
+            self._check_tag(response, name, (response.text, disabled, current))
         elif existing and service.current is not None:
-            self._check_document(response, service.current, existing[service.current])
+            self._check_document(response, name, service.current, existing[service.current])
         else:
             self._check_refused(response, Refused(404, "no-current-version"))
 
@@ -638,25 +638,26 @@ class Life(RuleBasedStateMachine):
         if service.current is None:
             self._check_refused(response, Refused(404, "no-current-version"))
         else:
-            self._check_document(response, service.current, service.versions[service.current])
+            version = service.versions[service.current]
+            self._check_document(response, name, service.current, version)
             known = {"If-None-Match": response.headers["ETag"]}
             again = self.line.get(name, version="current", headers=known)
             assert (again.status_code, again.content) == (304, b"")
             assert again.headers["ETag"] == response.headers["ETag"]
 
-    def _check_document(self, response: httpx2.Response, number: int, version: Version) -> None:
+    def _check_document(
+        self, response: httpx2.Response, name: str, number: int, version: Version
+    ) -> None:
         assert response.status_code == 200, response.text
         assert response.text == version.text
         assert response.headers["Config-Version"] == str(number)
-        # A tag stands for bytes and a number, so it is the same wherever these are read.
-        self._check_tag(response, (number, version.text))
+        self._check_tag(response, name, (number, version.text))
 
-    def _check_tag(self, response: httpx2.Response, content: Any) -> None:
-        """One tag for one content, and another for every other."""
+    def _check_tag(self, response: httpx2.Response, name: str, content: Any) -> None:
+        """One tag for one content of a service's one life, and another for every other."""
         tag = response.headers["ETag"]
+        content = (name, self.model.services[name].born, content)
         assert self.tags_of.setdefault(content, tag) == tag
-        if len(content) > 2:
-            content = content[1:]  # two services may have the same versions
         assert self.contents_of.setdefault(tag, content) == content
 
     def _check_history(self, name: str, service: Service) -> None:
@@ -682,7 +683,7 @@ class Life(RuleBasedStateMachine):
         except Refused as refused:
             self._check_refused(response, refused)
         else:
-            self._check_document(response, number, version)
+            self._check_document(response, name, number, version)
 
     def _check_journal(self) -> None:
         changes = self.line.changes(after=self.first)

@@ -2,14 +2,16 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from flask import Blueprint, request
+from flask import Blueprint
 
 from distributed_config import formats, wire
 from distributed_config.api import schemas
-from distributed_config.edge import auth, database, revealing
+from distributed_config.edge import auth, conditions, database, revealing
 from distributed_config.edge import requests as asked
+from distributed_config.edge.conditions import Times
 from distributed_config.edge.database import reading
 from distributed_config.edge.doors import door
 from distributed_config.edge.publishing import publish
@@ -35,6 +37,7 @@ from distributed_config.wire import Document
 blueprint = Blueprint("config", __name__)
 
 _MIN_REVISION_SECONDS = 5.0
+_MOST_REMOVED = 20
 _READ = {"permission": "config:read"}
 _WRITE = {"permission": "config:write"}
 _DOCUMENT_TYPES = ("application/json", "application/yaml", "application/toml")
@@ -47,8 +50,14 @@ _DOCUMENT_TYPES = ("application/json", "application/yaml", "application/toml")
     **_READ,
     query=schemas.ConfigReadQuery,
     answers={200: "document", 304: ""},
-    refusals=(404, 406, 410, 422),
-    headers=("If-None-Match", "Prefer"),
+    refusals=(404, 406, 410, 412, 422),
+    headers=(
+        "If-Match",
+        "If-None-Match",
+        "If-Modified-Since",
+        "If-Unmodified-Since",
+        "Prefer",
+    ),
 )
 def read(query: dict[str, Any]) -> Answer:
     """Read a configuration.
@@ -62,13 +71,12 @@ def read(query: dict[str, Any]) -> Answer:
     name = query["service"]
     basis = Basis(word_of(auth.actor().organisation, name), head.revision)
     _require_revision(query["min_revision"], head)
-    answer = _selected(query, head, _form(query))
+    answer = _judged(_selected(query, head, _form(query)), name, basis)
     answer.headers |= {
         "Config-Revision": str(head.revision),
         "Cache-Control": "private, no-cache",
         "Vary": "Accept",
     }
-    answer = _unless_known(answer, basis)
     # A secret is given out by the application alone, which notes it.
     may_repeat = answer.status == 304 or not revealing.revealed()
     if query["min_revision"] is None and (answer.status != 304 or not asked.wait_seconds()):
@@ -124,13 +132,19 @@ def create(query: dict[str, Any]) -> Answer:
     body_types=_DOCUMENT_TYPES,
     answers={200: schemas.WrittenAnswer},
     refusals=(404, 412, 422, 507),
-    headers=("If-Match", "If-None-Match", "Idempotency-Key", "Config-Note"),
+    headers=(
+        "If-Match",
+        "If-None-Match",
+        "If-Unmodified-Since",
+        "Idempotency-Key",
+        "Config-Note",
+    ),
 )
 def put(query: dict[str, Any]) -> Answer:
     """Create a service, or add a version; what is current already makes none."""
     name = query["service"]
     document = _document(name)
-    expect = asked.expectation()
+    expect = conditions.expectation()
 
     def unit(journal: Journal) -> Answer:
         if query["definition"] is None:
@@ -152,7 +166,7 @@ def put(query: dict[str, Any]) -> Answer:
     body_types=(*_DOCUMENT_TYPES, asked.MERGE_PATCH, asked.JSON_PATCH),
     answers={200: schemas.WrittenAnswer},
     refusals=(404, 410, 412, 422, 507),
-    headers=("If-Match", "Idempotency-Key", "Config-Note"),
+    headers=("If-Match", "If-Unmodified-Since", "Idempotency-Key", "Config-Note"),
 )
 def patch(query: dict[str, Any]) -> Answer:
     """Add a version, patch the current one, or turn a version off or on.
@@ -162,7 +176,7 @@ def patch(query: dict[str, Any]) -> Answer:
     changes a copy of the current one. With `version=` and `enabled=` there is no body.
     """
     name = query["service"]
-    expect = asked.expectation()
+    expect = conditions.expectation()
     limits = asked.limits()
 
     if query["version"] is not None:
@@ -202,13 +216,13 @@ def patch(query: dict[str, Any]) -> Answer:
     query=schemas.DeleteQuery,
     answers={200: schemas.WrittenAnswer},
     refusals=(404, 409, 410, 412, 422, 507),
-    headers=("If-Match", "Idempotency-Key", "Config-Note"),
+    headers=("If-Match", "If-Unmodified-Since", "Idempotency-Key", "Config-Note"),
 )
 def delete(query: dict[str, Any]) -> Answer:
     """Delete a service of which every version is disabled, or one disabled version's document."""
     asked.refuse_body()
     name = query["service"]
-    expect = asked.expectation()
+    expect = conditions.expectation()
 
     def unit(journal: Journal) -> Answer:
         if query["version"] is not None:
@@ -228,6 +242,15 @@ def _require_revision(asked_for: int | None, head: Head) -> None:
         return
     asked.hold(Basis(HEAD, asked_for - 1), _MIN_REVISION_SECONDS)
     raise RevisionNotReached(asked_for, head.revision)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was asked for, and when it changed last; ``times`` looks for the time before, too."""
+
+    answer: Answer
+    modified_at: int
+    times: Times
 
 
 @dataclass(frozen=True)
@@ -264,37 +287,52 @@ def _form(query: dict[str, Any]) -> _Form:
     return _Form(asked.wanted_format(query["format"]), definition)
 
 
-def _selected(query: dict[str, Any], head: Head, form: _Form) -> Answer:
+def _selected(query: dict[str, Any], head: Head, form: _Form) -> _Found:
     connection, realm, name = reading(), auth.actor().realm, query["service"]
     which = query["version"]
     if query["as_of"] is not None:
-        return _one(_as_of(name, query["as_of"]), head, form)
+        return _one(_as_of(name, query["as_of"], head), head, form, is_fixed=True)
     if which == "current":
         return _one(versions.current(connection, realm, name), head, form)
     if which is not None:
-        return _one(versions.numbered(connection, realm, name, int(which)), head, form)
+        found = versions.numbered(connection, realm, name, int(which))
+        return _one(found, head, form, is_fixed=True)
     most = database.of().settings.answer_bytes
-    found = versions.existing(connection, realm, name, most)
-    if len(found) > 1:
-        return _all(found, head, form)
-    if not found or not found[0].enabled:
+    existing = versions.existing(connection, realm, name, most)
+    if len(existing) > 1:
+        return _all(existing, head, form)
+    if not existing or not existing[0].enabled:
         raise NoCurrentVersion(name)
-    return _one(found[0], head, form)
+    return _one(existing[0], head, form)
 
 
-def _as_of(name: str, moment: str) -> Version:
+def _as_of(name: str, moment: str, head: Head) -> Version:
     connection, realm = reading(), auth.actor().realm
     if moment.isascii() and moment.isdigit() and len(moment) < 19:
+        if int(moment) > head.revision:
+            raise _in_future(name, f"The newest revision is {head.revision}.")
         return versions.as_of_revision(connection, realm, name, int(moment))
     try:
         time = wire.parse_time(moment)
     except (ValueError, OverflowError):
         message = "It is neither a revision nor a time as in 2026-11-21T09:30:00Z."
         raise Invalid.of([Problem("", message, "time", "as_of")]) from None
+    # The journal's times can be ahead of a clock that was set back.
+    latest = max(wire.now(), head.changed_at)
+    if time > latest:
+        raise _in_future(name, f"Here it is {wire.rfc3339(latest)}.")
     return versions.as_of_time(connection, realm, name, time)
 
 
-def _one(version: Version, head: Head, form: _Form) -> Answer:
+def _in_future(name: str, now: str) -> Invalid:
+    """Nobody knows what will be current: the answer would be another one later."""
+    versions.require(reading(), auth.actor().realm, name)  # else that is what is told
+    message = f"It lies in the future. {now} Leave as_of out for what is current."
+    return Invalid.of([Problem("", message, "time", "as_of")])
+
+
+def _one(version: Version, head: Head, form: _Form, is_fixed: bool = False) -> _Found:
+    """One version; ``is_fixed``: the request names it for good, whatever is current."""
     if form.format.name == "json":
         text = form.text(version.served)
     else:
@@ -302,14 +340,21 @@ def _one(version: Version, head: Head, form: _Form) -> Answer:
     # What is masked, and what is not, are two answers: no cache takes one for the other.
     variant = f"{form.variant}.{version.view}" if version.view else form.variant
     headers = {
-        "ETag": wire.version_etag(head.epoch, version.number, version.digest, variant),
+        "ETag": wire.version_etag(head.epoch, version.number, version.stamp, variant),
         "Config-Version": str(version.number),
-        "Last-Modified": http_date(version.created_at),
     }
-    return Answer(text.encode(), 200, form.format.media_type, headers)
+    answer = Answer(text.encode(), 200, form.format.media_type, headers)
+    times: Times = partial(_times_of, version.service)
+    known = version.moved_at
+    # Marks and defaults come and go, also of a version that stays what it is.
+    if version.may_have_secrets or form.definition is not None:
+        times, known = partial(_times_of_all, version.service), 0
+    elif is_fixed:
+        times, known = lambda: (version.created_at,), version.created_at
+    return _Found(answer, known or times()[0], times)
 
 
-def _all(found: list[Version], head: Head, form: _Form) -> Answer:
+def _all(found: list[Version], head: Head, form: _Form) -> _Found:
     """Every version that still exists, and which of them is current, told by the tag as well."""
     size = sum(each.size for each in found)
     texts = {str(each.number): form.text(each.served) for each in found}
@@ -318,26 +363,39 @@ def _all(found: list[Version], head: Head, form: _Form) -> Answer:
     disabled = ",".join(str(each.number) for each in found if not each.enabled)
     headers = {}
     digest = wire.digest_of(body.decode() + disabled)
+    variant = f"all-{form.variant}.{digest[:16]}"
     if enabled:
-        variant = f"all-{form.variant}.{digest[:16]}"
         newest = enabled[-1]
-        headers["ETag"] = wire.version_etag(head.epoch, newest.number, newest.digest, variant)
+        headers["ETag"] = wire.version_etag(head.epoch, newest.number, newest.stamp, variant)
         headers["Config-Version"] = str(newest.number)
     else:
-        headers["ETag"] = wire.no_version_etag(head.epoch, f".all-{form.variant}.{digest[:16]}")
+        headers["ETag"] = wire.no_version_etag(head.epoch, found[-1].life, f".{variant}")
     if disabled:
         headers["Config-Disabled"] = disabled
-    headers["Last-Modified"] = http_date(found[-1].created_at)
-    return Answer(body, 200, form.format.media_type, headers)
+    answer = Answer(body, 200, form.format.media_type, headers)
+    marked = found[-1].may_have_secrets or form.definition is not None
+    times = partial(_times_of_all if marked else _times_of, found[-1].service)
+    return _Found(answer, times()[0], times)
 
 
-def _unless_known(answer: Answer, basis: Basis) -> Answer:
-    """304 if the asker has this very answer; held for as long as it likes to wait for another."""
-    known = request.headers.get("If-None-Match")
-    if known is None:
-        return answer
-    tags = [tag.removeprefix("W/") for tag in wire.parse_etags(known)]
-    if "*" not in tags and answer.headers["ETag"] not in tags:
+def _times_of(name: str) -> tuple[int, ...]:
+    return versions.version_times(reading(), auth.actor().realm, name)
+
+
+def _times_of_all(name: str) -> tuple[int, ...]:
+    return versions.change_times(reading(), auth.actor().realm, name)
+
+
+def _judged(found: _Found, name: str, basis: Basis) -> Answer:
+    """304 if the asker has this very answer; held for as long as it likes to wait for another.
+
+    Raises PreconditionFailed if it wants another one than there is.
+    """
+    answer = found.answer
+    answer.headers["Last-Modified"] = http_date(found.modified_at)
+    etag = answer.headers["ETag"]
+    conditions.require_wanted(name, etag, found.times)
+    if not conditions.is_known(etag, found.times):
         return answer
     asked.hold(basis, asked.wait_seconds())
     return Answer(b"", 304, headers=answer.headers)
@@ -371,12 +429,21 @@ def _written(journal: Journal, written: Written, enabled: bool | None = None) ->
     body: dict[str, Any] = {"success": True, "version": written.number}
     if enabled is not None:
         body["enabled"] = enabled
-    body |= {"current": written.current, "changed": written.changed}
+    body |= {"current": written.current, "changed": written.changed, **_removed(written)}
     return _answer(journal, written, body)
+
+
+def _removed(written: Written) -> dict[str, Any]:
+    """Which keys a whole document took away, some of them by name; nothing if it took none."""
+    if not written.removed:
+        return {}
+    some = [f"/{wire.escape_pointer(key)}" for key in written.removed[:_MOST_REMOVED]]
+    more = len(written.removed) - len(some)
+    return {"removed": some, "removed_more": more} if more else {"removed": some}
 
 
 def _answer(journal: Journal, written: Written, body: dict[str, Any]) -> Answer:
     headers = {"Config_Version": str(written.number)}
     if written.current == written.number:
-        headers["ETag"] = wire.version_etag(journal.epoch, written.number, written.digest)
+        headers["ETag"] = wire.version_etag(journal.epoch, written.number, written.stamp)
     return json_answer(body, **headers)

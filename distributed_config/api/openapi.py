@@ -52,7 +52,13 @@ _TAGS = {
 
 _HEADERS: dict[str, dict[str, Any]] = {
     "If-Match": {"description": "Go on only if this entity tag is still current."},
+    "If-Unmodified-Since": {
+        "description": "Go on only if nothing changed after this date. Not heeded beside If-Match."
+    },
     "If-None-Match": {"description": "The entity tag that is known already."},
+    "If-Modified-Since": {
+        "description": "The date of what is known already. Not heeded beside If-None-Match."
+    },
     "Prefer": {"description": "`wait=30`: with If-None-Match, wait so long for news."},
     "Last-Event-ID": {"description": "Of a stream: the event that was seen last."},
     "Idempotency-Key": {
@@ -117,7 +123,7 @@ def _operation(endpoint: str, described: Door) -> dict[str, Any]:
     if described.description:
         operation["description"] = described.description
     unknown = set() if described.permission == auth.ANYBODY else {401}
-    writing = set() if described.method == "GET" else {415}
+    writing = set() if described.method == "GET" else {400, 415}
     for status in sorted(_ANYWHERE | unknown | writing | {*described.refusals}):
         operation["responses"][str(status)] = {
             "description": "See `code` and `detail`.",

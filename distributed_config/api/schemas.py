@@ -365,7 +365,7 @@ class Telling(Schema):
             messages: Any = error.normalized_messages()  # type: ignore[no-untyped-call]  # it has no types
             valid = error.valid_data if isinstance(error.valid_data, dict) else {}
             sound = {name: each for name, each in valid.items() if name not in messages}
-            return {**sound, FAULTS: list(_faults(messages))}
+            return {**sound, FAULTS: wire.in_order(_faults(messages), data)}
 
 
 class Told(fields.Nested):
@@ -687,6 +687,16 @@ class WrittenAnswer(Schema):
     enabled = fields.Boolean()
     current = fields.Integer(allow_none=True)
     changed = fields.Boolean()
+    removed = fields.List(
+        fields.String(),
+        metadata={
+            "description": "JSON pointers to the top-level keys that a whole document took away; "
+            "the first 20. Not there where it took none away."
+        },
+    )
+    removed_more = fields.Integer(
+        metadata={"description": "How many more it took away. Not there where these are all."}
+    )
 
 
 class CreatedAnswer(Schema):

@@ -4,6 +4,7 @@ python -m distributed_config.client get web
 """
 
 import argparse
+import getpass
 import json
 import logging
 import math
@@ -13,10 +14,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from distributed_config import wire
 from distributed_config.client import smoke
 from distributed_config.client.client import Client, Written, token_of
 from distributed_config.client.commands import COMMANDS
@@ -33,6 +36,7 @@ from distributed_config.client.transport import Request
 from distributed_config.errors import (
     DistconfError,
     Invalid,
+    InvalidDocument,
     NeverLoaded,
     PreconditionFailed,
     Problem,
@@ -47,6 +51,7 @@ _CANNOT_RUN, _NO_SUCH_COMMAND = 126, 127  # as shells have it
 _TYPES = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
 _GRACE = 10
 _ATTEMPTS = 20  # of those that patch at once, one is done each time
+_LONGEST_USER = 100
 _LAST_SECONDS = 1.0
 _STANDARD_ERROR = 2
 _OF_TARGET = ("service", "file", "format", "template", "mode", "check", "reload")
@@ -181,7 +186,9 @@ def _put(asked: argparse.Namespace) -> int:
     body = _body(asked.file)
     with _client(asked) as client:
         answer = client.transport.ask(Request("PUT", "/config", query, headers, body)).json()
-    return _wrote(asked, answer["version"], answer["changed"])
+    code = _wrote(asked, answer["version"], answer["changed"])
+    _tell_removed(asked, answer.get("removed", []), answer.get("removed_more", 0))
+    return code
 
 
 def _patch(asked: argparse.Namespace) -> int:
@@ -230,10 +237,7 @@ def _pairs(given: list[str]) -> list[tuple[str, str]]:
 
 
 def _patch_in(file: str) -> Any:
-    try:
-        return json.loads(_body(file))
-    except (ValueError, RecursionError) as error:
-        raise Invalid.of([Problem("", f"It is no JSON: {error}.", "json", file)]) from None
+    return _strictly(_body(file), file)
 
 
 def _is_one_key(path: str) -> bool:
@@ -247,12 +251,28 @@ def _merge_patch(pairs: list[tuple[str, str]], document: dict[str, Any]) -> dict
     problems: list[Problem] = []
     for path, text in pairs:
         try:
-            _set(changes, path, locate(document, path), _value(text))
+            _set(changes, path, locate(document, path), _value(text, path))
         except Invalid as error:
             problems += error.problems
     if problems:
         raise Invalid.of(problems)
     return changes
+
+
+def _strictly(data: bytes, where: str) -> Any:
+    """The JSON value in ``data``, read as the server reads; ``where`` is what it is called.
+
+    Raises Invalid for what would be read as another value, as a number with too many digits.
+    """
+    try:
+        value = wire.parse_json(data)
+        wire.refuse_ambiguous(value)
+    except InvalidDocument as error:
+        problems = [
+            replace(each, parameter=f"{where} {each.pointer}".strip()) for each in error.problems
+        ]
+        raise Invalid.of(problems) from None
+    return value
 
 
 def _history(asked: argparse.Namespace) -> int:
@@ -533,7 +553,17 @@ def _profile(asked: argparse.Namespace) -> Profile:
 
 def _client(asked: argparse.Namespace) -> Client:
     profile = _profile(asked)
-    return Client(profile.url, token=profile.token)
+    # Who shows a token is known by it.
+    return Client(profile.url, token=profile.token, actor="" if profile.token else _user())
+
+
+def _user() -> str:
+    """The name of who uses the terminal; "" if it is not known, or not fit to be shown."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):  # a container's user often has no name
+        return ""
+    return name if name.isprintable() and len(name) <= _LONGEST_USER else ""
 
 
 def _body(file: str) -> bytes:
@@ -548,13 +578,15 @@ def _content_type(file: str) -> str:
     return f"application/{kind}"
 
 
-def _value(text: str) -> Any:
+def _value(text: str, path: str) -> Any:
     """JSON where it is JSON, and text otherwise; ``key=null`` removes."""
     try:
-        value = json.loads(text)
+        value, data = json.loads(text), text.encode()
     except (ValueError, RecursionError):
         return text
-    return text if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return text
+    return _strictly(data, path)
 
 
 def _set(target: dict[str, Any], path: str, keys: Sequence[str], value: Any) -> None:
@@ -583,6 +615,13 @@ def _wrote(asked: argparse.Namespace, version: int, changed: bool) -> int:
         )
         print(f"{asked.service} {state}.")
     return DONE
+
+
+def _tell_removed(asked: argparse.Namespace, removed: list[str], more: int) -> None:
+    """Says which keys a new document took away, for a slip is easily made there."""
+    if removed and asked.output == "table" and not asked.quiet:
+        rest = f" and {more} more" if more else ""
+        print(f"Keys that it does not have any more: {', '.join(removed)}{rest}.")
 
 
 def _coloured(text: str) -> str:

@@ -39,6 +39,10 @@ class Written:
     changed: bool
     etag: str
     revision: int
+    removed: tuple[str, ...] = ()
+    """The top-level keys, as JSON pointers, that a new document took away; 20 at most."""
+    removed_more: int = 0
+    """How many more there were."""
 
 
 class Client:
@@ -51,6 +55,9 @@ class Client:
 
     The server's errors are raised as its own classes, of ``distributed_config.errors``;
     Unreachable if there was no answer. May be used by several threads.
+
+    ``actor`` is who the journal of a server without access control names as the author of what
+    is written, marked as unverified; other servers know who asks, and do not heed it.
     """
 
     def __init__(
@@ -62,6 +69,7 @@ class Client:
         timeout: float = 10.0,
         retries: int = 3,
         backoff: Backoff | None = None,
+        actor: str = "",
     ) -> None:
         self.service = service
         self.transport = Transport(
@@ -70,6 +78,7 @@ class Client:
             timeout=timeout,
             retries=retries,
             backoff=backoff,
+            actor=actor,
         )
 
     def __enter__(self) -> "Client":
@@ -263,6 +272,8 @@ class Client:
             changed=body.get("changed", True),
             etag=answer.headers.get("etag", ""),
             revision=answer.number("config-revision") if "config-revision" in answer.headers else 0,
+            removed=tuple(body.get("removed", ())),
+            removed_more=body.get("removed_more", 0),
         )
 
     def _named(self, service: str | None) -> str:

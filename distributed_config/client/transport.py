@@ -115,8 +115,9 @@ class Request:
 class Transport:
     """Speaks to the server at ``url``; a connection for each thread, kept while it is good.
 
-    A token from a file is read again when the server does not know it any more. Raises Invalid
-    for an address or a token that can be none.
+    A token from a file is read again when the server does not know it any more. ``actor`` is who
+    writes, for servers that ask nobody to prove it. Raises Invalid for an address or a token that
+    can be none.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class Transport:
         retries: int = 3,
         backoff: Backoff | None = None,
         context: ssl.SSLContext | None = None,
+        actor: str = "",
     ) -> None:
         parts = address_of(url)
         self.url = url.rstrip("/")
@@ -135,6 +137,7 @@ class Transport:
         self.backoff = backoff or Backoff()
         self._retries = retries
         self._token = good_token(token)
+        self._actor = actor.encode().decode("latin-1")
         self._host, self._port = parts.hostname or "", parts.port
         self._base = parts.path.rstrip("/")
         self._context = context
@@ -264,6 +267,8 @@ class Transport:
         headers = {"Accept": "application/json", "User-Agent": "distconf", **request.headers}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
+        if self._actor and request.method != "GET":
+            headers["Config-Actor"] = self._actor
         connection = kept.http
         try:
             connection.request(request.method, self._base + request.target, request.body, headers)

@@ -19,7 +19,7 @@ from flask import Blueprint, Response, request
 from distributed_config import errors, wire
 from distributed_config.dialects import tartarus_openapi
 from distributed_config.dialects.writing import refuse_preconditions, write
-from distributed_config.edge import auth
+from distributed_config.edge import auth, conditions
 from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.errors import NOTHING_HERE, meant_by, problem_answer, status_of
@@ -253,7 +253,7 @@ def _told(error: DistconfError) -> _Failure:
 
 @_door("POST", "", "definition:write", 201)
 def create_definition() -> Answer:
-    refuse_preconditions(_CREATES, "If-Match")
+    refuse_preconditions(_CREATES, "If-Match", "If-Unmodified-Since")
     body, look = _object(), _Look()
     key, schema, paths = "", _NOTHING, list[str]()
     with look:
@@ -320,7 +320,7 @@ def update_definition(key: str) -> Answer:
     look.done()
     realm = auth.actor().realm
     review = None if schema is None else evolution.review(reading(), found.proposal(schema), realm)
-    expect = asked.expectation()
+    expect = conditions.expectation()
 
     def unit(journal: Journal) -> Answer:
         try:
@@ -352,7 +352,7 @@ def _unforced(key: str, error: errors.BreakingRevision) -> str:
 @_door("DELETE", "/<key>", "definition:write")
 def delete_definition(key: str) -> Answer:
     _definition(key)
-    expect = asked.expectation()
+    expect = conditions.expectation()
 
     def unit(journal: Journal) -> Answer:
         journal.actor.require_whole()  # before any service of it is named
@@ -379,7 +379,7 @@ def _release_others(journal: Journal, key: str) -> None:
 
 @_door("POST", "/<key>/config", "config:write", 201)
 def create_config(key: str) -> Answer:
-    refuse_preconditions(_CREATES, "If-Match")
+    refuse_preconditions(_CREATES, "If-Match", "If-Unmodified-Since")
     found = _definition(key)
     body, look = _object(), _Look()
     config_key, document = "", _NOTHING
@@ -449,7 +449,7 @@ def update_config(key: str, config_key: str) -> Answer:
     with look:
         document = _document(_field(body, "data", dict), f"{key}/{config_key}")
     _finish(look, found, body)
-    expect = asked.expectation()
+    expect = conditions.expectation()
 
     def unit(journal: Journal) -> Answer:
         name = f"{key}/{config_key}"
@@ -468,7 +468,7 @@ def update_config(key: str, config_key: str) -> Answer:
 @_door("DELETE", "/<key>/config/<config_key>", "config:write")
 def delete_config(key: str, config_key: str) -> Answer:
     _config(_definition(key), config_key)
-    expect = asked.expectation()
+    expect = conditions.expectation()
 
     def unit(journal: Journal) -> Answer:
         try:

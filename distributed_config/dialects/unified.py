@@ -14,7 +14,7 @@ from flask import Blueprint, Response, request
 
 from distributed_config import errors, formats, wire
 from distributed_config.dialects.writing import refuse_preconditions, write
-from distributed_config.edge import auditing, auth, database, revealing
+from distributed_config.edge import auditing, auth, conditions, database, revealing
 from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.errors import meant_by, status_of
@@ -25,8 +25,9 @@ from distributed_config.services import audit, changesets, sections, transfer, v
 from distributed_config.services import journal as log
 from distributed_config.services.changesets import Step
 from distributed_config.services.journal import Journal
+from distributed_config.services.preconditions import Expect, anything
 from distributed_config.services.sections import KeyChange, unwrapped, wrapped
-from distributed_config.services.versions import Expect, Written, anything
+from distributed_config.services.versions import Written
 from distributed_config.wire import DocumentLimits, escape_pointer
 
 blueprint = Blueprint("unified", __name__, url_prefix="/config")
@@ -104,7 +105,7 @@ def set_values() -> Answer:
         faults += _faults_of_value("/values", values)
         faults += _faults_of_keys("/values", values if isinstance(values, dict) else {})
     _refuse(faults)
-    section, limits, expect = body["section"], asked.limits(), asked.expectation()
+    section, limits, expect = body["section"], asked.limits(), conditions.expectation()
 
     def unit(journal: Journal) -> Answer:
         if key is None:
@@ -124,6 +125,7 @@ def update_bulk() -> Answer:
         "POST /api/v1/changesets with if_match for each.",
         "If-Match",
         "If-None-Match",
+        "If-Unmodified-Since",
     )
     body = _object()
     if not body:
@@ -152,7 +154,7 @@ def delete() -> Answer:
     section, key = request.args.get("section"), request.args.get("key", "")
     if section is None:
         raise _missing("section")
-    limits, expect = asked.limits(), asked.expectation()
+    limits, expect = asked.limits(), conditions.expectation()
 
     def unit(journal: Journal) -> Answer:
         document = _current(journal, section)

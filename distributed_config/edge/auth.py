@@ -6,6 +6,7 @@ asks shows a token, before anything of the request is parsed.
 """
 
 import base64
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -14,7 +15,14 @@ from flask import Flask, g, request
 
 from distributed_config import wire
 from distributed_config.edge import auditing, database, limits
-from distributed_config.errors import AccountNotFound, CannotStart, Forbidden, Unauthenticated
+from distributed_config.errors import (
+    AccountNotFound,
+    CannotStart,
+    Forbidden,
+    Invalid,
+    Problem,
+    Unauthenticated,
+)
 from distributed_config.live import exchange
 from distributed_config.live.exchange import Exchange
 from distributed_config.services import accounts, tokens
@@ -40,6 +48,10 @@ COOKIE = "distconf_session"
 ORGANISATION = "Config-Organisation"
 """The header that names the organisation to act in, for who belongs to several."""
 
+CLAIMED_ACTOR = "Config-Actor"
+"""The header in which a terminal says who uses it. Where access is controlled it is ignored."""
+
+_LONGEST_CLAIM = 100
 _NOTED_EVERY = 60_000_000  # microseconds; who uses a token all the time is noted now and then
 _LOCAL = Identity(LOCAL_OPERATOR, 0, None, None)
 
@@ -131,15 +143,30 @@ def shown_secret() -> str:
 
 
 def _local() -> Identity:
-    """The local operator, in the organisation that the request names."""
-    wanted = _organisation()
-    if not wanted:
+    """The local operator, by the name that they claim, in the organisation that they name."""
+    wanted, claimed = _organisation(), _claimed_name()
+    if not wanted and not claimed:
         return _LOCAL
-    try:
-        found = accounts.organisation(database.reading(), wanted)
-    except AccountNotFound:
-        raise _no_member(wanted) from None
-    return Identity(LOCAL_OPERATOR.in_organisation(found.id), 0, None, None)
+    found = LOCAL_OPERATOR
+    if wanted:
+        try:
+            organisation = accounts.organisation(database.reading(), wanted)
+        except AccountNotFound:
+            raise _no_member(wanted) from None
+        found = found.in_organisation(organisation.id)
+    if claimed:
+        # The name alone: what they may do, and whose idempotency keys they have, stays.
+        found = replace(found, name=f"{claimed} (unverified)")
+    return Identity(found, 0, None, None)
+
+
+def _claimed_name() -> str:
+    """Who says to be asking, where nobody has to prove it; "": nobody says. Raises Invalid."""
+    name = unicodedata.normalize("NFC", _header(CLAIMED_ACTOR).strip())
+    if len(name) <= _LONGEST_CLAIM and name.isprintable():
+        return name
+    message = f"It is a name of at most {_LONGEST_CLAIM} printable characters in UTF-8."
+    raise Invalid.of([Problem("", message, "name", CLAIMED_ACTOR)])
 
 
 def _no_member(organisation: str) -> Forbidden:
@@ -194,8 +221,13 @@ def _note_use(found: Identity) -> None:
 
 
 def _organisation() -> str:
-    """The organisation that the request names; headers are bytes, and a name is UTF-8."""
-    text = request.headers.get(ORGANISATION, "")
+    """The organisation that the request names."""
+    return _header(ORGANISATION)
+
+
+def _header(name: str) -> str:
+    """A header that holds a name: headers are bytes, and a name is UTF-8."""
+    text = request.headers.get(name, "")
     try:
         return text.encode("latin-1").decode()
     except UnicodeError:

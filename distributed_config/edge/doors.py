@@ -43,6 +43,7 @@ class Door:
 View = Callable[..., Answer]
 
 _MOST_ELEMENTS = 10_000
+_LONGEST_NAME = 80
 
 
 def door(blueprint: Blueprint, method: str, path: str, **described: Any) -> Callable[[View], View]:
@@ -66,9 +67,14 @@ def door(blueprint: Blueprint, method: str, path: str, **described: Any) -> Call
             if query is not None:
                 loaded["query"] = _load_query(query)
                 asked.told().service = _named_service(loaded["query"])
-            if body is not None:
-                loaded["body"] = _load_body(body)
-            return to_response(view(**loaded))
+            if body is None:
+                return to_response(view(**loaded))
+            value = asked.body_value()
+            try:
+                loaded["body"] = _load_body(body, value)
+                return to_response(view(**loaded))
+            except Invalid as error:
+                raise _in_order(error, value) from None
 
         enter.door = made  # type: ignore[attr-defined]  # the OpenAPI document is read from it
         blueprint.add_url_rule(path, f"{method.lower()}_{view.__name__}", enter, methods=[method])
@@ -83,7 +89,7 @@ def _refuse_conditions(made: Door) -> None:
         return
     problems = [
         Problem("", "This request does not heed it. Leave it out.", "condition", name)
-        for name in ("If-Match", "If-None-Match")
+        for name in ("If-Match", "If-None-Match", "If-Unmodified-Since")
         if name in request.headers and name not in made.headers
     ]
     if problems:
@@ -113,8 +119,11 @@ def _load_query(schema: Schema) -> Any:
     try:
         loaded = schema.load(given)
     except ValidationError as error:
-        known = ", ".join(schema.fields)
-        raise Invalid.of(repeated + _query_problems(error, known)) from None
+        problems = repeated + _query_problems(error, ", ".join(schema.fields))
+        # Marshmallow tells unknown names in the order of a set, another one in each process.
+        places = {name[:_LONGEST_NAME]: place for place, name in enumerate(given)}
+        problems.sort(key=lambda each: places.get(each.parameter, len(places)))
+        raise Invalid.of(problems) from None
     if repeated:
         raise Invalid.of(repeated)
     return loaded
@@ -143,18 +152,29 @@ def _query_problems(error: ValidationError, known: str) -> list[Problem]:
         for message in _texts(messages):
             unknown = message == "Unknown field."
             text = f"It is not a parameter here; these are: {known}." if unknown else message
-            problems.append(Problem("", text, "query", str(name)[:80]))
+            problems.append(Problem("", text, "query", str(name)[:_LONGEST_NAME]))
     return problems
 
 
-def _load_body(schema: Schema) -> Any:
-    value = asked.body_value()
+def _in_order(error: Invalid, value: Any) -> Invalid:
+    """``error`` with its problems in the order of the body ``value``, whoever found them first.
+
+    One that says something of its own besides its problems stays as it is.
+    """
+    kind = type(error)
+    if kind not in {Invalid, InvalidDocument} or len(error.problems) < 2:
+        return error
+    is_told_by_problems = kind.of(error.problems).detail == error.detail
+    return kind.of(wire.in_order(error.problems, value)) if is_told_by_problems else error
+
+
+def _load_body(schema: Schema, value: Any) -> Any:
     wire.refuse_ambiguous(value)
     _refuse_long_lists(value)
     try:
         return schema.load(value)
     except ValidationError as error:
-        raise InvalidDocument.of(list(_body_problems("", _messages(error)))) from None
+        raise InvalidDocument.of(_body_problems("", _messages(error))) from None
 
 
 def _refuse_long_lists(value: Any) -> None:

@@ -59,6 +59,7 @@ def _fingerprint() -> str:
         request.mimetype.encode(),
         request.headers.get("If-Match", "").encode(),
         request.headers.get("If-None-Match", "").encode(),
+        request.headers.get("If-Unmodified-Since", "").encode(),
         request.headers.get("Config-Note", "").encode("latin-1", "replace"),
         asked.body_bytes(),
     )

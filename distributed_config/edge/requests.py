@@ -11,6 +11,7 @@ from distributed_config.errors import (
     Invalid,
     InvalidDocument,
     NotRepresentable,
+    PartialBody,
     Problem,
     TooLarge,
     UnsupportedEncoding,
@@ -20,7 +21,6 @@ from distributed_config.formats import Format
 from distributed_config.json_schema import SchemaLimits
 from distributed_config.live import exchange
 from distributed_config.live.exchange import Basis, Exchange, Hold
-from distributed_config.services.versions import Expect, anything
 from distributed_config.wire import DocumentLimits
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -57,8 +57,12 @@ def media_type() -> str:
 
 
 def body_bytes() -> bytes:
-    """The body, whole. Raises if it is compressed, too large, or not UTF-8 by its own word."""
+    """The body, whole.
+
+    Raises if it is compressed, a part of something, too large, or not UTF-8 by its own word.
+    """
     if "body" not in g:
+        _refuse_part()
         encoding = request.headers.get("Content-Encoding", "identity")
         if encoding != "identity":
             raise UnsupportedEncoding(encoding[:40])
@@ -72,6 +76,12 @@ def body_bytes() -> bytes:
         g.body = request.get_data(cache=False)
     body: bytes = g.body
     return body
+
+
+def _refuse_part() -> None:
+    """Raises PartialBody for ranges, which RFC 9110 defines for PUT and nobody sends otherwise."""
+    if "Content-Range" in request.headers:
+        raise PartialBody()
 
 
 def body_value() -> Any:
@@ -114,24 +124,6 @@ def note(from_query: str | None) -> str:
         except UnicodeDecodeError:
             given = header
     return wire.check_note(given, database.of().settings.note_length)
-
-
-def expectation() -> Expect:
-    """What ``If-Match`` and ``If-None-Match`` demand of the current version (RFC 9110)."""
-    wanted, unwanted = (request.headers.get(name) for name in ("If-Match", "If-None-Match"))
-    if wanted is None and unwanted is None:
-        return anything
-
-    def holds(etag: str | None) -> bool:
-        is_wanted = wanted is None or _names(wanted, etag)
-        return is_wanted and (unwanted is None or not _names(unwanted, etag))
-
-    return holds
-
-
-def _names(header: str, etag: str | None) -> bool:
-    """Whether the entity tags in ``header`` name the version ``etag``; None is none."""
-    return any(wire.same_version(tag, etag) for tag in wire.parse_etags(header))
 
 
 def idempotency_key() -> str:

@@ -19,7 +19,7 @@ from distributed_config.formats.flattening import not_representable
 from distributed_config.formats.properties import write_properties
 from distributed_config.formats.yaml import read as read_yaml
 from distributed_config.formats.yaml import write as write_yaml
-from distributed_config.wire import Place, decode, inside, parse_json, pointer_to
+from distributed_config.wire import Place, decode, exact_float, inside, parse_json, pointer_to
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _read_toml(data: bytes) -> Any:
     if _TOO_DOTTED.search(text):
         raise InvalidDocument.of([Problem("", "A key has more than 64 parts.", "depth")])
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text, parse_float=exact_float)
     except RecursionError:
         raise InvalidDocument.of([Problem("", "It is nested far too deep.", "depth")]) from None
     except ValueError as error:

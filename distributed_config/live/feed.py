@@ -13,6 +13,7 @@ from distributed_config import wire
 from distributed_config.services import feed
 from distributed_config.services import journal as log
 from distributed_config.services.actors import LOCAL_OPERATOR, Actor
+from distributed_config.services.digests import without_secrets
 from distributed_config.services.feed import Text
 from distributed_config.services.journal import Change
 from distributed_config.services.sections import WRAPPER, changed
@@ -82,29 +83,35 @@ def concerns_rights(moments: list["Moment"]) -> bool:
 
 
 class Entry:
-    """One change, encoded when the first one asks for it."""
+    """One change, encoded when the first one asks for it.
 
-    __slots__ = ("_plain", "change", "document", "previous")
+    ``masked`` is the change as those are told who may not read secrets.
+    """
 
-    def __init__(self, change: Change, document: Text | None, previous: Text | None) -> None:
+    __slots__ = ("_plain", "change", "document", "masked", "previous")
+
+    def __init__(
+        self, change: Change, masked: Change, document: Text | None, previous: Text | None
+    ) -> None:
         self.change = change
+        self.masked = masked
         self.document = document
         self.previous = previous
-        self._plain: str | None = None
+        self._plain: dict[Change, str] = {}
 
-    @property
-    def plain(self) -> str:
+    def plain(self, reveal: bool) -> str:
         """The change as JSON."""
-        if self._plain is None:
-            self._plain = json.dumps(shown_change(self.change), ensure_ascii=False)
-        return self._plain
+        told = self.change if reveal else self.masked
+        if told not in self._plain:
+            self._plain[told] = json.dumps(shown_change(told), ensure_ascii=False)
+        return self._plain[told]
 
     def with_document(self, reveal: bool) -> str:
         """The same with what became current, or null; spliced in as it is stored."""
         document = _shown(self.document, reveal)
         if document is None or len(document.encode()) > feed.LARGEST_DOCUMENT:
             document = "null"
-        return f'{self.plain[:-1]}, "document": {document}}}'
+        return f'{self.plain(reveal)[:-1]}, "document": {document}}}'
 
     def keys(self, reveal: bool) -> dict[str, Any]:
         """The keys of the section that are others now, as ``section:key``; None: gone."""
@@ -132,7 +139,10 @@ class Told:
 
     def __init__(self, revision: int, entries: list[Entry], watch: Watch) -> None:
         reveal = watch.reveals
-        texts = (each.with_document(reveal) if watch.documents else each.plain for each in entries)
+        texts = (
+            each.with_document(reveal) if watch.documents else each.plain(reveal)
+            for each in entries
+        )
         self.revision = revision
         self.text = f'{{"revision": {revision}, "changes": [{", ".join(texts)}]}}'
         if watch.shape == "configs":
@@ -261,10 +271,14 @@ class Feed:
         with self._engine.connect() as connection:
             head = log.head(connection).revision
             changes = log.changes(connection, actor, after=after, limit=most, **filters)
+            masked = without_secrets(connection, changes)
             if with_documents:
-                entries = _entries(connection, changes, with_keys)
+                entries = _entries(connection, changes, masked, with_keys)
             else:
-                entries = [Entry(change, None, None) for change in changes]
+                entries = [
+                    Entry(change, told, None, None)
+                    for change, told in zip(changes, masked, strict=True)
+                ]
         moments = [
             Moment(revision, list(group))
             for revision, group in groupby(entries, key=lambda entry: entry.change.revision)
@@ -273,7 +287,9 @@ class Feed:
         return Page(moments, max(head, after) if complete else moments[-1].revision)
 
 
-def _entries(connection: Connection, changes: list[Change], with_keys: bool) -> list[Entry]:
+def _entries(
+    connection: Connection, changes: list[Change], masked: list[Change], with_keys: bool
+) -> list[Entry]:
     """``changes`` with their documents, and with what they put an end to if that is wanted."""
     now = [feed.key_of(change) for change in changes]
     before: list[feed.Key | None] = [None] * len(changes)
@@ -288,8 +304,8 @@ def _entries(connection: Connection, changes: list[Change], with_keys: bool) -> 
         return None if stored is None else stored.at(change.revision)
 
     return [
-        Entry(change, text(after, change), text(earlier, change))
-        for change, after, earlier in zip(changes, now, before, strict=True)
+        Entry(change, told, text(after, change), text(earlier, change))
+        for change, told, after, earlier in zip(changes, masked, now, before, strict=True)
     ]
 
 

@@ -8,7 +8,7 @@ lock; the oldest can be pruned, and an entry then says from where the chain goes
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -31,6 +31,7 @@ from distributed_config.services import chain
 from distributed_config.services import journal as log
 from distributed_config.services.actors import Actor, Realm, named
 from distributed_config.services.chain import Link
+from distributed_config.services.digests import Digests, without_secrets
 from distributed_config.services.journal import Change, Journal
 
 CHANGED = "changed"
@@ -189,9 +190,12 @@ def _sealed_before(connection: Connection, kept: int) -> int | None:
 # --- reading
 
 
-def head(connection: Connection) -> Link:
-    """The newest entry, for who wants to pin it."""
-    return log.head(connection).link
+def head(connection: Connection, actor: Actor | None = None) -> Link:
+    """The newest entry, for who wants to pin it, as ``actor`` sees it; None: as it is."""
+    link = log.head(connection).link
+    if actor is None or actor.realm.secrets:
+        return link
+    return replace(link, hash=Digests(connection).of_entry(link.id, link.hash))
 
 
 def pruned(connection: Connection) -> dict[str, Any] | None:
@@ -276,7 +280,7 @@ def _entries(
     inside = log.changes_of(connection, actor, revisions, _CHANGES_SHOWN) if revisions else {}
     # How many changes there were in all is not for who sees only some of them.
     whole = actor is None or actor.realm.is_whole
-    return [
+    found = [
         Entry(
             **{
                 **row._asdict(),
@@ -286,6 +290,24 @@ def _entries(
         )
         for row in rows
     ]
+    if actor is None or actor.realm.secrets:
+        return found
+    digests = Digests(connection)
+    return [_without_secrets(connection, digests, entry) for entry in found]
+
+
+def _without_secrets(connection: Connection, digests: Digests, entry: Entry) -> Entry:
+    """``entry`` without what confirms a guess: its hashes rest on digests of documents."""
+    detail = dict(entry.detail)
+    if "digest" in detail:
+        detail["digest"] = digests.of_entry(entry.id, detail["digest"])
+    return replace(
+        entry,
+        detail=detail,
+        previous=digests.of_entry(entry.id - 1, entry.previous),
+        hash=digests.of_entry(entry.id, entry.hash),
+        changes=tuple(without_secrets(connection, entry.changes)),
+    )
 
 
 def _facts(text: str) -> dict[str, Any]:

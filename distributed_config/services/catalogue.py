@@ -14,6 +14,7 @@ from distributed_config.models import (
 )
 from distributed_config.services import journal as log
 from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
+from distributed_config.services.digests import Digests
 from distributed_config.services.journal import Journal
 from distributed_config.services.versions import require
 
@@ -60,7 +61,7 @@ def services(
     for tag in tags:
         has_tag = select(TagRow.service_id).where(TagRow.tag == tag)
         query = query.where(ServiceRow.id.in_(has_tag))
-    return _entries(connection, query.order_by(ServiceRow.name).limit(limit))
+    return _entries(connection, realm, query.order_by(ServiceRow.name).limit(limit))
 
 
 def served_names(connection: Connection, realm: Realm, prefix: str = "") -> list[str]:
@@ -83,16 +84,16 @@ def served_names(connection: Connection, realm: Realm, prefix: str = "") -> list
     return list(connection.scalars(query.order_by(ServiceRow.name)))
 
 
-def services_by_id(connection: Connection, ids: Sequence[int]) -> list[Entry]:
+def services_by_id(connection: Connection, realm: Realm, ids: Sequence[int]) -> list[Entry]:
     """The services with these ids, in this order."""
-    found = _entries(connection, _SERVICES.where(ServiceRow.id.in_(ids)))
+    found = _entries(connection, realm, _SERVICES.where(ServiceRow.id.in_(ids)))
     by_id = {entry.id: entry for entry in found}
     return [by_id[each] for each in ids]
 
 
 def service(connection: Connection, realm: Realm, name: str) -> Entry:
     """One service. Raises ServiceNotFound."""
-    [entry] = services_by_id(connection, [require(connection, realm, name)])
+    [entry] = services_by_id(connection, realm, [require(connection, realm, name)])
     return entry
 
 
@@ -114,6 +115,7 @@ _SERVICES = (
         ServiceRow.id,
         ServiceRow.name,
         ServiceRow.created_at,
+        ServiceRow.marks,
         DefinitionRow.name.label("definition"),
     )
     .outerjoin(ConformanceRow, ConformanceRow.service_id == ServiceRow.id)
@@ -121,10 +123,13 @@ _SERVICES = (
 )
 
 
-def _entries(connection: Connection, query: Select[int, str, int, str]) -> list[Entry]:
+def _entries(
+    connection: Connection, realm: Realm, query: Select[int, str, int, str, str]
+) -> list[Entry]:
     found = connection.execute(query).all()
     tags_of = _tags_of(connection, [row.id for row in found])
-    return [_entry(connection, row, tags_of.get(row.id, ())) for row in found]
+    digests = None if realm.secrets else Digests(connection)
+    return [_entry(connection, row, tags_of.get(row.id, ()), digests) for row in found]
 
 
 def _tags_of(connection: Connection, ids: list[int]) -> dict[int, tuple[str, ...]]:
@@ -139,8 +144,16 @@ def _tags_of(connection: Connection, ids: list[int]) -> dict[int, tuple[str, ...
     return tags
 
 
-def _entry(connection: Connection, row: Row[int, str, int, str], tags: tuple[str, ...]) -> Entry:
-    """Two look-ups by the key for each service; a grouped join would read every version."""
+def _entry(
+    connection: Connection,
+    row: Row[int, str, int, str, str],
+    tags: tuple[str, ...],
+    digests: Digests | None,
+) -> Entry:
+    """Two look-ups by the key for each service; a grouped join would read every version.
+
+    ``digests`` makes those that tell nothing of secrets; None: whoever asks may read them.
+    """
     series = (
         VersionRow.service_id == row.id,
         VersionRow.environment == DEFAULT_ENVIRONMENT,
@@ -159,6 +172,9 @@ def _entry(connection: Connection, row: Row[int, str, int, str], tags: tuple[str
     )
     last = connection.execute(newest).one()
     now = connection.execute(current).one_or_none()
+    digest = None if now is None else now.digest
+    if now is not None and digests is not None and row.marks:
+        digest = digests.of_version(row.id, now.number, now.digest)
     return Entry(
         id=row.id,
         name=row.name,
@@ -166,7 +182,7 @@ def _entry(connection: Connection, row: Row[int, str, int, str], tags: tuple[str
         tags=tags,
         versions=last.number + 1,
         current=None if now is None else now.number,
-        digest=None if now is None else now.digest,
+        digest=digest,
         updated_at=last.created_at,
         definition=row.definition,
     )

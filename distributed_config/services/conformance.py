@@ -22,6 +22,7 @@ from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
 from distributed_config.services.journal import Journal
 from distributed_config.services.secrets import Checked, Home, Viewer
 from distributed_config.services.stored import intact
+from distributed_config.wire import in_order
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def problems_of(schema: str, document: Checked) -> list[Problem]:
     Of secrets that whoever asks may not see nothing is asked: what they keep was checked when it
     was given, and the answer would tell them of it.
     """
-    strict = checker_of(schema).problems(document.value, document.size)
+    found = checker_of(schema).problems(document.value, document.size)
+    strict = in_order(found, document.value)
     if not strict or not document.unseen:
         return strict
     with suppress(ValueError):  # it refers to a part of what is marked, and cannot be relaxed
@@ -135,7 +137,8 @@ def bind(journal: Journal, service_id: int, name: str, definition_id: int) -> No
     What is current must be admitted by the caller.
     """
     row = journal.connection.execute(_SCHEMA, {"definition": definition_id}).one()
-    secrets.note_marks(journal.connection, service_id, intact(row.schema, row.digest))
+    schema = intact(row.schema, row.digest)
+    secrets.note_marks(journal.connection, service_id, schema, journal.now)
     journal.connection.execute(
         insert(ConformanceRow),
         {

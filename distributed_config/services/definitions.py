@@ -32,9 +32,10 @@ from distributed_config.services.conformance import Rule
 from distributed_config.services.evolution import Proposal, Review
 from distributed_config.services.journal import Journal
 from distributed_config.services.permissions import READ_SECRET
+from distributed_config.services.preconditions import Expect, Standing, anything
 from distributed_config.services.stored import intact
-from distributed_config.services.versions import Expect, Written, anything
-from distributed_config.wire import Document, version_etag
+from distributed_config.services.versions import Written
+from distributed_config.wire import Document, stamp_of, version_etag
 
 POLICIES = ("none", "backward", "forward", "full")
 MOST_INDEXES = 32
@@ -66,6 +67,11 @@ class Definition:
     def document(self) -> Document:
         """The schema as it is stored."""
         return Document(self.schema, self.digest)
+
+    @property
+    def stamp(self) -> str:
+        """What its entity tag has of it."""
+        return stamp_of(self.id, self.digest)
 
     def proposal(self, schema: Document) -> Proposal:
         """``schema`` in place of this revision's."""
@@ -132,9 +138,7 @@ def revise(
         message = "Who forces a revision says why: give a note."
         raise Invalid.of([Problem("", message, "note", "note")])
     before = require(journal.connection, journal.realm, name)
-    etag = version_etag(journal.epoch, before.number, before.digest)
-    if not expect(etag):
-        raise PreconditionFailed(name, etag, "definition")
+    _check_expected(journal, before, expect)
     after = schema or before.document
     wanted_paths = before.indexes if paths is None else paths
     if schema is None:
@@ -151,7 +155,7 @@ def revise(
         if breaks and not forced:
             raise evolution.refusal(current, wanted, breaks)
         _add_revision(journal, before.id, before.number + 1, after, forced=bool(breaks))
-        secrets.note_marks_of_all(journal.connection, before.id, after.text)
+        secrets.note_marks_of_all(journal.connection, before.id, after.text, journal.now)
         kind = log.DEFINITION_FORCED if breaks else log.DEFINITION_REVISED
         number = before.number + 1
         journal.record(kind, definition=name, number=number, digest=after.digest)
@@ -161,6 +165,12 @@ def revise(
         journal.connection.execute(_TOUCH, {"which": before.id, "at": journal.now})
     after_all = require(journal.connection, journal.realm, name)
     return Revised(after_all, changed, current)
+
+
+def _check_expected(journal: Journal, definition: Definition, expect: Expect) -> None:
+    etag = version_etag(journal.epoch, definition.number, definition.stamp)
+    if not expect(Standing(etag)):
+        raise PreconditionFailed(definition.name, etag, "definition")
 
 
 def exists(journal: Journal, name: str, expect: Expect) -> bool:
@@ -181,9 +191,7 @@ def remove(journal: Journal, name: str, cascade: str = "", expect: Expect = anyt
     journal.actor.require("definition:write")
     journal.actor.require_whole()
     found = require(journal.connection, journal.realm, name)
-    etag = version_etag(journal.epoch, found.number, found.digest)
-    if not expect(etag):
-        raise PreconditionFailed(name, etag, "definition")
+    _check_expected(journal, found, expect)
     services = conformance.services(journal.connection, found.id)
     if services and not cascade:
         raise DefinitionInUse(name, len(services), services[0][1])
@@ -250,10 +258,12 @@ def put_service(
     if before is not None and before.definition_id == definition.id:
         return versions.put(journal, service, document, expect)
     _refuse_another(before)
+    # Judged before anything is marked: the tag that was read does not know of it.
+    versions.check_expected(journal, service, expect)
     # What it marks must be known before the document is stored.
     conformance.bind(journal, found, service, definition.id)
     _refuse_marked_indexes(journal, definition, found)
-    written = versions.put(journal, service, document, expect)
+    written = versions.put(journal, service, document)
     if not written.changed:
         versions.admit_current(journal, service)
     journal.record(log.SERVICE_ATTACHED, service, definition=name)
@@ -288,7 +298,7 @@ def mark(journal: Journal, service: str, pointers: Sequence[str]) -> bool:
         journal.actor.require(READ_SECRET)
     if wanted == before:
         return False
-    secrets.set_pointers(journal.connection, service_id, wanted)
+    secrets.set_pointers(journal.connection, service_id, wanted, journal.now)
     rule = conformance.rule_of(journal.connection, service_id)
     if rule is not None:
         definition = require(journal.connection, journal.realm, rule.definition)

@@ -16,6 +16,7 @@ from distributed_config.models import AuditRow, ChangeRow
 from distributed_config.services import journal as log
 from distributed_config.services.audit import CHANGED, PRUNED
 from distributed_config.services.chain import BEGINNING, Link, hash_of
+from distributed_config.services.digests import Digests
 from distributed_config.wire import framed
 
 _AT_ONCE = 500
@@ -195,7 +196,8 @@ def _unlike(connection: Connection, pinned: Link | None) -> list[str]:
     found = connection.execute(query).scalar_one_or_none()
     if found is None:
         return [f"entry {pinned.id}, which was pinned, is missing"]
-    if _text(found) != pinned.hash:
+    # Who may not read secrets pins the hash under a key of the database.
+    if not Digests(connection).is_of_entry(pinned.id, _text(found), pinned.hash):
         return [f"entry {pinned.id} is not the one that was pinned: the chain was written anew"]
     return []
 

@@ -110,15 +110,17 @@ def pointer_of(path: Path) -> str:
     return "".join(f"/{escape_pointer(str(key))}" for key in path)
 
 
-def note_marks(connection: Connection, service_id: int, schema: str) -> None:
+def note_marks(connection: Connection, service_id: int, schema: str, now: int) -> None:
     """Remembers that something may be secret in a service, if ``schema``, now its own, marks."""
     if may_mark(schema):
+        _prepare_key(connection, now)
         connection.execute(_NOTE_ONE, {"which": service_id})
 
 
-def note_marks_of_all(connection: Connection, definition_id: int, schema: str) -> None:
+def note_marks_of_all(connection: Connection, definition_id: int, schema: str, now: int) -> None:
     """The same for all services of a definition."""
     if may_mark(schema):
+        _prepare_key(connection, now)
         connection.execute(_NOTE_ALL, {"definition": definition_id})
 
 
@@ -129,8 +131,9 @@ def pointers(connection: Connection, service_id: int) -> list[str]:
     return found
 
 
-def set_pointers(connection: Connection, service_id: int, wanted: Sequence[str]) -> None:
+def set_pointers(connection: Connection, service_id: int, wanted: Sequence[str], now: int) -> None:
     """Gives a service exactly these pointers."""
+    _prepare_key(connection, now)
     # It is never empty again: there may be what was sealed.
     connection.execute(_SET_MARKS, {"which": service_id, "to": json.dumps(wanted)})
 
@@ -611,6 +614,18 @@ def _newest_key(connection: Connection, now: int) -> tuple[str, bytes]:
     return key_id, _key(connection, key_id)
 
 
+def _prepare_key(connection: Connection, now: int) -> None:
+    """Makes the first data key before there is anything to seal.
+
+    What was stored before it was marked is masked from now on, and its digest has to be keyed.
+    """
+    # Without a key file that can be written, the first secret that is given says so.
+    with suppress(SecretUnreadable):
+        if oldest_key(connection) is None:
+            keyring_of(connection).ensure()
+            start_key(connection, now)
+
+
 def start_key(connection: Connection, now: int) -> str:
     """Makes the data key that seals from here on; its id."""
     key_id = secrets.token_hex(8)
@@ -645,7 +660,25 @@ def rewrap(connection: Connection, key_id: str) -> None:
     connection.execute(_REWRAP, {"which": key_id, "to": new})
 
 
-# --- digests of requests
+# --- keys for digests
+
+
+def oldest_key(connection: Connection) -> str | None:
+    """The id of the first data key; None: there never was a secret."""
+    found: str | None = connection.execute(_OLDEST).scalar_one_or_none()
+    return found
+
+
+def digest_key(connection: Connection) -> bytes | None:
+    """The key for digests that tell nothing; None: there is no data key yet.
+
+    It is made of the oldest data key, which never changes: entity tags have to outlive a rotation.
+    Raises SecretUnreadable.
+    """
+    key_id = oldest_key(connection)
+    if key_id is None:
+        return None
+    return hmac.digest(_key(connection, key_id), b"distconf digests", "sha256")
 
 
 def fingerprint(connection: Connection, digest: str) -> str:
@@ -710,6 +743,7 @@ _NOTE_ALL = (
     .values(marks=ONLY_BY_DEFINITION)
 )
 _NEWEST = select(SecretKeyRow.id).order_by(SecretKeyRow.number.desc()).limit(1)
+_OLDEST = select(SecretKeyRow.id).order_by(SecretKeyRow.number).limit(1)
 _WRAPPED = select(SecretKeyRow.wrapped).where(SecretKeyRow.id == bindparam("which"))
 _REWRAP = (
     update(SecretKeyRow)

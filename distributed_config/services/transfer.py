@@ -18,6 +18,7 @@ from distributed_config.wire import (
     Document,
     DocumentLimits,
     check_name,
+    digest_of,
     document_of,
     repeated_keys,
 )
@@ -59,7 +60,7 @@ def export(
     for service_id, name, marks, text, digest in connection.execute(query):
         home = Home(service_id, realm.organisation, name, marks)
         shown = viewer.shown(home, intact(text, digest))
-        yield name, Document(shown.text, digest)
+        yield name, Document(shown.text, digest_of(shown.text) if shown.view else digest)
 
 
 def documents_of(

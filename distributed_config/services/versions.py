@@ -3,7 +3,7 @@
 What writes raises Forbidden where the actor may not, whichever door was used.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -35,6 +35,7 @@ from distributed_config.models import (
     ChangeRow,
     CheckRow,
     ConformanceRow,
+    DefinitionRevisionRow,
     ServiceRow,
     TagRow,
     VersionRow,
@@ -43,8 +44,10 @@ from distributed_config.services import conformance, kept_marks, secrets
 from distributed_config.services import journal as log
 from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
 from distributed_config.services.conformance import Rule
+from distributed_config.services.digests import Digests
 from distributed_config.services.journal import Journal
 from distributed_config.services.patches import merged, patched
+from distributed_config.services.preconditions import Expect, Standing, anything
 from distributed_config.services.secrets import Draft, Home, Stored, Viewer
 from distributed_config.services.stored import intact
 from distributed_config.wire import (
@@ -54,6 +57,7 @@ from distributed_config.wire import (
     document_of,
     no_version_etag,
     parse_stored,
+    stamp_of,
     version_etag,
 )
 
@@ -80,6 +84,14 @@ class Version:
     checked: tuple[str, int] | None = None
     """The definition and its revision that the version was checked against, if it was."""
     view: str = ""
+    life: int = 0
+    """The id of its service, which another one of the same name does not have."""
+    stamp: str = ""
+    """What its entity tag has of it: the same for everybody, whether they see secrets or not."""
+    may_have_secrets: bool = False
+    """Whether its service has marks, which can change how the version is shown."""
+    moved_at: int = 0
+    """When the versions of its service changed last; 0: not asked for, see ``version_times``."""
 
     @property
     def served(self) -> str:
@@ -92,17 +104,20 @@ class Version:
 class Written:
     """What a write did. ``changed`` is False when the service already was as asked.
 
-    ``number`` is the version that was written or, when nothing changed, the one that was found.
+    ``number`` is the version that was written or, when nothing changed, the one that was found;
+    ``stamp`` is what its entity tag has of it.
     ``current`` is what is served now, None if nothing is.
     """
 
     service: str
     number: int
-    digest: str
+    stamp: str
     current: int | None
     changed: bool = True
     service_id: int = 0
     has_secrets: bool = False
+    removed: tuple[str, ...] = ()
+    """The top-level keys that a new document took away from what was current."""
 
 
 class _Service(NamedTuple):
@@ -117,14 +132,6 @@ class _Service(NamedTuple):
 
 WRITE, PUBLISH = "config:write", "config:publish"
 """What it takes to add a version, and to change otherwise what is served."""
-
-Expect = Callable[[str | None], bool]
-"""Whether a write may go on, given the service's entity tag; None: there is no such service."""
-
-
-def anything(_etag: str | None) -> bool:
-    """Expects nothing."""
-    return True
 
 
 # --- writing
@@ -168,9 +175,9 @@ def append(journal: Journal, name: str, document: Document, expect: Expect = any
     Raises ServiceNotFound, PreconditionFailed, or InvalidDocument where it has the mask in place
     of a secret that is not there.
     """
-    service = _require(journal.connection, journal.realm, name)
-    _check_expected(journal, service.id, name, expect)
-    return _insert(journal, service, name, document)
+    service = _expected(journal, name, expect)
+    removed = _removed(journal, service, document)
+    return replace(_insert(journal, service, name, document), removed=removed)
 
 
 def put(journal: Journal, name: str, document: Document, expect: Expect = anything) -> Written:
@@ -181,19 +188,20 @@ def put(journal: Journal, name: str, document: Document, expect: Expect = anythi
             raise PreconditionFailed(name, None)
         return create(journal, name, document)
     current = _current_key(journal.connection, found.id)
-    _check_expected(journal, found.id, name, expect)
+    _check(journal, found, name, expect)
     draft = _draft(journal, found, name, document)
     same = draft.is_as_before if draft else current and current.digest == document.digest
     if current is not None and same:
         return Written(
             name,
             current.number,
-            current.digest,
+            _stamp(journal.connection, found, current.number, current.digest),
             current.number,
             changed=False,
             has_secrets=draft is not None and draft.has_secrets,
         )
-    return _insert(journal, found, name, document, draft)
+    removed = _removed(journal, found, document)
+    return replace(_insert(journal, found, name, document, draft), removed=removed)
 
 
 def merge(
@@ -229,8 +237,7 @@ def roll_back(
     VersionNotFound where there is none.
     """
     journal.actor.require(PUBLISH)
-    service = _require(journal.connection, journal.realm, name)
-    _check_expected(journal, service.id, name, expect)
+    service = _expected(journal, name, expect)
     if number is None:
         number = _number_before_current(journal.connection, service.id, name)
     old = _stored(journal.connection, service.id, name, number)
@@ -247,12 +254,12 @@ def set_enabled(
 ) -> Written:
     """Turns a version on or off; current moves by its one rule."""
     journal.actor.require(PUBLISH)
-    service = _require(journal.connection, journal.realm, name)
-    _check_expected(journal, service.id, name, expect)
+    service = _expected(journal, name, expect)
     version = _stored(journal.connection, service.id, name, number)
+    stamp = _stamp(journal.connection, service, number, version.digest)
     before = _current_number(journal, service.id)
     if version.enabled == enabled:
-        return Written(name, number, version.digest, before, changed=False)
+        return Written(name, number, stamp, before, changed=False)
     journal.connection.execute(_ENABLE, {"series": service.id, "which": number, "to": enabled})
     current = _current_number(journal, service.id)
     if current != before:
@@ -260,33 +267,32 @@ def set_enabled(
         _admit_stored(journal, service, name, current, which)
     kind = log.VERSION_ENABLED if enabled else log.VERSION_DISABLED
     journal.record(kind, name, number=number, current=current, digest=version.digest)
-    return Written(name, number, version.digest, current)
+    return Written(name, number, stamp, current)
 
 
 def delete_version(journal: Journal, name: str, number: int, expect: Expect = anything) -> Written:
     """Deletes a disabled version's document; its number stays taken. Raises StillEnabled."""
     journal.actor.require(PUBLISH)
-    service_id = require(journal.connection, journal.realm, name)
-    _check_expected(journal, service_id, name, expect)
-    version = _stored(journal.connection, service_id, name, number)
+    service = _expected(journal, name, expect)
+    version = _stored(journal.connection, service.id, name, number)
     if version.enabled:
         raise StillEnabled(
             f"Version {number} of {name!r} is enabled. Disable it first: "
             f"PATCH …&version={number}&enabled=false."
         )
     journal.connection.execute(
-        _ERASE, {"series": service_id, "which": number, "at": journal.revision}
+        _ERASE, {"series": service.id, "which": number, "at": journal.revision}
     )
-    current = _current_number(journal, service_id)
+    current = _current_number(journal, service.id)
     journal.record(log.VERSION_DELETED, name, number=number, current=current, digest=version.digest)
-    return Written(name, number, version.digest, current)
+    stamp = _stamp(journal.connection, service, number, version.digest)
+    return Written(name, number, stamp, current)
 
 
 def delete_service(journal: Journal, name: str, expect: Expect = anything) -> None:
     """Deletes the service and all its versions, if none is enabled. Raises StillEnabled."""
     journal.actor.require(PUBLISH)
-    service_id = require(journal.connection, journal.realm, name)
-    _check_expected(journal, service_id, name, expect)
+    service_id = _expected(journal, name, expect).id
     enabled = journal.connection.scalars(_ENABLED_NUMBERS, {"series": service_id}).all()
     if enabled:
         shown = ", ".join(map(str, enabled[:10])) + (" …" if len(enabled) > 10 else "")
@@ -303,8 +309,7 @@ def disable_service(journal: Journal, name: str, expect: Expect = anything) -> i
     Raises NoCurrentVersion if nothing is, or PreconditionFailed.
     """
     journal.actor.require(PUBLISH)
-    service = _require(journal.connection, journal.realm, name)
-    _check_expected(journal, service.id, name, expect)
+    service = _expected(journal, name, expect)
     before = _current_key(journal.connection, service.id)
     if before is None:
         raise NoCurrentVersion(name)
@@ -321,9 +326,13 @@ def retire(journal: Journal, name: str, expect: Expect = anything) -> None:
     For those who were told to, as when a definition goes with its services.
     """
     journal.actor.require(PUBLISH)
-    service_id = require(journal.connection, journal.realm, name)
-    _check_expected(journal, service_id, name, expect)
+    service_id = _expected(journal, name, expect).id
     _remove(journal, service_id, name)
+
+
+def check_expected(journal: Journal, name: str, expect: Expect) -> None:
+    """Raises PreconditionFailed unless the service is as expected."""
+    _expected(journal, name, expect)
 
 
 def admit_current(journal: Journal, name: str) -> None:
@@ -356,7 +365,8 @@ def current(connection: Connection, realm: Realm, name: str) -> Version:
     if row.number is None:
         raise NoCurrentVersion(name)
     home = Home(row.service_id, realm.organisation, name, row.marks)
-    return _shown(Viewer(connection, realm.secrets), home, _version(name, row))
+    found = _version(name, row)
+    return _Showing(connection, realm.secrets).shown(home, found, row.moved_at)
 
 
 def numbered(connection: Connection, realm: Realm, name: str, number: int) -> Version:
@@ -372,7 +382,7 @@ def stored(connection: Connection, realm: Realm, name: str, number: int) -> Vers
     service = _require(connection, realm, name)
     found = _stored(connection, service.id, name, number)
     home = Home(service.id, realm.organisation, name, service.marks)
-    return _shown(Viewer(connection, realm.secrets), home, found)
+    return _Showing(connection, realm.secrets).shown(home, found)
 
 
 def existing(connection: Connection, realm: Realm, name: str, most_bytes: int) -> list[Version]:
@@ -389,8 +399,8 @@ def existing(connection: Connection, realm: Realm, name: str, most_bytes: int) -
         )
     rows = connection.execute(_EXISTING, {"series": service.id}).all()
     home = Home(service.id, realm.organisation, name, service.marks)
-    viewer = Viewer(connection, realm.secrets)
-    return [_shown(viewer, home, _version(name, row)) for row in rows]
+    showing = _Showing(connection, realm.secrets)
+    return [showing.shown(home, _version(name, row)) for row in rows]
 
 
 def history(
@@ -408,8 +418,8 @@ def history(
     asked = {"series": service.id, "before": before, "most": limit}
     rows = connection.execute(query, asked).all()
     home = Home(service.id, realm.organisation, name, service.marks)
-    viewer = Viewer(connection, realm.secrets)
-    found = [_shown(viewer, home, _version(name, row)) for row in rows]
+    showing = _Showing(connection, realm.secrets)
+    found = [showing.shown(home, _version(name, row)) for row in rows]
     if not found:
         return []
     span = {"series": service.id, "lowest": found[-1].number, "highest": found[0].number}
@@ -427,7 +437,7 @@ def shown_back(journal: Journal, written: Written, document: Document) -> str:
     service = _require(journal.connection, journal.realm, written.service)
     found = _stored(journal.connection, service.id, written.service, written.number)
     home = _home(journal, service, written.service)
-    return _shown(Viewer(journal.connection, reveal=False), home, found).served
+    return _Showing(journal.connection, reveal=False).shown(home, found).served
 
 
 def as_of_revision(connection: Connection, realm: Realm, name: str, revision: int) -> Version:
@@ -440,6 +450,16 @@ def as_of_time(connection: Connection, realm: Realm, name: str, moment: int) -> 
     return _as_of(connection, realm, name, ChangeRow.changed_at <= moment, "then")
 
 
+def version_times(connection: Connection, realm: Realm, name: str) -> tuple[int, ...]:
+    """The times at which a service's versions changed last and before that, newest first."""
+    return _last_two(connection, realm, name, (_MOVED,))
+
+
+def change_times(connection: Connection, realm: Realm, name: str) -> tuple[int, ...]:
+    """The same of all that changes how its versions are shown: marks and definitions as well."""
+    return _last_two(connection, realm, name, (_MOVED, _MARKED, _REVISED))
+
+
 def current_value(connection: Connection, service_id: int) -> dict[str, Any] | None:
     """The current document of a service by its id, without its secrets; None: nothing is current.
 
@@ -450,7 +470,7 @@ def current_value(connection: Connection, service_id: int) -> dict[str, Any] | N
         return None
     row = connection.execute(_HOME, {"service": service_id}).one()
     found = _stored(connection, service_id, row.name, key.number)
-    return parse_stored(_shown(Viewer(connection, reveal=False), Home(*row), found).served)
+    return parse_stored(_Showing(connection, reveal=False).shown(Home(*row), found).served)
 
 
 def count_services(connection: Connection, realm: Realm) -> int:
@@ -506,7 +526,22 @@ _HOME = select(ServiceRow.id, ServiceRow.organisation_id, ServiceRow.name, Servi
     ServiceRow.id == bindparam("service")
 )
 _CURRENT = (
-    select(*_PLAIN, ServiceRow.id.label("service_id"), ServiceRow.marks, VersionRow.document)
+    select(
+        *_PLAIN,
+        ServiceRow.id.label("service_id"),
+        ServiceRow.marks,
+        select(ChangeRow.changed_at)
+        .where(
+            ChangeRow.organisation_id == bindparam("organisation"),
+            ChangeRow.service == bindparam("name"),
+            ChangeRow.environment == DEFAULT_ENVIRONMENT,
+        )
+        .order_by(ChangeRow.revision.desc())
+        .limit(1)
+        .scalar_subquery()
+        .label("moved_at"),
+        VersionRow.document,
+    )
     .select_from(ServiceRow)
     .outerjoin(
         VersionRow,
@@ -522,6 +557,12 @@ _CURRENT = (
 )
 _CURRENT_KEY = (
     select(VersionRow.number, VersionRow.digest)
+    .where(_SERIES, VersionRow.enabled)
+    .order_by(VersionRow.number.desc())
+    .limit(1)
+)
+_CURRENT_TEXT = (
+    select(VersionRow.document)
     .where(_SERIES, VersionRow.enabled)
     .order_by(VersionRow.number.desc())
     .limit(1)
@@ -544,6 +585,25 @@ _CHECKS = select(CheckRow.number, CheckRow.definition, CheckRow.definition_revis
     CheckRow.service_id == bindparam("series"),
     CheckRow.environment == DEFAULT_ENVIRONMENT,
     CheckRow.number.between(bindparam("lowest"), bindparam("highest")),
+)
+_LAST_TWO = (
+    select(ChangeRow.revision, ChangeRow.changed_at)
+    .where(
+        ChangeRow.organisation_id == bindparam("organisation"),
+        ChangeRow.service == bindparam("name"),
+    )
+    .order_by(ChangeRow.revision.desc())
+    .limit(2)
+)
+_MOVED = _LAST_TWO.where(ChangeRow.environment == DEFAULT_ENVIRONMENT)
+_MARKED = _LAST_TWO.where(ChangeRow.environment.is_(None), ChangeRow.kind.in_(log.MARKING_KINDS))
+_REVISED = (
+    select(DefinitionRevisionRow.revision, DefinitionRevisionRow.created_at)
+    .join(ConformanceRow, ConformanceRow.definition_id == DefinitionRevisionRow.definition_id)
+    .join(ServiceRow, ServiceRow.id == ConformanceRow.service_id)
+    .where(_NAMED)
+    .order_by(DefinitionRevisionRow.number.desc())
+    .limit(2)
 )
 _ENABLED_NUMBERS = (
     select(VersionRow.number).where(_SERIES, VersionRow.enabled).order_by(VersionRow.number)
@@ -577,12 +637,35 @@ def _version(name: str, row: Any) -> Version:
     )
 
 
-def _shown(viewer: Viewer, home: Home, version: Version) -> Version:
-    """``version`` with its document as it is shown; see ``services/secrets.py``."""
-    if version.text is None:
-        return version
-    shown = viewer.shown(home, version.text)
-    return replace(version, text=shown.text, view=shown.view) if shown.view else version
+class _Showing:
+    """Shows versions to those who see secrets (``reveal``), or to others."""
+
+    def __init__(self, connection: Connection, reveal: bool) -> None:
+        self._viewer = Viewer(connection, reveal)
+        self._digests = Digests(connection)
+        self._reveal = reveal
+
+    def shown(self, home: Home, version: Version, moved_at: int = 0) -> Version:
+        """``version`` with its document and its digest as they are shown, and its stamp."""
+        digest = stamped = version.digest
+        if home.marks:
+            stamped = self._digests.of_version(home.service_id, version.number, digest)
+            digest = digest if self._reveal else stamped
+        text, view = version.text, ""
+        if text is not None:
+            shown = self._viewer.shown(home, text)
+            text, view = shown.text, shown.view
+        stamp = stamp_of(home.service_id, stamped)
+        return replace(
+            version,
+            digest=digest,
+            text=text,
+            view=view,
+            life=home.service_id,
+            stamp=stamp,
+            may_have_secrets=bool(home.marks),
+            moved_at=moved_at,
+        )
 
 
 def _find(connection: Connection, realm: Realm, name: str) -> _Service | None:
@@ -639,19 +722,53 @@ def _as_of(connection: Connection, realm: Realm, name: str, until: Any, when: st
         raise VersionNotFound(name, f"that was current {when}")
     home = Home(service.id, realm.organisation, name, service.marks)
     found = _stored(connection, service.id, name, number)
-    return _shown(Viewer(connection, realm.secrets), home, found)
+    return _Showing(connection, realm.secrets).shown(home, found)
 
 
-def _check_expected(journal: Journal, service_id: int, name: str, expect: Expect) -> None:
+def _expected(journal: Journal, name: str, expect: Expect) -> _Service:
+    """The service, if it is as expected. Raises ServiceNotFound or PreconditionFailed."""
+    service = _require(journal.connection, journal.realm, name)
+    _check(journal, service, name, expect)
+    return service
+
+
+def _check(journal: Journal, service: _Service, name: str, expect: Expect) -> None:
     if expect is anything:
         return
-    key = _current_key(journal.connection, service_id)
+    key = _current_key(journal.connection, service.id)
     if key is None:
-        etag = no_version_etag(journal.epoch)
+        etag = no_version_etag(journal.epoch, service.id)
     else:
-        etag = version_etag(journal.epoch, key.number, key.digest)
-    if not expect(etag):
+        stamp = _stamp(journal.connection, service, key.number, key.digest)
+        etag = version_etag(journal.epoch, key.number, stamp)
+    times = change_times if service.marks else version_times
+    standing = Standing(etag, lambda: times(journal.connection, journal.realm, name))
+    if not expect(standing):
         raise PreconditionFailed(name, etag)
+
+
+def _last_two(
+    connection: Connection, realm: Realm, name: str, queries: Sequence[Any]
+) -> tuple[int, ...]:
+    asked = {"organisation": realm.organisation, "name": name}
+    # What one revision does to a service is one change of it.
+    found = {
+        revision: moment
+        for query in queries
+        for revision, moment in connection.execute(query, asked)
+    }
+    return tuple(found[revision] for revision in sorted(found, reverse=True)[:2])
+
+
+def _stamp(connection: Connection, service: _Service, number: int, digest: str) -> str:
+    """What an entity tag has of a version.
+
+    Where anything is secret it is keyed, for those who see secrets as well: a tag that one of
+    them hands on is good for others, and confirms no guess.
+    """
+    if service.marks:
+        digest = Digests(connection).of_version(service.id, number, digest)
+    return stamp_of(service.id, digest)
 
 
 @dataclass(frozen=True)
@@ -673,9 +790,7 @@ def _base_for_patch(journal: Journal, name: str, expect: Expect) -> _Base:
     key = _current_key(journal.connection, service.id)
     if key is None:
         raise NoCurrentVersion(name)
-    etag = version_etag(journal.epoch, key.number, key.digest)
-    if not expect(etag):
-        raise PreconditionFailed(name, etag)
+    _check(journal, service, name, expect)
     if not service.marks:
         found = _stored(journal.connection, service.id, name, key.number)
         return _Base(service, parse_stored(found.served), None)
@@ -761,11 +876,27 @@ def _insert(
     return Written(
         name,
         number,
-        digest,
+        _stamp(journal.connection, service, number, digest),
         number,
         service_id=service.id,
         has_secrets=draft is not None and draft.has_secrets,
     )
+
+
+def _removed(journal: Journal, service: _Service, document: Document) -> tuple[str, ...]:
+    """The top-level keys of what is current that ``document`` does not have.
+
+    Who may not read is not told of them.
+    """
+    if not journal.actor.may("config:read"):
+        return ()
+    text = journal.connection.execute(_CURRENT_TEXT, {"series": service.id}).scalar_one_or_none()
+    try:
+        before = {} if text is None else parse_stored(text)
+    except ValueError:
+        return ()  # it is damaged, and to write anew is how it is mended
+    now = document.value if before else {}
+    return tuple(key for key in before if key not in now)
 
 
 def _rule(journal: Journal, service: _Service) -> Rule | None:

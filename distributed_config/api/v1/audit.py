@@ -88,7 +88,7 @@ def show_head() -> Answer:
 
     `distconf audit verify --pinned ID:HASH` compares.
     """
-    head = audit.head(reading())
+    head = audit.head(reading(), auth.actor())
     return json_answer({"id": head.id, "hash": head.hash}, Cache_Control="no-store")
 
 

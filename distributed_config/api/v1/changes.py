@@ -19,6 +19,7 @@ from distributed_config.live.feed import Watch, shown_change
 from distributed_config.live.watermarks import HEAD, word_of
 from distributed_config.services import feed
 from distributed_config.services import journal as log
+from distributed_config.services.digests import without_secrets
 from distributed_config.services.journal import Change, Head
 from distributed_config.wire import parse_stored
 
@@ -80,10 +81,12 @@ def list_changes(query: dict[str, Any]) -> Answer:
 
 
 def _shown(changes: list[Change], with_documents: bool) -> list[dict[str, Any]]:
+    reveal = auth.actor().realm.secrets
+    if not reveal:
+        changes = without_secrets(reading(), changes)
     if not with_documents:
         return [shown_change(change) for change in changes]
     keys = [feed.key_of(change) for change in changes]
-    reveal = auth.actor().realm.secrets
     wanted = [key for key in keys if key is not None]
     documents = feed.documents(reading(), wanted, clear=reveal)
     shown = []

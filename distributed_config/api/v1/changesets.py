@@ -18,7 +18,8 @@ from distributed_config.services import versions
 from distributed_config.services.changesets import Step, broken
 from distributed_config.services.changesets import publish as publish_steps
 from distributed_config.services.journal import Journal
-from distributed_config.services.versions import Expect, Written, anything
+from distributed_config.services.preconditions import Expect, anything
+from distributed_config.services.versions import Written
 from distributed_config.wire import Document
 
 blueprint = Blueprint("changesets", __name__)
@@ -106,7 +107,7 @@ def _expectation(if_match: str | None) -> Expect:
     if if_match is None:
         return anything
     tags = wire.parse_etags(if_match)
-    return lambda etag: any(wire.same_version(tag, etag) for tag in tags)
+    return lambda now: now is not None and any(wire.same_version(tag, now.etag) for tag in tags)
 
 
 def _shown(written: Written) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from flask import Blueprint
 from distributed_config import wire
 from distributed_config.api import schemas
 from distributed_config.api.v1.services import shown_service
-from distributed_config.edge import auth
+from distributed_config.edge import auth, conditions
 from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.doors import door
@@ -80,15 +80,27 @@ def list_definitions(query: dict[str, Any]) -> Answer:
     "/definitions/one",
     **_READ,
     query=schemas.DefinitionReadQuery,
-    answers={200: schemas.DefinitionAnswer},
-    refusals=(404, 422),
+    answers={200: schemas.DefinitionAnswer, 304: ""},
+    refusals=(404, 412, 422),
+    headers=("If-Match", "If-None-Match"),
 )
 def show_definition(query: dict[str, Any]) -> Answer:
     """Show a definition with its schema, at its newest revision or at `number`."""
     connection = reading()
     found = _require(query["definition"], query["number"])
-    etag = wire.version_etag(log.head(connection).epoch, found.number, found.digest)
-    return json_answer(_shown_whole(found), ETag=etag, Cache_Control="private, no-cache")
+    etag = wire.version_etag(log.head(connection).epoch, found.number, found.stamp)
+    conditions.require_wanted(found.name, etag, _no_times, "definition")
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    if conditions.is_known(etag, _no_times):
+        return Answer(b"", 304, headers=headers)
+    answer = json_answer(_shown_whole(found))
+    answer.headers = headers
+    return answer
+
+
+def _no_times() -> tuple[int, ...]:
+    """A definition has no date of HTTP's: conditions that name one are ignored."""
+    return ()
 
 
 @door(
@@ -135,7 +147,7 @@ def put_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     name = query["definition"]
     schema = _schema(name, body)
     policy, paths = body.get("policy"), body.get("indexes")
-    expect, forced = asked.expectation(), query["force"]
+    expect, forced = conditions.expectation(), query["force"]
     review = _review(name, schema)
 
     def unit(journal: Journal) -> Answer:
@@ -198,7 +210,7 @@ def delete_definition(query: dict[str, Any]) -> Answer:
     are deleted with all their versions.
     """
     asked.refuse_body()
-    expect = asked.expectation()
+    expect = conditions.expectation()
 
     def unit(journal: Journal) -> Answer:
         services = definitions.remove(journal, query["definition"], query["cascade"], expect)
@@ -313,7 +325,10 @@ def list_conforming(query: dict[str, Any]) -> Answer:
     if len(services) > size:
         cursor = cursor_behind(query, epoch, json.dumps(services[size - 1].position))
     ids = [each.service_id for each in services[:size]]
-    shown = [shown_service(entry) for entry in catalogue.services_by_id(connection, ids)]
+    shown = [
+        shown_service(entry)
+        for entry in catalogue.services_by_id(connection, auth.actor().realm, ids)
+    ]
     return page_answer({"definition": name, "services": shown}, cursor)
 
 
@@ -460,7 +475,7 @@ def _position(query: dict[str, Any], epoch: str) -> tuple[Any, ...] | None:
 def _answer(
     journal: Journal, definition: Definition, body: dict[str, Any], status: int = 200
 ) -> Answer:
-    etag = wire.version_etag(journal.epoch, definition.number, definition.digest)
+    etag = wire.version_etag(journal.epoch, definition.number, definition.stamp)
     answer = json_answer(body, ETag=etag)
     answer.status = status
     return answer

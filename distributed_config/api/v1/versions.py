@@ -6,7 +6,7 @@ from flask import Blueprint
 
 from distributed_config import wire
 from distributed_config.api import schemas
-from distributed_config.edge import auth
+from distributed_config.edge import auth, conditions
 from distributed_config.edge import requests as asked
 from distributed_config.edge.database import reading
 from distributed_config.edge.doors import door
@@ -85,19 +85,19 @@ def diff(query: dict[str, Any]) -> Answer:
     query=schemas.RollbackQuery,
     answers={200: schemas.WrittenAnswer},
     refusals=(404, 410, 412, 422, 507),
-    headers=("If-Match", "Idempotency-Key", "Config-Note"),
+    headers=("If-Match", "If-Unmodified-Since", "Idempotency-Key", "Config-Note"),
 )
 def roll_back(query: dict[str, Any]) -> Answer:
     """Append a copy of an older version: of the one before, unless `to` says which."""
     asked.refuse_body()
-    name, number, expect = query["service"], query["to"], asked.expectation()
+    name, number, expect = query["service"], query["to"], conditions.expectation()
 
     def unit(journal: Journal) -> Answer:
         written = versions.roll_back(journal, name, number, expect)
         return json_answer(
             {"success": True, "version": written.number, "current": written.current},
             Config_Version=str(written.number),
-            ETag=wire.version_etag(journal.epoch, written.number, written.digest),
+            ETag=wire.version_etag(journal.epoch, written.number, written.stamp),
         )
 
     which = "the one before" if number is None else f"version {number}"
