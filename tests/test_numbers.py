@@ -44,12 +44,24 @@ MEDIA_TYPES = {"json": "application/json", "yaml": "application/yaml", "toml": "
 
 
 def body_of(format_name: str, number: str) -> bytes:
+    if format_name == "yaml":
+        number = every_reader_knows(number)
     texts = {
         "json": f'{{"a": {{"b/c": [0, {number}]}}}}',
         "yaml": f"a:\n  b/c: [0, {number}]\n",
         "toml": f'[a]\n"b/c" = [0, {number}]\n',
     }
     return texts[format_name].encode()
+
+
+def every_reader_knows(number: str) -> str:
+    """The number as readers of YAML 1.1 and 1.2 both take it: with a point, and a sign after e."""
+    digits, e, exponent = number.partition("e")
+    if not e:
+        return number
+    point = "" if "." in digits else ".0"
+    sign = "" if exponent[0] in "+-" else "+"
+    return f"{digits}{point}e{sign}{exponent}"
 
 
 def put(api: Api, name: str, format_name: str, number: str) -> Any:
@@ -81,7 +93,8 @@ def test_a_number_that_would_be_changed_is_refused_with_its_place(
     assert refused.status_code == 422, refused.text
     problems = refused.json()["problems"]
     assert [each["pointer"] for each in problems] == ["/a/b~1c/1"]
-    assert problems[0]["message"].startswith(number[:20])
+    if format_name != "yaml":  # its reader has the number in its own spelling
+        assert problems[0]["message"].startswith(number[:20])
 
 
 @pytest.mark.parametrize("number", CHANGED)

@@ -10,7 +10,8 @@ _PHRASES = (
     ("GET /api/v1/versions?service=… lists", "`distconf history` lists"),
     ("Create it with POST or PUT.", "Create it with `distconf put`."),
     ("Create it with PUT /api/v1/definitions.", "Create it with `distconf definitions put`."),
-    ("is not as If-Match or If-None-Match asks", "is not as --if-match asks"),
+    ("is not as the conditions of the request ask", "is not as --if-match asks"),
+    ("send its tag with If-Match", "give its tag with --if-match"),
 )
 _PARAMETERS = {
     "service": "SERVICE",
