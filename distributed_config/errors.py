@@ -481,8 +481,8 @@ class TooManyWatchers(Unavailable):
 
     def __init__(self, most: int) -> None:
         super().__init__(
-            f"{most} streams are open in this process already (DISTCONF_WATCHERS). "
-            "Try again; another process may have room."
+            f"{most} streams are open in this process already (DISTCONF_WATCHERS), and nobody has "
+            "more of them than you. Try again; another process may have room."
         )
 
 
