@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from distributed_config.errors import CannotStart
+from distributed_config.live import scratch
 from distributed_config.models import engine as engines
 from distributed_config.services import keyring
 from distributed_config.settings import load
@@ -58,8 +59,9 @@ def _make_metrics_folder() -> None:
 
     In memory where that can be: a full disk must not end a process that counts.
     """
-    folder = tempfile.mkdtemp(prefix="distconf-", dir=_in_memory)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    scratch.sweep(Path(tempfile.gettempdir() if _in_memory is None else _in_memory))
+    folder = scratch.make(_in_memory)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     master = os.getpid()
 
     @atexit.register
