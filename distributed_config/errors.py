@@ -10,6 +10,7 @@
     │   ├── DefinitionExists       the name of a definition is taken
     │   ├── BreakingRevision       a schema's revision would break what its policy protects
     │   └── KeyReused              an idempotency key came back with another request
+    ├── HostMissing                an HTTP/1.1 request does not say which host it is for
     ├── UnsupportedEncoding        the body is compressed
     ├── TooLarge                   more bytes than the limit
     ├── TooSlow                    the body did not arrive in time, or only in part
@@ -192,6 +193,13 @@ class KeyReused(Invalid):
         super().__init__(
             "This Idempotency-Key was used for a different request. Use a new key for each write."
         )
+
+
+class HostMissing(DistconfError):
+    code = "host-missing"
+
+    def __init__(self) -> None:
+        super().__init__("HTTP/1.1 asks for a Host header in every request. Send it.")
 
 
 class UnsupportedEncoding(DistconfError):

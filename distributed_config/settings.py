@@ -107,7 +107,7 @@ class Settings:
     secure_cookies: bool = _setting(
         False,
         "Have browsers send the session's cookie over HTTPS only, where TLS ends before this "
-        "server.",
+        "server; requests of web pages are taken from HTTPS only as well.",
     )
     oidc_issuer: str = _setting(
         "",
@@ -129,7 +129,7 @@ class Settings:
     public_url: str = _setting(
         "",
         "Where browsers reach this server, as https://config.example.org; needed for log-ins with "
-        "an identity provider.",
+        "an identity provider, and after a proxy that ends TLS.",
     )
     hosts: tuple[str, ...] = _setting(
         (),

@@ -60,7 +60,7 @@ def body_bytes() -> bytes:
     """The body, whole. Raises if it is compressed, too large, or not UTF-8 by its own word."""
     if "body" not in g:
         encoding = request.headers.get("Content-Encoding", "identity")
-        if encoding != "identity":
+        if encoding.lower() != "identity":
             raise UnsupportedEncoding(encoding[:40])
         charset = request.mimetype_params.get("charset", "utf-8")
         if charset.lower() not in {"utf-8", "utf8"}:

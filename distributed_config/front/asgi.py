@@ -24,7 +24,7 @@ from distributed_config.front.bridge import (
 )
 from distributed_config.front.leases import Leases
 from distributed_config.front.places import Place, Places
-from distributed_config.front.replay import Key, Replay, Replays, question
+from distributed_config.front.replay import Key, Replay, Replays, names_host, question
 from distributed_config.front.sockets import (
     Conversation,
     as_request_for_stream,
@@ -273,7 +273,7 @@ class Front:
         if told.refused is not None:
             # A refusal touches neither disk nor lock, and all threads may be taken.
             return call(self._app, environ)
-        reads = scope["method"] in _READING and not scope["path"].startswith(_WAITING)
+        reads = scope["method"] in _READING and not environ["PATH_INFO"].startswith(_WAITING)
         threads = self._reading if reads else self._waiting
         loop = asyncio.get_running_loop()
         self._asked += 1
@@ -283,7 +283,8 @@ class Front:
             self._asked -= 1
 
     def _keep(self, key: Key | None, scope: Scope, answer: Answer, told: Exchange) -> None:
-        if key is not None and told.replay is not None:
+        # Without its host the same question is right in HTTP/1.0 and refused in HTTP/1.1.
+        if key is not None and told.replay is not None and names_host(key):
             logged = self._logged(scope, answer, told)
             self._replays.keep(key, answer, told.replay, logged, told.until, asker=told.asker)
 
