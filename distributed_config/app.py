@@ -6,7 +6,16 @@ from flask import Flask, request
 
 from distributed_config.api import config, docs, health, login, v1
 from distributed_config.dialects import tartarus, unified
-from distributed_config.edge import auditing, auth, database, errors, limits, observe, origins
+from distributed_config.edge import (
+    auditing,
+    auth,
+    database,
+    errors,
+    limits,
+    observe,
+    origins,
+    targets,
+)
 from distributed_config.edge.holding import Holding
 from distributed_config.edge.responses import PlainResponse
 from distributed_config.live import exchange
@@ -41,6 +50,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     limits.init_limits(app, settings)
     auth.init_auth(app, settings)
+    targets.init_targets(app)
     app.register_blueprint(config.blueprint)
     app.register_blueprint(v1.blueprint)
     app.register_blueprint(login.blueprint)

@@ -10,6 +10,7 @@
     │   ├── DefinitionExists       the name of a definition is taken
     │   ├── BreakingRevision       a schema's revision would break what its policy protects
     │   └── KeyReused              an idempotency key came back with another request
+    ├── HostMissing                an HTTP/1.1 request does not say which host it is for
     ├── UnsupportedEncoding        the body is compressed
     ├── PartialBody                the body says that it is a part of something
     ├── TooLarge                   more bytes than the limit
@@ -198,6 +199,13 @@ class KeyReused(Invalid):
         super().__init__(
             "This Idempotency-Key was used for a different request. Use a new key for each write."
         )
+
+
+class HostMissing(DistconfError):
+    code = "host-missing"
+
+    def __init__(self) -> None:
+        super().__init__("HTTP/1.1 asks for a Host header in every request. Send it.")
 
 
 class UnsupportedEncoding(DistconfError):
@@ -535,8 +543,8 @@ class TooManyWatchers(Unavailable):
 
     def __init__(self, most: int) -> None:
         super().__init__(
-            f"{most} streams are open in this process already (DISTCONF_WATCHERS). "
-            "Try again; another process may have room."
+            f"{most} streams are open in this process already (DISTCONF_WATCHERS), and nobody has "
+            "more of them than you. Try again; another process may have room."
         )
 
 

@@ -4,12 +4,10 @@
 distributed_config.wsgi:front``.
 """
 
-import asyncio
 import atexit
 import importlib
 import os
 import shutil
-import signal
 import socket
 import sys
 import tempfile
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from distributed_config.errors import CannotStart, DistconfError
+from distributed_config.live import scratch
 from distributed_config.models import engine as engines
 from distributed_config.services import keyring
 from distributed_config.settings import load
@@ -68,8 +67,9 @@ def _make_metrics_folder() -> None:
 
     In memory where that can be: a full disk must not end a process that counts.
     """
-    folder = tempfile.mkdtemp(prefix="distconf-", dir=_in_memory)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    scratch.sweep(Path(tempfile.gettempdir() if _in_memory is None else _in_memory))
+    folder = scratch.make(_in_memory)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     master = os.getpid()
 
     @atexit.register
@@ -87,14 +87,13 @@ _database = _load_database()
 
 bind = _settings.bind
 workers = _settings.workers
-worker_class = "asgi"
+worker_class = "distributed_config.front.connections.Worker"
 # Loaded once, shared by all workers: a quicker start and less memory. Nothing in the application
 # opens a connection or starts a thread before it is used, which is after the fork.
 preload_app = True
 # Without it one worker can take every connection.
 reuse_port = True
 worker_tmp_dir = _in_memory
-worker_connections = 25_000
 # Who is gone is not told anything any more: a stream ends at once.
 asgi_disconnect_grace_period = 0
 # What a watcher says is a ping at most; each message is held in memory until it is whole.
@@ -111,32 +110,10 @@ control_socket_disable = True
 
 
 def post_worker_init(worker: Any) -> None:
-    """Ends a worker as soon as its work is done; gunicorn would wait for idle connections too."""
-    if not hasattr(worker, "loop"):
-        return  # another kind of worker, which serves `app` and ends in its own way
-    ending: list[asyncio.Task[None]] = []
-
-    def end() -> None:
-        worker.handle_exit_signal()
-        for server in worker.servers:
-            server.close()  # gunicorn would do it within a second
-        if not ending:
-            ending.append(worker.loop.create_task(_end(worker)))
-
-    # Ctrl-C reaches the workers as SIGINT, and once more from the master as SIGQUIT.
-    for way in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-        worker.loop.add_signal_handler(way, end)
-    if worker.age == 1:
+    """Says that the server is there, once."""
+    # Another kind of worker, which serves `app`, has no loop.
+    if worker.age == 1 and hasattr(worker, "loop"):
         worker.loop.call_later(0.05, _announce)
-
-
-async def _end(worker: Any) -> None:
-    await worker.asgi.end(lambda: not any(server.is_serving() for server in worker.servers))
-    # All is closed. Taking the interpreter apart would cost each worker a third of a second of
-    # the processor.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 def child_exit(_server: Any, worker: Any) -> None:

@@ -107,7 +107,7 @@ class Settings:
     secure_cookies: bool = _setting(
         False,
         "Have browsers send the session's cookie over HTTPS only, where TLS ends before this "
-        "server.",
+        "server; requests of web pages are taken from HTTPS only as well.",
     )
     oidc_issuer: str = _setting(
         "",
@@ -129,7 +129,7 @@ class Settings:
     public_url: str = _setting(
         "",
         "Where browsers reach this server, as https://config.example.org; needed for log-ins with "
-        "an identity provider.",
+        "an identity provider, and after a proxy that ends TLS.",
     )
     hosts: tuple[str, ...] = _setting(
         (),
@@ -176,7 +176,23 @@ class Settings:
         least=64,
         most=16 << 20,
     )
+    header_seconds: int = _setting(
+        10,
+        "Time in which the first byte on a connection, and then all headers of a request, must "
+        "arrive.",
+        least=1,
+    )
     body_seconds: int = _setting(30, "Time in which a request body must arrive.", least=1)
+    answer_seconds: int = _setting(
+        30, "Time in which a client must take all of an answer, or the next 64 KiB of it.", least=1
+    )
+    connections_per_address: int = _setting(
+        10_000,
+        "Connections from one address (of IPv6, one /64) in each process, and at most three "
+        "quarters of those that the limit of open files allows. One that nobody is being answered "
+        "on is closed for a new one; where there is none, the new one is refused with 503.",
+        least=1,
+    )
     note_length: int = _setting(1_000, "Characters in the note of a change.", least=1)
     answer_bytes: int = _setting(
         64 << 20,
@@ -191,7 +207,11 @@ class Settings:
     page_most: int = _setting(500, "Most entries on a page.", least=1)
     wait_seconds: int = _setting(60, "Longest wait that a reader may ask for.", least=1, most=600)
     watchers: int = _setting(
-        20_000, "Streams of changes in each process; more are refused with 503.", least=1
+        20_000,
+        "Streams of changes in each process, and at most three quarters of its connections. When "
+        "all are taken, each token (without one: each address) gets an equal share, and more are "
+        "refused with 503.",
+        least=1,
     )
     lock_seconds: int = _setting(
         5, "How long a write waits for a database that another program holds.", least=1, most=60

@@ -4,6 +4,7 @@ import atexit
 import io
 import multiprocessing
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -44,9 +45,11 @@ _warm.set_forkserver_preload(
 )
 
 
-def _serve(environment: dict[str, str], log: Path) -> None:
+def _serve(environment: dict[str, str], log: Path, files: int | None) -> None:
     """What ``python -m distributed_config serve --upgrade`` does, in a session of its own."""
     os.setsid()
+    if files is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files // 2, files))
     with log.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -61,8 +64,8 @@ def _serve(environment: dict[str, str], log: Path) -> None:
 class Process:
     """A server that was forked, as ``subprocess`` would show it."""
 
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
-        self._process = _warm.Process(target=_serve, args=(environment, log), daemon=True)
+    def __init__(self, environment: dict[str, str], log: Path, files: int | None = None) -> None:
+        self._process = _warm.Process(target=_serve, args=(environment, log, files), daemon=True)
         self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid
@@ -189,9 +192,15 @@ class Api:
 
 
 class Server:
-    """``distconf serve`` on the data in ``instance``; use it in a ``with``."""
+    """``distconf serve`` on the data in ``instance``; use it in a ``with``.
 
-    def __init__(self, instance: Path, port: int | None = None, **settings: Any) -> None:
+    ``files`` is how many files each of its processes may have open; it begins with half of them.
+    """
+
+    def __init__(
+        self, instance: Path, port: int | None = None, *, files: int | None = None, **settings: Any
+    ) -> None:
+        self.files = files
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.instance = instance
@@ -233,7 +242,7 @@ class Server:
 
     def start(self) -> None:
         """Starts the server and waits until it answers."""
-        self.process = Process(self.environment, self.log)
+        self.process = Process(self.environment, self.log, self.files)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             if self.process.poll() is not None:

@@ -22,6 +22,7 @@ from distributed_config.models.engine import storage_error
 
 STATUSES: dict[type[DistconfError], int] = {
     errors.Invalid: 422,
+    errors.HostMissing: 400,
     errors.UnsupportedEncoding: 415,
     errors.PartialBody: 400,
     errors.TooLarge: 413,

@@ -7,6 +7,7 @@ from typing import Any
 from distributed_config.live import exchange
 from distributed_config.live.exchange import Exchange
 from distributed_config.live.hub import wait_outdated
+from distributed_config.live.targets import name_host, split_target
 from distributed_config.live.watermarks import Watermarks
 
 _PAUSE = 0.002
@@ -36,6 +37,8 @@ class Holding:
     ) -> Iterable[bytes]:
         if exchange.KEY in environ:
             return self._app(environ, start_response)
+        host, environ["PATH_INFO"] = split_target(environ.get("PATH_INFO", ""))
+        name_host(environ, host)
         deadline = 0.0
         pause = _PAUSE
         told = environ[exchange.KEY] = Exchange()

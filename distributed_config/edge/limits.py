@@ -5,14 +5,12 @@ the open mode nothing is counted. What is counted where, and what a refusal cost
 docs/decisions/0017-limits.md.
 """
 
-import ipaddress
 import logging
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TypeVar
 
 from flask import Flask, Response, current_app, g, request
@@ -23,6 +21,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 
 from distributed_config.edge import requests as asked
 from distributed_config.errors import Forbidden, TooManyRequests, Unauthenticated
+from distributed_config.live.addresses import network_of
 from distributed_config.live.exchange import Lender
 from distributed_config.services.credentials import digest_of
 from distributed_config.settings import PREFIX, Settings
@@ -231,7 +230,7 @@ def count_stranger() -> None:
     found = None if request.blueprint in _UNCOUNTED else _counting()
     if found is not None and not asked.told().again:
         limits, budget = found
-        limits.spend(budget, "address", _network(request.remote_addr or ""))
+        limits.spend(budget, "address", network_of(request.remote_addr or ""))
 
 
 def spend_login(address: str, name: str) -> None:
@@ -243,7 +242,7 @@ def spend_login(address: str, name: str) -> None:
     limits = of()
     if limits is None or limits.logins is None:
         return
-    network = _network(address)
+    network = network_of(address)
     limits.spend(limits.logins.times(_LOOSER), "address", network)
     limits.spend(limits.logins, "name", network, digest_of(name.strip().casefold()))
 
@@ -253,7 +252,7 @@ def _known(limits: Limits, budget: Budget, identify: Callable[[], str]) -> str:
         return identify()
     except (Unauthenticated, Forbidden):
         # Apart from what strangers may read there: who guesses is in nobody's way.
-        limits.spend(budget, "failed", _network(request.remote_addr or ""))
+        limits.spend(budget, "failed", network_of(request.remote_addr or ""))
         raise
 
 
@@ -283,15 +282,3 @@ def _storage(url: str) -> Storage:
     storage = storage_from_string(url or "memory://", **options)
     assert isinstance(storage, Storage)  # the asyncio ones have URLs of their own
     return storage
-
-
-@lru_cache(4_096)
-def _network(address: str) -> str:
-    """Whom an address belongs to: of IPv6, one has at least 2**64 of them."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(found, ipaddress.IPv4Address):
-        return address
-    return str(found.ipv4_mapped or f"{int(found) >> 64:x}::/64")

@@ -4,10 +4,11 @@ On the loopback, where nobody has to say who they are, this is what protects the
 """
 
 import ipaddress
+from urllib.parse import urlsplit
 
 from flask import Flask, request
 
-from distributed_config.errors import CrossSite, ForeignHost
+from distributed_config.errors import CrossSite, ForeignHost, HostMissing
 from distributed_config.settings import Settings
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -22,18 +23,26 @@ def guard(app: Flask, settings: Settings) -> None:
     hosts = (
         _LOOPBACK_NAMES | {_host_name(settings.bind)} | {host.lower() for host in settings.hosts}
     )
+    public = _origin(settings.public_url) if settings.public_url else None
+    if public is not None:
+        hosts |= {_host_name(public.partition("://")[2])}
     # Who has to show a token is not mistaken for another because of a name.
     any_host = "*" in settings.hosts or (not settings.is_open and not settings.hosts)
 
     @app.before_request
     def _check_origin() -> None:
+        if "Host" not in request.headers and request.environ["SERVER_PROTOCOL"] == "HTTP/1.1":
+            raise HostMissing()
         name = _host_name(request.host)
         # Off the loopback any address will do: a name can be made to lead here, an address cannot.
         known = name in hosts or (not settings.on_loopback and _is_address(name))
         if not known and not any_host:
             raise ForeignHost(name[:100])
         origin = request.headers.get("Origin")
-        if origin is not None and origin.partition("://")[2] != request.host:
+        # A proxy that ends TLS may not say so, and may ask for a host of its own.
+        scheme = "https" if settings.secure_cookies else request.scheme
+        known_origins = {f"{scheme}://{request.host.lower()}", public}
+        if origin is not None and origin.lower() not in known_origins:
             raise CrossSite()
         # Following a link from elsewhere is fine: the other page does not see the answer.
         follows = request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"
@@ -46,6 +55,14 @@ def _host_name(host: str) -> str:
     if host.startswith("["):
         return host.partition("]")[0].lower() + "]"
     return host.partition(":")[0].lower()
+
+
+def _origin(url: str) -> str:
+    """The origin of ``url`` as browsers write it: without the port that its scheme stands for."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2].lower()
+    default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    return f"{parts.scheme}://{host.removesuffix(default)}"
 
 
 def _is_address(name: str) -> bool:

@@ -64,7 +64,7 @@ def body_bytes() -> bytes:
     if "body" not in g:
         _refuse_part()
         encoding = request.headers.get("Content-Encoding", "identity")
-        if encoding != "identity":
+        if encoding.lower() != "identity":
             raise UnsupportedEncoding(encoding[:40])
         charset = request.mimetype_params.get("charset", "utf-8")
         if charset.lower() not in {"utf-8", "utf8"}:

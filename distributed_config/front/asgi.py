@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from distributed_config.errors import DistconfError, Overloaded, TooManyWatchers
@@ -22,7 +23,8 @@ from distributed_config.front.bridge import (
     read_body,
 )
 from distributed_config.front.leases import Leases
-from distributed_config.front.replay import Key, Replay, Replays, question
+from distributed_config.front.places import Place, Places
+from distributed_config.front.replay import Key, Replay, Replays, names_host, question
 from distributed_config.front.sockets import (
     Conversation,
     as_request_for_stream,
@@ -31,10 +33,12 @@ from distributed_config.front.sockets import (
 from distributed_config.front.streams import Streams
 from distributed_config.front.tally import Tally
 from distributed_config.live import metrics
+from distributed_config.live.addresses import network_of
 from distributed_config.live.exchange import Exchange, Hold, Lender
 from distributed_config.live.feed import Feed, Told, Watch
 from distributed_config.live.hub import Hub
 from distributed_config.live.watermarks import Watermarks
+from distributed_config.services.actors import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -43,6 +47,15 @@ _LONGEST_PAUSE = 0.2
 _READING = frozenset({"GET", "HEAD"})
 _WAITING = ("/auth/", "/readyz")
 """Begins of paths whose readings wait as writes do: for another server, for a lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A stream that goes on after its beginning."""
+
+    watch: Watch
+    until: int | None
+    place: Place
 
 
 class Front:
@@ -77,7 +90,7 @@ class Front:
         self._streams = Streams(feed, marks, self._reading)
         self._leases = Leases(lender, self._reading)
         self._asked = 0
-        self._watching = 0
+        self._places = Places(settings.watchers)
         self._answering = 0
         self._ended = False
         self._turns: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
@@ -88,11 +101,18 @@ class Front:
         elif scope["type"] == "websocket":
             await self._converse(scope, receive, send)
         elif scope["method"] in _READING:
-            told = await self._read(scope, receive, send)
-            if told is not None and told.stream is not None:
-                await self._stream(told.stream, told.until, send)
+            opened = await self._read(scope, receive, send)
+            if opened is not None:
+                await self._stream(opened, send)
         else:
             await self._pass_on(scope, receive, send, None)
+
+    def leave_room_in(self, connections: int) -> None:
+        """Bounds those who watch to three quarters of the ``connections`` that there can be.
+
+        However many they are, the others are answered.
+        """
+        self._places.most = min(self._settings.watchers, max(1, connections * 3 // 4))
 
     async def end(self, closed: Callable[[], bool]) -> None:
         """Lets those who wait go, finishes what has begun, and closes what is open.
@@ -106,7 +126,7 @@ class Front:
             await asyncio.sleep(0.05)
         self._close()
 
-    async def _read(self, scope: Scope, receive: Receive, send: Send) -> Exchange | None:
+    async def _read(self, scope: Scope, receive: Receive, send: Send) -> _Opened | None:
         began = time.perf_counter()
         key, given = question(scope)
         replay = self._replays.find(key)
@@ -129,25 +149,25 @@ class Front:
 
     async def _pass_on(
         self, scope: Scope, receive: Receive, send: Send, key: Key | None
-    ) -> Exchange:
-        """Lets the application answer; what it told, of a stream that goes on after that."""
+    ) -> _Opened | None:
+        """Lets the application answer; returns the stream that goes on after that, if one does."""
         self._answering += 1
         try:
             settings = self._settings
             body = await read_body(scope, receive, settings.body_bytes, settings.body_seconds)
             told = Exchange(streams=True)
             answer = await self._ask(scope, body, told)
-            if told.stream is not None and not self._has_room():
+            opened = self._opened(told)
+            if opened is None and told.stream is not None:
                 answer, told = self._refuse(scope)
-            if told.stream is not None:
-                self._watching += 1
-                await _begin_stream(answer, send)
+            if opened is not None:
+                await self._begin_stream(opened, answer, send)
             elif told.hold is not None and key is not None:
                 await self._hold(scope, send, key, told.hold)
             else:
                 self._keep(key, scope, answer, told)
                 await _send(answer, send, isinstance(body, DistconfError))
-            return told
+            return opened
         finally:
             self._answering -= 1
 
@@ -183,7 +203,16 @@ class Front:
                 return
             basis = told.hold.basis
 
-    async def _stream(self, watch: Watch, until: int | None, send: Send) -> None:
+    async def _begin_stream(self, opened: _Opened, beginning: Answer, send: Send) -> None:
+        headers = [each for each in beginning.headers if each[0] != b"content-length"]
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": beginning.body, "more_body": True})
+        except BaseException:  # who is gone by now is cancelled, and does not come to the rest
+            self._places.give_back(opened.place)
+            raise
+
+    async def _stream(self, opened: _Opened, send: Send) -> None:
         """Server-sent events, after what the application began with.
 
         Nothing of the request is kept meanwhile but what the server keeps.
@@ -195,19 +224,25 @@ class Front:
 
         self._answering += 1
         try:
-            await self._streams.follow(watch, tell, until)
+            await self._streams.follow(opened.watch, tell, opened.until, opened.place)
             await send({"type": "http.response.body", "body": b""})
         finally:
             self._answering -= 1
-            self._watching -= 1
+            self._places.give_back(opened.place)
 
-    def _has_room(self) -> bool:
-        """Whether one more may watch."""
-        return self._watching < self._settings.watchers
+    def _opened(self, told: Exchange) -> _Opened | None:
+        """The stream that the application allowed; None if there is none, or no place for it."""
+        if told.stream is None:
+            return None
+        actor = told.stream.actor
+        # In the open mode everybody is the local operator.
+        is_known = actor.key != LOCAL_OPERATOR.key
+        place = self._places.take(actor.key if is_known else network_of(actor.address))
+        return None if place is None else _Opened(told.stream, told.until, place)
 
     def _refuse(self, scope: Scope) -> tuple[Answer, Exchange]:
         """What one watcher too many is told."""
-        told = Exchange(refused=TooManyWatchers(self._settings.watchers))
+        told = Exchange(refused=TooManyWatchers(self._places.most))
         return call(self._app, environ_of(scope, b"", told)), told
 
     async def _converse(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -216,20 +251,21 @@ class Front:
         told = Exchange(streams=True)
         asked = as_request_for_stream(scope)
         answer = await self._ask(asked, b"", told)
-        if told.stream is not None and not self._has_room():
-            answer, told = self._refuse(asked)
-        if told.stream is None:
+        opened = self._opened(told)
+        if opened is None:
+            if told.stream is not None:
+                answer, told = self._refuse(asked)
             await send({"type": "websocket.accept"})
             await send(closing(answer))
             return
-        self._watching += 1
         self._answering += 1
         try:
             await send({"type": "websocket.accept"})
-            await Conversation(receive, send).hold(self._streams, told.stream, told.until)
+            talk = Conversation(receive, send)
+            await talk.hold(self._streams, opened.watch, opened.until, opened.place)
         finally:
             self._answering -= 1
-            self._watching -= 1
+            self._places.give_back(opened.place)
 
     async def _ask(self, scope: Scope, body: bytes | DistconfError, told: Exchange) -> Answer:
         if isinstance(body, DistconfError):
@@ -240,7 +276,7 @@ class Front:
         if told.refused is not None:
             # A refusal touches neither disk nor lock, and all threads may be taken.
             return call(self._app, environ)
-        reads = scope["method"] in _READING and not scope["path"].startswith(_WAITING)
+        reads = scope["method"] in _READING and not environ["PATH_INFO"].startswith(_WAITING)
         threads = self._reading if reads else self._waiting
         loop = asyncio.get_running_loop()
         self._asked += 1
@@ -252,7 +288,8 @@ class Front:
             metrics.QUEUE.dec()
 
     def _keep(self, key: Key | None, scope: Scope, answer: Answer, told: Exchange) -> None:
-        if key is not None and told.replay is not None:
+        # Without its host the same question is right in HTTP/1.0 and refused in HTTP/1.1.
+        if key is not None and told.replay is not None and names_host(key):
             logged = self._logged(scope, answer, told)
             counted = (scope["method"], told.route, str(answer.status))
             self._replays.keep(
@@ -308,12 +345,6 @@ async def _send(answer: Answer, send: Send, unread: bool) -> None:
     headers = [*answer.headers, (b"connection", b"close")] if unread else answer.headers
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
-
-
-async def _begin_stream(beginning: Answer, send: Send) -> None:
-    headers = [each for each in beginning.headers if each[0] != b"content-length"]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": beginning.body, "more_body": True})
 
 
 def _alive(revision: int) -> Message:

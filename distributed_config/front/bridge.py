@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 from distributed_config.errors import DistconfError, TooLarge, TooSlow
 from distributed_config.live import exchange
 from distributed_config.live.exchange import Exchange
+from distributed_config.live.targets import name_host, split_target
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -64,10 +65,11 @@ def environ_of(scope: Scope, body: bytes, told: Exchange) -> dict[str, Any]:
     """The WSGI environment (PEP 3333) of an ASGI request."""
     server = scope.get("server") or ("localhost", 80)
     client = scope.get("client") or ("", 0)
+    host, path = split_target(scope["raw_path"].decode("latin-1"))
     environ: dict[str, Any] = {
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": scope.get("root_path", ""),
-        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
+        "PATH_INFO": unquote_to_bytes(path.encode("latin-1")).decode("latin-1"),
         "QUERY_STRING": scope["query_string"].decode("latin-1"),
         "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
         "SERVER_NAME": str(server[0]),
@@ -91,6 +93,7 @@ def environ_of(scope: Scope, body: bytes, told: Exchange) -> dict[str, Any]:
         if name in environ:
             value = f"{environ[name]}{'; ' if name == 'HTTP_COOKIE' else ','}{value}"
         environ[name] = value
+    name_host(environ, host)
     # However the body was framed, here it is whole.
     environ.pop("HTTP_TRANSFER_ENCODING", None)
     environ["CONTENT_LENGTH"] = str(len(body))

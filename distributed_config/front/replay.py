@@ -134,6 +134,11 @@ def _size(key: Key) -> int:
     return len(path) + len(query) + sum(len(name) + len(value) for name, value in asking)
 
 
+def names_host(key: Key) -> bool:
+    """Whether a question has the header that says which host it is for."""
+    return any(name == b"host" for name, _ in key[3])
+
+
 def question(scope: Scope) -> tuple[Key, bytes]:
     """What is asked, and the request id that the asker gave (empty: none)."""
     request_id = b""

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from distributed_config.front.bridge import Answer, Message, Receive, Scope, Send
+from distributed_config.front.places import Place
 from distributed_config.front.streams import Streams, Tell
 from distributed_config.live.feed import Told, Watch
 
@@ -62,7 +63,7 @@ class Conversation:
         self._receive = receive
         self._send = send
 
-    async def hold(self, streams: Streams, watch: Watch, until: int | None) -> None:
+    async def hold(self, streams: Streams, watch: Watch, until: int | None, place: Place) -> None:
         """Tells until either side ends it."""
         tell: Tell = self._tell_configs
         if watch.shape == "changes":
@@ -70,7 +71,7 @@ class Conversation:
             await self._say({**first, "revision": watch.after, "epoch": watch.epoch})
             tell = self._tell
         listening = asyncio.ensure_future(self._listen())
-        telling = asyncio.ensure_future(streams.follow(watch, tell, until))
+        telling = asyncio.ensure_future(streams.follow(watch, tell, until, place))
         try:
             await asyncio.wait([listening, telling], return_when=asyncio.FIRST_COMPLETED)
             if telling.done() and not listening.done():

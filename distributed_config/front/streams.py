@@ -15,6 +15,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import TypeVar
 
+from distributed_config.front.places import Place
 from distributed_config.front.replay import has_passed
 from distributed_config.live import metrics
 from distributed_config.live.feed import (
@@ -118,16 +119,17 @@ class Streams:
         for watcher in self._watchers:
             watcher.wake(_LOOK)
 
-    async def follow(self, watch: Watch, tell: Tell, until: int | None) -> None:
+    async def follow(self, watch: Watch, tell: Tell, until: int | None, place: Place) -> None:
         """Tells ``watch`` what it wants to hear of until the process ends or it is dropped.
 
-        It is dropped when it does not read, when its rights change, and after ``until`` in
-        microseconds.
+        It is dropped when it does not read, when its rights change, when its place is taken away,
+        and after ``until`` in microseconds.
         """
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None  # the server runs every request in a task
         watcher = _Watcher(watch, task, until)
+        watcher.ended, place.leave = place.is_lost, watcher.end
         self._watchers.add(watcher)
         metrics.WATCHERS.inc()
         if watch.shape == "configs" and not self._by_keys:
