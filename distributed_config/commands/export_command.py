@@ -8,7 +8,9 @@ import click
 
 from distributed_config import formats, wire
 from distributed_config.commands import opened
+from distributed_config.commands.files import whole_file
 from distributed_config.formats import Format
+from distributed_config.models.files import named
 from distributed_config.services import audit, transfer
 from distributed_config.services.actors import LOCAL_OPERATOR
 from distributed_config.services.journal import Journal
@@ -48,7 +50,8 @@ def command(target: str | None, format_name: str | None, prefix: str, reveal: bo
     if target.endswith("/") or Path(target).is_dir():
         _write_folder(Path(target), format_, found)
     else:
-        Path(target).write_text(format_.write(found), encoding="utf-8")
+        with whole_file(Path(target)) as file:
+            file.write(format_.write(found))
     click.echo(f"Services written to {target}: {len(found)}.", err=True)
 
 
@@ -58,4 +61,5 @@ def _write_folder(folder: Path, format_: Format, found: dict[str, dict[str, Any]
     for name, text in texts.items():
         file = folder / f"{name}.{format_.extensions[0]}"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        with named(file):
+            file.write_text(text, encoding="utf-8")
