@@ -7,13 +7,13 @@ only when one of its commands is used, so that both start quickly.
 
 import importlib
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from distributed_config.client.commands import COMMANDS as CLIENT_COMMANDS
 from distributed_config.commands import missing
 
 
-def main(arguments: list[str] | None = None) -> Any:
+def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs the command line.
 
     Exit codes: 0 done, 1 refused or found wanting, 2 wrong usage, 3 no server answered.
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> Any:
     lacking = missing.unmet()
     if lacking:
         sys.exit(_do_without_the_server(given, lacking))
-    return importlib.import_module("distributed_config.commands.group").run(given)
+    importlib.import_module("distributed_config.commands.group").run(given)
 
 
 def _client() -> Any:

@@ -25,6 +25,12 @@ from distributed_config.client.client import Client, Written, token_of
 from distributed_config.client.commands import COMMANDS
 from distributed_config.client.complaints import lines_of
 from distributed_config.client.config import Config
+from distributed_config.client.outputs import (
+    drop_output,
+    open_what_is_closed,
+    told_of,
+    told_of_encoding,
+)
 from distributed_config.client.plan import plan_of
 from distributed_config.client.profiles import Profile, profile_of, read_file
 from distributed_config.client.protected import environment
@@ -53,7 +59,6 @@ _GRACE = 10
 _ATTEMPTS = 20  # of those that patch at once, one is done each time
 _LONGEST_USER = 100
 _LAST_SECONDS = 1.0
-_STANDARD_ERROR = 2
 _OF_TARGET = ("service", "file", "format", "template", "mode", "check", "reload")
 _OWN_WORD = 0  # no signal has this number
 _ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
@@ -68,15 +73,15 @@ _OWN_SIGNALS = frozenset(
 
 def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # a line for each end
     """Runs a command. Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no server answered."""
-    _open_what_is_closed()
+    open_what_is_closed()
     parser = _parser()
-    asked, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        asked.parser.error(f"unrecognized arguments: {' '.join(unknown)}")  # with its own usage
-    if asked.command is None:
-        parser.print_help()
-        return USAGE
     try:
+        asked, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            asked.parser.error(f"unrecognized arguments: {' '.join(unknown)}")  # its own usage
+        if asked.command is None:
+            parser.print_help()
+            return USAGE
         code: int = asked.run(asked)
         sys.stdout.flush()  # here it can be told that it fails
     except NeverLoaded as error:
@@ -87,20 +92,13 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # a l
     except DistconfError as error:
         return _complain(asked, error, REFUSED)
     except BrokenPipeError:
-        _drop_output()  # who reads has gone
+        drop_output()  # nobody reads it any more
         return 128 + signal.SIGPIPE
     except OSError as error:
-        where = error.filename
-        if where is None:
-            where = "the output"
-            _drop_output()
-        sys.stderr.write(f"distconf: {error.strerror or error}: {where}\n")
+        sys.stderr.write(f"distconf: {told_of(error)}\n")
         return REFUSED
     except UnicodeEncodeError as error:
-        what = ascii(error.object[error.start : error.end])
-        sys.stderr.write(
-            f"distconf: {what} cannot be written in {error.encoding}. Set PYTHONIOENCODING=utf-8.\n"
-        )
+        sys.stderr.write(f"distconf: {told_of_encoding(error)}\n")
         return REFUSED
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -112,18 +110,13 @@ def print_help() -> None:
     _parser().print_help()
 
 
-def _open_what_is_closed() -> None:
-    """What is written to a closed stream, as with ``>&-``, goes nowhere; and into no other file."""
-    while (opened := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
-        pass
-    os.close(opened)
-    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115  # for good
-    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115  # the same
+class _Parser(argparse.ArgumentParser):
+    """A parser that does not keep it to itself when its help could not be written."""
 
-
-def _drop_output() -> None:
-    """What is left of the output must not be written at the end either."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    def print_help(self, file: Any = None) -> None:
+        file = file or sys.stdout
+        file.write(self.format_help())
+        file.flush()
 
 
 def _complain(asked: argparse.Namespace, error: DistconfError, code: int) -> int:
@@ -641,19 +634,19 @@ def _coloured(text: str) -> str:
 # --- the arguments
 
 
-def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  # a list, longer than a page
-    common = argparse.ArgumentParser(add_help=False)
+def _parser() -> _Parser:  # noqa: PLR0915  # a list, longer than a page
+    common = _Parser(add_help=False)
     common.add_argument("--url", help="The server; DISTCONF_URL, or http://127.0.0.1:5000.")
     common.add_argument("--token", help="A token; DISTCONF_TOKEN or DISTCONF_TOKEN_FILE is safer.")
     common.add_argument("--profile", help="A profile of the profiles' file; DISTCONF_PROFILE.")
     common.add_argument("--output", choices=("table", "json", "yaml"), default="table")
     common.add_argument("-q", "--quiet", action="store_true", help="Say only what is asked for.")
-    writing = argparse.ArgumentParser(add_help=False)
+    writing = _Parser(add_help=False)
     writing.add_argument("--note", default="", help="Why; kept with the version.")
     writing.add_argument("--if-match", default="", help="Only if this entity tag is current.")
     writing.add_argument("--dry-run", action="store_true", help="Only say what would happen.")
 
-    parser = argparse.ArgumentParser("distconf", description=__doc__.partition("\n")[0])
+    parser = _Parser("distconf", description=__doc__.partition("\n")[0])
     parser.set_defaults(parser=parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 

@@ -11,6 +11,7 @@ import click
 
 from distributed_config import wire
 from distributed_config.commands import opened
+from distributed_config.commands.files import whole_file
 from distributed_config.errors import CannotStart
 from distributed_config.live import trail
 from distributed_config.services import audit
@@ -120,7 +121,7 @@ def export(target: Path | None, format_name: str) -> None:
     if target is None:
         _export(sys.stdout, format_name)
     else:
-        with target.open("w", encoding="utf-8", newline="") as file:
+        with whole_file(target) as file:
             _export(file, format_name)
 
 

@@ -8,7 +8,9 @@ import click
 
 from distributed_config import formats, wire
 from distributed_config.commands import import_command, opened
+from distributed_config.commands.files import whole_file
 from distributed_config.formats import Format
+from distributed_config.models.files import named
 from distributed_config.services import audit, transfer
 from distributed_config.services.actors import LOCAL_OPERATOR
 from distributed_config.services.journal import Journal
@@ -59,7 +61,8 @@ def command(
         if prune:
             _remove_others(Path(target), written, prefix)
     else:
-        Path(target).write_text(format_.write(found), encoding="utf-8")
+        with whole_file(Path(target)) as file:
+            file.write(format_.write(found))
     click.echo(f"Services written to {target}: {len(found)}.", err=True)
 
 
@@ -72,7 +75,8 @@ def _write_folder(folder: Path, format_: Format, found: dict[str, dict[str, Any]
     files = {name: folder / f"{name}.{format_.extensions[0]}" for name in texts}
     for name, text in texts.items():
         files[name].parent.mkdir(parents=True, exist_ok=True)
-        files[name].write_text(text, encoding="utf-8")
+        with named(files[name]):
+            files[name].write_text(text, encoding="utf-8")
     return set(files.values())
 
 

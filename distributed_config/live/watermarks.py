@@ -32,6 +32,7 @@ from pathlib import Path
 from zlib import crc32
 
 from distributed_config.errors import CannotStart, DatabaseMoved
+from distributed_config.models.files import named
 
 _WORDS = 4096
 HEAD = 0
@@ -209,15 +210,20 @@ def _shared(path: Path) -> int:
     deadline = time.monotonic() + _PATIENCE
     while True:
         if _locked(descriptor, fcntl.LOCK_EX):
-            # Written out, not just extended: a hole would kill the process when the disk is full.
-            os.pwrite(descriptor, _EMPTY[: _KEPT.start], 0)
-            os.pwrite(descriptor, _EMPTY[_KEPT.stop :], _KEPT.stop)
+            with named(path):
+                _empty(descriptor)
         if _locked(descriptor, fcntl.LOCK_SH):
             return descriptor
         if time.monotonic() > deadline:
             os.close(descriptor)
             raise CannotStart("The database is being restored; start the server after that.")
         time.sleep(0.01)
+
+
+def _empty(descriptor: int) -> None:
+    # Written out, not just extended: a hole would kill the process when the disk is full.
+    os.pwrite(descriptor, _EMPTY[: _KEPT.start], 0)
+    os.pwrite(descriptor, _EMPTY[_KEPT.stop :], _KEPT.stop)
 
 
 def _locked(descriptor: int, how: int) -> bool:

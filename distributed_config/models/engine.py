@@ -5,6 +5,7 @@ write-ahead log while another commits (see https://sqlite.org/wal.html). On such
 rollback journal is used instead; it is slower, and readers wait while a commit is written.
 """
 
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ except ImportError:  # no wheel for this platform; the interpreter's own SQLite 
 sqlite: ModuleType = sqlite3 if _newer is None else _newer
 
 FIXED_SQLITE = (3, 51, 3)
+_LEAST_SPACE = 64 << 10
 OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 
 
@@ -167,11 +169,19 @@ def migration_of(path: Path) -> str | None:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite.OperationalError as error:
         if "no such table" not in str(error):
-            raise CannotStart(f"The database {path} cannot be opened: {error}.") from None
+            raise CannotStart(
+                f"The database {path} cannot be opened: {_why(path, error)}."
+            ) from None
         return None
     except sqlite.DatabaseError as error:
         raise _damaged(path, str(error)) from None
     return None if row is None else str(row[0])
+
+
+def _why(path: Path, error: Exception) -> str:
+    """What SQLite says; it calls a full disk an I/O error if it cannot make a file for itself."""
+    full = shutil.disk_usage(path.parent).free < _LEAST_SPACE
+    return f"{error}; there is no space left beside it" if full else str(error)
 
 
 def refuse_unmigrated(path: Path) -> None:
@@ -221,6 +231,11 @@ def empty_log(path: Path) -> None:
 
 
 _BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED"}
+_BY_WORDS = {
+    "database or disk is full": "SQLITE_FULL",
+    "database is locked": "SQLITE_BUSY",
+    "disk I/O error": "SQLITE_IOERR",
+}
 _BROKEN = {"SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CANTOPEN", "SQLITE_READONLY"}
 
 
@@ -233,6 +248,8 @@ def meaning_of(error: BaseException | None) -> DistconfError | None:
     """Same as ``storage_error``, for an error as the driver raised it."""
     # Extended names say more, as in SQLITE_IOERR_FSYNC; the first two words tell the kind.
     name = "_".join(str(getattr(error, "sqlite_errorname", "")).split("_")[:2])
+    if not name:  # an error of the online backup comes without one
+        name = _BY_WORDS.get(str(error), "")
     if name in _BUSY:
         return DatabaseBusy()
     if name == "SQLITE_FULL":

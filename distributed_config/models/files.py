@@ -7,14 +7,15 @@ half of one.
 import os
 import secrets
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from distributed_config.errors import CannotStart, DistconfError
-from distributed_config.models.engine import empty_log, is_there, raw_connection, sqlite
+from distributed_config.errors import CannotStart, DistconfError, StorageFull
+from distributed_config.models.engine import empty_log, is_there, meaning_of, raw_connection, sqlite
 
 _PAGES_AT_ONCE = 2_000
+_BESIDE = ("-wal", "-shm", "-journal")
 
 Progress = Callable[[int, int], None]
 """Told of the pages done and of all pages."""
@@ -30,27 +31,63 @@ def copy_database(source: Path, target: Path, progress: Progress) -> None:
     if target.exists() and target.samefile(source):
         raise CannotStart(f"{target} is the database itself; choose another file.")
     partial = target.with_name(f"{target.name}.partial")
-    partial.unlink(missing_ok=True)
+    _remove(partial)
     try:
-        partial.touch()
-        with raw_connection(source, 30) as origin, raw_connection(partial) as copy:
-            # A snapshot held open: the copy is of one moment, and is not begun again whenever
-            # somebody writes.
-            origin.execute("BEGIN")
-            origin.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            origin.backup(
-                copy,
-                pages=_PAGES_AT_ONCE,
-                progress=lambda _status, left, total: progress(total - left, total),
-            )
-            origin.execute("ROLLBACK")
-            # One file, without a log beside it.
-            copy.execute("PRAGMA journal_mode = DELETE")
-        _flush(partial)
-        partial.replace(target)
-        _flush(target.parent)
+        with named(partial):
+            _copy_pages(source, partial, progress)
+            _flush(partial)
+            partial.replace(target)
+            _flush(target.parent)
+    except sqlite.Error as error:
+        raise _not_copied(source, target, error) from None
     finally:
-        partial.unlink(missing_ok=True)
+        _remove(partial)
+
+
+def _copy_pages(source: Path, copy: Path, progress: Progress) -> None:
+    copy.touch()
+    with raw_connection(source, 30) as origin, raw_connection(copy) as made:
+        # A snapshot held open: the copy is of one moment, and is not begun again whenever
+        # somebody writes.
+        origin.execute("BEGIN")
+        origin.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        origin.backup(
+            made,
+            pages=_PAGES_AT_ONCE,
+            progress=lambda _status, left, total: progress(total - left, total),
+        )
+        origin.execute("ROLLBACK")
+        # One file, without a log beside it.
+        made.execute("PRAGMA journal_mode = DELETE")
+
+
+def _not_copied(source: Path, target: Path, error: Exception) -> CannotStart:
+    if isinstance(meaning_of(error), StorageFull):
+        return CannotStart(
+            f"There is no space left to write {target}. Nothing was changed; free some space, or "
+            "choose another place."
+        )
+    return CannotStart(
+        f"{source} could not be copied to {target} ({error}). Nothing was changed; "
+        f"`distconf check` tells whether {source} is sound."
+    )
+
+
+def _remove(database: Path) -> None:
+    """Removes a file, and what SQLite may have left beside it."""
+    for suffix in ("", *_BESIDE):
+        Path(f"{database}{suffix}").unlink(missing_ok=True)
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Errors of the system in the block are about ``path``, unless they name another file."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def put_new_database(made: Path, database: Path) -> bool:
@@ -94,7 +131,7 @@ def replace_database(copy: Path, database: Path, progress: Progress) -> Path | N
             # Into one file, so that nothing is missing whenever this is cut short; a damaged one
             # is kept as it is.
             empty_log(database)
-        for suffix in ("-wal", "-shm", "-journal"):
+        for suffix in _BESIDE:
             # They belong to the old file, and would be played into the new one.
             with suppress(FileNotFoundError):
                 Path(f"{database}{suffix}").rename(f"{kept}{suffix}")

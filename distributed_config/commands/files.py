@@ -1,0 +1,39 @@
+"""Files that the commands write."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from distributed_config.models.files import named
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[TextIO]:
+    """A text file to write; it is at ``path`` only once all of it is on the disk.
+
+    What was there is left as it is if anything goes wrong.
+    """
+    target = Path(os.path.realpath(path))
+    if not _can_be_replaced(target):
+        with named(path), target.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        return
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with named(path), draft.open("w", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            if target.exists():
+                os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
+            os.fsync(file.fileno())
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _can_be_replaced(target: Path) -> bool:
+    """Whether another file can take its place; a device or a pipe must stay what it is."""
+    return (target.is_file() or not target.exists()) and os.access(target.parent, os.W_OK)
