@@ -4,6 +4,7 @@ Programs are run without back-tracking, so the time is never more than the text'
 program's size. Some patterns do take that long: `^[ab]*a[ab]{1500}$` takes 17 µs for each letter.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import jsonschema_rs
@@ -41,3 +42,13 @@ def program_size(pattern: str) -> int | None:
 def looks_of(pattern: str) -> int:
     """What matching a text costs at the worst, in looks at it. ``pattern`` is one that is read."""
     return (program_size(pattern) or LARGEST) // _BYTES_PER_LOOK
+
+
+def fits(pattern: str, text: str) -> bool:
+    """Whether ``text`` matches ``pattern``, which is one that is read."""
+    return bool(_matcher(pattern).is_valid(text))
+
+
+@lru_cache(maxsize=1_000)
+def _matcher(pattern: str) -> Any:
+    return jsonschema_rs.validator_for({"pattern": pattern}, **compiling())
