@@ -77,7 +77,10 @@ class Maker:
 
     def whole(self) -> dict[str, Any]:
         """A schema that can be stored, but for references that run in circles."""
-        stored = {"x": self.schema(1), "y": self.schema(1), "z": {"$anchor": "z", "type": "object"}}
+        z = {"$anchor": "z", "$dynamicAnchor": "dz", "properties": {"a": self.schema(1)}}
+        if self.draft == DRAFT_7:
+            z = {"$id": "#z", **z}
+        stored = {"x": self.schema(1), "y": self.schema(1), "z": z}
         made = self.schema(3)
         return {
             "$schema": self.draft,
@@ -158,8 +161,8 @@ class Maker:
         "dependentRequired": lambda choose: {
             choose.choice(NAMES): choose.sample(NAMES, choose.randint(0, 2))
         },
-        "$ref": lambda choose: choose.choice(["#/$defs/x", "#/$defs/y", "#", "#/$defs/x/not"]),
-        "$dynamicRef": lambda choose: choose.choice(["#/$defs/x", "#/$defs/y"]),
+        "$ref": lambda choose: choose.choice(["#/$defs/x", "#/$defs/y", "#", "#z"]),
+        "$dynamicRef": lambda choose: choose.choice(["#/$defs/x", "#dz"]),
         "title": lambda choose: choose.choice(TEXTS),
         "default": lambda choose: choose.choice(VALUES),
     }
@@ -200,7 +203,11 @@ class Maker:
     def _edited_here(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
         choose = self._random
         made = dict(schema)
-        keys = [key for key in schema if key not in {"$schema", "$defs", "$anchor", "x-secret"}]
+        keys = [
+            key
+            for key in schema
+            if key not in {"$schema", "$id", "$defs", "$anchor", "$dynamicAnchor", "x-secret"}
+        ]
         how = choose.random()
         if keys and how < (0.1 if self._marks else 0.25):
             del made[choose.choice(keys)]
@@ -289,6 +296,8 @@ class Near:
 
     def _target(self, reference: str) -> Any:
         here: Any = self._whole
+        if not reference.startswith("#/"):
+            return here["$defs"]["z"] if len(reference) > 1 else here
         for token in reference.split("/")[1:]:
             here = here.get(token) if isinstance(here, dict) else None
         return here
@@ -363,7 +372,9 @@ class Near:
     def _number(self, schema: dict[str, Any]) -> float:
         choose = self._random
         near = [schema[key] for key in (*_BOUNDS, "multipleOf") if key in schema]
-        found: float = choose.choice([*near, 0, 1, 2, 12, -1]) + choose.choice([0, 0, 1, -1, 0.5])
+        found: float = choose.choice([*near, 0, 1, 2, 12, -1, 2**53, 1e300]) + choose.choice(
+            [0, 0, 1, -1, 0.5]
+        )
         return found
 
     def _changed(self, value: Any) -> Any:
