@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     lacking = missing.unmet()
     if lacking:
         sys.exit(_do_without_the_server(given, lacking))
-    importlib.import_module("distributed_config.commands.group").run(given)
+    sys.exit(importlib.import_module("distributed_config.commands.group").run(given))
 
 
 def _client() -> Any:

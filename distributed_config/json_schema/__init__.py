@@ -6,11 +6,11 @@ within bounds before it gets there, and says in words what a document breaks.
 
 from distributed_config.json_schema.checker import Checker, checker_of
 from distributed_config.json_schema.compatibility import Compatibility, Reason, compare
+from distributed_config.json_schema.coverage import covers
 from distributed_config.json_schema.defaults import filled
 from distributed_config.json_schema.marking import (
     Marking,
     State,
-    covers,
     marking_of,
     marks_all,
     marks_path,

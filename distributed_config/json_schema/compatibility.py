@@ -1,27 +1,22 @@
 """How a new schema differs from an old one, for the documents of both.
 
 Backward compatible: whatever the old schema allows, the new one allows. Forward compatible: the
-other way round. Both schemas are walked side by side, keyword by keyword. Where each keyword of
-the new one allows at least as much as the old one's, the whole does: that is a proof. Where one
-allows less, the whole most likely does too; only jsonschema-rs, which computes with small schemas
-as with sets, may know better.
+other way round. Only a proof makes a revision compatible (``containment``). What is here finds the
+reasons for the rest: both schemas are walked side by side, and each keyword that allows less, or
+more, is one. Where the only reasons are keywords that may do either, nothing is decided.
 """
 
-import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import jsonschema_rs
-from jsonschema_rs.canonical import Containment
-
-from distributed_config.json_schema.shape import Node, Outline, Part
+from distributed_config.json_schema.containment import contains
+from distributed_config.json_schema.places import Whole
+from distributed_config.json_schema.shape import Node, Part
 from distributed_config.json_schema.words import shown, types_in_words
 
-# Sets of larger schemas, or of many alternatives, can take seconds to compute with.
-_LARGEST_SET = 16 << 10
-_MOST_ALTERNATIVES = 12
-_DEEPEST = 130  # twice what a schema's text can be nested; references can lead deeper
+_MOST_REASONS = 200
+_DEEPEST = 80  # references can lead deeper than a schema's text is nested
 
 
 @dataclass(frozen=True)
@@ -49,46 +44,40 @@ class Compatibility:
 
 def compare(old: dict[str, Any], new: dict[str, Any]) -> Compatibility:
     """The difference between two schemas that ``schema_of`` has passed."""
-    reasons = _Walk(Outline(old), Outline(new)).reasons()
+    before, after = Whole(old), Whole(new)
+    kept, known = contains(after, before), contains(before, after)
+    reasons = _Walk(before, after).reasons()
     narrower = [reason for reason in reasons if reason.narrower]
     wider = [reason for reason in reasons if reason.wider]
-    return Compatibility(_verdict(narrower, new, old), _verdict(wider, old, new), reasons)
+    return Compatibility(
+        _verdict(kept, narrower), _verdict(known, wider), tuple(_remaining(reasons, kept, known))
+    )
 
 
-def _verdict(against: list[Reason], outer: dict[str, Any], inner: dict[str, Any]) -> bool | None:
-    """Whether ``outer`` allows all that ``inner`` does, when ``against`` is what speaks for no."""
-    if not against:
-        return True
-    known = _covers(outer, inner)
-    if known is not None:
-        return known
+def _verdict(shown: bool | None, against: list[Reason]) -> bool | None:
+    """``shown`` is a proof. Where there is none, a keyword that clearly says less speaks for no."""
+    if shown or shown is None:
+        return shown
     return False if any(reason.narrower != reason.wider for reason in against) else None
 
 
-def _covers(outer: dict[str, Any], inner: dict[str, Any]) -> bool | None:
-    """The same, computed with sets; None: it cannot be, or would take too long."""
-    size = sum(len(json.dumps(each)) for each in (outer, inner))
-    if size > _LARGEST_SET or max(map(_alternatives, (outer, inner))) > _MOST_ALTERNATIVES:
-        return None
-    try:
-        sets = [
-            jsonschema_rs.canonicalize(each, validate_formats=True, offline=True)
-            for each in (outer, inner)
-        ]
-        found = sets[0].covers(sets[1])
-    except ValueError:  # of many kinds; each says that these schemas cannot be computed with
-        return None
-    return True if found == Containment.YES else False if found == Containment.NO else None
-
-
-def _alternatives(value: Any) -> int:
-    """How many alternatives there are in a schema, over all its parts."""
-    if isinstance(value, list):
-        return sum(map(_alternatives, value))
-    if not isinstance(value, dict):
-        return 0
-    own = sum(len(value[key]) for key in ("anyOf", "oneOf") if isinstance(value.get(key), list))
-    return own + 2 * ("if" in value) + sum(map(_alternatives, value.values()))
+def _remaining(
+    reasons: Iterable[Reason], kept: bool | None, known: bool | None
+) -> Iterator[Reason]:
+    """What speaks against the directions that have no proof, and at least one reason for each."""
+    narrower, wider = not kept, not known
+    for reason in reasons:
+        told = replace(
+            reason,
+            narrower=reason.narrower and not kept,
+            wider=reason.wider and not known,
+        )
+        if told.narrower or told.wider:
+            yield told
+            narrower, wider = narrower and not told.narrower, wider and not told.wider
+    if narrower or wider:
+        message = "That nothing breaks cannot be shown, so it cannot be decided."
+        yield Reason("", message, narrower, wider)
 
 
 # --- side by side
@@ -145,16 +134,16 @@ def _either(node: Node, key: str, message: str) -> Reason:
 class _Walk:
     """Two schemas side by side."""
 
-    def __init__(self, old: Outline, new: Outline) -> None:
+    def __init__(self, old: Whole, new: Whole) -> None:
         self._old = old
         self._new = new
         # What is being compared has no differences of its own: they are told where it began.
-        self._known: dict[tuple[str, str], tuple[Reason, ...]] = {}
+        self._known: dict[tuple[str | None, str | None], tuple[Reason, ...]] = {}
         self._under_mixed = 0
         self._depth = 0
 
     def reasons(self) -> tuple[Reason, ...]:
-        old, new = self._old.nodes[""], self._new.nodes[""]
+        old, new = self._old.root.node, self._new.root.node
         found = self._differences(old, new)
         if self._old.draft != self._new.draft:
             found = (_either(new, "$schema", "The draft is another one."), *found)
@@ -166,13 +155,17 @@ class _Walk:
             return ()
         if self._depth == _DEEPEST:
             return (Reason(new.pointer, "It lies too deep to be compared.", True, True),)
-        pair = old.pointer, new.pointer
+        pair = _identity(old), _identity(new)
         if pair not in self._known:
             self._known[pair] = ()
             self._depth += 1
-            self._known[pair] = tuple(self._compared(old, new))
+            self._known[pair] = _first(self._compared(old, new))
             self._depth -= 1
-        elif self._under_mixed and not self._known[pair] and self._old.schema != self._new.schema:
+        elif (
+            self._under_mixed
+            and not self._known[pair]
+            and self._old.outline.schema != self._new.outline.schema
+        ):
             # What is told where it began has there another meaning than here.
             return (_either(new, "$ref", "It was changed, and refers to itself."),)
         return self._known[pair]
@@ -211,8 +204,8 @@ class _Walk:
 
     def _of_members(self, old: Node, new: Node) -> Iterator[Reason]:
         rest = [
-            outline.node(node.additional) if node.additional else _anything(node)
-            for outline, node in ((self._old, old), (self._new, new))
+            whole.place(node.additional).node if node.additional else _anything(node)
+            for whole, node in ((self._old, old), (self._new, new))
         ]
         if old.patterned.keys() != new.patterned.keys():
             yield _either(new, "patternProperties", "The patterns of names are others.")
@@ -224,13 +217,13 @@ class _Walk:
             if before is not None and after is not None:
                 yield from self._parts(before, after)
             elif after is not None:
-                node = self._new.node(after)
+                node = self._new.place(after).node
                 known = "The property is new."
                 if not _is_false(rest[0]):
                     known = "The property is described now; before, it could be anything."
                 yield from _summed(node, known, self._differences(rest[0], node))
             elif before is not None:
-                node = self._old.node(before)
+                node = self._old.place(before).node
                 gone = "The property is gone, and no other is allowed."
                 if not _is_false(rest[1]):
                     gone = "The property is not described any more; it can be anything."
@@ -247,15 +240,15 @@ class _Walk:
         for position in range(max(len(old.positions), len(new.positions)) + 1):
             before, after = old.at(position), new.at(position)
             yield from self._differences(
-                self._old.node(before) if before else _anything(old, "items"),
-                self._new.node(after) if after else _anything(new, "items"),
+                self._old.place(before).node if before else _anything(old, "items"),
+                self._new.place(after).node if after else _anything(new, "items"),
             )
 
     def _of_names(self, old: Node, new: Node) -> Iterator[Reason]:
         names = [_part(node, "propertyNames") for node in (old, new)]
         yield from self._differences(
-            self._old.node(names[0]) if names[0] else _anything(old, "propertyNames"),
-            self._new.node(names[1]) if names[1] else _anything(new, "propertyNames"),
+            self._old.place(names[0]).node if names[0] else _anything(old, "propertyNames"),
+            self._new.place(names[1]).node if names[1] else _anything(new, "propertyNames"),
         )
 
     def _of_conjunction(self, old: Node, new: Node) -> Iterator[Reason]:
@@ -307,7 +300,7 @@ class _Walk:
             yield _either(new, keys[0], f"What {keys[0]} says is another.")
 
     def _parts(self, before: Part, after: Part) -> tuple[Reason, ...]:
-        return self._differences(self._old.node(before), self._new.node(after))
+        return self._differences(self._old.place(before).node, self._new.place(after).node)
 
     def _mixed_differences(self, before: list[Part], after: list[Part]) -> list[Reason]:
         self._under_mixed += 1
@@ -316,20 +309,36 @@ class _Walk:
         return found
 
 
-def _followed(outline: Outline, node: Node) -> Node:
+def _followed(whole: Whole, node: Node) -> Node:
     """``node``, or what it refers to if it says nothing else; references end somewhere."""
     while len(node.references) == 1 and node.schema.keys() <= _WITHOUT_EFFECT:
-        [node] = _targets(outline, node)
+        [node] = _targets(whole, node)
     return node
 
 
-def _targets(outline: Outline, node: Node) -> list[Node]:
-    return [outline.node(part) for part in map(outline.target, node.references) if part]
+def _targets(whole: Whole, node: Node) -> list[Node]:
+    targets = map(whole.outline.target, node.references)
+    return [whole.place(part).node for part in targets if part]
 
 
 def _anything(node: Node, key: str = "additionalProperties") -> Node:
     """What stands where ``node`` says nothing."""
     return Node(f"{node.pointer}/{key}", {})
+
+
+def _identity(node: Node) -> str | None:
+    # All that say nothing are one: under a schema that refers to itself there is no end of them.
+    return node.pointer if node.schema else None
+
+
+def _first(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
+    """The first of ``reasons``, each once: nobody reads more, and they multiply on the way up."""
+    found: dict[Reason, None] = {}
+    for reason in reasons:
+        found[reason] = None
+        if len(found) == _MOST_REASONS:
+            break
+    return tuple(found)
 
 
 def _is_false(node: Node) -> bool:

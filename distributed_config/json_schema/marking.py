@@ -5,9 +5,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
-import jsonschema_rs
-
-from distributed_config.json_schema.patterns import compiling
+from distributed_config.json_schema.patterns import fits
 from distributed_config.json_schema.shape import Node, Outline, Part
 from distributed_config.wire import MASK, parse_stored
 
@@ -17,7 +15,6 @@ State = frozenset[str]
 """The schemas, by their pointers, that apply to one place and lead to a mark; few or none."""
 
 _MOST_KEPT = 20_000
-_MOST_COMPARED = 20_000
 
 
 class Marking:
@@ -31,9 +28,8 @@ class Marking:
         self._outline = Outline(parse_stored(text))
         self._nodes = self._outline.nodes
         self._leading = self._leading_to_a_mark()
-        self._patterns: dict[str, Any] = {}
         self._members: dict[tuple[State, str], State] = {}
-        self.start = self._closed([("", self._outline.schema)])
+        self.start = self.closed([("", self._outline.schema)])
 
     @property
     def marks(self) -> bool:
@@ -49,7 +45,7 @@ class Marking:
         found = self._members.get((state, name))
         if found is None:
             nodes = [self._nodes[pointer] for pointer in state]
-            found = self._closed(part for node in nodes for part in self._of_member(node, name))
+            found = self.closed(part for node in nodes for part in self._of_member(node, name))
             if len(self._members) > _MOST_KEPT:
                 self._members.clear()
             self._members[state, name] = found
@@ -58,23 +54,21 @@ class Marking:
     def element(self, state: State, position: int) -> State:
         """The state of what is at ``position`` of an array."""
         nodes = [self._nodes[pointer] for pointer in state]
-        return self._closed(part for node in nodes for part in _of_element(node, position))
+        return self.closed(part for node in nodes for part in _of_element(node, position))
 
-    def under(self, state: State, pattern: str) -> State:
-        """The state of what is under the keys that one of ``patternProperties`` describes."""
-        nodes = [self._nodes[pointer] for pointer in state]
-        return self._closed(node.patterned[pattern] for node in nodes if pattern in node.patterned)
+    def node(self, pointer: str) -> Node:
+        """The schema at ``pointer``, by what it hands on to others."""
+        return self._nodes[pointer]
 
     def names(self, state: State) -> set[str]:
+        """The members that ``state`` names one by one."""
         return {name for pointer in state for name in self._nodes[pointer].properties}
 
-    def patterns(self, state: State) -> set[str]:
-        return {name for pointer in state for name in self._nodes[pointer].patterned}
-
     def positions(self, state: State) -> int:
+        """How many elements ``state`` describes one by one."""
         return max((len(self._nodes[pointer].positions) for pointer in state), default=0)
 
-    def _closed(self, parts: Iterable[Part]) -> State:
+    def closed(self, parts: Iterable[Part]) -> State:
         """``parts`` and all that may apply to the same value, those that lead to a mark."""
         seen: set[str] = set()
         waiting = list(parts)
@@ -95,19 +89,13 @@ class Marking:
 
     def _of_member(self, node: Node, name: str) -> Iterator[Part]:
         named = node.properties.get(name)
-        matching = [part for pattern, part in node.patterned.items() if self._fits(pattern, name)]
+        matching = [part for pattern, part in node.patterned.items() if fits(pattern, name)]
         yield from matching
         yield from node.all_members
         if named is not None:
             yield named
         elif node.additional is not None and not matching:
             yield node.additional
-
-    def _fits(self, pattern: str, name: str) -> bool:
-        if pattern not in self._patterns:
-            made = jsonschema_rs.validator_for({"pattern": pattern}, **compiling())
-            self._patterns[pattern] = made
-        return bool(self._patterns[pattern].is_valid(name))
 
     def _leading_to_a_mark(self) -> set[str]:
         above: dict[str, list[str]] = {}
@@ -155,40 +143,6 @@ def marks_path(text: str, keys: Iterable[str]) -> bool:
         if marking.is_secret(state):
             return True
     return False
-
-
-def covers(new: str, old: str) -> bool:
-    """Whether the schema ``new`` marks all that ``old`` marks, whatever the document.
-
-    It says no where that cannot be seen.
-    """
-    if not may_mark(old):
-        return True
-    before, after = marking_of(old), marking_of(new)
-    seen: set[tuple[State, State]] = set()
-    waiting = [(before.start, after.start)]
-    while waiting:
-        pair = waiting.pop()
-        was, now = pair
-        if pair in seen or not was or after.is_secret(now):
-            continue
-        if before.is_secret(was) or len(seen) > _MOST_COMPARED:
-            return False
-        seen.add(pair)
-        # A key that no schema names stands for all of those.
-        waiting += [
-            (before.member(was, name), after.member(now, name))
-            for name in (*before.names(was), *after.names(now), "\0")
-        ]
-        waiting += [
-            (before.under(was, pattern), after.under(now, pattern))
-            for pattern in before.patterns(was)
-        ]
-        waiting += [
-            (before.element(was, position), after.element(now, position))
-            for position in range(max(before.positions(was), after.positions(now)) + 1)
-        ]
-    return True
 
 
 @lru_cache(maxsize=256)

@@ -42,6 +42,22 @@ _HOLDING_SCHEMAS = frozenset(
     }
 )
 
+_ONLY_IN_7 = frozenset({"additionalItems", "contentMediaType", "contentEncoding"})
+_ONLY_IN_2020_12 = frozenset(
+    {
+        "$anchor",
+        "$dynamicAnchor",
+        "$dynamicRef",
+        "dependentRequired",
+        "dependentSchemas",
+        "maxContains",
+        "minContains",
+        "prefixItems",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+    }
+)
+
 
 @dataclass
 class Node:
@@ -99,6 +115,8 @@ class Outline:
         self.schema = schema
         self.draft = draft_of(schema) or DRAFT_2020_12
         self.nodes: dict[str, Node] = {}
+        self.is_ambiguous = False
+        """Whether two schemas have the same anchor: which one is meant depends on the reader."""
         self._anchors: dict[str, str] = {}
         self._targets: dict[str, Part] = {}
         self._add(("", schema))
@@ -176,8 +194,32 @@ class Outline:
             identity = node.schema.get("$id")
             if self.draft == DRAFT_7 and isinstance(identity, str) and identity.startswith("#"):
                 names.append(identity[1:])
-            self._anchors |= {name: pointer for name in names if isinstance(name, str)}
+            for name in names:
+                if isinstance(name, str):
+                    self.is_ambiguous |= self._anchors.get(name, pointer) != pointer
+                    self._anchors[name] = pointer
         return new
+
+
+def in_force(node: Node, draft: str) -> Node:
+    """``node`` with those keywords only that have an effect in ``draft``, where they stand."""
+    schema = node.schema
+    if draft == DRAFT_7 and "$ref" in schema:
+        kept = {"$ref": schema["$ref"]}
+    else:
+        idle = _idle_in_7(schema) if draft == DRAFT_7 else _ONLY_IN_7
+        if "contains" not in schema:
+            idle |= {"minContains", "maxContains"}
+        if "if" not in schema:
+            idle |= {"then", "else"}
+        kept = {key: value for key, value in schema.items() if key not in idle}
+    return node if len(kept) == len(schema) else _node(node.pointer, kept, draft)
+
+
+def _idle_in_7(schema: Schema) -> frozenset[str]:
+    # Beside one schema for all elements there are no others.
+    alone = not isinstance(schema.get("items"), list)
+    return _ONLY_IN_2020_12 | ({"additionalItems"} if alone else set())
 
 
 def draft_of(schema: Any) -> str | None:
