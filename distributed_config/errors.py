@@ -303,8 +303,9 @@ class EpochChanged(Gone):
 
     def __init__(self) -> None:
         super().__init__(
-            "This cursor is from before the database was restored. "
-            "Read everything again, and go on from the revision you find."
+            "This position in the journal is from before the database was restored, as every "
+            "revision without its epoch is now. Read everything again, and go on from the "
+            "`next` you find."
         )
 
 

@@ -35,6 +35,7 @@ from distributed_config.live.feed import Feed, Told, Watch
 from distributed_config.live.hub import Hub
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.settings import Settings
+from distributed_config.wire import Position
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _PAUSE = 0.002
@@ -188,7 +189,7 @@ class Front:
 
         async def tell(revision: int, told: Told | None) -> None:
             # The id moves with a heartbeat too: who comes back then has less to look through.
-            await send(told.message if told is not None else _alive(revision))
+            await send(told.message if told is not None else _alive(watch.position(revision)))
 
         self._answering += 1
         try:
@@ -306,6 +307,6 @@ async def _begin_stream(beginning: Answer, send: Send) -> None:
     await send({"type": "http.response.body", "body": beginning.body, "more_body": True})
 
 
-def _alive(revision: int) -> Message:
-    body = b": alive\nid: %d\n\n" % revision
+def _alive(position: Position) -> Message:
+    body = f": alive\nid: {position}\n\n".encode()
     return {"type": "http.response.body", "body": body, "more_body": True}

@@ -26,7 +26,7 @@ from distributed_config.models.tables import (
     VersionRow,
 )
 
-MIGRATION = "0003"
+MIGRATION = "0004"
 """The newest migration; the schema that this release works with. A test holds it true."""
 
 __all__ = [

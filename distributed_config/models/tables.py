@@ -176,6 +176,8 @@ class CheckRow(Base):
 class HeadRow(Base):
     """The journal's head: one row. ``epoch`` is another one after every restore.
 
+    ``first_epoch`` is the one that the database was made with, and stays.
+
     The newest entry of the audit log is here as well, so that adding one costs no look-up, and
     the last ones cannot go missing by themselves.
     """
@@ -189,6 +191,7 @@ class HeadRow(Base):
     audit_id: Mapped[int] = mapped_column(server_default="0")
     audit_at: Mapped[Moment] = mapped_column(server_default="0")
     audit_hash: Mapped[str] = mapped_column(Text, server_default="0" * 64)
+    first_epoch: Mapped[str] = mapped_column(Text, server_default="")
 
 
 class ChangeRow(Base):

@@ -16,7 +16,7 @@ from distributed_config.errors import CannotStart
 from distributed_config.models import ChangeRow, HeadRow
 from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Actor, Realm, named
 from distributed_config.services.chain import Link
-from distributed_config.wire import Field, framed
+from distributed_config.wire import Field, Position, framed
 
 SERVICE_CREATED = "service.created"
 SERVICE_DELETED = "service.deleted"
@@ -271,6 +271,7 @@ _HEAD = select(
 ).where(HeadRow.id == 1)
 
 
+_FIRST_EPOCH = select(HeadRow.first_epoch).where(HeadRow.id == 1)
 _ADVANCE = (
     update(HeadRow)
     .where(HeadRow.id == 1)
@@ -291,6 +292,21 @@ def head(connection: Connection) -> Head:
         raise CannotStart("The database has no journal; run `distconf db upgrade`.")
     link = Link(row.audit_id, row.audit_at, row.audit_hash)
     return Head(row.epoch, row.revision, row.changed_at, link)
+
+
+def first_epoch(connection: Connection) -> str:
+    """The epoch that the database was made with."""
+    return connection.execute(_FIRST_EPOCH).scalar_one()
+
+
+def continues(connection: Connection, position: Position, newest: Head) -> bool:
+    """Whether ``position`` is in the journal as it is now, and not in one from before a restore."""
+    if position.revision > newest.revision:
+        return False
+    if position.epoch is not None:
+        return position.epoch == newest.epoch
+    # People, and earlier releases, name no epoch. Every history has the same beginning.
+    return position.revision == 0 or newest.epoch == first_epoch(connection)
 
 
 def advance(connection: Connection, new: Head) -> None:
