@@ -9,7 +9,8 @@
     │   ├── AccountExists          the name of a user, role or organisation is taken
     │   ├── DefinitionExists       the name of a definition is taken
     │   ├── BreakingRevision       a schema's revision would break what its policy protects
-    │   └── KeyReused              an idempotency key came back with another request
+    │   ├── KeyReused              an idempotency key came back with another request
+    │   └── TooMuchWork            one write would hold up all others for too long
     ├── UnsupportedEncoding        the body is compressed
     ├── TooLarge                   more bytes than the limit
     ├── TooSlow                    the body did not arrive in time, or only in part
@@ -282,6 +283,18 @@ class RevisionNotFound(NotFound):
         super().__init__(
             f"The definition {name!r} has no revision {number}. "
             "GET /api/v1/definitions/revisions?definition=… lists what it has."
+        )
+
+
+class TooMuchWork(Invalid):
+    code = "too-much-work"
+
+    def __init__(self, milliseconds: int) -> None:
+        super().__init__(
+            "Done at once, this would hold up everybody who writes: it took too long for "
+            f"DISTCONF_LOCK_WORK_MS ({milliseconds}). Nothing was written. Send it in smaller "
+            "parts, or have the operator do it with `distconf` on the server, where there is no "
+            "such limit."
         )
 
 

@@ -3,20 +3,29 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
-from flask import Flask, current_app, g
+from flask import Flask, current_app, g, request
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, Engine
 
 from distributed_config.edge import revealing
 from distributed_config.errors import StorageFull
+from distributed_config.live import exchange
+from distributed_config.live.exchange import Exchange
 from distributed_config.live.watermarks import Watermarks
-from distributed_config.live.writer import Commit, Writer
+from distributed_config.live.writer import Commit, Unit, Writer
 from distributed_config.models import Base
 from distributed_config.models import engine as engines
 from distributed_config.services import keyring as keyrings
 from distributed_config.services import secrets
+from distributed_config.services.actors import Actor
 from distributed_config.settings import Settings
+
+T = TypeVar("T")
+
+_FOR_PROBES = 2
+"""Connections for the threads that the front has besides, for probes."""
 
 db = SQLAlchemy(metadata=Base.metadata, session_options={"autoflush": False})
 
@@ -53,7 +62,7 @@ def init_database(app: Flask, settings: Settings, on_commit: Callable[[Commit], 
     engines.refuse_unmigrated(path)
     app.config["SQLALCHEMY_DATABASE_URI"] = engines.url_of(path)
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engines.reading_engine_options(
-        settings.lock_seconds, settings.threads
+        settings.lock_seconds, settings.threads + _FOR_PROBES
     )
     db.init_app(app)
     with app.app_context():
@@ -65,7 +74,7 @@ def init_database(app: Flask, settings: Settings, on_commit: Callable[[Commit], 
     marks = Watermarks(path)
     engine = engines.writing_engine(path, settings.lock_seconds)
     engine.update_execution_options(**{keyrings.OPTION: keyring})
-    writer = Writer(engine, marks, settings.lock_seconds, on_commit)
+    writer = Writer(engine, marks, settings.lock_seconds, on_commit, settings.lock_work_ms)
     database = Database(marks, writer, settings, readers)
     app.extensions["distributed_config"] = database
     return database
@@ -75,6 +84,22 @@ def of() -> Database:
     """The current application's."""
     database: Database = current_app.extensions["distributed_config"]
     return database
+
+
+def write(actor: Actor, unit: Unit[T], note: str = "") -> T:
+    """What ``unit`` returns, once all it wrote is on disk; see ``Writer.write``."""
+    return of().writer.write(actor, unit, note, _waited())
+
+
+def rehearse(actor: Actor, unit: Unit[T], note: str = "") -> T:
+    """What ``unit`` would return; everything it wrote is undone."""
+    return of().writer.rehearse(actor, unit, note, _waited())
+
+
+def _waited() -> float:
+    """How long the request has waited already, of the time that a write may wait."""
+    told: Exchange = request.environ[exchange.KEY]
+    return told.waited
 
 
 def reading() -> Connection:

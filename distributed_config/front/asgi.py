@@ -5,11 +5,15 @@ import json
 import re
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from weakref import WeakValueDictionary
 
-from distributed_config.errors import DistconfError, Overloaded, TooManyWatchers
+from distributed_config.errors import (
+    DatabaseBusy,
+    DistconfError,
+    Overloaded,
+    TooManyWatchers,
+)
 from distributed_config.front.bridge import (
     Answer,
     Message,
@@ -22,6 +26,7 @@ from distributed_config.front.bridge import (
     read_body,
 )
 from distributed_config.front.leases import Leases
+from distributed_config.front.pools import Late, Pool
 from distributed_config.front.replay import Key, Replay, Replays, question
 from distributed_config.front.sockets import (
     Conversation,
@@ -41,8 +46,11 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _PAUSE = 0.002
 _LONGEST_PAUSE = 0.2
 _READING = frozenset({"GET", "HEAD"})
-_WAITING = ("/auth/", "/readyz")
+_WAITING = ("/auth/",)
 """Begins of paths whose readings wait as writes do: for another server, for a lock."""
+_PROBES = frozenset({"/healthz", "/readyz"})
+"""Paths that are answered whatever else waits: these have threads of their own."""
+_MOST_PROBES = 100
 
 
 class Front:
@@ -71,10 +79,10 @@ class Front:
         self._text_log = text_log
         self._tally = Tally(log_requests, text_log)
         self._hub = Hub(marks)
-        self._reading, self._waiting = _threads(settings.threads)
-        self._streams = Streams(feed, marks, self._reading)
-        self._leases = Leases(lender, self._reading)
-        self._asked = 0
+        self._reading, self._waiting = _pools(settings)
+        self._probing = Pool("probing", 2)
+        self._streams = Streams(feed, marks, self._reading.executor)
+        self._leases = Leases(lender, self._reading.executor)
         self._watching = 0
         self._answering = 0
         self._ended = False
@@ -230,22 +238,36 @@ class Front:
             self._watching -= 1
 
     async def _ask(self, scope: Scope, body: bytes | DistconfError, told: Exchange) -> Answer:
+        pool = self._pool_for(scope)
         if isinstance(body, DistconfError):
             told.refused, body = body, b""
-        elif self._ended or self._asked >= self._settings.queue:
+        elif self._ended or self._is_full(pool):
             told.refused = Overloaded()
         environ = environ_of(scope, body, told)
-        if told.refused is not None:
-            # A refusal touches neither disk nor lock, and all threads may be taken.
+
+        def answer(waited: float) -> Answer:
+            told.waited = waited
             return call(self._app, environ)
+
+        if told.refused is None:
+            try:
+                return await pool.run(answer)
+            except Late:
+                told.refused = DatabaseBusy()
+        # A refusal touches neither disk nor lock, and all threads may be taken.
+        return answer(0)
+
+    def _pool_for(self, scope: Scope) -> Pool:
+        """The threads that serve such a request."""
+        if scope["path"] in _PROBES:
+            return self._probing
         reads = scope["method"] in _READING and not scope["path"].startswith(_WAITING)
-        threads = self._reading if reads else self._waiting
-        loop = asyncio.get_running_loop()
-        self._asked += 1
-        try:
-            return await loop.run_in_executor(threads, call, self._app, environ)
-        finally:
-            self._asked -= 1
+        return self._reading if reads else self._waiting
+
+    def _is_full(self, pool: Pool) -> bool:
+        if pool is self._probing:
+            return pool.asked >= _MOST_PROBES
+        return self._reading.asked + self._waiting.asked >= self._settings.queue
 
     def _keep(self, key: Key | None, scope: Scope, answer: Answer, told: Exchange) -> None:
         if key is not None and told.replay is not None:
@@ -280,18 +302,20 @@ class Front:
         self._tally.flush()
         self._reading.shutdown()
         self._waiting.shutdown()
+        self._probing.shutdown()
         self._on_end()
 
 
-def _threads(number: int) -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
-    """``number`` threads: some for readings, the others for what waits, as for a commit.
+def _pools(settings: Settings) -> tuple[Pool, Pool]:
+    """Threads for readings, and the others for what waits, as for a commit.
 
     Readings wait for nobody: more threads would only fight for the interpreter. And they go on
-    while all others wait for a lock.
+    while all others wait for a lock. A write waits no longer for its thread than it would for the
+    lock: by then those before it have been refused as well.
     """
-    few = max(1, number // 3)
-    reading = ThreadPoolExecutor(few, thread_name_prefix="reading")
-    return reading, ThreadPoolExecutor(number - few, thread_name_prefix="waiting")
+    few = max(1, settings.threads // 3)
+    rest = settings.threads - few
+    return Pool("reading", few), Pool("waiting", rest, patience=settings.lock_seconds)
 
 
 async def _send(answer: Answer, send: Send, unread: bool) -> None:

@@ -45,12 +45,14 @@ class Lender:
 
 @dataclass
 class Exchange:
-    """The first four come from the server side, the rest from the application.
+    """The first five come from the server side, the rest from the application.
 
     ``last`` says that the question will not be asked again: the answer must not be a hold.
-    ``again`` says that it was asked before, and counted then. ``streams`` says that a stream can be
-    held open here, and ``stream`` what it is to tell; the answer is then its beginning. ``until``:
-    when the asker's token ends, in microseconds; nothing is given again, or streamed, after that.
+    ``again`` says that it was asked before, and counted then. ``waited``: the seconds that the
+    request waited for a thread; a write waits so much less for its lock. ``streams`` says that a
+    stream can be held open here, and ``stream`` what it is to tell; the answer is then its
+    beginning. ``until``: when the asker's token ends, in microseconds; nothing is given again, or
+    streamed, after that.
     ``asker``: whose budget of reads an answer is taken from that is given again; "" when nobody
     counts.
     """
@@ -58,6 +60,7 @@ class Exchange:
     refused: DistconfError | None = None
     last: bool = False
     again: bool = False
+    waited: float = 0.0
     streams: bool = False
     stream: Watch | None = None
     replay: Basis | None = None

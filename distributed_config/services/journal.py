@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Select, bindparam, func, insert, select, upda
 from distributed_config.errors import CannotStart
 from distributed_config.models import ChangeRow, HeadRow
 from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Actor, Realm, named
+from distributed_config.services.allowance import Allowance
 from distributed_config.services.chain import Link
 from distributed_config.wire import Field, Position, framed
 
@@ -152,11 +153,18 @@ class Journal:
     ``revision`` is the one that the unit will have if it records anything. ``services`` collects
     what was touched, so that stale answers about it can be dropped; ``everything`` says that a
     change belongs to no service, and that any answer may rest on it. ``link`` is the newest entry
-    of the audit log.
+    of the audit log. ``allowance`` is how long the unit may hold up the others.
     """
 
     def __init__(
-        self, connection: Connection, actor: Actor, head: Head, now: int, note: str = ""
+        self,
+        connection: Connection,
+        actor: Actor,
+        head: Head,
+        now: int,
+        note: str = "",
+        *,
+        allowance: Allowance | None = None,
     ) -> None:
         self.connection = connection
         self.actor = actor
@@ -169,6 +177,7 @@ class Journal:
         self.services: set[str] = set()
         self.everything = False
         self.link = head.link
+        self.allowance = allowance or Allowance()
         self._position = 0
         self._digest = hashlib.sha256()
 
@@ -241,6 +250,7 @@ class Journal:
         self.connection.execute(_RECORD, values)
         self._digest.update(framed(values.values()))
         self._position += 1
+        self.allowance.count(changes=1)
         if service is None:
             self.everything = True
         else:

@@ -115,6 +115,9 @@ class _Service(NamedTuple):
     marks: str
 
 
+_OPERATIONS_OF_A_CHANGE = 25
+"""How many operations of a JSON Patch take about as long as one change."""
+
 WRITE, PUBLISH = "config:write", "config:publish"
 """What it takes to add a version, and to change otherwise what is served."""
 
@@ -137,6 +140,7 @@ def create(
 
     Raises ServiceExists, OutOfScope or NotConforming.
     """
+    journal.allowance.count(size=len(document.text))
     if not journal.realm.sees(name):
         raise OutOfScope(name)
     if _find(journal.connection, journal.realm, name) is not None:
@@ -165,6 +169,7 @@ def append(journal: Journal, name: str, document: Document, expect: Expect = any
     Raises ServiceNotFound, PreconditionFailed, or InvalidDocument where it has the mask in place
     of a secret that is not there.
     """
+    journal.allowance.count(size=len(document.text))
     service = _require(journal.connection, journal.realm, name)
     _check_expected(journal, service.id, name, expect)
     return _insert(journal, service, name, document)
@@ -177,6 +182,7 @@ def put(journal: Journal, name: str, document: Document, expect: Expect = anythi
         if not expect(None):
             raise PreconditionFailed(name, None)
         return create(journal, name, document)
+    journal.allowance.count(size=len(document.text))
     current = _current_key(journal.connection, found.id)
     _check_expected(journal, found.id, name, expect)
     draft = _draft(journal, found, name, document)
@@ -214,7 +220,9 @@ def patch(
 ) -> Written:
     """Appends the current document changed by ``operations`` (RFC 6902), all of them or none."""
     found = _base_for_patch(journal, name, expect)
-    return _changed(journal, name, found, patched(found.value, operations, limits), limits)
+    journal.allowance.count(changes=len(operations) // _OPERATIONS_OF_A_CHANGE)
+    value = patched(found.value, operations, limits, journal.allowance.check)
+    return _changed(journal, name, found, value, limits)
 
 
 def roll_back(journal: Journal, name: str, number: int, expect: Expect = anything) -> Written:
@@ -224,6 +232,7 @@ def roll_back(journal: Journal, name: str, number: int, expect: Expect = anythin
     _check_expected(journal, service.id, name, expect)
     old = _stored(journal.connection, service.id, name, number)
     document = Document(old.served, old.digest)
+    journal.allowance.count(size=len(document.text))
     if not service.marks:
         return _insert(journal, service, name, document)
     base = secrets.stored(journal.connection, _home(journal, service, name), old.served)
@@ -668,6 +677,7 @@ def _base_for_patch(journal: Journal, name: str, expect: Expect) -> _Base:
         raise PreconditionFailed(name, etag)
     if not service.marks:
         found = _stored(journal.connection, service.id, name, key.number)
+        journal.allowance.count(size=found.size)
         return _Base(service, parse_stored(found.served), None)
     base = _current_stored(journal, service, name)
     assert base is not None  # something is current
@@ -689,6 +699,7 @@ def _current_stored(journal: Journal, service: _Service, name: str) -> Stored | 
     if number is None:
         return None
     found = _stored(journal.connection, service.id, name, number)
+    journal.allowance.count(size=found.size)
     return secrets.stored(journal.connection, _home(journal, service, name), found.served)
 
 
