@@ -2,6 +2,7 @@
 
 from flask import Blueprint
 
+from distributed_config import wire
 from distributed_config.edge import auth, database
 from distributed_config.edge.doors import door
 from distributed_config.edge.responses import Answer, json_answer
@@ -40,5 +41,7 @@ def ready() -> Answer:
 @door(blueprint, "GET", "/metrics", permission="server:read", answers={200: "text/plain"})
 def measured() -> Answer:
     """What is counted and measured, for Prometheus."""
-    metrics.REVISION.set(log.head(database.reading()).revision)
+    head = log.head(database.reading())
+    metrics.REVISION.set(head.revision)
+    metrics.CLOCK_BEHIND.set(head.behind(wire.now()))
     return Answer(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -26,6 +26,11 @@ COMMIT_SECONDS = Histogram(
 COMMIT_UNITS = Histogram(
     "distconf_commit_units", "Writes that shared one commit.", buckets=(1, 2, 4, 8, 16, 32, 64)
 )
+CLOCK_BEHIND = Gauge(
+    "distconf_clock_behind_seconds",
+    "How far the clock stands behind the journal's newest change; 0: it does not.",
+    multiprocess_mode="mostrecent",
+)
 REVISION = Gauge("distconf_revision", "The journal's revision.", multiprocess_mode="mostrecent")
 
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar, cast
 
@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Engine, event, exc
 
 from distributed_config.errors import DatabaseBusy, DocumentDamaged, StorageFailed
 from distributed_config.live.turnstile import Turnstile
+from distributed_config.live.uptime import uptime
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.models.engine import storage_error
 from distributed_config.services import audit
@@ -39,6 +40,8 @@ _LONGEST_BATCH = 0.25
 """Seconds of the processor after which a batch is committed, and what is left waits its turn."""
 _PROBE_SECONDS = 0.8
 """How long a probe waits: those who ask for readiness often give up after a second."""
+_CLOCK_TOLERANCE = 1.0
+_WARNS_EVERY = 3_600.0
 
 _logger = logging.getLogger(__name__)
 
@@ -124,6 +127,7 @@ class Writer:
         self._left: deque[_Order[Any]] = deque()
         self._waiting_since: float | None = None
         self._probe: _Order[int] | None = None
+        self._warns_at = 0.0
         self._allowance: Allowance | None = None
         event.listen(engine, "before_cursor_execute", self._check_allowance)
         self._starting = threading.Lock()
@@ -223,8 +227,10 @@ class Writer:
         try:
             with self._turnstile.turn(), self._engine.connect() as connection:
                 self._refuse_after_failure()
-                head = log.head(connection)  # the first statement takes the lock
+                stored = log.head(connection)  # the first statement takes the lock
                 self._waiting_since = None
+                head = replace(stored, steady=stored.steady.grown(uptime()))
+                self._warn_of_clock(head)
                 batch = self._gather(first)
                 done = self._run_units(connection, head, batch)
         except Exception as error:  # whatever it is, those who wait must hear of it
@@ -238,6 +244,18 @@ class Writer:
         self._tell_of(Commit(len(done), time.perf_counter() - began))
         for order, outcome in done:
             outcome.tell(order.done)
+
+    def _warn_of_clock(self, head: Head) -> None:
+        """Says, now and then, that changes cannot have the time of the clock."""
+        behind = head.behind(now())
+        if behind < _CLOCK_TOLERANCE or time.monotonic() < self._warns_at:
+            return
+        self._warns_at = time.monotonic() + _WARNS_EVERY
+        _logger.warning(
+            "the clock stands %.0f s behind the newest change: until it has passed that, every "
+            "change gets that time. Set the clock right; `distconf check` says more.",
+            behind,
+        )
 
     def _refuse_late(self, waiting: list[_Order[Any]], error: Exception) -> None:
         """Tells those in ``waiting`` that the lock was not to be had; those with time left wait on.
