@@ -86,6 +86,14 @@ def test_a_unit_that_takes_too_long_is_undone_and_its_neighbours_are_not(
     assert writer.write(LOCAL_OPERATOR, lambda journal: journal.revision) == 2
 
 
+def test_a_unit_that_only_computes_is_refused_at_its_end(writer: Writer, clock: Clock) -> None:
+    def compute(_journal: Journal) -> None:
+        clock.seconds += 1
+
+    with pytest.raises(TooMuchWork):
+        writer.write(LOCAL_OPERATOR, compute)
+
+
 def test_a_unit_that_takes_too_long_is_stopped_at_its_next_step(
     writer: Writer, clock: Clock
 ) -> None:
@@ -235,9 +243,13 @@ def seconds_of(work: Callable[[], object]) -> float:
     return min(found)
 
 
-def test_masked_elements_find_their_partners_in_time_in_proportion_to_their_number() -> None:
+@pytest.mark.parametrize("looks", [1, 2, 150])
+def test_masked_elements_find_their_partners_in_time_in_proportion_to_their_number(
+    looks: int,
+) -> None:
     def alike(number: int) -> Callable[[], dict[int, int]]:
-        elements: list[Any] = [{"key": MASK} for _ in range(number)]
+        each = number * looks // 300
+        elements: list[Any] = [{"key": MASK, "look": i % each} for i in range(number)]
         return lambda: secrets._partners(elements, list(elements))
 
     assert alike(300)() == {i: i for i in range(300)}

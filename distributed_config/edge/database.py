@@ -10,7 +10,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, Engine
 
 from distributed_config.edge import revealing
-from distributed_config.errors import StorageFull
+from distributed_config.errors import Overloaded, StorageFull
 from distributed_config.live import exchange
 from distributed_config.live.exchange import Exchange
 from distributed_config.live.watermarks import Watermarks
@@ -87,19 +87,21 @@ def of() -> Database:
 
 
 def write(actor: Actor, unit: Unit[T], note: str = "") -> T:
-    """What ``unit`` returns, once all it wrote is on disk; see ``Writer.write``."""
-    return of().writer.write(actor, unit, note, _waited())
+    """What ``unit`` returns, once all it wrote is on disk; see ``Writer.write``.
+
+    A reading that has to write, as an entry of the audit log, is asked again where it may wait.
+    """
+    told: Exchange = request.environ[exchange.KEY]
+    if told.reads:
+        told.moves = True
+        raise Overloaded()
+    return of().writer.write(actor, unit, note, told.waited)
 
 
 def rehearse(actor: Actor, unit: Unit[T], note: str = "") -> T:
     """What ``unit`` would return; everything it wrote is undone."""
-    return of().writer.rehearse(actor, unit, note, _waited())
-
-
-def _waited() -> float:
-    """How long the request has waited already, of the time that a write may wait."""
     told: Exchange = request.environ[exchange.KEY]
-    return told.waited
+    return of().writer.rehearse(actor, unit, note, told.waited)
 
 
 def reading() -> Connection:

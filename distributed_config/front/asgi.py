@@ -243,19 +243,33 @@ class Front:
             told.refused, body = body, b""
         elif self._ended or self._is_full(pool):
             told.refused = Overloaded()
-        environ = environ_of(scope, body, told)
 
         def answer(waited: float) -> Answer:
             told.waited = waited
-            return call(self._app, environ)
+            return call(self._app, environ_of(scope, body, told))
 
         if told.refused is None:
             try:
-                return await pool.run(answer)
+                return await self._answer(pool, answer, told)
             except Late:
                 told.refused = DatabaseBusy()
         # A refusal touches neither disk nor lock, and all threads may be taken.
         return answer(0)
+
+    async def _answer(
+        self, pool: Pool, answer: Callable[[float], Answer], told: Exchange
+    ) -> Answer:
+        """What the application answers in a thread of ``pool``. Raises Late.
+
+        A reading that turns out to wait is asked again where it may: it would hold up the others.
+        """
+        told.reads = pool is self._reading
+        found = await pool.run(answer)
+        if told.moves:
+            told.reads = told.moves = False
+            told.again = True
+            found = await self._waiting.run(answer)
+        return found
 
     def _pool_for(self, scope: Scope) -> Pool:
         """The threads that serve such a request."""

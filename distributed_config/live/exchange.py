@@ -45,10 +45,12 @@ class Lender:
 
 @dataclass
 class Exchange:
-    """The first five come from the server side, the rest from the application.
+    """The first six come from the server side, the rest from the application.
 
     ``last`` says that the question will not be asked again: the answer must not be a hold.
-    ``again`` says that it was asked before, and counted then. ``waited``: the seconds that the
+    ``again`` says that it was asked before, and counted then. ``reads``: it has a thread for
+    readings, which must wait for nobody; ``moves`` is the answer that it has to wait, and is to be
+    asked again elsewhere. ``waited``: the seconds that the
     request waited for a thread; a write waits so much less for its lock. ``streams`` says that a
     stream can be held open here, and ``stream`` what it is to tell; the answer is then its
     beginning. ``until``: when the asker's token ends, in microseconds; nothing is given again, or
@@ -61,6 +63,8 @@ class Exchange:
     last: bool = False
     again: bool = False
     waited: float = 0.0
+    reads: bool = False
+    moves: bool = False
     streams: bool = False
     stream: Watch | None = None
     replay: Basis | None = None

@@ -160,7 +160,7 @@ class Journal:
     what was touched, so that stale answers about it can be dropped; ``everything`` says that a
     change belongs to no service, and that any answer may rest on it. ``link`` is the newest entry
     of the audit log. ``now`` is the time that changes get; ``wall`` is what the clock says, for
-    what ends at a time; and ``steady`` is for what lasts a while. ``allowance`` is how long the unit
+    what ends at a time; ``steady`` is for what lasts a while. ``allowance`` is how long the unit
     may hold up the others.
     """
 
