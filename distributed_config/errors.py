@@ -9,8 +9,9 @@
     │   ├── AccountExists          the name of a user, role or organisation is taken
     │   ├── DefinitionExists       the name of a definition is taken
     │   ├── BreakingRevision       a schema's revision would break what its policy protects
-    │   └── KeyReused              an idempotency key came back with another request
-    ├── HostMissing                an HTTP/1.1 request does not say which host it is for
+    â   âââ KeyReused              an idempotency key came back with another request
+    â   âââ TooMuchWork            one write would hold up all others for too long
+    âââ HostMissing                an HTTP/1.1 request does not say which host it is for
     ├── UnsupportedEncoding        the body is compressed
     ├── PartialBody                the body says that it is a part of something
     ├── TooLarge                   more bytes than the limit
@@ -310,6 +311,18 @@ class RevisionNotFound(NotFound):
         )
 
 
+class TooMuchWork(Invalid):
+    code = "too-much-work"
+
+    def __init__(self, milliseconds: int) -> None:
+        super().__init__(
+            "Done at once, this would hold up everybody who writes: it took too long for "
+            f"DISTCONF_LOCK_WORK_MS ({milliseconds}). Nothing was written. Send it in smaller "
+            "parts, or have the operator do it with `distconf` on the server, where there is no "
+            "such limit."
+        )
+
+
 class Gone(DistconfError):
     code = "gone"
 
@@ -328,8 +341,9 @@ class EpochChanged(Gone):
 
     def __init__(self) -> None:
         super().__init__(
-            "This cursor is from before the database was restored. "
-            "Read everything again, and go on from the revision you find."
+            "This position in the journal is from before the database was restored, as every "
+            "revision without its epoch is now. Read everything again, and go on from the "
+            "`next` you find."
         )
 
 

@@ -222,6 +222,14 @@ class Settings:
         "while requests are answered with 503.",
         least=0,
     )
+    lock_work_ms: int = _setting(
+        250,
+        "Processor time, in milliseconds, for which one write may hold up the others; as much "
+        "again for each further 100 changes or 256 KiB, up to four times as much. Over it the "
+        "write is refused with 422. Commands of `distconf` on the server have no such limit.",
+        least=10,
+        most=60_000,
+    )
     idempotency_hours: int = _setting(24, "How long an idempotency key is remembered.", least=1)
     audit_refusals: int = _setting(
         60,

@@ -238,7 +238,8 @@ class Server:
         self.instance.mkdir(parents=True, exist_ok=True)
         self.database.write_bytes(_empty_database())
         with raw_connection(self.database) as connection:
-            connection.execute("UPDATE head SET epoch = ?", (secrets.token_hex(4),))
+            epoch = secrets.token_hex(4)
+            connection.execute("UPDATE head SET epoch = ?, first_epoch = ?", (epoch, epoch))
 
     def start(self) -> None:
         """Starts the server and waits until it answers."""

@@ -4,14 +4,13 @@ import platform
 
 from flask import Blueprint
 
-from distributed_config import __version__
+from distributed_config import __version__, wire
 from distributed_config.edge import auth, database
 from distributed_config.edge.doors import door
 from distributed_config.edge.responses import Answer, json_answer
 from distributed_config.live import metrics
 from distributed_config.models import engine
 from distributed_config.services import journal as log
-from distributed_config.services.actors import LOCAL_OPERATOR
 
 blueprint = Blueprint("health", __name__)
 
@@ -33,10 +32,11 @@ def alive() -> Answer:
 def ready() -> Answer:
     """Whether this server can do all its work: a small write goes all the way to the disk.
 
-    And there is room for a large one; SQLite can put a small one where old ones were.
+    And there is room for a large one; SQLite can put a small one where old ones were. The answer
+    comes within a second, whatever waits for the database.
     """
     database.of().refuse_without_space()
-    revision = database.of().writer.write(LOCAL_OPERATOR, log.touch)
+    revision = database.of().writer.probe()
     metrics.REVISION.set(revision)
     return json_answer({"status": "ready", "revision": revision}, Cache_Control="no-store")
 
@@ -44,8 +44,9 @@ def ready() -> Answer:
 @door(blueprint, "GET", "/metrics", permission="server:read", answers={200: "text/plain"})
 def measured() -> Answer:
     """What is counted and measured, for Prometheus."""
-    metrics.REVISION.set(log.head(database.reading()).revision)
-    metrics.BUILD.labels(__version__, platform.python_version(), engine.sqlite.sqlite_version).set(
-        1
-    )
+    head = log.head(database.reading())
+    metrics.REVISION.set(head.revision)
+    metrics.CLOCK_BEHIND.set(head.behind(wire.now()))
+    versions = (__version__, platform.python_version(), engine.sqlite.sqlite_version)
+    metrics.BUILD.labels(*versions).set(1)
     return Answer(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")

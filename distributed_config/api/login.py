@@ -85,7 +85,7 @@ def log_out() -> Answer:
     def unit(journal: Journal) -> None:
         logins.end(journal, shown.token_id)
 
-    database.of().writer.write(auth.actor(), unit)
+    database.write(auth.actor(), unit)
     answer = json_answer({"success": True, "changed": True}, Cache_Control="no-store")
     answer.headers["Set-Cookie"] = session_cookie("", 0)
     return answer
@@ -120,7 +120,7 @@ def change_password(body: dict[str, Any]) -> Answer:
     def unit(journal: Journal) -> None:
         accounts.set_own_password(journal, user_id, hashed)
 
-    database.of().writer.write(auth.actor(), unit)
+    database.write(auth.actor(), unit)
     return json_answer({"success": True, "changed": True}, Cache_Control="no-store")
 
 
@@ -186,7 +186,7 @@ def _opened(found: Login) -> Made:
             journal, found.user_id, found.organisation, settings.session_seconds
         )
 
-    return database.of().writer.write(LOCAL_OPERATOR, unit)
+    return database.write(LOCAL_OPERATOR, unit)
 
 
 def session_cookie(secret: str, seconds: int, *, https: bool = False) -> str:

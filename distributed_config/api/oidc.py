@@ -124,7 +124,7 @@ def _opened(attempt: Attempt, email: str) -> tuple[Made, int]:
         return made, found.organisation
 
     try:
-        return database.of().writer.write(_ACTOR, unit)
+        return database.write(_ACTOR, unit)
     except Invalid as error:
         _logger.warning("who logged in first cannot become a user: %s", error.detail)
         raise Forbidden(_NO_ACCOUNT) from None

@@ -12,14 +12,13 @@ from distributed_config.formats import FORMATS
 from distributed_config.services.audit import KINDS as AUDIT_KINDS
 from distributed_config.services.journal import KINDS
 
-MOST_REVISION = 2**63 - 1
 TAG = validate.Regexp(r"[\w][\w.:\-]{0,62}\Z", error="A tag is a word of at most 63 characters.")
 
 
 class WholeNumber(fields.Integer):
     """Decimal digits and nothing else; ``int()`` would also take ``" 1_0"``."""
 
-    def __init__(self, least: int = 0, most: int = MOST_REVISION, **rest: Any) -> None:
+    def __init__(self, least: int = 0, most: int = wire.MOST_REVISION, **rest: Any) -> None:
         span = validate.Range(least, most, error=f"It is a whole number from {least} to {most}.")
         super().__init__(validate=span, **rest)
 
@@ -49,6 +48,17 @@ class Moment(fields.String):
             return wire.parse_time(super()._deserialize(value, attr, data, **rest))
         except (ValueError, OverflowError):
             raise ValidationError("It is not a time as in 2026-11-21T09:30:00Z.") from None
+
+
+class Cursor(fields.String):
+    """A position in the journal: ``REVISION.EPOCH``, or a revision alone."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> Any:
+        try:
+            return wire.parse_position(super()._deserialize(value, attr, data, **rest))
+        except ValueError:
+            message = "It is a revision, or the `next` or `id` that this server gave."
+            raise ValidationError(message) from None
 
 
 class ServiceName(fields.String):
@@ -194,10 +204,13 @@ class RollbackQuery(WriteQuery):
 
 
 class ChangesQuery(Schema):
-    after = WholeNumber(
+    after = Cursor(
         load_default=None,
         metadata={
-            "description": "Changes behind this revision: from the first, unless it is a stream."
+            "description": "Changes after this position, `REVISION.EPOCH`: from the first, unless "
+            "it is a stream. A revision alone belongs to the database's first epoch.",
+            "pattern": r"^[0-9]{1,19}(\.[0-9A-Za-z]{1,64})?$",
+            "example": "41.2b4e3723",
         },
     )
     limit = WholeNumber(least=1, most=100_000, load_default=None)
@@ -216,7 +229,9 @@ class ChangesQuery(Schema):
     )
     epoch = fields.String(
         load_default=None,
-        metadata={"description": "The epoch that `after` belongs to; another one is a 410."},
+        metadata={
+            "description": "The epoch of an `after` that is a revision alone; another one is a 410."
+        },
     )
 
 
@@ -876,6 +891,10 @@ class ChangesAnswer(Schema):
     changes = fields.List(fields.Nested(ChangeAnswer), required=True)
     revision = fields.Integer(required=True)
     epoch = fields.String(required=True)
+    next = fields.String(
+        required=True,
+        metadata={"description": "The `after` to go on with: the revision and its epoch."},
+    )
     more = fields.Boolean(required=True)
 
 

@@ -50,6 +50,7 @@ from distributed_config.errors import (
 )
 from distributed_config.formats.env import as_lines
 from distributed_config.paths import MISSING, find, locate, parts_of
+from distributed_config.wire import parse_position
 
 DONE, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
 _CANNOT_RUN, _NO_SUCH_COMMAND = 126, 127  # as shells have it
@@ -300,7 +301,10 @@ def _watch(asked: argparse.Namespace) -> int:
         _check_beginning(client, asked.after)
         for revision in client.changes(asked.after, services=asked.services):
             if revision.reset:
-                sys.stderr.write("distconf: the database was restored; read anew\n")
+                sys.stderr.write(
+                    "distconf: the database was restored; read anew. "
+                    f"To go on from here later: --after {revision.position}\n"
+                )
             for change in revision.changes:
                 if asked.output != "table":
                     print(json.dumps(change, ensure_ascii=False), flush=True)
@@ -313,7 +317,7 @@ def _watch(asked: argparse.Namespace) -> int:
     return DONE
 
 
-def _check_beginning(client: Client, after: int | None) -> None:
+def _check_beginning(client: Client, after: str | None) -> None:
     """Raises Unreachable without a server, and Invalid if there is no revision ``after`` yet.
 
     Following would wait for the one, and take the other for a database that was restored.
@@ -322,11 +326,22 @@ def _check_beginning(client: Client, after: int | None) -> None:
     newest = client.transport.ask(Request("GET", "/api/v1/changes", query)).number(
         "config-revision"
     )
-    if after is not None and after > newest:
+    position = parse_position(after or "0")
+    # One that names its epoch may be from before a restore, and the server says so.
+    if position.epoch is None and position.revision > newest:
         message = (
             f"There is no revision {after}; the newest is {newest}. Leave it out to begin from now."
         )
         raise Invalid.of([Problem("", message, "revision", "--after")])
+
+
+def _position(text: str) -> str:
+    """``text`` if it is a position in the journal. Raises ArgumentTypeError."""
+    try:
+        return str(parse_position(text))
+    except ValueError:
+        message = f"{text!r} is neither a revision, as 41, nor one with its epoch, as 41.2b4e3723"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def _env(asked: argparse.Namespace) -> int:
@@ -681,7 +696,12 @@ def _parser() -> _Parser:  # noqa: PLR0915  # a list, longer than a page
     rollback.add_argument("to", type=int, nargs="?", help="The version to copy; the one before.")
     watch = command("watch", _watch)
     watch.add_argument("services", nargs="*", help="Names; one that ends in / is a prefix.")
-    watch.add_argument("--after", type=int, help="Changes behind this revision; from now on.")
+    watch.add_argument(
+        "--after",
+        type=_position,
+        metavar="REVISION[.EPOCH]",
+        help="Changes after this position in the journal; from now on.",
+    )
     env = command("env", _env)
     env.add_argument("service")
     env.add_argument("--prefix", default="", help="What every name begins with, as APP_.")

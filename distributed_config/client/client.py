@@ -177,13 +177,16 @@ class Client:
 
     def changes(
         self,
-        after: int | None = None,
+        after: int | str | None = None,
         *,
         services: Sequence[str] = (),
         kinds: Sequence[str] = (),
         documents: bool = False,
     ) -> Iterator[Revision]:
-        """Every revision behind ``after`` (from now on, if None), as it happens, and for ever.
+        """Every revision after ``after`` (from now on, if None), as it happens, and for ever.
+
+        ``after`` is the ``position`` of a Revision. A plain number belongs to the database's first
+        epoch: after a restore it begins with a ``reset``.
 
         Goes on by itself after the server was away, with every revision once and in order. Where
         that is impossible, because the server's database was restored, a Revision says

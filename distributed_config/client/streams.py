@@ -8,6 +8,7 @@ from typing import Any
 
 from distributed_config.client.transport import Request, Transport
 from distributed_config.errors import Invalid, Unavailable, Unreachable
+from distributed_config.wire import Position, parse_position
 
 # What a stream can hold that is not what a server of ours sends.
 _GARBLED = (ValueError, KeyError, TypeError, RecursionError)
@@ -24,11 +25,13 @@ class Revision:
     """One revision: ``changes`` as the server's API has them, all that were asked for.
 
     ``reset``: what lay before cannot be continued; read anew what you need. It has no changes.
+    ``position`` is where to go on from, in another process or after a break.
     """
 
     number: int
     changes: tuple[dict[str, Any], ...] = ()
     reset: bool = False
+    position: str = ""
 
 
 def follow(transport: Transport, query: Mapping[str, Any]) -> Iterator[Revision]:
@@ -47,14 +50,14 @@ def follow(transport: Transport, query: Mapping[str, Any]) -> Iterator[Revision]
             timeout=_SILENCE,
         )
         try:
-            for event, number, data in _events(transport.lines(request)):
+            for event, position, data in _events(transport.lines(request)):
                 epoch = data["epoch"] if event in {"hello", "reset"} else asked.get("epoch")
                 changes = tuple(data["changes"]) if event == "changes" else ()
-                asked |= {"after": number, "epoch": epoch}
+                asked |= {"after": str(position), "epoch": epoch}
                 # A greeting alone is no success: many would ask again and again at once.
                 failures = failures if event == "hello" else 0
                 if changes or event == "reset":
-                    yield Revision(number, changes, reset=event == "reset")
+                    yield Revision(position.revision, changes, event == "reset", str(position))
         except Invalid:
             raise
         except (Unreachable, Unavailable, *_GARBLED) as error:
@@ -66,13 +69,13 @@ def follow(transport: Transport, query: Mapping[str, Any]) -> Iterator[Revision]
                 return
 
 
-def _events(lines: Iterator[bytes]) -> Iterator[tuple[str, int, Any]]:
+def _events(lines: Iterator[bytes]) -> Iterator[tuple[str, Position, Any]]:
     """Name, id and data of each event; one without data is "" and moves the id only."""
-    name, data, number = "", b"", -1
+    name, data, position = "", b"", None
     for line in lines:
         if not line:
-            if number >= 0:
-                yield name if data else "", number, json.loads(data or b"null")
+            if position is not None:
+                yield name if data else "", position, json.loads(data or b"null")
             name, data = "", b""
             continue
         key, _, value = line.partition(b": ")
@@ -80,5 +83,5 @@ def _events(lines: Iterator[bytes]) -> Iterator[tuple[str, int, Any]]:
             name = value.decode()
         elif key == b"data":
             data += value
-        elif key == b"id" and value.isdigit():
-            number = int(value)
+        elif key == b"id":
+            position = parse_position(value.decode())

@@ -6,15 +6,19 @@ from pathlib import Path
 
 import click
 
+from distributed_config import wire
 from distributed_config.commands import opened
 from distributed_config.commands.audit_command import told
 from distributed_config.errors import CannotStart, DistconfError
 from distributed_config.live.acknowledged import lost_writes
 from distributed_config.models import engine as engines
 from distributed_config.models.files import faults_of_file
-from distributed_config.services import check, secrets
+from distributed_config.services import check, secrets, tokens
+from distributed_config.services import journal as log
 from distributed_config.services.proof import prove
 from distributed_config.settings import Settings, load
+
+_TOLERANCE = 1.0
 
 KEYS = "secrets"
 """What a finding on the key file is called: it is not part of the database."""
@@ -48,6 +52,8 @@ def command(file: Path | None, output: str) -> None:
         _sqlite(),
         *database(settings),
     ]
+    if not any(finding.faults for finding in findings):
+        findings.append(_clock(settings))
     if output == "json":
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
@@ -102,6 +108,27 @@ def _faults_of_keys(settings: Settings, closed: list[str]) -> tuple[str, ...]:
         "put the one that belongs to this database in its place"
         for key_id in closed
     )
+
+
+def _clock(settings: Settings) -> Finding:
+    """Whether the clock stands behind the journal, and what that did to tokens."""
+    moment = wire.now()
+    with opened.reading(settings) as connection:
+        head = log.head(connection)
+        early = tokens.made_after(connection, moment)
+    faults = []
+    if (behind := head.behind(moment)) >= _TOLERANCE:
+        faults.append(
+            f"the newest change is from {wire.rfc3339(head.changed_at)}, and this machine's clock "
+            f"stands {behind:.0f} s behind it: until it has passed that, every change gets that "
+            "time. Set the clock if it is wrong; nothing else is to be done"
+        )
+    if early:
+        faults.append(
+            f"the tokens {', '.join(map(str, early))} were made while the clock was ahead, and "
+            "end as much too late: revoke them, or give them another end"
+        )
+    return Finding("clock", "it is not behind the journal", tuple(faults))
 
 
 def _sqlite() -> Finding:

@@ -127,14 +127,14 @@ def note_now(kind: str, detail: Facts, *, service: str | None = None) -> None:
     actor, organisation = _asking()
     # A reader that stays open would hold up the commit where there is no write-ahead log.
     database.release()
-    database.of().writer.write(actor, _unit(kind, organisation, service, detail))
+    database.write(actor, _unit(kind, organisation, service, detail))
 
 
 def login_done(email: str, organisation: int, way: str = "password") -> None:
     """Notes that a user logged in, and in which way; on disk when this returns."""
     actor = replace(NOBODY, name=email, address=_address())
     database.release()
-    database.of().writer.write(actor, _unit(audit.LOGIN, organisation, None, {"way": way}))
+    database.write(actor, _unit(audit.LOGIN, organisation, None, {"way": way}))
 
 
 def login_refused(email: str, reason: str, organisation: int | None = None) -> None:
@@ -164,7 +164,7 @@ def _secrets_read(services: list[str]) -> None:
             )
 
     database.release()
-    database.of().writer.write(actor, unit)
+    database.write(actor, unit)
 
 
 def moved(found: Identity) -> Unit[None] | None:

@@ -207,7 +207,8 @@ def _note_use(found: Identity) -> None:
     """Remembers lazily when and from where a token was used; a new address is audited."""
     now = wire.now()
     address = found.actor.address
-    recent = found.used_at is not None and now - found.used_at < _NOTED_EVERY
+    # A use in the future was noted by a clock that was ahead; it says nothing of now.
+    recent = found.used_at is not None and abs(now - found.used_at) < _NOTED_EVERY
     if recent and found.used_from == address:
         return
     note_move = auditing.moved(found)

@@ -3,24 +3,32 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from flask import Flask, current_app, g, request
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, Engine
 
 from distributed_config.edge import revealing
-from distributed_config.errors import StorageFull
+from distributed_config.errors import Overloaded, StorageFull
+from distributed_config.live import exchange
 from distributed_config.live.acknowledged import refuse_lost_writes
+from distributed_config.live.exchange import Exchange
 from distributed_config.live.verification import Verification
 from distributed_config.live.watermarks import Watermarks
-from distributed_config.live.writer import Commit, Writer
+from distributed_config.live.writer import Commit, Unit, Writer
 from distributed_config.models import Base
 from distributed_config.models import engine as engines
 from distributed_config.services import keyring as keyrings
 from distributed_config.services import secrets
+from distributed_config.services.actors import Actor
 from distributed_config.settings import Settings
 
 _ALIVE = "/healthz"
+T = TypeVar("T")
+
+_FOR_PROBES = 2
+"""Connections for the threads that the front has besides, for probes."""
 
 db = SQLAlchemy(metadata=Base.metadata, session_options={"autoflush": False})
 
@@ -58,7 +66,7 @@ def init_database(app: Flask, settings: Settings, on_commit: Callable[[Commit], 
     engines.refuse_unmigrated(path)
     app.config["SQLALCHEMY_DATABASE_URI"] = engines.url_of(path)
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engines.reading_engine_options(
-        settings.lock_seconds, settings.threads
+        settings.lock_seconds, settings.threads + _FOR_PROBES
     )
     db.init_app(app)
     with app.app_context():
@@ -75,7 +83,7 @@ def init_database(app: Flask, settings: Settings, on_commit: Callable[[Commit], 
     refuse_lost_writes(path)
     engine = engines.writing_engine(path, settings.lock_seconds)
     engine.update_execution_options(**{keyrings.OPTION: keyring})
-    writer = Writer(engine, marks, settings.lock_seconds, on_commit)
+    writer = Writer(engine, marks, settings.lock_seconds, on_commit, settings.lock_work_ms)
     database = Database(marks, writer, settings, readers, verification)
     app.extensions["distributed_config"] = database
     return database
@@ -91,6 +99,24 @@ def of() -> Database:
     """The current application's."""
     database: Database = current_app.extensions["distributed_config"]
     return database
+
+
+def write(actor: Actor, unit: Unit[T], note: str = "") -> T:
+    """What ``unit`` returns, once all it wrote is on disk; see ``Writer.write``.
+
+    A reading that has to write, as an entry of the audit log, is asked again where it may wait.
+    """
+    told: Exchange = request.environ[exchange.KEY]
+    if told.reads:
+        told.moves = True
+        raise Overloaded()
+    return of().writer.write(actor, unit, note, told.waited)
+
+
+def rehearse(actor: Actor, unit: Unit[T], note: str = "") -> T:
+    """What ``unit`` would return; everything it wrote is undone."""
+    told: Exchange = request.environ[exchange.KEY]
+    return of().writer.rehearse(actor, unit, note, told.waited)
 
 
 def reading() -> Connection:

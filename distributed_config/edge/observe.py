@@ -84,7 +84,7 @@ def init_observation(app: Flask, settings: Settings) -> None:
         response.headers["X-Content-Type-Options"] = "nosniff"
         told: Exchange = request.environ[exchange.KEY]
         told.route = request.url_rule.rule if request.url_rule is not None else "(none)"
-        if told.hold is not None:
+        if told.hold is not None or told.moves:
             return response  # it will be asked again, and counted when it is answered
         seconds = time.perf_counter() - g.began
         route = told.route

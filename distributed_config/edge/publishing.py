@@ -38,10 +38,9 @@ def publish(unit: Callable[[Journal], Answer], note: str = "", dry_run: bool = F
             idempotency.remember(journal, key, fingerprint, kept, lifetime)
         return answer
 
-    writer = database.of().writer
     if not dry_run:
-        return writer.write(auth.actor(), run, note)
-    answer = writer.rehearse(auth.actor(), run, note)
+        return database.write(auth.actor(), run, note)
+    answer = database.rehearse(auth.actor(), run, note)
     answer.headers["Config-Dry-Run"] = "true"
     del answer.headers["Config-Revision"]
     return answer

@@ -5,12 +5,16 @@ import json
 import re
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
-from distributed_config.errors import DistconfError, Overloaded, TooManyWatchers
+from distributed_config.errors import (
+    DatabaseBusy,
+    DistconfError,
+    Overloaded,
+    TooManyWatchers,
+)
 from distributed_config.front.bridge import (
     Answer,
     Message,
@@ -21,9 +25,11 @@ from distributed_config.front.bridge import (
     call,
     environ_of,
     read_body,
+    target_of,
 )
 from distributed_config.front.leases import Leases
 from distributed_config.front.places import Place, Places
+from distributed_config.front.pools import Late, Pool
 from distributed_config.front.replay import Key, Replay, Replays, names_host, question
 from distributed_config.front.sockets import (
     Conversation,
@@ -32,7 +38,6 @@ from distributed_config.front.sockets import (
 )
 from distributed_config.front.streams import Streams
 from distributed_config.front.tally import Tally
-from distributed_config.live import metrics
 from distributed_config.live.addresses import network_of
 from distributed_config.live.exchange import Exchange, Hold, Lender
 from distributed_config.live.feed import Feed, Told, Watch
@@ -40,13 +45,17 @@ from distributed_config.live.hub import Hub
 from distributed_config.live.watermarks import Watermarks
 from distributed_config.services.actors import LOCAL_OPERATOR
 from distributed_config.settings import Settings
+from distributed_config.wire import Position
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _PAUSE = 0.002
 _LONGEST_PAUSE = 0.2
 _READING = frozenset({"GET", "HEAD"})
-_WAITING = ("/auth/", "/readyz")
+_WAITING = ("/auth/",)
 """Begins of paths whose readings wait as writes do: for another server, for a lock."""
+_PROBES = frozenset({"/healthz", "/readyz"})
+"""Paths that are answered whatever else waits: these have threads of their own."""
+_MOST_PROBES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +95,10 @@ class Front:
         self._text_log = text_log
         self._tally = Tally(log_requests, text_log)
         self._hub = Hub(marks)
-        self._reading, self._waiting = _threads(settings.threads)
-        self._streams = Streams(feed, marks, self._reading)
-        self._leases = Leases(lender, self._reading)
-        self._asked = 0
+        self._reading, self._waiting = _pools(settings)
+        self._probing = Pool("probing", 2)
+        self._streams = Streams(feed, marks, self._reading.executor)
+        self._leases = Leases(lender, self._reading.executor)
         self._places = Places(settings.watchers)
         self._answering = 0
         self._ended = False
@@ -220,7 +229,9 @@ class Front:
 
         async def tell(revision: int, told: Told | None) -> None:
             # The id moves with a heartbeat too: who comes back then has less to look through.
-            await send(told.message if told is not None else _alive(revision))
+            await send(
+                told.message if told is not None else _alive(opened.watch.position(revision))
+            )
 
         self._answering += 1
         try:
@@ -268,24 +279,51 @@ class Front:
             self._places.give_back(opened.place)
 
     async def _ask(self, scope: Scope, body: bytes | DistconfError, told: Exchange) -> Answer:
+        pool = self._pool_for(scope)
         if isinstance(body, DistconfError):
             told.refused, body = body, b""
-        elif self._ended or self._asked >= self._settings.queue:
+        elif self._ended or self._is_full(pool):
             told.refused = Overloaded()
-        environ = environ_of(scope, body, told)
-        if told.refused is not None:
-            # A refusal touches neither disk nor lock, and all threads may be taken.
-            return call(self._app, environ)
-        reads = scope["method"] in _READING and not environ["PATH_INFO"].startswith(_WAITING)
-        threads = self._reading if reads else self._waiting
-        loop = asyncio.get_running_loop()
-        self._asked += 1
-        metrics.QUEUE.inc()
-        try:
-            return await loop.run_in_executor(threads, call, self._app, environ)
-        finally:
-            self._asked -= 1
-            metrics.QUEUE.dec()
+
+        def answer(waited: float) -> Answer:
+            told.waited = waited
+            return call(self._app, environ_of(scope, body, told))
+
+        if told.refused is None:
+            try:
+                return await self._answer(pool, answer, told)
+            except Late:
+                told.refused = DatabaseBusy()
+        # A refusal touches neither disk nor lock, and all threads may be taken.
+        return answer(0)
+
+    async def _answer(
+        self, pool: Pool, answer: Callable[[float], Answer], told: Exchange
+    ) -> Answer:
+        """What the application answers in a thread of ``pool``. Raises Late.
+
+        A reading that turns out to wait is asked again where it may: it would hold up the others.
+        """
+        told.reads = pool is self._reading
+        found = await pool.run(answer)
+        if told.moves:
+            told.reads = told.moves = False
+            told.again = True
+            found = await self._waiting.run(answer)
+        return found
+
+    def _pool_for(self, scope: Scope) -> Pool:
+        """The threads that serve such a request."""
+        _, path = target_of(scope)
+        if path in _PROBES:
+            return self._probing
+        reads = scope["method"] in _READING and not path.startswith(_WAITING)
+        return self._reading if reads else self._waiting
+
+    def _is_full(self, pool: Pool) -> bool:
+        if pool is self._probing:
+            return pool.asked >= _MOST_PROBES
+        return self._reading.asked + self._waiting.asked >= self._settings.queue
 
     def _keep(self, key: Key | None, scope: Scope, answer: Answer, told: Exchange) -> None:
         # Without its host the same question is right in HTTP/1.0 and refused in HTTP/1.1.
@@ -326,18 +364,20 @@ class Front:
         self._tally.flush()
         self._reading.shutdown()
         self._waiting.shutdown()
+        self._probing.shutdown()
         self._on_end()
 
 
-def _threads(number: int) -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
-    """``number`` threads: some for readings, the others for what waits, as for a commit.
+def _pools(settings: Settings) -> tuple[Pool, Pool]:
+    """Threads for readings, and the others for what waits, as for a commit.
 
     Readings wait for nobody: more threads would only fight for the interpreter. And they go on
-    while all others wait for a lock.
+    while all others wait for a lock. A write waits no longer for its thread than it would for the
+    lock: by then those before it have been refused as well.
     """
-    few = max(1, number // 3)
-    reading = ThreadPoolExecutor(few, thread_name_prefix="reading")
-    return reading, ThreadPoolExecutor(number - few, thread_name_prefix="waiting")
+    few = max(1, settings.threads // 3)
+    rest = settings.threads - few
+    return Pool("reading", few), Pool("waiting", rest, patience=settings.lock_seconds)
 
 
 async def _send(answer: Answer, send: Send, unread: bool) -> None:
@@ -347,6 +387,6 @@ async def _send(answer: Answer, send: Send, unread: bool) -> None:
     await send({"type": "http.response.body", "body": answer.body})
 
 
-def _alive(revision: int) -> Message:
-    body = b": alive\nid: %d\n\n" % revision
+def _alive(position: Position) -> Message:
+    body = f": alive\nid: {position}\n\n".encode()
     return {"type": "http.response.body", "body": body, "more_body": True}

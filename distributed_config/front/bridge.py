@@ -61,15 +61,21 @@ async def read_body(
         return TooSlow()
 
 
+def target_of(scope: Scope) -> tuple[str, str]:
+    """The host in the request's target, "" if it names none, and the path as WSGI has it."""
+    host, path = split_target(scope["raw_path"].decode("latin-1"))
+    return host, unquote_to_bytes(path.encode("latin-1")).decode("latin-1")
+
+
 def environ_of(scope: Scope, body: bytes, told: Exchange) -> dict[str, Any]:
     """The WSGI environment (PEP 3333) of an ASGI request."""
     server = scope.get("server") or ("localhost", 80)
     client = scope.get("client") or ("", 0)
-    host, path = split_target(scope["raw_path"].decode("latin-1"))
+    host, path = target_of(scope)
     environ: dict[str, Any] = {
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": scope.get("root_path", ""),
-        "PATH_INFO": unquote_to_bytes(path.encode("latin-1")).decode("latin-1"),
+        "PATH_INFO": path,
         "QUERY_STRING": scope["query_string"].decode("latin-1"),
         "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
         "SERVER_NAME": str(server[0]),

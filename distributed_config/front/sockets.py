@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from distributed_config.front.bridge import Answer, Message, Receive, Scope, Send
@@ -67,9 +68,9 @@ class Conversation:
         """Tells until either side ends it."""
         tell: Tell = self._tell_configs
         if watch.shape == "changes":
-            first = {"event": "reset" if watch.reset else "hello"}
-            await self._say({**first, "revision": watch.after, "epoch": watch.epoch})
-            tell = self._tell
+            first = self._message("reset" if watch.reset else "hello", watch, watch.after)
+            await self._say({**first, "epoch": watch.epoch})
+            tell = partial(self._tell, watch)
         listening = asyncio.ensure_future(self._listen())
         telling = asyncio.ensure_future(streams.follow(watch, tell, until, place))
         try:
@@ -85,12 +86,15 @@ class Conversation:
                 with suppress(asyncio.CancelledError, OSError):
                     await each
 
-    async def _tell(self, revision: int, told: Told | None) -> None:
+    async def _tell(self, watch: Watch, revision: int, told: Told | None) -> None:
         if told is None:
-            await self._say({"event": "alive", "revision": revision})
+            await self._say(self._message("alive", watch, revision))
         else:
-            text = f'{{"event": "changes", {told.text[1:]}'
+            text = f'{{"event": "changes", "id": "{watch.position(told.revision)}", {told.text[1:]}'
             await self._send({"type": "websocket.send", "text": text})
+
+    def _message(self, event: str, watch: Watch, revision: int) -> dict[str, Any]:
+        return {"event": event, "id": str(watch.position(revision)), "revision": revision}
 
     async def _tell_configs(self, _revision: int, told: Told | None) -> None:
         """A dialect's own messages: nothing but what was set and deleted."""

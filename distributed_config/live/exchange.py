@@ -45,19 +45,25 @@ class Lender:
 
 @dataclass
 class Exchange:
-    """The first four come from the server side, the rest from the application.
+    """The first six come from the server side, the rest from the application.
 
     ``last`` says that the question will not be asked again: the answer must not be a hold.
-    ``again`` says that it was asked before, and counted then. ``streams`` says that a stream can be
-    held open here, and ``stream`` what it is to tell; the answer is then its beginning. ``route``
-    is the rule that the path matched, for the metrics. ``until``: when the asker's token ends, in
-    microseconds; nothing is given again, or streamed, after that. ``asker``: whose budget of reads
-    an answer is taken from that is given again; "" when nobody counts.
+    ``again`` says that it was asked before, and counted then. ``reads``: it has a thread for
+    readings, which must wait for nobody; ``moves`` is the answer that it has to wait, and is to be
+    asked again elsewhere. ``waited``: the seconds that the request waited for a thread; a write
+    waits so much less for its lock. ``streams`` says that a stream can be held open here, and
+    ``stream`` what it is to tell; the answer is then its beginning. ``route`` is the rule that the
+    path matched, for the metrics. ``until``: when the asker's token ends, in microseconds; nothing
+    is given again, or streamed, after that. ``asker``: whose budget of reads an answer is taken
+    from that is given again; "" when nobody counts.
     """
 
     refused: DistconfError | None = None
     last: bool = False
     again: bool = False
+    waited: float = 0.0
+    reads: bool = False
+    moves: bool = False
     streams: bool = False
     stream: Watch | None = None
     replay: Basis | None = None

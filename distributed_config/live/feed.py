@@ -18,7 +18,7 @@ from distributed_config.services.feed import Text
 from distributed_config.services.journal import Change
 from distributed_config.services.sections import WRAPPER, changed
 from distributed_config.services.tokens import still
-from distributed_config.wire import parse_stored
+from distributed_config.wire import Position, parse_stored
 
 _PAGE = 200
 _PAGE_WITH_DOCUMENTS = 16
@@ -53,6 +53,10 @@ class Watch:
     def reveals(self) -> bool:
         """Whether the watcher is told secrets in the clear."""
         return self.actor.realm.secrets
+
+    def position(self, revision: int) -> Position:
+        """Where the watcher is once it has heard of ``revision``; it can go on from there."""
+        return Position(revision, self.epoch)
 
     def wants(self, change: Change) -> bool:
         """Whether the watcher is to hear of ``change``."""
@@ -148,7 +152,7 @@ class Told:
         if watch.shape == "configs":
             keys = {name: value for each in entries for name, value in each.keys(reveal).items()}
             self.text = json.dumps({"configs": keys}, ensure_ascii=False) if keys else ""
-        event = f"id: {revision}\nevent: changes\ndata: {self.text}\n\n".encode()
+        event = f"id: {watch.position(revision)}\nevent: changes\ndata: {self.text}\n\n".encode()
         # One message for all watchers, as it is handed to the server.
         self.message = {"type": "http.response.body", "body": event, "more_body": True}
 

@@ -65,6 +65,11 @@ BUILD = Gauge(
     ["version", "python", "sqlite"],
     multiprocess_mode="max",
 )
+CLOCK_BEHIND = Gauge(
+    "distconf_clock_behind_seconds",
+    "How far the clock stands behind the journal's newest change; 0: it does not.",
+    multiprocess_mode="mostrecent",
+)
 
 
 def exposition() -> bytes:

@@ -190,6 +190,9 @@ class CheckRow(Base):
 class HeadRow(Base):
     """The journal's head: one row. ``epoch`` is another one after every restore.
 
+    ``first_epoch`` is the one that the database was made with, and stays. ``steady_at`` is steady
+    time at the newest commit, at ``uptime`` of the boot ``boot``; see ``services/steady.py``.
+
     The newest entry of the audit log is here as well, so that adding one costs no look-up, and
     the last ones cannot go missing by themselves.
     """
@@ -203,6 +206,10 @@ class HeadRow(Base):
     audit_id: Mapped[int] = mapped_column(server_default="0")
     audit_at: Mapped[Moment] = mapped_column(server_default="0")
     audit_hash: Mapped[str] = mapped_column(Text, server_default="0" * 64)
+    first_epoch: Mapped[str] = mapped_column(Text, server_default="")
+    steady_at: Mapped[Moment] = mapped_column(server_default="0")
+    boot: Mapped[str] = mapped_column(Text, server_default="")
+    uptime: Mapped[Moment] = mapped_column(server_default="0")
 
 
 class ChangeRow(Base):
@@ -236,7 +243,7 @@ class ChangeRow(Base):
 
 
 class IdempotencyRow(Base):
-    """The first answer that was given for an idempotency key."""
+    """The first answer that was given for an idempotency key; ``created_at`` is steady time."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index(None, "created_at"),)

@@ -31,7 +31,7 @@ def keeping_one(journal: Journal, until: int | None = None) -> Iterator[None]:
     ``until`` is when some of it takes effect, if that is later: who is gone by then does not
     count. It is looked at under the write lock, so that of two who take away each other one fails.
     """
-    moments = {journal.now, max(until or 0, journal.now)}
+    moments = {journal.wall, max(until or 0, journal.wall)}
     before = [at for at in moments if _anybody(journal.connection, at)]
     yield
     if not all(_anybody(journal.connection, at) for at in before):

@@ -3,7 +3,13 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from distributed_config.errors import DistconfError, Invalid, InvalidDocument, Problem
+from distributed_config.errors import (
+    DistconfError,
+    Invalid,
+    InvalidDocument,
+    Problem,
+    TooMuchWork,
+)
 from distributed_config.services import catalogue, versions
 from distributed_config.services.journal import Journal
 from distributed_config.services.versions import Written
@@ -50,6 +56,8 @@ def publish(journal: Journal, steps: Sequence[Step]) -> list[Written]:
     for step in _once(steps):
         try:
             written.append(step.act(journal))
+        except TooMuchWork:
+            raise  # it is about all of them, and the next would only be refused as well
         except DistconfError as error:
             failures.append(error)
             problems += _placed(step, error)

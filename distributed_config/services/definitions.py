@@ -629,5 +629,6 @@ def _index_again(journal: Journal, definition: Definition, new: Sequence[str]) -
     if not paths:
         return
     for service_id, service in conformance.services(journal.connection, definition.id):
+        journal.allowance.count(changes=1)
         value = versions.current_value(journal.connection, service_id)
         indexes.write(journal.connection, service_id, service, paths, value)

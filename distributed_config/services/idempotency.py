@@ -74,7 +74,7 @@ def remember(
             actor=journal.actor.key,
             key=key,
             fingerprint=kept + _SEPARATOR + _rights(journal.actor),
-            created_at=journal.now,
+            created_at=journal.steady,
             status=answer.status,
             headers=answer.headers,
             body=answer.body,
@@ -110,4 +110,5 @@ def _is_key(journal: Journal, key: str) -> ColumnElement[bool]:
 
 
 def _oldest(journal: Journal, lifetime_hours: int) -> int:
-    return journal.now - lifetime_hours * 3_600_000_000
+    """What is older than this, in steady time, is forgotten."""
+    return journal.steady - lifetime_hours * 3_600_000_000

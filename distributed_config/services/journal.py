@@ -15,8 +15,10 @@ from sqlalchemy import Connection, Select, bindparam, func, insert, select, upda
 from distributed_config.errors import CannotStart
 from distributed_config.models import ChangeRow, HeadRow
 from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Actor, Realm, named
+from distributed_config.services.allowance import Allowance
 from distributed_config.services.chain import Link
-from distributed_config.wire import Field, framed
+from distributed_config.services.steady import Steady, Uptime
+from distributed_config.wire import Field, Position, framed
 
 SERVICE_CREATED = "service.created"
 SERVICE_DELETED = "service.deleted"
@@ -117,13 +119,18 @@ ACCOUNT_KINDS = frozenset(
 class Head:
     """Where the journal stands. ``changed_at`` is the time of its newest change.
 
-    ``link`` is where the audit log stands.
+    ``link`` is where the audit log stands, and ``steady`` the time that really passed.
     """
 
     epoch: str
     revision: int
     changed_at: int
     link: Link
+    steady: Steady
+
+    def behind(self, clock: int) -> float:
+        """Seconds by which ``clock`` stands behind the newest change; 0: it does not."""
+        return max(0, self.changed_at - clock) / 1_000_000
 
 
 @dataclass(frozen=True)
@@ -152,11 +159,20 @@ class Journal:
     ``revision`` is the one that the unit will have if it records anything. ``services`` collects
     what was touched, so that stale answers about it can be dropped; ``everything`` says that a
     change belongs to no service, and that any answer may rest on it. ``link`` is the newest entry
-    of the audit log.
+    of the audit log. ``now`` is the time that changes get; ``wall`` is what the clock says, for
+    what ends at a time; ``steady`` is for what lasts a while. ``allowance`` is how long the unit
+    may hold up the others.
     """
 
     def __init__(
-        self, connection: Connection, actor: Actor, head: Head, now: int, note: str = ""
+        self,
+        connection: Connection,
+        actor: Actor,
+        head: Head,
+        now: int,
+        note: str = "",
+        *,
+        allowance: Allowance | None = None,
     ) -> None:
         self.connection = connection
         self.actor = actor
@@ -164,11 +180,14 @@ class Journal:
         self.revision = head.revision + 1
         # The journal's times never run backwards, whatever the clock does: as_of= relies on it.
         self.now = max(now, head.changed_at)
+        self.wall = now
+        self.steady = head.steady.at
         self._before = head
         self.note = note
         self.services: set[str] = set()
         self.everything = False
         self.link = head.link
+        self.allowance = allowance or Allowance()
         self._position = 0
         self._digest = hashlib.sha256()
 
@@ -200,7 +219,9 @@ class Journal:
     def head(self) -> Head:
         """The journal's head after this unit."""
         if self.wrote:
-            return Head(self.epoch, self.revision, self.now, self.link)
+            return replace(
+                self._before, revision=self.revision, changed_at=self.now, link=self.link
+            )
         return replace(self._before, link=self.link)
 
     def record(
@@ -241,6 +262,7 @@ class Journal:
         self.connection.execute(_RECORD, values)
         self._digest.update(framed(values.values()))
         self._position += 1
+        self.allowance.count(changes=1)
         if service is None:
             self.everything = True
         else:
@@ -268,9 +290,13 @@ _HEAD = select(
     HeadRow.audit_id,
     HeadRow.audit_at,
     HeadRow.audit_hash,
+    HeadRow.steady_at,
+    HeadRow.boot,
+    HeadRow.uptime,
 ).where(HeadRow.id == 1)
 
 
+_FIRST_EPOCH = select(HeadRow.first_epoch).where(HeadRow.id == 1)
 _ADVANCE = (
     update(HeadRow)
     .where(HeadRow.id == 1)
@@ -280,6 +306,9 @@ _ADVANCE = (
         audit_id=bindparam("link_id"),
         audit_at=bindparam("link_at"),
         audit_hash=bindparam("link_hash"),
+        steady_at=bindparam("steadily"),
+        boot=bindparam("in_boot"),
+        uptime=bindparam("up_for"),
     )
 )
 
@@ -290,7 +319,23 @@ def head(connection: Connection) -> Head:
     if row is None:
         raise CannotStart("The database has no journal; run `distconf db upgrade`.")
     link = Link(row.audit_id, row.audit_at, row.audit_hash)
-    return Head(row.epoch, row.revision, row.changed_at, link)
+    steady = Steady(row.steady_at, Uptime(row.boot, row.uptime))
+    return Head(row.epoch, row.revision, row.changed_at, link, steady)
+
+
+def first_epoch(connection: Connection) -> str:
+    """The epoch that the database was made with."""
+    return connection.execute(_FIRST_EPOCH).scalar_one()
+
+
+def continues(connection: Connection, position: Position, newest: Head) -> bool:
+    """Whether ``position`` is in the journal as it is now, and not in one from before a restore."""
+    if position.revision > newest.revision:
+        return False
+    if position.epoch is not None:
+        return position.epoch == newest.epoch
+    # People, and earlier releases, name no epoch. Every history has the same beginning.
+    return position.revision == 0 or newest.epoch == first_epoch(connection)
 
 
 def advance(connection: Connection, new: Head) -> None:
@@ -304,6 +349,9 @@ def advance(connection: Connection, new: Head) -> None:
             "link_id": link.id,
             "link_at": link.happened_at,
             "link_hash": link.hash,
+            "steadily": new.steady.at,
+            "in_boot": new.steady.seen.boot,
+            "up_for": new.steady.seen.microseconds,
         },
     )
 

@@ -40,7 +40,9 @@ def maker_of(journal: Journal) -> Maker | None:
     if kind != "token":
         return None
     row = journal.connection.execute(_MAKER, {"which": int(number)}).one()
-    if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= journal.now):
+    if row.revoked_at is not None or (
+        row.expires_at is not None and row.expires_at <= journal.wall
+    ):
         raise Forbidden("The token that you show has just ended. Get another one.")
     return None if row.kind == "session" else Maker(row.id, row.kind, row.expires_at)
 

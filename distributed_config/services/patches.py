@@ -1,5 +1,6 @@
 """Changes to a document: merge patches (RFC 7396) and JSON Patches (RFC 6902)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jsonpatch
@@ -47,8 +48,15 @@ _FAILURES = (
 )
 
 
-def patched(value: Any, operations: list[Any], limits: DocumentLimits) -> Any:
+def patched(
+    value: Any,
+    operations: list[Any],
+    limits: DocumentLimits,
+    check: Callable[[], None] = lambda: None,
+) -> Any:
     """``value`` after ``operations``. What they copy is limited: each could double it.
+
+    ``check`` is called before each of them, and may raise whatever ends them all.
 
     Raises InvalidDocument with every operation that is malformed. Those behind one that does not
     apply rest on it, so of what only the document shows the first is told.
@@ -61,6 +69,7 @@ def patched(value: Any, operations: list[Any], limits: DocumentLimits) -> Any:
     for i, operation in enumerate(operations):
         if i in faults:
             break
+        check()
         try:
             budget -= _copied(value, operation, budget)
             value = jsonpatch.apply_patch(value, [operation], in_place=True)

@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -40,6 +40,8 @@ ONLY_BY_DEFINITION = "[]"
 """The marks of a service that has no pointers of its own."""
 
 Path = tuple[str | int, ...]
+Pointers = frozenset[tuple[str, ...]]
+"""What is left of the pointers of a service at some place in its document."""
 
 _SEAL = f'{{"{SECRET_KEY}": "1.'
 _SEALED = re.compile(r"1\.([0-9a-f]{16})\.([A-Za-z0-9_=-]+)")
@@ -153,7 +155,21 @@ def find(value: Any, marks: Marks) -> Iterator[tuple[Path, Any]]:
     if marking is not None and marking.is_secret(state) and isinstance(value, dict):
         # No definition that is made now marks the whole; all that is in it is as good.
         return (((name,), each) for name, each in value.items())
-    return _found(value, (), marking, state, marks.pointers)
+    return _found(value, (), marking, state, frozenset(marks.pointers))
+
+
+@lru_cache(maxsize=1_024)
+def _below(pointers: Pointers) -> tuple[dict[str, Pointers], Pointers]:
+    """What is left of ``pointers`` below each key that they name, and below every other.
+
+    Computed once for all that lies in one place: an array may have very many elements.
+    """
+    names = {each[0] for each in pointers if each and each[0] != "*"}
+    named = {
+        name: frozenset(each[1:] for each in pointers if each and each[0] in {name, "*"})
+        for name in names
+    }
+    return named, frozenset(each[1:] for each in pointers if each and each[0] == "*")
 
 
 def _found(
@@ -161,8 +177,9 @@ def _found(
     path: Path,
     marking: Marking | None,
     state: State,
-    pointers: tuple[tuple[str, ...], ...],
+    pointers: Pointers,
 ) -> Iterator[tuple[Path, Any]]:
+    named, others = _below(pointers)
     items: Any = ()
     if isinstance(value, dict):
         items = value.items()
@@ -173,7 +190,7 @@ def _found(
         if marking is not None and state:
             below = marking.member if isinstance(key, str) else marking.element
             inner = below(state, key)
-        left = tuple(each[1:] for each in pointers if each[0] in {"*", str(key)})
+        left = named.get(str(key), others) if named else others
         marked = marking is not None and bool(inner) and marking.is_secret(inner)
         if marked or () in left or is_sealed(child):
             yield (*path, key), child
@@ -546,13 +563,16 @@ def _partners(new: list[Any], old: list[Any]) -> dict[int, int]:
     alike: dict[str, list[int]] = {}
     for j, each in enumerate(old):
         alike.setdefault(written(each), []).append(j)
-    found: dict[int, int] = {}
+    wanted: dict[str, list[int]] = {}
     for i, look in asking.items():
+        wanted.setdefault(look, []).append(i)
+    found: dict[int, int] = {}
+    for look, places in wanted.items():
         same = alike.get(look, [])
         if len(same) == 1:
-            found[i] = same[0]
-        elif same and len(new) == len(old) and same == [k for k in asking if asking[k] == look]:
-            found[i] = i
+            found |= dict.fromkeys(places, same[0])
+        elif same and len(new) == len(old) and same == places:
+            found |= zip(places, places, strict=True)
     taken = set(found.values())
     if len(new) == len(old):
         found |= {i: i for i, look in asking.items() if look not in alike and i not in taken}

@@ -28,6 +28,9 @@ from distributed_config.wire import rfc3339
 Kind = Literal["machine", "personal", "session"]
 
 _SECOND = 1_000_000
+_CLOCKS_DIFFER = 600 * _SECOND
+"""By how much the clocks of two machines, or one before and after it is set, may differ."""
+_MOST_TOLD = 20
 _NAME_LENGTH = 100
 _LONGEST_OVERLAP = 30 * 24 * 3600
 
@@ -177,7 +180,7 @@ def change(
 
 def end_in(journal: Journal, seconds: int | None) -> int | None:
     """When a token ends that lives ``seconds`` from now on; None: never."""
-    return None if seconds is None else journal.now + seconds * _SECOND
+    return None if seconds is None else journal.wall + seconds * _SECOND
 
 
 def rotate(journal: Journal, token_id: int, overlap: int, user_id: int | None) -> Made:
@@ -209,7 +212,7 @@ def rotate(journal: Journal, token_id: int, overlap: int, user_id: int | None) -
         quiet=True,
     )
     lineage.hand_over(journal, token_id, made.token.id)
-    ends = journal.now + overlap * _SECOND
+    ends = journal.wall + overlap * _SECOND
     if before.expires_at is not None:
         ends = min(ends, before.expires_at)
     journal.connection.execute(
@@ -323,6 +326,17 @@ def still(connection: Connection, actor: Actor, now: int) -> Identity | None:
     return found if good else None
 
 
+def made_after(connection: Connection, moment: int) -> list[int]:
+    """The first tokens with an end that were made after ``moment`` and are not revoked; ids."""
+    query = select(TokenRow.id).where(
+        TokenRow.created_at > moment + _CLOCKS_DIFFER,
+        TokenRow.expires_at.is_not(None),
+        TokenRow.revoked_at.is_(None),
+        TokenRow.kind != "session",
+    )
+    return list(connection.scalars(query.order_by(TokenRow.id).limit(_MOST_TOLD)))
+
+
 # --- inside
 
 
@@ -415,7 +429,7 @@ def _made(
         "digest": digest_of(secret),
         "hint": hint_of(secret),
         **_stored(rights),
-        "created_at": journal.now,
+        "created_at": journal.wall,
         "created_by": journal.actor.name,
         "expires_at": expires_at,
         "revoked_at": None,
@@ -445,7 +459,7 @@ def _to_remake(journal: Journal, token_id: int, user_id: int | None) -> tuple[To
         raise Forbidden(f"The token {found.name!r} is somebody's own; it takes their log-in.")
     if owner is None:
         accounts.refuse_beyond(journal, found.rights)
-    ended = found.expires_at is not None and found.expires_at <= journal.now
+    ended = found.expires_at is not None and found.expires_at <= journal.wall
     if found.revoked_at is not None or ended:
         raise Forbidden(f"The token {found.name!r} has ended. Make a new one.")
     return found, owner
@@ -549,7 +563,7 @@ def _problems_of(journal: Journal, name: str, expires_at: int | None) -> list[Pr
     if not (name.isprintable() and 0 < len(name) <= _NAME_LENGTH):
         message = f"A name has 1 to {_NAME_LENGTH} characters that can be seen."
         problems.append(Problem("/name", message, "name"))
-    if expires_at is not None and expires_at <= journal.now:
+    if expires_at is not None and expires_at <= journal.wall:
         problems.append(Problem("/seconds", "It is more than 0.", "range"))
     return problems
 
@@ -576,6 +590,8 @@ def _differences(before: Token, after: Token) -> Iterator[str]:
 
 def _identity(connection: Connection, row: Any, now: int, wanted: str) -> Identity | None:
     ended = row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now)
+    # The clock was ahead when it was opened, so its end is too far away: they log in again.
+    ended = ended or (row.kind == "session" and row.created_at > now + _CLOCKS_DIFFER)
     if ended or (row.user_id is not None and not row.active):
         return None
     actor = (

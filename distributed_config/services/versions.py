@@ -130,6 +130,9 @@ class _Service(NamedTuple):
     marks: str
 
 
+_OPERATIONS_OF_A_CHANGE = 25
+"""How many operations of a JSON Patch take about as long as one change."""
+
 WRITE, PUBLISH = "config:write", "config:publish"
 """What it takes to add a version, and to change otherwise what is served."""
 
@@ -145,6 +148,7 @@ def create(
     What was secret in one of its name that was deleted is secret in it. Raises ServiceExists,
     OutOfScope, NotConforming, or Forbidden where that would be less.
     """
+    journal.allowance.count(size=len(document.text))
     if not journal.realm.sees(name):
         raise OutOfScope(name)
     if _find(journal.connection, journal.realm, name) is not None:
@@ -175,6 +179,7 @@ def append(journal: Journal, name: str, document: Document, expect: Expect = any
     Raises ServiceNotFound, PreconditionFailed, or InvalidDocument where it has the mask in place
     of a secret that is not there.
     """
+    journal.allowance.count(size=len(document.text))
     service = _expected(journal, name, expect)
     removed = _removed(journal, service, document)
     return replace(_insert(journal, service, name, document), removed=removed)
@@ -187,6 +192,7 @@ def put(journal: Journal, name: str, document: Document, expect: Expect = anythi
         if not expect(None):
             raise PreconditionFailed(name, None)
         return create(journal, name, document)
+    journal.allowance.count(size=len(document.text))
     current = _current_key(journal.connection, found.id)
     _check(journal, found, name, expect)
     draft = _draft(journal, found, name, document)
@@ -225,7 +231,9 @@ def patch(
 ) -> Written:
     """Appends the current document changed by ``operations`` (RFC 6902), all of them or none."""
     found = _base_for_patch(journal, name, expect)
-    return _changed(journal, name, found, patched(found.value, operations, limits), limits)
+    journal.allowance.count(changes=len(operations) // _OPERATIONS_OF_A_CHANGE)
+    value = patched(found.value, operations, limits, journal.allowance.check)
+    return _changed(journal, name, found, value, limits)
 
 
 def roll_back(
@@ -242,6 +250,7 @@ def roll_back(
         number = _number_before_current(journal.connection, service.id, name)
     old = _stored(journal.connection, service.id, name, number)
     document = Document(old.served, old.digest)
+    journal.allowance.count(size=len(document.text))
     if not service.marks:
         return _insert(journal, service, name, document)
     base = secrets.stored(journal.connection, _home(journal, service, name), old.served)
@@ -793,6 +802,7 @@ def _base_for_patch(journal: Journal, name: str, expect: Expect) -> _Base:
     _check(journal, service, name, expect)
     if not service.marks:
         found = _stored(journal.connection, service.id, name, key.number)
+        journal.allowance.count(size=found.size)
         return _Base(service, parse_stored(found.served), None)
     base = _current_stored(journal, service, name)
     assert base is not None  # something is current
@@ -814,6 +824,7 @@ def _current_stored(journal: Journal, service: _Service, name: str) -> Stored | 
     if number is None:
         return None
     found = _stored(journal.connection, service.id, name, number)
+    journal.allowance.count(size=found.size)
     return secrets.stored(journal.connection, _home(journal, service, name), found.served)
 
 

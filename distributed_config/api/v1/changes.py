@@ -3,6 +3,7 @@
 import json
 import random
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Blueprint, request
 
@@ -21,7 +22,7 @@ from distributed_config.services import feed
 from distributed_config.services import journal as log
 from distributed_config.services.digests import without_secrets
 from distributed_config.services.journal import Change, Head
-from distributed_config.wire import parse_stored
+from distributed_config.wire import Position, parse_position, parse_stored
 
 blueprint = Blueprint("changes", __name__)
 
@@ -43,26 +44,26 @@ _SOONEST, _LATEST = 500, 5_000
 def list_changes(query: dict[str, Any]) -> Answer:
     """List what changed behind a revision, oldest first; or wait for it, or watch it.
 
-    Whole revisions only. Go on with `after=` the `revision` of the answer; when `more` is false,
-    that is the journal's head, also when the filters left nothing. A revision that the journal
-    has not reached is a 410: it is from before a restore. With `wait=` (or `Prefer: wait=`) the
-    answer is held until there is something, or the time is up. With
-    `Accept: text/event-stream` the answer is a stream of events, and a WebSocket on the same
-    path tells the same; both begin with what comes next unless `after` says otherwise.
+    Whole revisions only. Go on with `after=` the `next` of the answer; when `more` is false, that
+    is the journal's head, also when the filters left nothing. A position from before a restore is a
+    410. With `wait=` (or `Prefer: wait=`) the answer is held until there is something, or the
+    time is up. With `Accept: text/event-stream` the answer is a stream of events, and a WebSocket
+    on the same path tells the same; both begin with what comes next unless `after` says
+    otherwise. The `id` of an event is a position as `next` is.
     """
     head = log.head(reading())
     best = (request.accept_mimetypes.best or "").partition(";")[0].strip().lower()
     if best == _EVENTS:
         return _stream(query, head)
     waiting = query["wait"] or asked.wait_seconds()
-    after = query["after"] or 0
-    if _is_from_elsewhere(after, query["epoch"], head):
+    position = _position(query["after"] or Position(0), query["epoch"])
+    if not log.continues(reading(), position, head):
         raise EpochChanged()
     size = page_size(query["limit"])
     found = log.changes(
         reading(),
         auth.actor(),
-        after=after,
+        after=position.revision,
         limit=size,
         services=tuple(query["service"]),
         kinds=tuple(query["kind"]),
@@ -71,13 +72,20 @@ def list_changes(query: dict[str, Any]) -> Answer:
         most = database.of().settings.wait_seconds
         asked.hold(Basis(_word(query["service"]), head.revision), min(waiting, most))
     more = len(found) >= size
+    upto = Position(found[-1].revision if more else head.revision, head.epoch)
     body = {
         "changes": _shown(found, query["include"] == "document"),
-        "revision": found[-1].revision if more else head.revision,
+        "revision": upto.revision,
         "epoch": head.epoch,
+        "next": str(upto),
         "more": more,
     }
-    return json_answer(body, Cache_Control="private, no-cache", Config_Revision=str(head.revision))
+    return json_answer(
+        body,
+        Cache_Control="private, no-cache",
+        Config_Revision=str(head.revision),
+        Link=_link_to(upto),
+    )
 
 
 def _shown(changes: list[Change], with_documents: bool) -> list[dict[str, Any]]:
@@ -106,9 +114,19 @@ def _word(services: list[str]) -> int:
     return HEAD
 
 
-def _is_from_elsewhere(after: int, epoch: str | None, head: Head) -> bool:
-    """Whether a revision is one of the journal before it was restored."""
-    return after > head.revision or epoch not in {None, head.epoch}
+def _position(given: Position, epoch: str | None) -> Position:
+    """``given`` with the epoch of the query, unless it has its own.
+
+    A browser comes back with the newest id and the address that it began with.
+    """
+    return given if given.epoch is not None else Position(given.revision, epoch)
+
+
+def _link_to(position: Position) -> str:
+    """The Link header of what comes after ``position``."""
+    query = [(key, value) for key, value in request.args.items(multi=True) if key != "epoch"]
+    query = [*(each for each in query if each[0] != "after"), ("after", str(position))]
+    return f'<{request.path}?{urlencode(query)}>; rel="next"'
 
 
 def _stream(query: dict[str, Any], head: Head) -> Answer:
@@ -118,14 +136,16 @@ def _stream(query: dict[str, Any], head: Head) -> Answer:
             "This server answers one request at a time and cannot hold a stream open. "
             "Ask with wait= instead, or run `distconf serve`."
         )
-    after = _last_seen(query["after"])
-    reset = after is not None and _is_from_elsewhere(after, query["epoch"], head)
-    if after is None or reset:
-        after = head.revision
+    seen = _last_seen(query["after"])
+    reset = False
+    begin = Position(head.revision, head.epoch)
+    if seen is not None:
+        reset = not log.continues(reading(), _position(seen, query["epoch"]), head)
+        begin = begin if reset else Position(seen.revision, head.epoch)
     services = query["service"]
     watch = Watch(
         actor=auth.actor(),
-        after=after,
+        after=begin.revision,
         epoch=head.epoch,
         services=frozenset(name for name in services if not name.endswith("/")),
         prefixes=tuple(name for name in services if name.endswith("/")),
@@ -139,19 +159,20 @@ def _stream(query: dict[str, Any], head: Head) -> Answer:
     if request.method == "GET":  # and not HEAD, which wants to know and not to hear
         asked.told().stream = watch
     retry = random.randint(_SOONEST, _LATEST)  # noqa: S311  # it only has to differ
-    began = json.dumps({"revision": after, "epoch": head.epoch})
+    began = json.dumps({"revision": begin.revision, "epoch": head.epoch})
     event = "reset" if reset else "hello"
-    text = f"retry: {retry}\nid: {after}\nevent: {event}\ndata: {began}\n\n"
+    text = f"retry: {retry}\nid: {begin}\nevent: {event}\ndata: {began}\n\n"
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return Answer(text.encode(), media_type=_EVENTS, headers=headers)
 
 
-def _last_seen(from_query: int | None) -> int | None:
+def _last_seen(from_query: Position | None) -> Position | None:
     """Where the watcher was: what it saw last counts more than where it began."""
     header = request.headers.get("Last-Event-ID", "")
     if not header:
         return from_query
-    if not (header.isascii() and header.isdigit() and len(header) < 19):
+    try:
+        return parse_position(header)
+    except ValueError:
         message = "It is not the id of an event of this stream."
-        raise Invalid.of([Problem("", message, "cursor", "Last-Event-ID")])
-    return int(header)
+        raise Invalid.of([Problem("", message, "cursor", "Last-Event-ID")]) from None
