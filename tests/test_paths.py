@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distributed_config.client import Config
+from distributed_config.client import Client, Config, cli
 from distributed_config.errors import Invalid
 from distributed_config.paths import (
     MISSING,
@@ -232,6 +232,24 @@ def test_patches_of_one_service_at_once_are_all_done(shell: Shell, api: Api, nam
 
     assert [each.returncode for each in ran] == [DONE] * 3
     assert api.get(name, version="current").json() == {"a": {"k0": 0, "k1": 1, "k2": 2}}
+
+
+def test_what_changes_between_the_look_and_the_patch_is_looked_at_again(
+    server: Server, api: Api, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.put(name, {"n": 1})
+    get = Client.get
+
+    def overtaken(self: Client, service: str) -> Any:
+        found = get(self, service)
+        monkeypatch.setattr(Client, "get", get)
+        api.put(name, {"log.root": "INFO"})
+        return found
+
+    monkeypatch.setattr(Client, "get", overtaken)
+
+    assert cli.main(["patch", name, "log.root=DEBUG", "--url", server.url]) == DONE
+    assert api.get(name, version="current").json() == {"log.root": "DEBUG"}
 
 
 def test_a_tag_of_the_users_own_is_heeded(shell: Shell, api: Api, name: str) -> None:
