@@ -55,6 +55,32 @@ DISPROVED = {
         {"patternProperties": {"^a": {"type": "string"}}, "additionalProperties": False},
         {"b": 1},
     ),
+    "a pattern that shares names with another": (
+        {"patternProperties": {"^a": {}}, "additionalProperties": {"type": "string"}},
+        {
+            "patternProperties": {"^a": {}, "b$": {"type": "string"}},
+            "additionalProperties": {"type": "string"},
+        },
+        {"ab": 1},
+    ),
+    "a pattern that begins like another": (
+        {"patternProperties": {"^a": {}}, "additionalProperties": False},
+        {
+            "patternProperties": {"^a": {}, "^ab": {"type": "string"}},
+            "additionalProperties": False,
+        },
+        {"ab": 1},
+    ),
+    "a name that is not allowed": (
+        {"propertyNames": {"pattern": "^a"}},
+        {"propertyNames": {"enum": ["a", "b"]}},
+        {"ab": 1},
+    ),
+    "another branch": (
+        {"if": {"type": "string"}, "then": {"maxLength": 3}, "else": {"maximum": 3}},
+        {"if": {"type": ["string", "null"]}, "then": {"const": "a"}, "else": {"maximum": 3}},
+        None,
+    ),
     "an unevaluated property": (
         {"properties": {"a": {}}, "unevaluatedProperties": False},
         {"properties": {}, "unevaluatedProperties": False},
