@@ -7,14 +7,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import flask_migrate
 import pytest
 
 from distributed_config.client import cli
 from distributed_config.client.client import Client
 from distributed_config.client.config import Config
 from distributed_config.client.transport import Backoff
+from distributed_config.commands import schema
+from distributed_config.edge.database import db
 from distributed_config.front.asgi import _alive
 from distributed_config.models.engine import raw_connection
+from distributed_config.settings import Settings
 from distributed_config.wire import Position, parse_position
 from tests.server import Api, Server
 from tests.test_feed import PATH, WAYS, Event, Watcher
@@ -208,13 +212,12 @@ def test_what_is_no_position_is_refused(api: Api, given: str) -> None:
 
 
 def test_a_database_of_an_earlier_release_takes_its_epoch_for_the_first(tmp_path: Path) -> None:
-    server = Server(tmp_path / "instance")
-    server.prepare()
-    with raw_connection(server.database) as connection:
-        connection.execute("ALTER TABLE head DROP COLUMN first_epoch")
-        connection.execute("UPDATE alembic_version SET version_num = '0003'")
-    assert server.tell("db", "upgrade").returncode == 0
-    with raw_connection(server.database) as connection:
+    settings = Settings(instance=tmp_path)
+    with schema.migrating_app(settings).app_context():
+        flask_migrate.upgrade(revision="0003")
+        db.engine.dispose()
+    assert schema.upgrade(settings)
+    with raw_connection(settings.database_path) as connection:
         epochs = connection.execute("SELECT epoch, first_epoch FROM head").fetchone()
 
     assert epochs[0] == epochs[1] != ""
