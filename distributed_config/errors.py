@@ -9,9 +9,9 @@
     │   ├── AccountExists          the name of a user, role or organisation is taken
     │   ├── DefinitionExists       the name of a definition is taken
     │   ├── BreakingRevision       a schema's revision would break what its policy protects
-    â   âââ KeyReused              an idempotency key came back with another request
-    â   âââ TooMuchWork            one write would hold up all others for too long
-    âââ HostMissing                an HTTP/1.1 request does not say which host it is for
+    │   ├── KeyReused              an idempotency key came back with another request
+    │   └── TooMuchWork            one write would hold up all others for too long
+    ├── HostMissing                an HTTP/1.1 request does not say which host it is for
     ├── UnsupportedEncoding        the body is compressed
     ├── PartialBody                the body says that it is a part of something
     ├── TooLarge                   more bytes than the limit
@@ -313,6 +313,7 @@ class RevisionNotFound(NotFound):
 
 class TooMuchWork(Invalid):
     code = "too-much-work"
+    limit = "DISTCONF_LOCK_WORK_MS"
 
     def __init__(self, milliseconds: int) -> None:
         super().__init__(

@@ -21,6 +21,8 @@ from distributed_config.services import keyring
 from distributed_config.settings import load
 
 _settings = load()
+# The workers may have taken 7 s of the 10 in which everything ends.
+_PATIENCE_AT_THE_END = 0.5
 _memory = Path("/dev/shm")  # noqa: S108  # a folder of its own is made in it
 _in_memory = str(_memory) if os.access(_memory, os.W_OK) else None
 
@@ -126,7 +128,7 @@ def on_exit(_server: Any) -> None:
     try:
         # Another file in its place would get what is in the old one's log.
         _database.marks.require_in_place()
-        engines.empty_log(_settings.database_path)
+        engines.empty_log(_settings.database_path, _PATIENCE_AT_THE_END)
     except (DistconfError, engines.sqlite.Error) as error:
         # Nothing is lost: it stays in the log beside the database, and is moved at the next start.
         sys.stderr.write(f"distconf: the log could not be moved into the database: {error}\n")

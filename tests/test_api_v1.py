@@ -289,6 +289,7 @@ def test_what_is_exported_can_be_imported(api: Api, name: str) -> None:
         "created": [],
         "updated": [f"{name}/a"],
         "unchanged": [f"{name}/b"],
+        "deleted": [],
     }
     assert api.get(f"{name}/a", version="current").json() == {"n": 1, "t": "no"}
 

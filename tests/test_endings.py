@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from distributed_config.cli import _COMMANDS
 from distributed_config.commands.files import whole_file
+from distributed_config.commands.group import COMMANDS
 from distributed_config.models import engine as engines
 from tests.server import Server
 from tests.test_storage_faults import fill, small_disk
@@ -73,7 +73,7 @@ def _end(
     return done.returncode, done.stderr.decode().splitlines()
 
 
-@pytest.mark.parametrize("command", sorted(_COMMANDS))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_a_command_whose_output_is_full_says_so(stopped: Server, command: str) -> None:
     with Path("/dev/full").open("wb") as full:
         code, lines = _end(stopped, command, *_TELLING.get(command, ()), stdout=full)

@@ -401,7 +401,7 @@ _READS = [
     "/config?service={}&version=current",
     "/config?service={}&version=1",
     "/config?service={}&version=1&format=yaml",
-    "/config?service={}&as_of=2999-01-01T00:00:00Z",
+    f"/config?service={{}}&as_of={2 * len(_TAMPERED)}",  # by then all of them are written
     "/api/v1/versions?service={}&documents=true",
     "/api/v1/diff?service={}&from=0&to=1",
     "/api/v1/export?prefix={}",

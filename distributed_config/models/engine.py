@@ -217,14 +217,16 @@ def raw_connection(path: Path, lock_seconds: float = 5) -> Iterator[Any]:
         connection.close()
 
 
-def empty_log(path: Path) -> None:
+def empty_log(path: Path, lock_seconds: float = 5) -> None:
     """Moves the write-ahead log of the database at ``path`` into its file; nobody may read it.
+
+    Waits up to ``lock_seconds`` for another program that holds the database.
 
     Closing the last connection does so too, but says nothing when it fails. Raises StorageFailed
     or StorageFull.
     """
     try:
-        with raw_connection(path) as connection:
+        with raw_connection(path, lock_seconds) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except sqlite.Error as error:
         raise meaning_of(error) or error from None

@@ -12,6 +12,7 @@ from distributed_config.models import DefinitionRevisionRow, KeptMarksRow
 from distributed_config.services import conformance, secrets
 from distributed_config.services.journal import Journal
 from distributed_config.services.permissions import READ_SECRET
+from distributed_config.services.stored import intact
 
 
 def keep(journal: Journal, service_id: int, name: str) -> None:
@@ -50,7 +51,8 @@ def restore(journal: Journal, name: str, definition_id: int | None) -> str:
 def _refuse_to_unmark(journal: Journal, name: str, definition_id: int | None, schema: str) -> None:
     new = "{}"
     if definition_id is not None:
-        new = journal.connection.execute(_SCHEMA, {"definition": definition_id}).scalar_one()
+        row = journal.connection.execute(_SCHEMA, {"definition": definition_id}).one()
+        new = intact(row.schema, row.digest)
     if not covers(new, schema):
         raise Forbidden(
             f"When {name!r} was deleted its definition marked secrets, and this would unmark some: "
@@ -65,7 +67,7 @@ _NAMED = (KeptMarksRow.organisation_id == bindparam("organisation")) & (
 _KEPT = select(KeptMarksRow.pointers, KeptMarksRow.schema).where(_NAMED)
 _DROP = delete(KeptMarksRow).where(_NAMED)
 _SCHEMA = (
-    select(DefinitionRevisionRow.schema)
+    select(DefinitionRevisionRow.schema, DefinitionRevisionRow.digest)
     .where(DefinitionRevisionRow.definition_id == bindparam("definition"))
     .order_by(DefinitionRevisionRow.number.desc())
     .limit(1)

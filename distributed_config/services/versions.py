@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     Connection,
     Integer,
+    LargeBinary,
     and_,
     bindparam,
+    cast,
     delete,
     func,
     insert,
@@ -570,8 +572,9 @@ _CURRENT_KEY = (
     .order_by(VersionRow.number.desc())
     .limit(1)
 )
-_CURRENT_TEXT = (
-    select(VersionRow.document)
+_CURRENT_BYTES = (
+    # As bytes: damaged text may not be UTF-8, and would fail the whole unit when it is read.
+    select(cast(VersionRow.document, LargeBinary).label("document"), VersionRow.digest)
     .where(_SERIES, VersionRow.enabled)
     .order_by(VersionRow.number.desc())
     .limit(1)
@@ -901,11 +904,13 @@ def _removed(journal: Journal, service: _Service, document: Document) -> tuple[s
     """
     if not journal.actor.may("config:read"):
         return ()
-    text = journal.connection.execute(_CURRENT_TEXT, {"series": service.id}).scalar_one_or_none()
+    row = journal.connection.execute(_CURRENT_BYTES, {"series": service.id}).one_or_none()
+    if row is None:
+        return ()
     try:
-        before = {} if text is None else parse_stored(text)
-    except ValueError:
-        return ()  # it is damaged, and to write anew is how it is mended
+        before = parse_stored(intact(bytes(row.document).decode(), row.digest))
+    except (UnicodeDecodeError, DocumentDamaged):
+        return ()  # it is damaged, and to write another version is how it is mended
     now = document.value if before else {}
     return tuple(key for key in before if key not in now)
 
