@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 
 from distributed_config.errors import (
+    DocumentDamaged,
     NoCurrentVersion,
     NotRepresentable,
     OutOfScope,
