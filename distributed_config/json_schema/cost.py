@@ -138,13 +138,16 @@ class Meter:
         self._places: dict[Uses, _Place] = {}
         self._kept = self._made = 0
 
-    def require_affordable(self, value: Any, most: int = MOST_WORK) -> None:
-        """Raises TooMuchWork if checking ``value`` may take more than ``most`` looks."""
+    def require_affordable(self, value: Any, most: int = MOST_WORK, at: Part = ("", None)) -> None:
+        """Raises TooMuchWork if checking ``value`` may take more than ``most`` looks.
+
+        It is checked against the whole schema, or the part of it ``at`` a place.
+        """
         self._made = 0
         if self._kept > _KEPT:
             self._places = {}
             self._kept = 0
-        _Work(most).add(self._start(), value, 0)
+        _Work(most).add(self._start(at), value, 0)
 
     def is_tellable(self, value: Any) -> bool:
         """Whether every fault of ``value``, which is affordable, can be told in time."""
@@ -161,8 +164,8 @@ class Meter:
         found = self._places.get(uses)
         return self._make(uses) if found is None else found
 
-    def _start(self) -> "_Place":
-        place = self.place([(("", None), 1)])
+    def _start(self, part: Part = ("", None)) -> "_Place":
+        place = self.place([(part, 1)])
         assert place is not None
         return place
 
