@@ -166,7 +166,7 @@ class Settings:
     document_depth: int = _setting(64, "Nesting of one document.", least=1, most=200)
     document_keys: int = _setting(10_000, "Keys in one document, over all its objects.", least=1)
     schema_bytes: int = _setting(
-        256 << 10, "Size of the schema of a definition as stored.", least=64, most=2 << 20
+        512 << 10, "Size of the schema of a definition as stored.", least=64, most=2 << 20
     )
     body_bytes: int = _setting(2 << 20, "Size of one request body.", least=64, most=256 << 20)
     text_bytes: int = _setting(

@@ -825,6 +825,10 @@ class CheckedAnswer(Schema):
 class SchemaDiffAnswer(Schema):
     patch = fields.List(fields.Dict(), required=True)
     text = fields.String(required=True)
+    truncated = fields.Boolean(
+        required=True,
+        metadata={"description": "There is more than `patch` and `text` tell: do not apply them."},
+    )
     compatibility = fields.Nested(CompatibilityAnswer, required=True)
 
 
@@ -864,6 +868,10 @@ class VersionsAnswer(Schema):
 class DiffAnswer(Schema):
     patch = fields.List(fields.Dict(), required=True)
     text = fields.String(required=True)
+    truncated = fields.Boolean(
+        required=True,
+        metadata={"description": "There is more than `patch` and `text` tell: do not apply them."},
+    )
 
 
 class ChangeAnswer(Schema):

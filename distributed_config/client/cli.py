@@ -287,6 +287,8 @@ def _diff(asked: argparse.Namespace) -> int:
         print(json.dumps(found["patch"], ensure_ascii=False))
     else:
         sys.stdout.write(_coloured(found["text"]))
+    if found.get("truncated"):
+        print("There is more than is shown: the difference is too long.", file=sys.stderr)
     return DONE
 
 

@@ -202,7 +202,10 @@ def diff(name: str, old: int, new: int) -> None:
             for number in (old, new)
         )
     names = (f"{name} revision {old}", f"{name} revision {new}")
-    click.echo(compare_documents(before, after, *names).text, nl=False)
+    difference = compare_documents(before, after, *names)
+    click.echo(difference.text, nl=False)
+    if difference.truncated:
+        click.echo("There is more than is shown: the difference is too long.", err=True)
     for line in _compatibility(compare(before, after)):
         click.echo(line, err=True)
 

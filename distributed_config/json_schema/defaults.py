@@ -1,42 +1,100 @@
 """Filling in what a document leaves out and its schema has a ``default`` for."""
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
+from urllib.parse import quote
 
-from distributed_config.json_schema.shape import Node, Outline, Part
+import jsonschema_rs
+
+from distributed_config.json_schema.cost import Meter, TooMuchWork
+from distributed_config.json_schema.patterns import compiling
+from distributed_config.json_schema.shape import DRAFT_7, Node, Outline, Part
 from distributed_config.wire import parse_stored
+
+_HERE = "https://schema.invalid/"  # never fetched: it is the schema itself
 
 
 def filled(text: str, value: dict[str, Any]) -> dict[str, Any]:
     """``value`` with the defaults of the schema in ``text``; ``value`` itself is not changed.
 
     A property that is missing gets the default of the first schema that has one for it, as it is
-    written. What is there stays as it is, null as well, and is filled inside. Alternatives,
-    conditions and patterns of names give no defaults: which of them hold is not asked.
+    written, unless one of the schemas of the property refuses it. What is there stays as it is,
+    null as well, and is filled inside. Alternatives, conditions and patterns of names give no
+    defaults: which of them hold is not asked.
     """
-    outline = _outline(text)
-    made: dict[str, Any] = _filled(outline, [("", outline.schema)], value)
+    defaults = _defaults_of(text)
+    made: dict[str, Any] = _filled(defaults, [("", defaults.outline.schema)], value)
     return made
 
 
+class _Defaults:
+    """The defaults in a schema, and which of them may be filled in."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        self.outline = Outline(schema)
+        self._fitting: dict[tuple[str, ...], bool] = {}
+
+    def fits(self, parts: list[Part], default: Any) -> bool:
+        """Whether all of ``parts``, the schemas of one property, let it be their ``default``."""
+        key = tuple(pointer for pointer, _ in parts)
+        if key not in self._fitting:
+            self._fitting[key] = self._is_allowed(parts, default)
+        return self._fitting[key]
+
+    def _is_allowed(self, parts: list[Part], default: Any) -> bool:
+        if self._validator is None:
+            return False
+        try:
+            for part in parts:
+                self._meter.require_affordable(default, at=part)
+        except TooMuchWork:
+            return False
+        return self._validator.is_valid({pointer: default for pointer, _ in parts})
+
+    @cached_property
+    def _meter(self) -> Meter:
+        return Meter(self.outline)
+
+    @cached_property
+    def _validator(self) -> jsonschema_rs.Validator | None:
+        """Checks an object that has, by the pointer of the schema of a property, what it may be.
+
+        None: the schema cannot be referred to from outside, because a part has an ``$id``.
+        """
+        pointers = {
+            part[0] for node in self.outline.nodes.values() for part in node.properties.values()
+        }
+        draft = jsonschema_rs.Draft7 if self.outline.draft == DRAFT_7 else jsonschema_rs.Draft202012
+        schema = {
+            "$schema": self.outline.draft,
+            "properties": {each: {"$ref": f"{_HERE}#{quote(each)}"} for each in pointers},
+        }
+        try:
+            registry = jsonschema_rs.Registry([(_HERE, self.outline.schema)], draft=draft)
+            return jsonschema_rs.validator_for(schema, registry=registry, **compiling())
+        except ValueError:
+            return None
+
+
 @lru_cache(maxsize=64)
-def _outline(text: str) -> Outline:
-    return Outline(parse_stored(text))
+def _defaults_of(text: str) -> _Defaults:
+    return _Defaults(parse_stored(text))
 
 
-def _filled(outline: Outline, parts: list[Part], value: Any) -> Any:
+def _filled(defaults: _Defaults, parts: list[Part], value: Any) -> Any:
     """``value``, to which every schema of ``parts`` applies."""
+    outline = defaults.outline
     nodes = [outline.node(each) for each in outline.at_once(*parts)]
     if isinstance(value, dict):
         inside = {
-            name: _filled(outline, _of_member(nodes, name), member)
+            name: _filled(defaults, _of_member(nodes, name), member)
             for name, member in value.items()
         }
-        return {**inside, **dict(_missing(outline, nodes, value))}
+        return {**inside, **dict(_missing(defaults, nodes, value))}
     if isinstance(value, list):
         return [
-            _filled(outline, _of_element(nodes, position), element)
+            _filled(defaults, _of_element(nodes, position), element)
             for position, element in enumerate(value)
         ]
     return value
@@ -57,14 +115,22 @@ def _of_element(nodes: list[Node], position: int) -> list[Part]:
 
 
 def _missing(
-    outline: Outline, nodes: list[Node], value: dict[str, Any]
+    defaults: _Defaults, nodes: list[Node], value: dict[str, Any]
 ) -> Iterator[tuple[str, Any]]:
     """The defaults of what ``value`` lacks."""
-    seen = set(value)
-    for node in nodes:
-        for name, part in node.properties.items():
-            schemas = [outline.node(each).schema for each in outline.at_once(part)]
-            defaults = [schema["default"] for schema in schemas if "default" in schema]
-            if defaults and name not in seen:
-                seen.add(name)
-                yield name, defaults[0]
+    for name in dict.fromkeys(name for node in nodes for name in node.properties):
+        if name in value:
+            continue
+        parts = [node.properties[name] for node in nodes if name in node.properties]
+        default = next(_given(defaults.outline, parts), None)
+        if default is not None and defaults.fits(parts, default[0]):
+            yield name, default[0]
+
+
+def _given(outline: Outline, parts: list[Part]) -> Iterator[tuple[Any]]:
+    """The defaults that the schemas of one property have for it, each in a tuple of its own."""
+    for part in parts:
+        for each in outline.at_once(part):
+            schema = outline.node(each).schema
+            if "default" in schema:
+                yield (schema["default"],)

@@ -8,7 +8,12 @@ from typing import Any
 import jsonschema_rs
 
 from distributed_config.errors import InvalidDocument, Problem
-from distributed_config.json_schema.cost import MOST_LOOKS, LoopsInPlace, most_looks
+from distributed_config.json_schema.cost import (
+    MOST_LOOKS,
+    MOST_NESTED,
+    LoopsInPlace,
+    most_in_place,
+)
 from distributed_config.json_schema.marking import KEYWORD
 from distributed_config.json_schema.patterns import LARGEST, compiling, program_size
 from distributed_config.json_schema.shape import (
@@ -30,6 +35,7 @@ _META_SCHEMAS = {
     draft: jsonschema_rs.validator_for({"$schema": draft, "$ref": draft}, offline=True)
     for draft in (DRAFT_7, DRAFT_2020_12)
 }
+_BASED = ("$ref", "$dynamicRef", "$anchor", "$dynamicAnchor")
 _NOT_READ = ("$recursiveRef", "$recursiveAnchor", "$vocabulary")
 
 
@@ -37,9 +43,9 @@ _NOT_READ = ("$recursiveRef", "$recursiveAnchor", "$vocabulary")
 class SchemaLimits:
     """What a schema may not exceed; see the settings of the same names."""
 
-    size: int = 256 << 10
+    size: int = 512 << 10
     depth: int = 64
-    keys: int = 10_000
+    keys: int = 60_000
 
 
 def schema_of(value: Any, limits: SchemaLimits) -> Document:
@@ -61,6 +67,7 @@ def schema_of(value: Any, limits: SchemaLimits) -> Document:
         [
             *(each for node in nodes for each in _faults_of_references(outline, node)),
             *(each for node in nodes for each in _faults_of_mark(node)),
+            *_faults_of_identities(nodes),
             *_faults_of_size(nodes),
             *_faults_of_patterns(nodes),
         ]
@@ -104,20 +111,38 @@ def _refuse(problems: list[Problem]) -> None:
 
 def _faults_of_references(outline: Outline, node: Node) -> Iterator[Problem]:
     for reference in node.references:
-        if not reference.startswith("#"):
-            message = (
-                f"{shown(reference)} lies outside, and nothing is fetched. "
-                "Put what it means under $defs, and refer to it as #/$defs/…."
-            )
-            yield Problem(node.pointer, message, "$ref")
-        elif outline.target(reference) is None:
+        if outline.target(reference) is not None:
+            continue
+        if reference.startswith("#"):
             yield Problem(node.pointer, f"{shown(reference)} leads to no schema.", "$ref")
+            continue
+        message = (
+            f"{shown(reference)} lies outside, and nothing is fetched. "
+            "Put what it means under $defs, and refer to it as #/$defs/…."
+        )
+        yield Problem(node.pointer, message, "$ref")
     for key in _NOT_READ:
         if key in node.schema:
             yield Problem(f"{node.pointer}/{key}", "It is not understood here.", key)
-    if node.pointer and not str(node.schema.get("$id", "#")).startswith("#"):
-        message = "Only the whole schema has an $id; use $anchor for a part."
-        yield Problem(f"{node.pointer}/$id", message, "$id")
+
+
+def _faults_of_identities(nodes: list[Node]) -> Iterator[Problem]:
+    """A part may have an ``$id`` as a name. What it would change the meaning of is refused."""
+    named = [f"{node.pointer}/" for node in nodes if node.pointer and _is_named(node)]
+    if not named:
+        return
+    for node in nodes:
+        based = [key for key in _BASED if key in node.schema]
+        if based and f"{node.pointer}/".startswith(tuple(named)):
+            message = (
+                f"It has {based[0]}, and lies in a part with an $id of its own, by which that "
+                "would be understood. Leave that $id out."
+            )
+            yield Problem(node.pointer, message, "$id")
+
+
+def _is_named(node: Node) -> bool:
+    return not str(node.schema.get("$id", "#")).startswith("#")
 
 
 def _faults_of_mark(node: Node) -> Iterator[Problem]:
@@ -156,15 +181,21 @@ def _faults_of_patterns(nodes: list[Node]) -> Iterator[Problem]:
 
 def _faults_of_cost(outline: Outline) -> Iterator[Problem]:
     try:
-        looks = most_looks(outline)
+        most = most_in_place(outline)
     except LoopsInPlace as loop:
         message = "It refers to itself without going deeper into the document."
         yield Problem(str(loop), message, "$ref")
         return
-    if looks > MOST_LOOKS:
+    if most.looks > MOST_LOOKS:
         message = (
-            f"It makes one value be looked at more than {MOST_LOOKS} times: its alternatives "
-            "and references multiply. Say the same in fewer."
+            f"It makes one value be looked at more than {MOST_LOOKS} times, whatever the document: "
+            "its alternatives and references multiply. Say the same in fewer."
+        )
+        yield Problem("", message, "cost")
+    if most.nested > MOST_NESTED:
+        message = (
+            f"It has {most.nested} schemas for one value, each inside the one before, of at most "
+            f"{MOST_NESTED}. Say the same in fewer steps."
         )
         yield Problem("", message, "cost")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urldefrag, urljoin
 
 from distributed_config.wire import escape_pointer
 
@@ -160,9 +160,9 @@ class Outline:
             waiting += _listed(node, "allOf")
 
     def _find(self, reference: str) -> Part | None:
-        if not reference.startswith("#"):
+        fragment = self._fragment(reference)
+        if fragment is None:
             return None
-        fragment = unquote(reference[1:])
         if fragment and not fragment.startswith("/"):
             if fragment not in self._anchors:
                 return None
@@ -178,6 +178,16 @@ class Outline:
             else:
                 return None
         return (pointer, here) if isinstance(here, dict | bool) else None
+
+    def _fragment(self, reference: str) -> str | None:
+        """What comes after the ``#`` of a reference into this schema; None: it leads elsewhere.
+
+        The schema may be referred to by its own ``$id``, in whole or relative to that.
+        """
+        identity = self.schema.get("$id")
+        base = urldefrag(identity).url if isinstance(identity, str) else ""
+        address, fragment = urldefrag(urljoin(base, reference))
+        return unquote(fragment) if reference.startswith("#") or address == base else None
 
     def _add(self, start: Part) -> list[Node]:
         """Adds ``start`` and every schema in it; the nodes that are new."""

@@ -12,6 +12,8 @@ from distributed_config.errors import Problem
 from distributed_config.wire import escape_pointer
 
 _LONGEST = 200
+# Looking for a name like another one takes some microseconds for each that there is.
+_MOST_LIKENED, _MOST_KNOWN, _LONGEST_LIKENED = 5, 200, 100
 _KINDS = {
     "array": "an array",
     "integer": "a whole number",
@@ -41,8 +43,12 @@ def problems_of(error: ValidationError, known: list[str]) -> list[Problem]:
     kind = error.kind
     if isinstance(kind, Kind.AdditionalProperties | Kind.UnevaluatedProperties):
         return [
-            Problem(f"{pointer}/{escape_pointer(name)}", _unknown(name, known), kind.name)
-            for name in kind.unexpected
+            Problem(
+                f"{pointer}/{escape_pointer(name)}",
+                _unknown(name, known if position < _MOST_LIKENED else []),
+                kind.name,
+            )
+            for position, name in enumerate(kind.unexpected)
         ]
     return [Problem(pointer, _sentence(error), _rule(kind))]
 
@@ -114,7 +120,8 @@ def _nearest(error: ValidationError, context: list[list[ValidationError]]) -> st
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
+    likely = known[:_MOST_KNOWN] if len(name) <= _LONGEST_LIKENED else []
+    near = difflib.get_close_matches(name, likely, 1)
     if near:
         return f"There is no such property; did you mean {shown(near[0])}?"
     if known and len(known) <= 20:

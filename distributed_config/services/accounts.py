@@ -32,7 +32,7 @@ from distributed_config.errors import (
 )
 from distributed_config.models import MembershipRow, OrganisationRow, RoleRow, TokenRow, UserRow
 from distributed_config.services import journal as log
-from distributed_config.services import lineage
+from distributed_config.services import lineage, lookalikes
 from distributed_config.services.actors import Actor, Realm, Scope
 from distributed_config.services.administrators import keeping_one
 from distributed_config.services.journal import Journal
@@ -112,6 +112,7 @@ def create_organisation(journal: Journal, name: str) -> Organisation:
     name = _checked_name(name, "/name")
     if _organisation(journal.connection, name) is not None:
         raise AccountExists("organisation", name)
+    _refuse_alike(journal, name)
     made = journal.connection.execute(
         insert(OrganisationRow).returning(OrganisationRow.id),
         {"name": name, "created_at": journal.now},
@@ -132,6 +133,7 @@ def rename_organisation(journal: Journal, name: str, to: str) -> Organisation:
     to = _checked_name(to, "/name")
     if to != name and _organisation(journal.connection, to) is not None:
         raise AccountExists("organisation", to)
+    _refuse_alike(journal, to, itself=name)
     journal.connection.execute(
         update(OrganisationRow).where(OrganisationRow.id == found.id).values(name=to)
     )
@@ -357,10 +359,9 @@ def set_role(journal: Journal, name: str, permissions: Sequence[str]) -> Role:
     permission that the actor does not hold, now or, in the role as it was, before.
     """
     name = unicodedata.normalize("NFC", name)
-    problems = _name_problems(name, "/name")
-    if name in ROLES:
-        message = f"{name!r} is a role that every organisation has. Take another name."
-        problems.append(Problem("/name", message, "reserved"))
+    before = _own_role(journal.connection, journal.organisation, name)
+    # A role from before these rules can still be changed.
+    problems = [] if before is not None else _role_name_problems(journal, name)
     problems += [
         Problem(f"/permissions/{position}", f"{each!r} is no permission.", "permission")
         for position, each in enumerate(permissions)
@@ -368,7 +369,6 @@ def set_role(journal: Journal, name: str, permissions: Sequence[str]) -> Role:
     ]
     if problems:
         raise Invalid.of(problems)
-    before = _own_role(journal.connection, journal.organisation, name)
     for each in (tuple(permissions), () if before is None else before.permissions):
         _refuse_more(journal.actor, expanded(each))
     journal.actor.require_whole()
@@ -636,14 +636,39 @@ def _checked_name(name: str, pointer: str) -> str:
 
 
 def _name_problems(name: str, pointer: str) -> list[Problem]:
-    if _NAME.fullmatch(name) and name == name.strip():
-        return []
-    message = "A name has up to 100 letters, digits, spaces, '_', '.' or '-'."
-    return [Problem(pointer, message, "name")]
+    if not _NAME.fullmatch(name) or name != name.strip():
+        message = "A name has up to 100 letters, digits, spaces, '_', '.' or '-'."
+        return [Problem(pointer, message, "name")]
+    fault = lookalikes.fault_of_spelling(name)
+    return [] if fault is None else [Problem(pointer, fault, "name")]
+
+
+def _role_name_problems(journal: Journal, name: str) -> list[Problem]:
+    """What is wrong with the name of a new role, which nobody must take for another one."""
+    query = select(RoleRow.name).where(RoleRow.organisation_id == journal.organisation)
+    problems = _name_problems(name, "/name")
+    if name in ROLES:
+        message = f"{name!r} is a role that every organisation has. Take another name."
+        return [*problems, Problem("/name", message, "reserved")]
+    other = lookalikes.alike(name, (*ROLES, *journal.connection.scalars(query)))
+    if other is not None:
+        message = f"{name!r} would be taken for the role {other!r}. Take another name."
+        problems.append(Problem("/name", message, "reserved"))
+    return problems
+
+
+def _refuse_alike(journal: Journal, name: str, itself: str = "") -> None:
+    """Raises Invalid if ``name`` would be taken for another organisation than ``itself``."""
+    names = journal.connection.scalars(select(OrganisationRow.name))
+    other = lookalikes.alike(name, (each for each in names if each != itself))
+    if other is not None:
+        message = f"{name!r} would be taken for the organisation {other!r}. Take another name."
+        raise Invalid.of([Problem("/name", message, "name")])
 
 
 def _email_problems(email: str) -> list[Problem]:
-    if _EMAIL.fullmatch(email):
+    # What cannot be seen would make one address look like another.
+    if _EMAIL.fullmatch(email) and email.isprintable():
         return []
     return [Problem("/email", "It must be an address, as ada@example.org.", "email")]
 

@@ -264,6 +264,7 @@ def diff_revisions(query: dict[str, Any]) -> Answer:
         {
             "patch": difference.patch,
             "text": difference.text,
+            "truncated": difference.truncated,
             "compatibility": _shown_compatibility(compare(before, after)),
         }
     )

@@ -63,7 +63,8 @@ def list_versions(query: dict[str, Any]) -> Answer:
 def diff(query: dict[str, Any]) -> Answer:
     """Compare two versions of a service.
 
-    `patch` is the JSON Patch that leads from one to the other, `text` a unified diff.
+    `patch` is the JSON Patch that leads from one to the other, `text` a unified diff. Each has at
+    most a megabyte; if there is more, `truncated` is true, and neither is complete.
     """
     connection, realm, name = reading(), auth.actor().realm, query["service"]
     old = versions.stored(connection, realm, name, query["old"])
@@ -74,7 +75,13 @@ def diff(query: dict[str, Any]) -> Answer:
         f"{name} version {old.number}",
         f"{name} version {new.number}",
     )
-    return json_answer({"patch": difference.patch, "text": difference.text})
+    return json_answer(
+        {
+            "patch": difference.patch,
+            "text": difference.text,
+            "truncated": difference.truncated,
+        }
+    )
 
 
 @door(
