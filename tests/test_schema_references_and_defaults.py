@@ -56,7 +56,7 @@ def test_a_mark_counts_where_the_own_id_leads_to_it() -> None:
     schema = referring("https://example.com/a", "https://example.com/a")
     schema["properties"]["c"] = {"$ref": "https://example.com/a#/$defs/key"}
 
-    assert marks_path(schema_of(schema, LIMITS).text, "b.c")
+    assert marks_path(schema_of(schema, LIMITS).text, ("b", "c"))
 
 
 @pytest.mark.parametrize(
