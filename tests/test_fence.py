@@ -124,7 +124,7 @@ PARTS: dict[str, Callable[[], str]] = {
 @pytest.mark.parametrize("part", PARTS)
 def test_what_users_hold_on_to_is_as_it_was(part: str) -> None:
     was = (FENCE / part).read_text().splitlines()
-    now = PARTS[part]().splitlines()
+    now = PARTS[part]().rstrip("\n").splitlines()
 
     difference = difflib.unified_diff(was, now, "as it was", "as it is", lineterm="", n=1)
     assert was == now, "\n".join(difference)[:4000]
@@ -132,4 +132,4 @@ def test_what_users_hold_on_to_is_as_it_was(part: str) -> None:
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or PARTS:
-        (FENCE / name).write_text(PARTS[name]() + "\n", encoding="utf-8")
+        (FENCE / name).write_text(PARTS[name]().rstrip("\n") + "\n", encoding="utf-8")
