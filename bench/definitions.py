@@ -12,12 +12,15 @@ from sqlalchemy import Connection, text
 
 from distributed_config.commands import opened, schema
 from distributed_config.json_schema import checker_of
-from distributed_config.live.writer import Writer
-from distributed_config.services import definitions, evolution, indexes, versions
-from distributed_config.services.actors import LOCAL_OPERATOR
-from distributed_config.services.indexes import Filter, Order, Question, key_of
-from distributed_config.services.journal import Journal
+from distributed_config.services import definitions, versions
+from distributed_config.services.conformance import index_search
+from distributed_config.services.conformance.index_keys import key_of
+from distributed_config.services.conformance.index_search import Filter, Order, Question
+from distributed_config.services.definitions import review as evolution
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
+from distributed_config.store.writer import Writer
 from distributed_config.wire import Document, DocumentLimits, digest_of, object_of
 
 SERVICES = 100_000
@@ -144,7 +147,9 @@ def _append(writer: Writer, name: str) -> float:
 
 def _page(connection: Connection, question: Question, order: Order) -> float:
     definition = definitions.require(connection, LOCAL_OPERATOR.realm, "many")
-    return _each(5, lambda: indexes.find(connection, definition.id, question, order, limit=101))
+    return _each(
+        5, lambda: index_search.find(connection, definition.id, question, order, limit=101)
+    )
 
 
 def _review(connection: Connection) -> float:

@@ -18,12 +18,12 @@ from sqlalchemy import Connection, create_engine
 
 from bench.documents import DOCUMENT
 from bench.servers import distconf, neutral_environment
-from distributed_config.live.watermarks import Watermarks
-from distributed_config.live.writer import Writer
-from distributed_config.models import engine as engines
-from distributed_config.services import journal as log
+from distributed_config.models import sqlite as engines
 from distributed_config.services import versions
-from distributed_config.services.actors import LOCAL_OPERATOR
+from distributed_config.services.journal import kinds
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
+from distributed_config.store.watermarks import Watermarks
+from distributed_config.store.writer import Writer
 from distributed_config.wire import Document, digest_of
 
 SMALL, LARGE = 10_000, 1_000_000
@@ -234,7 +234,7 @@ def _change_rows(series: Series) -> Iterator[dict[str, Any]]:
             "position": 0,
             "changed_at": revision,
             "organisation_id": LOCAL_OPERATOR.organisation,
-            "kind": log.SERVICE_CREATED,
+            "kind": kinds.SERVICE_CREATED,
             "service": name,
             "environment": None,
             "number": None,
@@ -247,7 +247,7 @@ def _change_rows(series: Series) -> Iterator[dict[str, Any]]:
             yield row
         yield row | {
             "position": int(number == 0),
-            "kind": log.VERSION_CREATED,
+            "kind": kinds.VERSION_CREATED,
             "environment": log.DEFAULT_ENVIRONMENT,
             "number": number,
             "current": number,

@@ -17,7 +17,7 @@ from bench.load import Sample
 from bench.serving import Serving
 from bench.startup import Startup
 from bench.streams import Streams
-from distributed_config.models import engine as engines
+from distributed_config.models import sqlite as engines
 
 BEGIN = "<!-- measured: begin (written by `make bench`) -->"
 END = "<!-- measured: end -->"

@@ -11,8 +11,8 @@ from bench import load, servers
 from bench.documents import DOCUMENT, ETAG, document_for
 from bench.load import Question, Sample
 from bench.servers import JSON, Server
-from distributed_config.models import engine as engines
-from distributed_config.services.credentials import new_token
+from distributed_config.models import sqlite as engines
+from distributed_config.services.access.token_format import new_token
 
 SERVICES = [f"write-{i}" for i in range(8)]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench import servers
 from bench.servers import JSON, ROOT, Server
-from distributed_config.client.config import Config
+from distributed_config.client.live.config import Config
 
 WATCHERS = 10_000
 _EVENTS = 10

@@ -6,18 +6,18 @@ from flask import Flask, request
 
 from distributed_config.api import config, docs, health, login, v1
 from distributed_config.dialects import tartarus, unified
-from distributed_config.edge import (
+from distributed_config.http import (
     auditing,
     auth,
+    csrf,
     database,
-    errors,
-    limits,
-    observe,
-    origins,
+    problems,
+    rate_limits,
+    request_log,
     targets,
 )
-from distributed_config.edge.holding import Holding
-from distributed_config.edge.responses import PlainResponse
+from distributed_config.http.long_poll import Holding
+from distributed_config.http.response import PlainResponse
 from distributed_config.live import exchange
 from distributed_config.live.exchange import Exchange
 from distributed_config.settings import Settings, load
@@ -36,10 +36,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.ensure_sync = lambda view: view  # type: ignore[assignment,method-assign]  # nothing here is async
     # A path is itself or nothing; nobody is sent elsewhere.
     app.url_map.merge_slashes = False
-    observe.init_observation(app, settings)
-    origins.guard(app, settings)
-    errors.init_errors(app)
-    connected = database.init_database(app, settings, observe.measure_commit)
+    request_log.init_observation(app, settings)
+    csrf.guard(app, settings)
+    problems.init_errors(app)
+    connected = database.init_database(app, settings, request_log.measure_commit)
     auditing.init_auditing(app, settings)
 
     @app.before_request
@@ -48,7 +48,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         if told.refused is not None:
             raise told.refused
 
-    limits.init_limits(app, settings)
+    rate_limits.init_limits(app, settings)
     auth.init_auth(app, settings)
     targets.init_targets(app)
     app.register_blueprint(config.blueprint)

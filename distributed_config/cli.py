@@ -9,7 +9,7 @@ import importlib
 import sys
 from typing import Any, NoReturn
 
-from distributed_config.client.commands import COMMANDS as CLIENT_COMMANDS
+from distributed_config.client.cli.table import COMMANDS as CLIENT_COMMANDS
 from distributed_config.commands import missing
 
 
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _client() -> Any:
-    return importlib.import_module("distributed_config.client.cli")
+    return importlib.import_module("distributed_config.client.cli.main")
 
 
 def _do_without_the_server(given: list[str], lacking: list[str]) -> int:

@@ -60,7 +60,7 @@
         └── Rejected               the application does not take the configuration that came
 
 ``code`` is stable and documented. ``detail`` says what to do next. ``problems`` lists every
-fault, never only the first. The HTTP status of each class is chosen in ``edge/errors.py``.
+fault, never only the first. The HTTP status of each class is chosen in ``http/problems.py``.
 """
 
 from collections.abc import Iterator, Sequence

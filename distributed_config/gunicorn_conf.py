@@ -16,8 +16,8 @@ from typing import Any
 
 from distributed_config.errors import CannotStart, DistconfError
 from distributed_config.live import scratch
-from distributed_config.models import engine as engines
-from distributed_config.services import keyring
+from distributed_config.models import sqlite as engines
+from distributed_config.services.secrets import keyring
 from distributed_config.settings import load
 
 _settings = load()
@@ -89,7 +89,7 @@ _database = _load_database()
 
 bind = _settings.bind
 workers = _settings.workers
-worker_class = "distributed_config.front.connections.Worker"
+worker_class = "distributed_config.asgi.connections.Worker"
 # Loaded once, shared by all workers: a quicker start and less memory. Nothing in the application
 # opens a connection or starts a thread before it is used, which is after the fork.
 preload_app = True

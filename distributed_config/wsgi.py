@@ -1,13 +1,13 @@
 """What servers load: ``app`` for any WSGI server, ``front`` for an ASGI server."""
 
 from distributed_config.app import create_app
-from distributed_config.edge import limits, observe
-from distributed_config.front import Front
+from distributed_config.asgi import Front
+from distributed_config.http import rate_limits, request_log
 from distributed_config.live.feed import Feed
 from distributed_config.settings import load
 
 _settings = load()
-observe.init_logging(_settings)
+request_log.init_logging(_settings)
 app = create_app(_settings)
 _database = app.extensions["distributed_config"]
 front = Front(
@@ -15,9 +15,9 @@ front = Front(
     _database.marks,
     Feed(_database.readers),
     _settings,
-    log_requests=observe.logs_requests(_settings),
-    text_log=observe.writes_text(_settings),
-    lender=limits.lender_of(app),
+    log_requests=request_log.logs_requests(_settings),
+    text_log=request_log.writes_text(_settings),
+    lender=rate_limits.lender_of(app),
     on_begin=_database.verification.begin,
     on_end=_database.close,
 )

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from distributed_config import errors
-from distributed_config.commands.settings_command import markdown
-from distributed_config.edge.errors import STATUSES
+from distributed_config.commands.settings import markdown
+from distributed_config.http.problems import STATUSES
 from distributed_config.errors import DistconfError
-from distributed_config.services.permissions import PERMISSIONS as PERMISSIONS_HELD
-from distributed_config.services.permissions import ROLES, expanded
+from distributed_config.services.policy.permissions import PERMISSIONS as PERMISSIONS_HELD
+from distributed_config.services.policy.permissions import ROLES, expanded
 from distributed_config.settings import Settings, table
 
 HERE = Path(__file__).parent

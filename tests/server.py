@@ -21,7 +21,7 @@ from unittest import mock
 import httpx2
 
 from distributed_config.cli import main
-from distributed_config.models.engine import raw_connection
+from distributed_config.models.sqlite import raw_connection
 
 JSON = {"Content-Type": "application/json"}
 
@@ -33,10 +33,10 @@ _warm.set_forkserver_preload(
     [
         "apispec.ext.marshmallow",
         "distributed_config.cli",
-        "distributed_config.api.schemas",
+        "distributed_config.schemas.schemas",
         "distributed_config.services.definitions",
         "distributed_config.services.secrets",
-        "distributed_config.services.tokens",
+        "distributed_config.services.access.tokens",
         "gunicorn.app.wsgiapp",
         "gunicorn.workers.gasgi",
         "limits.strategies",

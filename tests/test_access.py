@@ -21,12 +21,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from distributed_config.app import create_app
-from distributed_config.edge import auth
 from distributed_config.errors import CannotStart
-from distributed_config.models.engine import raw_connection
-from distributed_config.services.actors import Scope
-from distributed_config.services.credentials import is_token, new_token
-from distributed_config.services.permissions import ROLES, expanded
+from distributed_config.http import auth
+from distributed_config.models.sqlite import raw_connection
+from distributed_config.services.access.token_format import is_token, new_token
+from distributed_config.services.policy.permissions import ROLES, expanded
+from distributed_config.services.policy.visibility import Scope
 from distributed_config.settings import Settings
 from tests.server import Server
 

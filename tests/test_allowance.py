@@ -12,18 +12,18 @@ from sqlalchemy import text
 
 from distributed_config.commands import schema
 from distributed_config.errors import DistconfError, TooMuchWork
-from distributed_config.live.watermarks import Watermarks
-from distributed_config.live.writer import Commit, Writer
-from distributed_config.models.engine import writing_engine
-from distributed_config.services import allowance as allowance_module
+from distributed_config.models.sqlite import writing_engine
 from distributed_config.services import changesets, secrets, versions
-from distributed_config.services.actors import LOCAL_OPERATOR
-from distributed_config.services.allowance import Allowance
 from distributed_config.services.changesets import Step
-from distributed_config.services.journal import Journal
+from distributed_config.services.journal import allowance as allowance_module
+from distributed_config.services.journal.allowance import Allowance
+from distributed_config.services.journal.transaction import Journal
 from distributed_config.services.patches import patched
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.services.secrets import Marks
 from distributed_config.settings import Settings
+from distributed_config.store.watermarks import Watermarks
+from distributed_config.store.writer import Commit, Writer
 from distributed_config.wire import MASK, Document, DocumentLimits, digest_of
 from tests.server import Server
 
@@ -163,7 +163,7 @@ def test_the_operations_of_a_patch_are_steps() -> None:
 def test_after_a_long_batch_the_others_have_their_turn(
     writer: Writer, commits: list[Commit], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distributed_config.live.writer._LONGEST_BATCH", 0.0)
+    monkeypatch.setattr("distributed_config.store.writer._LONGEST_BATCH", 0.0)
     held, go_on = threading.Event(), threading.Event()
 
     def hold(_journal: Journal) -> None:

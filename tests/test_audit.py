@@ -23,21 +23,25 @@ from flask import Response
 
 from distributed_config import wire
 from distributed_config.app import create_app
-from distributed_config.commands import audit_command, export_command, opened
-from distributed_config.commands.check_command import database
-from distributed_config.edge import auditing, revealing
+from distributed_config.commands import audit as audit_command
+from distributed_config.commands import export, opened
+from distributed_config.commands.check import database
 from distributed_config.errors import DistconfError
+from distributed_config.http import auditing, secret_reads
 from distributed_config.live import exchange
 from distributed_config.live.exchange import Exchange
-from distributed_config.live.writer import Writer
 from distributed_config.models import AuditRow, ChangeRow
-from distributed_config.models import engine as engines
-from distributed_config.services import accounts, audit, changesets, definitions, tokens, versions
-from distributed_config.services.accounts import Rights
-from distributed_config.services.actors import LOCAL_OPERATOR, Scope
-from distributed_config.services.journal import Journal
-from distributed_config.services.proof import prove
+from distributed_config.models import sqlite as engines
+from distributed_config.services import changesets, definitions, versions
+from distributed_config.services.access import organisations, roles, tokens
+from distributed_config.services.access.grants import Rights
+from distributed_config.services.journal import audit
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.verify import prove
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
+from distributed_config.services.policy.visibility import Scope
 from distributed_config.settings import Settings
+from distributed_config.store.writer import Writer
 from distributed_config.wire import Document, DocumentLimits, digest_of, object_of
 from tests.server import Server
 
@@ -386,7 +390,7 @@ class Clients:
         with opened.writing(self.settings) as writer:
 
             def make(journal: Journal) -> None:
-                accounts.set_role(journal, "auditor", ("audit:read", "config:read"))
+                roles.set_role(journal, "auditor", ("audit:read", "config:read"))
                 for name, rights in {
                     "admin": whole,
                     "auditor": auditors[0],
@@ -397,7 +401,7 @@ class Clients:
 
             writer.write(LOCAL_OPERATOR, make)
             other = writer.write(
-                LOCAL_OPERATOR, lambda journal: accounts.create_organisation(journal, "other")
+                LOCAL_OPERATOR, lambda journal: organisations.create_organisation(journal, "other")
             )
 
             def make_other(journal: Journal) -> None:
@@ -540,7 +544,7 @@ def test_an_export_has_an_entry_before_it_is_answered_and_a_formula_is_none(
 
 def test_an_export_from_the_terminal_is_noted_as_well(clients: Clients) -> None:
     environ = {"DISTCONF_INSTANCE": str(clients.settings.instance)}
-    ran = CliRunner().invoke(export_command.command, ["--reveal"], env=environ)
+    ran = CliRunner().invoke(export.command, ["--reveal"], env=environ)
     assert ran.exit_code == 0, ran.output
 
     newest = clients.entries("admin", "&kind=export")[0]
@@ -600,7 +604,7 @@ def test_log_ins_and_reads_of_secrets_are_noted_by_whoever_lets_them_happen(
     with app.test_request_context(environ_base=environ):
         auditing.login_done("ann@example.org", 1)
         app.preprocess_request()
-        revealing.note_reading("web")
+        secret_reads.note_reading("web")
         assert app.process_response(Response("clear")).status_code == 200
         for _ in range(5):
             auditing.login_refused("bob@example.org" + "x" * 500, "no such password", 1)

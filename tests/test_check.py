@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import Connection
 
 from distributed_config.commands import opened, schema
-from distributed_config.models.engine import raw_connection
-from distributed_config.services import check, definitions
-from distributed_config.services.actors import LOCAL_OPERATOR
+from distributed_config.models.sqlite import raw_connection
+from distributed_config.services import definitions, integrity
 from distributed_config.services.changesets import import_all
-from distributed_config.services.journal import Journal
-from distributed_config.services.proof import prove
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.verify import prove
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from distributed_config.wire import Document, DocumentLimits, document_of
 from tests.server import Server
@@ -65,8 +65,8 @@ def test_checking_one_large_revision_takes_work_in_proportion_to_its_size(tmp_pa
     for services in (200, 1_600):
         with opened.reading(_settings(tmp_path / str(services), services)) as connection:
             with counted_steps(connection) as steps:
-                assert check.faults(connection, _nothing) == []
-                assert check.faults_of_indexes(connection, _nothing) == []
+                assert integrity.faults(connection, _nothing) == []
+                assert integrity.faults_of_indexes(connection, _nothing) == []
                 assert prove(connection).faults == ()
             taken.append(len(steps))
     small, large = taken
@@ -75,7 +75,7 @@ def test_checking_one_large_revision_takes_work_in_proportion_to_its_size(tmp_pa
 
 def test_progress_is_shown_to_the_end_of_every_part(tmp_path: Path) -> None:
     settings = _settings(tmp_path / "instance", 600)
-    for part in (check.faults, check.faults_of_indexes, prove):
+    for part in (integrity.faults, integrity.faults_of_indexes, prove):
         seen: list[tuple[int, int]] = []
         with opened.reading(settings) as connection:
             part(connection, lambda done, total, seen=seen: seen.append((done, total)))

@@ -10,13 +10,13 @@ import pytest
 
 from distributed_config.commands import schema
 from distributed_config.errors import StorageFailed
-from distributed_config.live.checkpoints import Checkpoints
-from distributed_config.live.watermarks import Watermarks
-from distributed_config.live.writer import Writer
-from distributed_config.models import engine as engines
+from distributed_config.models import sqlite as engines
 from distributed_config.services import versions
-from distributed_config.services.actors import LOCAL_OPERATOR
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
+from distributed_config.store.checkpoints import Checkpoints
+from distributed_config.store.watermarks import Watermarks
+from distributed_config.store.writer import Writer
 from distributed_config.wire import Document, digest_of
 from tests.server import Api, Server
 from tests.test_crashes import audit, workers_of

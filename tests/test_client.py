@@ -33,18 +33,18 @@ from typing import Any, BinaryIO, Literal
 import flask
 import pytest
 
-import distributed_config.client.binding as binding_module
-import distributed_config.client.config as config_module
+import distributed_config.client.http.events as streams_module
 import distributed_config.client.integrations.django as into_django
 import distributed_config.client.integrations.dynaconf as into_dynaconf
 import distributed_config.client.integrations.flask as into_flask
-import distributed_config.client.streams as streams_module
+import distributed_config.client.live.binding as binding_module
+import distributed_config.client.live.config as config_module
 from distributed_config import errors
 from distributed_config.client import Backoff, Client, Config, Configuration, Revision
+from distributed_config.client.http.transport import Request, Response, Transport
 from distributed_config.client.integrations.levels import follow_levels
-from distributed_config.client.snapshots import Snapshot, Snapshots
-from distributed_config.client.transport import Request, Response, Transport
-from distributed_config.services.credentials import new_token
+from distributed_config.client.live.snapshots import Snapshot, Snapshots
+from distributed_config.services.access.token_format import new_token
 from tests.conftest import need
 from tests.server import Api, Server, free_port
 
@@ -2553,7 +2553,7 @@ def test_a_configuration_that_nobody_holds_ends_its_background(
 def test_a_configuration_that_nobody_holds_leaves_quietly(server: Server, client: Client) -> None:
     text = """
 import gc, sys, threading, time
-import distributed_config.client.config as module
+import distributed_config.client.live.config as module
 module._HELD = 1.0
 cfg = module.Config(sys.argv[2], url=sys.argv[1], snapshots=False)
 del cfg
@@ -2897,7 +2897,7 @@ LOCKED = """
 import json, logging, os, sys, tempfile
 from pathlib import Path
 from distributed_config.client import Client, Config
-from distributed_config.client.snapshots import Snapshots
+from distributed_config.client.live.snapshots import Snapshots
 url, name, mode, nobody = sys.argv[1], sys.argv[2], int(sys.argv[3], 8), int(sys.argv[4])
 Client(url).get(name)  # what is loaded only now cannot be read afterwards
 Snapshots(Path("/nowhere"), "")
@@ -2938,7 +2938,7 @@ def test_a_user_without_a_home_starts_as_well(client: Client, server: Server, na
     text = """
 import json, os, sys
 from distributed_config.client import Config
-import distributed_config.client.config, distributed_config.client.snapshots
+import distributed_config.client.live.config, distributed_config.client.live.snapshots
 import encodings.idna, pwd
 os.setgid(54321)
 os.setuid(54321)
@@ -3004,7 +3004,7 @@ def test_on_a_full_disk_the_last_snapshot_stays_whole_and_updates_go_on(
 WRITER = """
 import itertools, sys
 from pathlib import Path
-from distributed_config.client.snapshots import Snapshot, Snapshots
+from distributed_config.client.live.snapshots import Snapshot, Snapshots
 kept = Snapshots(Path(sys.argv[1]), "http://server")
 print("ready", flush=True)
 for n in itertools.count(int(sys.argv[2])):
@@ -3406,7 +3406,7 @@ def test_faults_are_told_on_the_oldest_python_as_on_any(python310: str) -> None:
     text = """
 import json
 from dataclasses import dataclass
-from distributed_config.client.binding import bound
+from distributed_config.client.live.binding import bound
 from distributed_config.errors import Rejected
 @dataclass
 class App:

@@ -13,7 +13,7 @@ import pytest
 
 from distributed_config import errors
 from distributed_config.client import Client, Config
-from distributed_config.client.transport import same_spelling
+from distributed_config.client.http.transport import same_spelling
 from tests.server import Api, Server, free_port
 from tests.test_sidecar import Gate, mute
 

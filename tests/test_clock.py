@@ -12,18 +12,19 @@ import pytest
 from distributed_config import wire
 from distributed_config.commands import schema
 from distributed_config.errors import LastAdministrator
-from distributed_config.live import uptime as uptime_module
-from distributed_config.live import writer as writer_module
-from distributed_config.live.watermarks import Watermarks
-from distributed_config.live.writer import Writer
-from distributed_config.models.engine import raw_connection, writing_engine
-from distributed_config.services import accounts, idempotency, tokens, versions
-from distributed_config.services.accounts import Rights
-from distributed_config.services.actors import LOCAL_OPERATOR
+from distributed_config.models.sqlite import raw_connection, writing_engine
+from distributed_config.services import idempotency, versions
+from distributed_config.services.access import identify, organisations, tokens, users
+from distributed_config.services.access.grants import Rights
 from distributed_config.services.idempotency import Remembered
-from distributed_config.services.journal import Journal
-from distributed_config.services.steady import Steady, Uptime
+from distributed_config.services.journal.steady import Steady, Uptime
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
+from distributed_config.store import uptime as uptime_module
+from distributed_config.store import writer as writer_module
+from distributed_config.store.watermarks import Watermarks
+from distributed_config.store.writer import Writer
 from distributed_config.wire import Document, digest_of
 from tests.server import Server
 
@@ -185,7 +186,7 @@ def test_a_token_that_is_made_after_a_jump_ends_when_it_was_to(
     clocks: Clocks, writer: Writer
 ) -> None:
     clocks.wall += YEAR
-    do(writer, lambda journal: accounts.create_organisation(journal, "ahead"))
+    do(writer, lambda journal: organisations.create_organisation(journal, "ahead"))
     clocks.wall -= YEAR
 
     def make(journal: Journal) -> int | None:
@@ -198,10 +199,10 @@ def test_a_token_that_is_made_after_a_jump_ends_when_it_was_to(
 def test_a_session_that_was_opened_while_the_clock_was_ahead_is_over_when_it_is_right(
     clocks: Clocks, writer: Writer
 ) -> None:
-    user = do(writer, lambda j: accounts.create_user(j, "ada@example.org", Rights("reader")))
+    user = do(writer, lambda j: users.create_user(j, "ada@example.org", Rights("reader")))
 
     def shown(journal: Journal, secret: str) -> bool:
-        return tokens.identify(journal.connection, secret, clocks.wall) is not None
+        return identify.identify(journal.connection, secret, clocks.wall) is not None
 
     clocks.wall += YEAR
     ahead = do(writer, lambda journal: tokens.open_session(journal, user.id, 1, 3_600))
@@ -220,7 +221,7 @@ def test_the_last_administrator_is_looked_for_at_the_time_of_the_clock(
     rights = Rights("administrator")
     short = do(writer, lambda j: tokens.create_machine(j, "short", rights, 24 * 3_600)).token
     clocks.wall += YEAR
-    do(writer, lambda journal: accounts.create_organisation(journal, "ahead"))
+    do(writer, lambda journal: organisations.create_organisation(journal, "ahead"))
     clocks.wall -= YEAR
 
     with pytest.raises(LastAdministrator):

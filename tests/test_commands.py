@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from distributed_config.models import engine as engines
+from distributed_config.models import sqlite as engines
 from tests.server import Server
 
 Fill = Callable[[Server], None]

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distributed_config.services.alignment import Block, common_blocks
-from distributed_config.services.compare import compare
+from distributed_config.services.diff import compare
 from tests.server import Api
 
 scalars = st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from([0.0, 1.0, "", "a/b~"])

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from distributed_config.services.preconditions import is_unmodified
+from distributed_config.services.documents.preconditions import is_unmodified
 from tests.server import JSON, Api
 
 LONG_AGO = "Fri, 01 Jan 1999 00:00:00 GMT"

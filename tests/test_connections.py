@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from distributed_config.models.engine import raw_connection
+from distributed_config.models.sqlite import raw_connection
 from tests.server import Server
 
 HEADER_SECONDS = 1

@@ -17,7 +17,7 @@ import httpx2
 import pytest
 from ruamel.yaml import YAML
 
-from distributed_config.services.credentials import new_token
+from distributed_config.services.access.token_format import new_token
 from tests.conftest import need
 from tests.server import free_port
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Self
 import httpx2
 import pytest
 
-from distributed_config.models.engine import raw_connection
+from distributed_config.models.sqlite import raw_connection
 from tests.conftest import need
 from tests.server import JSON, Api, Server
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from distributed_config.client.integrations import dynaconf as into_dynaconf
-from distributed_config.client.plan import shell_words
+from distributed_config.client.sidecar.plan import shell_words
 from distributed_config.errors import Rejected
 from tests.server import Api, Server
 from tests.test_sidecar import DONE, REFUSED, Shell, holds, told_plainly

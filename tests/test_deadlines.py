@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from distributed_config.asgi.pools import Late, Pool
 from distributed_config.commands import schema
 from distributed_config.errors import DatabaseBusy, StorageFailed
-from distributed_config.front.pools import Late, Pool
-from distributed_config.live import writer as writer_module
-from distributed_config.live.watermarks import Watermarks
-from distributed_config.live.writer import Writer
-from distributed_config.models.engine import writing_engine
+from distributed_config.models.sqlite import writing_engine
 from distributed_config.services import versions
-from distributed_config.services.actors import LOCAL_OPERATOR
-from distributed_config.services.journal import Journal
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
+from distributed_config.store import writer as writer_module
+from distributed_config.store.watermarks import Watermarks
+from distributed_config.store.writer import Writer
 from distributed_config.wire import Document, digest_of
 from tests.server import Api, Server
 from tests.test_storage_faults import assert_refused, each_on_a_new_connection, locked

@@ -6,9 +6,9 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from distributed_config.services.credentials import new_token
-from distributed_config.services.lookalikes import alike, fault_of_spelling
-from distributed_config.services.permissions import ROLES
+from distributed_config.services.access.lookalikes import alike, fault_of_spelling
+from distributed_config.services.access.token_format import new_token
+from distributed_config.services.policy.permissions import ROLES
 from tests.server import Server
 
 ADMINISTRATOR = new_token()

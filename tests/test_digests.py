@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from distributed_config.commands import opened
-from distributed_config.services import accounts, tokens
-from distributed_config.services.accounts import Rights
-from distributed_config.services.actors import LOCAL_OPERATOR
-from distributed_config.services.journal import Journal
+from distributed_config.services.access import roles, tokens
+from distributed_config.services.access.grants import Rights
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from distributed_config.wire import stamp_of
 from tests.server import Api
@@ -245,7 +245,7 @@ def auditor_of(world: World) -> Api:
     """Somebody who reads the audit log, and no secrets."""
 
     def unit(journal: Journal) -> str:
-        accounts.set_role(journal, "auditor", ["config:read", "audit:read"])
+        roles.set_role(journal, "auditor", ["config:read", "audit:read"])
         return tokens.create_machine(journal, "auditor", Rights("auditor")).secret
 
     with opened.writing(Settings(instance=world.server.instance)) as writer:

@@ -12,7 +12,7 @@ import pytest
 
 from distributed_config.commands.files import whole_file
 from distributed_config.commands.group import COMMANDS
-from distributed_config.models import engine as engines
+from distributed_config.models import sqlite as engines
 from tests.server import Server
 from tests.test_storage_faults import fill, small_disk
 

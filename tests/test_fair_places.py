@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from distributed_config.asgi.places import Place, Places
 from distributed_config.commands import opened
-from distributed_config.front.places import Place, Places
-from distributed_config.services import tokens
-from distributed_config.services.accounts import Rights
-from distributed_config.services.actors import LOCAL_OPERATOR
-from distributed_config.services.journal import Journal
+from distributed_config.services.access import tokens
+from distributed_config.services.access.grants import Rights
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import load
 from tests.server import Server
 from tests.test_connections import WHOLE, answer, connect, until

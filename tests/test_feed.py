@@ -32,11 +32,11 @@ import pytest
 
 from distributed_config.app import create_app
 from distributed_config.commands import opened
-from distributed_config.live.watermarks import Watermarks
 from distributed_config.services import versions
-from distributed_config.services.actors import LOCAL_OPERATOR
-from distributed_config.services.credentials import new_token
+from distributed_config.services.access.token_format import new_token
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
+from distributed_config.store.watermarks import Watermarks
 from distributed_config.wire import DocumentLimits, document_of
 from tests.conftest import need
 from tests.server import Api, Server

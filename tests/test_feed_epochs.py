@@ -10,14 +10,14 @@ from typing import Any
 import flask_migrate
 import pytest
 
-from distributed_config.client import cli
+from distributed_config.asgi.gateway import _alive
+from distributed_config.client.cli import main
 from distributed_config.client.client import Client
-from distributed_config.client.config import Config
-from distributed_config.client.transport import Backoff
+from distributed_config.client.http.transport import Backoff
+from distributed_config.client.live.config import Config
 from distributed_config.commands import schema
-from distributed_config.edge.database import db
-from distributed_config.front.asgi import _alive
-from distributed_config.models.engine import raw_connection
+from distributed_config.http.database import db
+from distributed_config.models.sqlite import raw_connection
 from distributed_config.settings import Settings
 from distributed_config.wire import Position, parse_position
 from tests.server import Api, Server
@@ -148,10 +148,10 @@ def test_the_terminal_says_that_the_database_was_restored(
     monkeypatch.setattr(Client, "changes", lambda *a, **k: islice(follow(*a, **k), 1))
 
     for after in ("3", str(restored.old)):
-        assert cli.main(["watch", "--url", restored.server.url, "--after", after]) == 0
+        assert main.main(["watch", "--url", restored.server.url, "--after", after]) == 0
         assert f"--after {restored.now}" in capfd.readouterr().err
     with pytest.raises(SystemExit, match="2"):
-        cli.main(["watch", "--url", restored.server.url, "--after", "three"])
+        main.main(["watch", "--url", restored.server.url, "--after", "three"])
     assert "41.2b4e3723" in capfd.readouterr().err
 
 

@@ -230,7 +230,7 @@ def test_what_the_client_takes_of_the_formats_needs_nothing_but_words() -> None:
 
 def test_a_command_of_the_client_loads_no_library() -> None:
     text = (
-        "import sys; before = set(sys.modules); import distributed_config.client.cli;"
+        "import sys; before = set(sys.modules); import distributed_config.client.cli.main;"
         "import distributed_config.client.integrations.environ;"
         "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
     )

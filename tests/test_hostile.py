@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from distributed_config.app import create_app
-from distributed_config.edge import database
-from distributed_config.edge.errors import STATUSES
-from distributed_config.front import bridge
+from distributed_config.asgi import wsgi_bridge
+from distributed_config.http import database
+from distributed_config.http.problems import STATUSES
 from distributed_config.live.exchange import Exchange
 from distributed_config.settings import Settings
 from tests.server import Api, Server
@@ -2312,7 +2312,7 @@ def asked_straight(app: Flask, server: Server, question: Question) -> Shown:
         "client": ("127.0.0.1", 1),
         "headers": [(name.lower().encode(), value.encode()) for name, value in all_headers],
     }
-    answer = bridge.call(app.wsgi_app, bridge.environ_of(scope, b"", Exchange()))
+    answer = wsgi_bridge.call(app.wsgi_app, wsgi_bridge.environ_of(scope, b"", Exchange()))
     found = [(name.decode(), value.decode("latin-1")) for name, value in answer.headers]
     return shown(answer.status, found, answer.body)
 

@@ -11,12 +11,14 @@ from sqlalchemy import Connection, text
 
 from distributed_config.commands import opened, schema
 from distributed_config.errors import DistconfError, Invalid
-from distributed_config.live.writer import Writer
-from distributed_config.services import check, definitions, indexes, versions
-from distributed_config.services.actors import LOCAL_OPERATOR
-from distributed_config.services.indexes import Filter, Names, Order, Question, key_of
-from distributed_config.services.journal import Journal
+from distributed_config.services import definitions, integrity, versions
+from distributed_config.services.conformance import index_keys, index_search
+from distributed_config.services.conformance.index_keys import key_of
+from distributed_config.services.conformance.index_search import Filter, Names, Order, Question
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
+from distributed_config.store.writer import Writer
 from distributed_config.wire import Document, DocumentLimits, document_of, object_of
 from tests.server import Api
 
@@ -71,7 +73,9 @@ def found(
     definition = definitions.require(connection, LOCAL_OPERATOR.realm, "d")
     page.setdefault("limit", 10_000)
     order = order or Order()
-    return [each.name for each in indexes.find(connection, definition.id, question, order, **page)]
+    return [
+        each.name for each in index_search.find(connection, definition.id, question, order, **page)
+    ]
 
 
 def where(*filters: tuple[str, str, Any]) -> Question:
@@ -154,7 +158,7 @@ def test_after_any_history_the_entries_are_those_of_the_current_documents(
             except DistconfError:
                 continue  # there was nothing to do it to
         with opened.reading(own) as connection:
-            assert check.faults(connection, lambda _done, _all: None) == []
+            assert integrity.faults(connection, lambda _done, _all: None) == []
             assert_as_scanned(connection)
 
 
@@ -178,10 +182,10 @@ def act(journal: Journal, what: str, name: str, number: int, value: Any) -> None
 def assert_as_scanned(connection: Connection) -> None:
     """Every entry is what its service has, and every service has an entry for each index."""
     definition = definitions.require(connection, LOCAL_OPERATOR.realm, "d")
-    paths = indexes.paths_of(connection, definition.id)
+    paths = index_keys.paths_of(connection, definition.id)
     conforming = connection.execute(text("SELECT service_id, name FROM conformances")).all()
     wanted = {
-        (index, name, key_of(indexes.at(versions.current_value(connection, service), path)))
+        (index, name, key_of(index_keys.at(versions.current_value(connection, service), path)))
         for service, name in conforming
         for path, index in paths.items()
     }
@@ -244,7 +248,7 @@ def test_filters_find_what_they_say_whether_gathered_or_walked(
     monkeypatch.setattr(indexes, "_FEW", few)
     assert found(some, question) == list(names)
     definition = definitions.require(some, LOCAL_OPERATOR.realm, "d")
-    assert indexes.count(some, definition.id, question) == len(names)
+    assert index_search.count(some, definition.id, question) == len(names)
 
 
 @pytest.mark.parametrize("few", [0, 3_000])
@@ -261,7 +265,7 @@ def test_pages_together_are_the_whole_in_any_order(
     pages: list[str] = []
     after = None
     definition = definitions.require(some, LOCAL_OPERATOR.realm, "d")
-    while page := indexes.find(some, definition.id, question, order, after=after, limit=2):
+    while page := index_search.find(some, definition.id, question, order, after=after, limit=2):
         pages += [each.name for each in page]
         after = page[-1].position
     assert pages == whole
@@ -287,8 +291,8 @@ def test_what_has_nothing_under_the_path_comes_last_however_one_goes_through_it(
     everything = where(("all", "=", 1))
     definition = definitions.require(some, LOCAL_OPERATOR.realm, "d")
 
-    def page(**which: Any) -> list[indexes.Found]:
-        return indexes.find(some, definition.id, everything, order, **which)
+    def page(**which: Any) -> list[index_search.Found]:
+        return index_search.find(some, definition.id, everything, order, **which)
 
     whole = page(limit=100)
     assert [each.name for each in whole] == list(names)
@@ -439,7 +443,7 @@ QUESTIONS: dict[str, Asked] = {
     "all, far down in those that have nothing": (
         where(),
         Order("any", descending=True),
-        (indexes.NO_KEY, "s000900"),
+        (index_keys.NO_KEY, "s000900"),
     ),
     "all, far down in another": (where(), Order("n", descending=True), (key_of(2), "s000900")),
 }
@@ -469,7 +473,7 @@ def plans_of(
     raw = connection.connection.driver_connection
     assert raw is not None
     raw.set_trace_callback(lambda statement: asked.append((statement, None)))
-    assert indexes.find(connection, 1, question, order, after=after, limit=101)
+    assert index_search.find(connection, 1, question, order, after=after, limit=101)
     raw.set_trace_callback(None)
     return [
         [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}")]
@@ -495,6 +499,6 @@ def test_a_page_of_very_many_services_takes_few_steps(many: Connection, asked: s
 
     question, order, *after = QUESTIONS[asked]
     raw.set_progress_handler(count, 100)
-    indexes.find(many, 1, question, order, after=after[0] if after else None, limit=101)
+    index_search.find(many, 1, question, order, after=after[0] if after else None, limit=101)
     raw.set_progress_handler(None, 0)
     assert steps * 100 < 200_000

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from distributed_config.models.engine import raw_connection
-from distributed_config.services.credentials import new_token
+from distributed_config.models.sqlite import raw_connection
+from distributed_config.services.access.token_format import new_token
 from distributed_config.wire import MASK
 from tests.server import Server
 from tests.test_access import Caller

@@ -20,18 +20,19 @@ from flask import Flask
 from limits.storage import MemoryStorage
 
 from distributed_config.app import create_app
+from distributed_config.asgi.quota_leases import Leases
 from distributed_config.commands import opened
-from distributed_config.edge import auth, limits
-from distributed_config.edge.limits import Limits, init_limits, lender_of, spend_login
 from distributed_config.errors import CannotStart, TooManyRequests
-from distributed_config.front.leases import Leases
+from distributed_config.http import auth, rate_limits
+from distributed_config.http.rate_limits import Limits, init_limits, lender_of, spend_login
 from distributed_config.live import exchange
 from distributed_config.live.exchange import Exchange, Lender
-from distributed_config.services import tokens
-from distributed_config.services.accounts import Rights
-from distributed_config.services.actors import LOCAL_OPERATOR
-from distributed_config.services.credentials import new_token
-from distributed_config.services.journal import Journal
+from distributed_config.services.access import identify as identify_verbs
+from distributed_config.services.access import tokens
+from distributed_config.services.access.grants import Rights
+from distributed_config.services.access.token_format import new_token
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings, load, table
 from tests.conftest import need
 from tests.server import Server, free_port
@@ -230,7 +231,7 @@ def test_who_does_not_wait_is_refused_without_a_look_at_the_database(
     token = token_of(prepared)
     app = create_app(load({**prepared.environment, "DISTCONF_LIMIT_READS": "2 per day"}))
     looks = 0
-    identify = tokens.identify
+    identify = identify_verbs.identify
 
     def look(*arguments: Any) -> Any:
         nonlocal looks
@@ -361,7 +362,7 @@ class FaultyStorage(MemoryStorage):
 def test_nobody_is_refused_while_the_storage_is_away_and_the_log_says_so_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(limits, "_AWAY", 0.0)
+    monkeypatch.setattr(rate_limits, "_AWAY", 0.0)
     found = Limits(Settings(auth="token", limit_reads="1 per day", limit_storage="faulty://"))
     assert found.reads is not None
     app = Flask("test")

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from distributed_config.commands import opened
 from distributed_config.json_schema import covers
-from distributed_config.services import secrets, tokens
-from distributed_config.services.accounts import Rights
-from distributed_config.services.actors import LOCAL_OPERATOR
+from distributed_config.services import secrets
+from distributed_config.services.access import tokens
+from distributed_config.services.access.grants import Rights
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from tests.schemas import DRAFT_7, DRAFT_2020_12, NAMES, Maker
 from tests.server import Api, Server

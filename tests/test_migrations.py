@@ -13,7 +13,7 @@ from distributed_config import migrations
 from distributed_config.commands import schema
 from distributed_config.errors import CannotStart
 from distributed_config.models import MIGRATION, Base
-from distributed_config.models import engine as engines
+from distributed_config.models import sqlite as engines
 from distributed_config.settings import Settings
 from tests.server import Server
 

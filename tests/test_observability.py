@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from distributed_config import __version__
-from distributed_config.services.credentials import new_token
+from distributed_config.services.access.token_format import new_token
 from tests.server import Server
 
 DEPLOY = Path(__file__).parent.parent / "deploy"

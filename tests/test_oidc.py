@@ -20,10 +20,10 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from distributed_config.edge.oidc import Attempt
 from distributed_config.errors import CannotStart
-from distributed_config.models.engine import raw_connection
-from distributed_config.services.credentials import new_token
+from distributed_config.identity.oidc import Attempt
+from distributed_config.models.sqlite import raw_connection
+from distributed_config.services.access.token_format import new_token
 from distributed_config.settings import load
 from tests.server import Server, free_port
 

@@ -26,10 +26,10 @@ from schemathesis.specs.openapi.checks import (
 )
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
-from distributed_config.api import schemas
 from distributed_config.app import create_app
-from distributed_config.edge.auth import ANYBODY, HOLDER, SOMEBODY
-from distributed_config.services.permissions import PERMISSIONS
+from distributed_config.http.auth import ANYBODY, HOLDER, SOMEBODY
+from distributed_config.schemas import loader
+from distributed_config.services.policy.permissions import PERMISSIONS
 from distributed_config.settings import Settings
 from tests.server import Api, Server
 
@@ -160,7 +160,7 @@ def test_every_body_has_an_example_that_is_taken(described: dict[str, Any]) -> N
         name = body["schema"].get("$ref", "").rpartition("/")[2]
         if name:
             loaded = getattr(schemas, name)().load(body["example"])
-            assert not loaded.get(schemas.FAULTS), (method, path)
+            assert not loaded.get(loader.FAULTS), (method, path)
 
 
 def test_what_the_page_tells_to_type_can_be_typed(own_server: Server) -> None:

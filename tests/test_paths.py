@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distributed_config.client import Client, Config, cli
+from distributed_config.client import Client, Config
+from distributed_config.client.cli import main
 from distributed_config.errors import Invalid
-from distributed_config.paths import (
+from distributed_config.wire.paths import (
     MISSING,
     find,
     first,
@@ -248,7 +249,7 @@ def test_what_changes_between_the_look_and_the_patch_is_looked_at_again(
 
     monkeypatch.setattr(Client, "get", overtaken)
 
-    assert cli.main(["patch", name, "log.root=DEBUG", "--url", server.url]) == DONE
+    assert main.main(["patch", name, "log.root=DEBUG", "--url", server.url]) == DONE
     assert api.get(name, version="current").json() == {"log.root": "DEBUG"}
 
 

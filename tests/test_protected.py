@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from distributed_config.client.integrations.environ import fill_environ
-from distributed_config.client.protected import PROTECTED, environment, reason_for
+from distributed_config.client.sidecar.protected import PROTECTED, environment, reason_for
 from distributed_config.errors import Rejected
 from tests.server import Api, Server
 from tests.test_sidecar import (

@@ -14,8 +14,8 @@ import httpx2
 import pytest
 
 from distributed_config.app import create_app
-from distributed_config.live.targets import split_target
 from distributed_config.settings import Settings
+from distributed_config.wire.targets import split_target
 from tests.server import JSON, Server
 from tests.test_connections import connect
 

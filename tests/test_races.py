@@ -19,16 +19,16 @@ from typing import Any, Self, TypeVar
 import httpx2
 import pytest
 
+from distributed_config.asgi.response_cache import Replays
+from distributed_config.asgi.wsgi_bridge import Answer
 from distributed_config.commands import schema
-from distributed_config.front.bridge import Answer
-from distributed_config.front.replay import Replays
 from distributed_config.live.exchange import Basis
-from distributed_config.live.watermarks import Watermarks, word_of
-from distributed_config.live.writer import Writer
-from distributed_config.models.engine import raw_connection, writing_engine
+from distributed_config.models.sqlite import raw_connection, writing_engine
 from distributed_config.services import versions
-from distributed_config.services.actors import LOCAL_OPERATOR
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
+from distributed_config.store.watermarks import Watermarks, word_of
+from distributed_config.store.writer import Writer
 from distributed_config.wire import Document, digest_of
 from tests.server import JSON, Api, Server, free_port
 
@@ -432,7 +432,7 @@ def test_an_outdated_answer_stays_away_also_when_another_process_raised_the_mark
 
     raising = (
         "import sys; from pathlib import Path\n"
-        "from distributed_config.live.watermarks import Watermarks\n"
+        "from distributed_config.store.watermarks import Watermarks\n"
         f"Watermarks(Path(sys.argv[1])).raise_to(6, [({_ORGANISATION}, 'web')], False)"
     )
     subprocess.run([sys.executable, "-c", raising, str(database)], check=True, timeout=30)

@@ -11,8 +11,8 @@ import pytest
 from distributed_config.errors import InvalidDocument
 from distributed_config.json_schema import SchemaLimits, checker_of, schema_of
 from distributed_config.json_schema.cost import Meter, TooMuchWork
+from distributed_config.json_schema.outline import Outline
 from distributed_config.json_schema.patterns import compiling
-from distributed_config.json_schema.shape import Outline
 from tests.server import Api
 
 LIMITS = SchemaLimits()

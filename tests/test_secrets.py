@@ -19,11 +19,12 @@ import pytest
 from distributed_config.commands import opened
 from distributed_config.errors import CannotStart
 from distributed_config.json_schema import covers
-from distributed_config.models.engine import raw_connection
-from distributed_config.services import tokens, versions
-from distributed_config.services.accounts import Rights
-from distributed_config.services.actors import LOCAL_OPERATOR
-from distributed_config.services.keyring import Keyring, new_key
+from distributed_config.models.sqlite import raw_connection
+from distributed_config.services import versions
+from distributed_config.services.access import tokens
+from distributed_config.services.access.grants import Rights
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
+from distributed_config.services.secrets.keyring import Keyring, new_key
 from distributed_config.settings import Settings
 from tests.server import Api, Server
 

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from distributed_config.services.credentials import new_token
+from distributed_config.services.access.token_format import new_token
 from tests.server import Server, free_port
 
 ROOT = Path(__file__).parent.parent

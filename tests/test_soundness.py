@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from distributed_config.models.engine import raw_connection
+from distributed_config.models.sqlite import raw_connection
 from tests.server import Server
 from tests.test_storage_faults import assert_refused
 

@@ -19,12 +19,12 @@ import httpx2
 import pytest
 
 from distributed_config.commands import schema
-from distributed_config.live.watermarks import Watermarks
-from distributed_config.live.writer import Writer
-from distributed_config.models.engine import raw_connection, writing_engine
+from distributed_config.models.sqlite import raw_connection, writing_engine
 from distributed_config.services import versions
-from distributed_config.services.actors import LOCAL_OPERATOR
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
+from distributed_config.store.watermarks import Watermarks
+from distributed_config.store.writer import Writer
 from distributed_config.wire import Document
 from tests.conftest import need
 from tests.server import Api, Server

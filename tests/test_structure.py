@@ -55,7 +55,7 @@ LOADING_BY_NAME = {
     "serve_command.py",
     "gunicorn_conf.py",
     "client/__init__.py",
-    "client/profiles.py",
+    "client/http/profiles.py",
     "formats/__init__.py",
 }
 

@@ -8,7 +8,7 @@ import pytest
 from jsonschema_rs import validator_for
 
 from distributed_config.dialects import tartarus_openapi
-from distributed_config.services.credentials import new_token
+from distributed_config.services.access.token_format import new_token
 from tests.server import Api, Server
 
 WELCOME = {"message": "Welcome to Tartarus API"}

@@ -10,10 +10,10 @@ import pytest
 from distributed_config import wire
 from distributed_config.commands import opened, schema
 from distributed_config.errors import Forbidden
-from distributed_config.services import tokens
-from distributed_config.services.accounts import Rights
-from distributed_config.services.actors import LOCAL_OPERATOR
-from distributed_config.services.credentials import new_token
+from distributed_config.services.access import identify, tokens
+from distributed_config.services.access.grants import Rights
+from distributed_config.services.access.token_format import new_token
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from tests.server import Server
 from tests.test_access import PASSWORD, Caller, logged_in
@@ -254,7 +254,7 @@ def test_a_token_that_ended_while_its_request_waited_makes_none(tmp_path: Path) 
         made = writer.write(
             LOCAL_OPERATOR, lambda journal: tokens.create_machine(journal, "parent", rights)
         )
-        let_in = tokens.identify(connection, made.secret, wire.now())
+        let_in = identify.identify(connection, made.secret, wire.now())
         assert let_in is not None
         writer.write(LOCAL_OPERATOR, lambda journal: tokens.revoke(journal, made.token.id, None))
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from sqlalchemy.exc import OperationalError
 
 from distributed_config.commands import schema
-from distributed_config.live.watermarks import Watermarks
-from distributed_config.live.writer import Commit, Writer
-from distributed_config.models import engine as engines
+from distributed_config.models import sqlite as engines
 from distributed_config.services import versions
-from distributed_config.services.actors import LOCAL_OPERATOR
-from distributed_config.services.journal import Journal
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
+from distributed_config.store.watermarks import Watermarks
+from distributed_config.store.writer import Commit, Writer
 from distributed_config.wire import Document, digest_of
 
 DAMAGED = OperationalError("SELECT", {}, Exception("Could not decode to UTF-8 column"))

@@ -8,14 +8,6 @@ from typing import Any
 from flask import Blueprint
 
 from distributed_config import formats, wire
-from distributed_config.api import schemas
-from distributed_config.edge import auth, conditions, database, revealing
-from distributed_config.edge import requests as asked
-from distributed_config.edge.conditions import Times
-from distributed_config.edge.database import reading
-from distributed_config.edge.doors import door
-from distributed_config.edge.publishing import publish
-from distributed_config.edge.responses import Answer, http_date, json_answer
 from distributed_config.errors import (
     Invalid,
     InvalidDocument,
@@ -24,14 +16,22 @@ from distributed_config.errors import (
     RevisionNotReached,
 )
 from distributed_config.formats import Format
+from distributed_config.http import auth, conditions, database, secret_reads
+from distributed_config.http import request as asked
+from distributed_config.http.conditions import Times
+from distributed_config.http.database import reading
+from distributed_config.http.response import Answer, http_date, json_answer
+from distributed_config.http.routes import door
+from distributed_config.http.writes import publish
 from distributed_config.json_schema import filled
 from distributed_config.live.exchange import Basis
-from distributed_config.live.watermarks import HEAD, word_of
+from distributed_config.schemas import answers, queries
 from distributed_config.services import definitions, versions
-from distributed_config.services import journal as log
 from distributed_config.services.definitions import Definition
-from distributed_config.services.journal import Head, Journal
+from distributed_config.services.journal.head import Head, read_head
+from distributed_config.services.journal.transaction import Journal
 from distributed_config.services.versions import Version, Written
+from distributed_config.store.watermarks import HEAD, word_of
 from distributed_config.wire import Document
 
 blueprint = Blueprint("config", __name__)
@@ -48,7 +48,7 @@ _DOCUMENT_TYPES = ("application/json", "application/yaml", "application/toml")
     "GET",
     "/config",
     **_READ,
-    query=schemas.ConfigReadQuery,
+    query=queries.ConfigReadQuery,
     answers={200: "document", 304: ""},
     refusals=(404, 406, 410, 412, 422),
     headers=(
@@ -67,7 +67,7 @@ def read(query: dict[str, Any]) -> Answer:
     that document, whatever the number of versions; what programs should use.
     """
     connection = reading()
-    head = log.head(connection)
+    head = read_head(connection)
     name = query["service"]
     basis = Basis(word_of(auth.actor().organisation, name), head.revision)
     _require_revision(query["min_revision"], head)
@@ -78,7 +78,7 @@ def read(query: dict[str, Any]) -> Answer:
         "Vary": "Accept",
     }
     # A secret is given out by the application alone, which notes it.
-    may_repeat = answer.status == 304 or not revealing.revealed()
+    may_repeat = answer.status == 304 or not secret_reads.revealed()
     if query["min_revision"] is None and (answer.status != 304 or not asked.wait_seconds()):
         # Who waited in vain, and asks again, wants to wait again.
         asked.told().replay = basis if may_repeat else None
@@ -90,9 +90,9 @@ def read(query: dict[str, Any]) -> Answer:
     "POST",
     "/config",
     **_WRITE,
-    query=schemas.PutQuery,
+    query=queries.PutQuery,
     body_types=_DOCUMENT_TYPES,
-    answers={200: schemas.CreatedAnswer},
+    answers={200: answers.CreatedAnswer},
     refusals=(404, 412, 422, 507),
     headers=("Idempotency-Key", "Config-Note"),
 )
@@ -128,9 +128,9 @@ def create(query: dict[str, Any]) -> Answer:
     "PUT",
     "/config",
     **_WRITE,
-    query=schemas.PutQuery,
+    query=queries.PutQuery,
     body_types=_DOCUMENT_TYPES,
-    answers={200: schemas.WrittenAnswer},
+    answers={200: answers.WrittenAnswer},
     refusals=(404, 412, 422, 507),
     headers=(
         "If-Match",
@@ -162,9 +162,9 @@ def put(query: dict[str, Any]) -> Answer:
     "PATCH",
     "/config",
     **_WRITE,
-    query=schemas.PatchQuery,
+    query=queries.PatchQuery,
     body_types=(*_DOCUMENT_TYPES, asked.MERGE_PATCH, asked.JSON_PATCH),
-    answers={200: schemas.WrittenAnswer},
+    answers={200: answers.WrittenAnswer},
     refusals=(404, 410, 412, 422, 507),
     headers=("If-Match", "If-Unmodified-Since", "Idempotency-Key", "Config-Note"),
 )
@@ -213,8 +213,8 @@ def patch(query: dict[str, Any]) -> Answer:
     "DELETE",
     "/config",
     **_WRITE,
-    query=schemas.DeleteQuery,
-    answers={200: schemas.WrittenAnswer},
+    query=queries.DeleteQuery,
+    answers={200: answers.WrittenAnswer},
     refusals=(404, 409, 410, 412, 422, 507),
     headers=("If-Match", "If-Unmodified-Since", "Idempotency-Key", "Config-Note"),
 )

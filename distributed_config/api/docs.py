@@ -8,10 +8,10 @@ from urllib.parse import urlencode
 from flask import Blueprint, current_app, render_template, request
 
 from distributed_config.api import openapi
-from distributed_config.edge import auth, database
-from distributed_config.edge.doors import door
-from distributed_config.edge.requests import FORM
-from distributed_config.edge.responses import Answer
+from distributed_config.http import auth, database
+from distributed_config.http.request import FORM
+from distributed_config.http.response import Answer
+from distributed_config.http.routes import door
 
 blueprint = Blueprint("docs", __name__, template_folder="templates")
 

@@ -5,12 +5,12 @@ import platform
 from flask import Blueprint
 
 from distributed_config import __version__, wire
-from distributed_config.edge import auth, database
-from distributed_config.edge.doors import door
-from distributed_config.edge.responses import Answer, json_answer
+from distributed_config.http import auth, database
+from distributed_config.http.response import Answer, json_answer
+from distributed_config.http.routes import door
 from distributed_config.live import metrics
-from distributed_config.models import engine
-from distributed_config.services import journal as log
+from distributed_config.models import sqlite
+from distributed_config.services.journal.head import read_head
 
 blueprint = Blueprint("health", __name__)
 
@@ -44,9 +44,9 @@ def ready() -> Answer:
 @door(blueprint, "GET", "/metrics", permission="server:read", answers={200: "text/plain"})
 def measured() -> Answer:
     """What is counted and measured, for Prometheus."""
-    head = log.head(database.reading())
+    head = read_head(database.reading())
     metrics.REVISION.set(head.revision)
     metrics.CLOCK_BEHIND.set(head.behind(wire.now()))
-    versions = (__version__, platform.python_version(), engine.sqlite.sqlite_version)
+    versions = (__version__, platform.python_version(), sqlite.sqlite.sqlite_version)
     metrics.BUILD.labels(*versions).set(1)
     return Answer(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")

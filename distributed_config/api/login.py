@@ -6,12 +6,6 @@ from typing import Any
 from flask import Blueprint, request
 
 from distributed_config import wire
-from distributed_config.api import schemas
-from distributed_config.edge import auditing, auth, database, limits
-from distributed_config.edge import requests as asked
-from distributed_config.edge.database import reading
-from distributed_config.edge.doors import door
-from distributed_config.edge.responses import Answer, json_answer
 from distributed_config.errors import (
     Forbidden,
     Invalid,
@@ -19,12 +13,18 @@ from distributed_config.errors import (
     Unauthenticated,
     UnsupportedMediaType,
 )
-from distributed_config.services import accounts, logins, tokens
-from distributed_config.services.actors import LOCAL_OPERATOR
-from distributed_config.services.credentials import hash_of
-from distributed_config.services.journal import Journal
-from distributed_config.services.logins import Login
-from distributed_config.services.tokens import Made
+from distributed_config.http import auditing, auth, database, rate_limits
+from distributed_config.http import request as asked
+from distributed_config.http.database import reading
+from distributed_config.http.response import Answer, json_answer
+from distributed_config.http.routes import door
+from distributed_config.schemas import answers, bodies
+from distributed_config.services.access import logins, organisations, tokens, users
+from distributed_config.services.access.logins import Login
+from distributed_config.services.access.passwords import hash_of
+from distributed_config.services.access.tokens import Made
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
 
 _WRONG = "The address or the password is wrong."
 
@@ -38,7 +38,7 @@ blueprint = Blueprint("login", __name__, url_prefix="/auth")
     permission=auth.ANYBODY,
     refusals=(401, 422, 507),
     body_types=(asked.FORM,),
-    answers={200: schemas.BearerAnswer},
+    answers={200: answers.BearerAnswer},
 )
 def bearer_token() -> Answer:
     """Log in as OAuth 2 clients do: a form of `username` and `password`; a bearer token."""
@@ -57,8 +57,8 @@ def bearer_token() -> Answer:
     "/login",
     permission=auth.ANYBODY,
     refusals=(401, 422, 507),
-    body=schemas.LoginBody,
-    answers={200: schemas.DoneAnswer},
+    body=bodies.LoginBody,
+    answers={200: answers.DoneAnswer},
 )
 def log_in(body: dict[str, Any]) -> Answer:
     """Log in with a browser: a session in a cookie that no script can read."""
@@ -75,7 +75,7 @@ def log_in(body: dict[str, Any]) -> Answer:
     "POST",
     "/logout",
     permission=auth.HOLDER,
-    answers={200: schemas.DoneAnswer},
+    answers={200: answers.DoneAnswer},
     refusals=(409, 422),
 )
 def log_out() -> Answer:
@@ -96,8 +96,8 @@ def log_out() -> Answer:
     "POST",
     "/password",
     permission=auth.HOLDER,
-    body=schemas.PasswordBody,
-    answers={200: schemas.DoneAnswer},
+    body=bodies.PasswordBody,
+    answers={200: answers.DoneAnswer},
     refusals=(401, 403, 422, 507),
 )
 def change_password(body: dict[str, Any]) -> Answer:
@@ -106,7 +106,7 @@ def change_password(body: dict[str, Any]) -> Answer:
     if user_id is None:
         raise Forbidden("A token of a program has no password.")
     email = auth.actor().name
-    limits.spend_login(request.remote_addr or "", email)
+    rate_limits.spend_login(request.remote_addr or "", email)
     is_right = logins.has_password(reading(), user_id, body["old"])
     database.release()  # checking took long; nobody else should wait for this connection
     if not is_right:
@@ -118,7 +118,7 @@ def change_password(body: dict[str, Any]) -> Answer:
     hashed = hash_of(body["new"], "/new")
 
     def unit(journal: Journal) -> None:
-        accounts.set_own_password(journal, user_id, hashed)
+        users.set_own_password(journal, user_id, hashed)
 
     database.write(auth.actor(), unit)
     return json_answer({"success": True, "changed": True}, Cache_Control="no-store")
@@ -129,7 +129,7 @@ def change_password(body: dict[str, Any]) -> Answer:
     "GET",
     "/me",
     permission=auth.HOLDER,
-    answers={200: schemas.SomebodyAnswer},
+    answers={200: answers.SomebodyAnswer},
     refusals=(401,),
 )
 def who_am_i() -> Answer:
@@ -142,7 +142,7 @@ def who_am_i() -> Answer:
     ]
     body = {
         "name": actor.name,
-        "organisation": accounts.organisation_name(reading(), actor.organisation),
+        "organisation": organisations.organisation_name(reading(), actor.organisation),
         "permissions": sorted(actor.permissions),
         "scopes": scopes,
         "expires_at": None if found.expires_at is None else wire.rfc3339(found.expires_at),
@@ -165,7 +165,7 @@ def _refuse_incomplete(form: Mapping[str, str]) -> None:
 
 def _logged_in(email: str, password: str) -> Made:
     """A new session. Raises Unauthenticated, in the same words whatever was wrong."""
-    limits.spend_login(request.remote_addr or "", email)
+    rate_limits.spend_login(request.remote_addr or "", email)
     found = logins.find(reading(), email, password)
     database.release()  # checking took long; nobody else should wait for this connection
     if found is None:

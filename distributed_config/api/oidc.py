@@ -9,16 +9,18 @@ from flask import Blueprint, Flask, current_app, request
 
 from distributed_config.api.login import session_cookie
 from distributed_config.api.openapi import ELSEWHERE
-from distributed_config.edge import auditing, auth, database, oidc
-from distributed_config.edge.doors import door
-from distributed_config.edge.oidc import Attempt, Provider
-from distributed_config.edge.responses import Answer
 from distributed_config.errors import Forbidden, Invalid, NotFound, Unauthenticated
-from distributed_config.services import idempotency, logins, tokens
-from distributed_config.services.actors import LOCAL_OPERATOR
+from distributed_config.http import auditing, auth, database
+from distributed_config.http.response import Answer
+from distributed_config.http.routes import door
+from distributed_config.identity import oidc
+from distributed_config.identity.oidc import Attempt, Provider
+from distributed_config.services import idempotency
+from distributed_config.services.access import logins, tokens
+from distributed_config.services.access.tokens import Made
 from distributed_config.services.idempotency import Remembered
-from distributed_config.services.journal import Journal
-from distributed_config.services.tokens import Made
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 
 blueprint = Blueprint("oidc", __name__, url_prefix="/auth/oidc")

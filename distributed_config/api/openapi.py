@@ -8,10 +8,11 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Flask
 
 from distributed_config import __version__
-from distributed_config.api import examples, schemas
-from distributed_config.edge import auth
-from distributed_config.edge import requests as asked
-from distributed_config.edge.doors import Door
+from distributed_config.api import examples
+from distributed_config.http import auth
+from distributed_config.http import request as asked
+from distributed_config.http.routes import Door
+from distributed_config.schemas import answers
 
 _DOCUMENT = {
     "type": "object",
@@ -82,7 +83,7 @@ def document(app: Flask, is_open: bool) -> dict[str, Any]:
         plugins=[MarshmallowPlugin(schema_name_resolver=_name_of)],
         tags=[{"name": name, "description": text} for name, text in dict(_TAGS.values()).items()],
     )
-    spec.components.schema("Problem", schema=schemas.Problem)
+    spec.components.schema("Problem", schema=answers.Problem)
     spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
     for rule in app.url_map.iter_rules():
         found: Door | None = getattr(app.view_functions[rule.endpoint], "door", None)

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from distributed_config.client.client import Client, Configuration, Written
-    from distributed_config.client.config import Bound, Config
-    from distributed_config.client.streams import Revision
-    from distributed_config.client.transport import Backoff
+    from distributed_config.client.http.events import Revision
+    from distributed_config.client.http.transport import Backoff
+    from distributed_config.client.live.config import Bound, Config
     from distributed_config.errors import DistconfError
 
 __all__ = [

@@ -2,6 +2,6 @@
 
 import sys
 
-from distributed_config.client.cli import main
+from distributed_config.client.cli.main import main
 
 sys.exit(main())

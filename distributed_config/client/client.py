@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from distributed_config.client.streams import Revision, follow
-from distributed_config.client.tokens import token_in
-from distributed_config.client.transport import Backoff, Request, Transport
+from distributed_config.client.http.events import Revision, follow
+from distributed_config.client.http.token_file import token_in
+from distributed_config.client.http.transport import Backoff, Request, Transport
 from distributed_config.errors import Invalid, InvalidDocument, Problem, Unreachable
 
 DEFAULT_URL = "http://127.0.0.1:5000"

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 from distributed_config.commands import opened
-from distributed_config.commands.import_command import read_sources
+from distributed_config.commands.import_ import read_sources
 from distributed_config.errors import CannotStart, Invalid
 from distributed_config.services import sections
-from distributed_config.services.actors import LOCAL_OPERATOR
 from distributed_config.services.changesets import Imported, import_all
-from distributed_config.services.journal import Journal
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 
 

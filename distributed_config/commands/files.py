@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from distributed_config.models.files import named
+from distributed_config.models.backup import named
 
 
 @contextmanager

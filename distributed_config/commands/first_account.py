@@ -4,12 +4,13 @@ import sys
 
 from distributed_config.commands import opened
 from distributed_config.errors import CannotStart
-from distributed_config.services import accounts, tokens
-from distributed_config.services.accounts import Rights
-from distributed_config.services.actors import LOCAL_OPERATOR
-from distributed_config.services.credentials import hash_of, is_token
-from distributed_config.services.journal import Journal
-from distributed_config.services.tokens import Made
+from distributed_config.services.access import tokens, users
+from distributed_config.services.access.grants import Rights
+from distributed_config.services.access.passwords import hash_of
+from distributed_config.services.access.token_format import is_token
+from distributed_config.services.access.tokens import Made
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 
 _ADMINISTRATOR = Rights("administrator")
@@ -29,10 +30,10 @@ def let_in_the_first(settings: Settings) -> None:
     hashed = hash_of(settings.admin_password) if settings.admin_password else ""
 
     def unit(journal: Journal) -> Made | None:
-        if not accounts.nobody_yet(journal.connection):
+        if not users.nobody_yet(journal.connection):
             return None
         if settings.admin_email:
-            accounts.create_user(journal, settings.admin_email, _ADMINISTRATOR, hashed)
+            users.create_user(journal, settings.admin_email, _ADMINISTRATOR, hashed)
         if settings.admin_token or not settings.admin_email:
             return tokens.create_machine(
                 journal, "first administrator", _ADMINISTRATOR, secret=settings.admin_token

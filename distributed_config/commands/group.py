@@ -12,8 +12,8 @@ from typing import NoReturn
 import click
 
 from distributed_config import __version__
-from distributed_config.client.commands import COMMANDS as CLIENT_COMMANDS
-from distributed_config.client.outputs import open_what_is_closed, told_of, told_of_encoding
+from distributed_config.client.cli.outputs import open_what_is_closed, told_of, told_of_encoding
+from distributed_config.client.cli.table import COMMANDS as CLIENT_COMMANDS
 from distributed_config.errors import DistconfError
 
 # What these commands write holds configurations: the database, its backups, exports.
@@ -114,7 +114,7 @@ def _run(arguments: list[str]) -> None:
 
 def _storage_error(error: Exception) -> DistconfError | None:
     """What an error of the database means; None if it is not one."""
-    engine = importlib.import_module("distributed_config.models.engine")
+    engine = importlib.import_module("distributed_config.models.sqlite")
     meant: DistconfError | None = engine.meaning_of(getattr(error, "orig", error))
     return meant
 

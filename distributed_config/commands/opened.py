@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from click.termui import progressbar
 from sqlalchemy import Connection, create_engine
 
-from distributed_config.live.acknowledged import refuse_lost_writes
-from distributed_config.live.watermarks import Watermarks
-from distributed_config.live.writer import Writer
-from distributed_config.models import engine as engines
-from distributed_config.services import keyring as keyrings
+from distributed_config.models import sqlite as engines
+from distributed_config.services.secrets import keyring as keyrings
 from distributed_config.settings import Settings
+from distributed_config.store.acknowledged import refuse_lost_writes
+from distributed_config.store.watermarks import Watermarks
+from distributed_config.store.writer import Writer
 
 
 @contextmanager

@@ -9,13 +9,13 @@ from alembic.script import ScriptDirectory
 from flask import Flask
 
 from distributed_config import migrations
-from distributed_config.edge.database import db
 from distributed_config.errors import CannotStart
-from distributed_config.live.acknowledged import refuse_lost_writes
+from distributed_config.http.database import db
 from distributed_config.models import MIGRATION
-from distributed_config.models import engine as engines
-from distributed_config.models.files import put_new_database, staged_path
+from distributed_config.models import sqlite as engines
+from distributed_config.models.backup import put_new_database, staged_path
 from distributed_config.settings import Settings, load
+from distributed_config.store.acknowledged import refuse_lost_writes
 
 _FOLDER = str(Path(migrations.__path__[0]))
 

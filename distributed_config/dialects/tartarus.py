@@ -19,25 +19,20 @@ from flask import Blueprint, Response, request
 from distributed_config import errors, wire
 from distributed_config.dialects import tartarus_openapi
 from distributed_config.dialects.writing import refuse_preconditions, write
-from distributed_config.edge import auth, conditions
-from distributed_config.edge import requests as asked
-from distributed_config.edge.database import reading
-from distributed_config.edge.errors import NOTHING_HERE, meant_by, problem_answer, status_of
-from distributed_config.edge.responses import Answer, json_answer, to_response
 from distributed_config.errors import DistconfError, Invalid, InvalidDocument, Problem
+from distributed_config.http import auth, conditions
+from distributed_config.http import request as asked
+from distributed_config.http.database import reading
+from distributed_config.http.problems import NOTHING_HERE, meant_by, problem_answer, status_of
+from distributed_config.http.response import Answer, json_answer, to_response
 from distributed_config.json_schema import schema_of
-from distributed_config.services import (
-    conformance,
-    definitions,
-    evolution,
-    indexes,
-    secrets,
-    versions,
-)
-from distributed_config.services.conformance import Configuration
+from distributed_config.services import definitions, secrets, versions
+from distributed_config.services.conformance import index_search, rules
+from distributed_config.services.conformance.index_search import Filter, Names, Order, Question
+from distributed_config.services.conformance.rules import Configuration
 from distributed_config.services.definitions import Definition
-from distributed_config.services.indexes import Filter, Names, Order, Question
-from distributed_config.services.journal import Journal
+from distributed_config.services.definitions import review as evolution
+from distributed_config.services.journal.transaction import Journal
 from distributed_config.services.versions import Written
 from distributed_config.wire import MASK, NAME_LENGTH, Document, DocumentLimits
 
@@ -369,7 +364,7 @@ def delete_definition(key: str) -> Answer:
 def _release_others(journal: Journal, key: str) -> None:
     """Detaches the services that are no configurations of the dialect's: they stay."""
     found = definitions.require(journal.connection, journal.realm, key)
-    for _, service in conformance.services(journal.connection, found.id):
+    for _, service in rules.services(journal.connection, found.id):
         if not service.startswith(f"{key}/"):
             definitions.detach(journal, service)
 
@@ -422,12 +417,12 @@ def list_configs(key: str) -> Answer:
     names = Names(f"{key}/", listing.search, never="/", realm=auth.actor().realm)
     question = Question(filters, names, among)
     order = Order(listing.path, listing.descending, listing.by)
-    listed = indexes.find(
+    listed = index_search.find(
         connection, found.id, question, order, offset=listing.offset, limit=listing.limit
     )
-    total = indexes.count(connection, found.id, question)
+    total = index_search.count(connection, found.id, question)
     ids = [each.service_id for each in listed]
-    configurations = conformance.configurations(connection, auth.actor().realm, ids)
+    configurations = rules.configurations(connection, auth.actor().realm, ids)
     shown = [_shown_config(each) for each in configurations]
     return _success("Configurations listed", listing.answer(shown, total))
 
@@ -578,7 +573,7 @@ def _refuse_unfit(definition: Definition, data: Any) -> None:
         return  # it is no document that could be held to anything
     if MASK in document.text:
         return  # what stands there is not what would be stored
-    problems = conformance.problems_of(definition.schema, secrets.checked(document.text))
+    problems = rules.problems_of(definition.schema, secrets.checked(document.text))
     if problems:
         raise _invalid("data", *_said(problems[:_MOST_TOLD]))
 
@@ -609,10 +604,10 @@ def _config(definition: Definition, config_key: str) -> Configuration:
     except errors.ServiceNotFound:
         _check_key(config_key, "config_key")
         raise _config_missing(config_key) from None
-    rule = conformance.rule_of(connection, service_id)
+    rule = rules.rule_of(connection, service_id)
     if rule is None or rule.definition_id != definition.id:
         raise _config_missing(config_key)
-    [found] = conformance.configurations(connection, auth.actor().realm, [service_id])
+    [found] = rules.configurations(connection, auth.actor().realm, [service_id])
     return found
 
 
@@ -709,7 +704,7 @@ def _among(definition: Definition) -> frozenset[int] | None:
     look.done()
     if created is None and modified is None:
         return None
-    return conformance.at_times(reading(), definition.id, created, modified)
+    return rules.at_times(reading(), definition.id, created, modified)
 
 
 def _moment(name: str) -> int | None:

@@ -14,18 +14,19 @@ from flask import Blueprint, Response, request
 
 from distributed_config import errors, formats, wire
 from distributed_config.dialects.writing import refuse_preconditions, write
-from distributed_config.edge import auditing, auth, conditions, database, revealing
-from distributed_config.edge import requests as asked
-from distributed_config.edge.database import reading
-from distributed_config.edge.errors import meant_by, status_of
-from distributed_config.edge.responses import Answer, json_answer, to_response
 from distributed_config.errors import DistconfError, Invalid, InvalidDocument, Problem
+from distributed_config.http import auditing, auth, conditions, database, secret_reads
+from distributed_config.http import request as asked
+from distributed_config.http.database import reading
+from distributed_config.http.problems import meant_by, status_of
+from distributed_config.http.response import Answer, json_answer, to_response
 from distributed_config.live.feed import Watch
-from distributed_config.services import audit, changesets, sections, transfer, versions
-from distributed_config.services import journal as log
+from distributed_config.services import bulk, changesets, sections, versions
 from distributed_config.services.changesets import Step
-from distributed_config.services.journal import Journal
-from distributed_config.services.preconditions import Expect, anything
+from distributed_config.services.documents.preconditions import Expect, anything
+from distributed_config.services.journal import audit
+from distributed_config.services.journal.head import read_head
+from distributed_config.services.journal.transaction import Journal
 from distributed_config.services.sections import KeyChange, unwrapped, wrapped
 from distributed_config.services.versions import Written
 from distributed_config.wire import DocumentLimits, escape_pointer
@@ -260,7 +261,7 @@ def export() -> Answer:
         raise _Failure(400, "Unsupported format. Choose 'json', 'yaml', or 'toml'.")
     found = {}
     size = 0
-    for name, document in transfer.export(reading(), auth.actor().realm):
+    for name, document in bulk.export(reading(), auth.actor().realm):
         size += len(document.text)
         if size > database.of().settings.answer_bytes:
             raise _Failure(413, "There is too much for one answer; use GET /api/v1/export.")
@@ -295,10 +296,10 @@ def updates() -> Answer:
     """A WebSocket: every set, delete and bulk update as it happens."""
     if not asked.told().streams or request.headers.get("Accept") != "text/event-stream":
         raise _Failure(426, "Connect with a WebSocket.")
-    head = log.head(reading())
+    head = read_head(reading())
     watch = Watch(auth.actor(), head.revision, head.epoch, shape="configs")
     if watch.reveals:
-        revealing.note_reading("/")
+        secret_reads.note_reading("/")
     asked.told().stream = watch
     return Answer()
 

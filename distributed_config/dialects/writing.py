@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from flask import request
 
-from distributed_config.edge import requests as asked
-from distributed_config.edge.publishing import publish
-from distributed_config.edge.responses import Answer
 from distributed_config.errors import Invalid, Problem
-from distributed_config.services.journal import Journal
+from distributed_config.http import request as asked
+from distributed_config.http.response import Answer
+from distributed_config.http.writes import publish
+from distributed_config.services.journal.transaction import Journal
 
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
 

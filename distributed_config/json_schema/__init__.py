@@ -4,11 +4,11 @@ Drafts 7 and 2020-12 are understood. jsonschema-rs compiles and checks; what is 
 within bounds before it gets there, and says in words what a document breaks.
 """
 
-from distributed_config.json_schema.checker import Checker, checker_of
 from distributed_config.json_schema.compatibility import Compatibility, Reason, compare
 from distributed_config.json_schema.coverage import covers
 from distributed_config.json_schema.defaults import filled
-from distributed_config.json_schema.marking import (
+from distributed_config.json_schema.loading import SchemaLimits, properties_at, schema_of
+from distributed_config.json_schema.secret_marks import (
     Marking,
     State,
     marking_of,
@@ -17,7 +17,7 @@ from distributed_config.json_schema.marking import (
     may_mark,
     relaxed,
 )
-from distributed_config.json_schema.reading import SchemaLimits, properties_at, schema_of
+from distributed_config.json_schema.validator import Checker, checker_of
 
 __all__ = [
     "Checker",

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from distributed_config.json_schema.containment import contains
+from distributed_config.json_schema.messages import shown, types_in_words
+from distributed_config.json_schema.outline import Node, Part
 from distributed_config.json_schema.places import Whole
-from distributed_config.json_schema.shape import Node, Part
-from distributed_config.json_schema.words import shown, types_in_words
 
 _MOST_REASONS = 200
 _DEEPEST = 80  # references can lead deeper than a schema's text is nested

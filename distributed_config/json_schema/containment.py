@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from distributed_config.json_schema.outline import Schema
 from distributed_config.json_schema.places import (
     ANYTHING,
     EVERYTHING,
@@ -24,7 +25,6 @@ from distributed_config.json_schema.places import (
     Whole,
     kind_of,
 )
-from distributed_config.json_schema.shape import Schema
 
 # Half a second or so. Beyond that there is no proof.
 _MOST_STEPS = 300_000

@@ -18,7 +18,7 @@ from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
 
-from distributed_config.json_schema.shape import Node, Outline, Part
+from distributed_config.json_schema.outline import Node, Outline, Part
 from distributed_config.json_schema.weights import Weight, effort_of, size_of, weight_of
 
 MOST_LOOKS = 10_000

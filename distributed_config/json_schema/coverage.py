@@ -9,8 +9,8 @@ may or may not match the same key, both are assumed.
 from collections.abc import Iterable, Iterator
 from itertools import product
 
-from distributed_config.json_schema.marking import Marking, State, marking_of, may_mark
-from distributed_config.json_schema.shape import Node, Part
+from distributed_config.json_schema.outline import Node, Part
+from distributed_config.json_schema.secret_marks import Marking, State, marking_of, may_mark
 
 # Schemas can be written for which the pairs of places multiply. Beyond this many steps, a tenth of
 # a second or so, the answer is no: the question is asked while other writers wait.

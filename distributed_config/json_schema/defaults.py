@@ -8,8 +8,8 @@ from urllib.parse import quote
 import jsonschema_rs
 
 from distributed_config.json_schema.cost import Meter, TooMuchWork
+from distributed_config.json_schema.outline import DRAFT_7, Node, Outline, Part
 from distributed_config.json_schema.patterns import compiling
-from distributed_config.json_schema.shape import DRAFT_7, Node, Outline, Part
 from distributed_config.wire import parse_stored
 
 _HERE = "https://schema.invalid/"  # never fetched: it is the schema itself

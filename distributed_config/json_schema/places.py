@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import jsonschema_rs
 
+from distributed_config.json_schema.outline import REFERENCES, Node, Outline, Part, Schema, in_force
 from distributed_config.json_schema.patterns import compiling, exclude_each_other, fits
-from distributed_config.json_schema.shape import REFERENCES, Node, Outline, Part, Schema, in_force
 from distributed_config.wire import escape_pointer
 
 Kinds = frozenset[str]

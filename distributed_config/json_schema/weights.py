@@ -8,8 +8,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from distributed_config.json_schema.outline import DRAFT_7, Node, Schema
 from distributed_config.json_schema.patterns import looks_of
-from distributed_config.json_schema.shape import DRAFT_7, Node, Schema
 
 _OPTION = 5
 _UNEQUAL_NUMBERS = 100  # a fraction is compared exactly, as a ratio of two large integers

@@ -10,23 +10,29 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine
 
 from distributed_config import wire
-from distributed_config.services import feed
-from distributed_config.services import journal as log
-from distributed_config.services.actors import LOCAL_OPERATOR, Actor
-from distributed_config.services.digests import without_secrets
-from distributed_config.services.feed import Text
-from distributed_config.services.journal import Change
+from distributed_config.services import event_documents
+from distributed_config.services.access.identify import still
+from distributed_config.services.event_documents import Text
+from distributed_config.services.journal.changes import Change, hidden_from, read_changes
+from distributed_config.services.journal.head import read_head
+from distributed_config.services.journal.kinds import (
+    ACCOUNT_KINDS,
+    MARKING_KINDS,
+    SERVICE_DELETED,
+    VERSION_DELETED,
+)
+from distributed_config.services.policy.actor import LOCAL_OPERATOR, Actor
+from distributed_config.services.secrets.digests import without_secrets
 from distributed_config.services.sections import WRAPPER, changed
-from distributed_config.services.tokens import still
 from distributed_config.wire import Position, parse_stored
 
 _PAGE = 200
 _PAGE_WITH_DOCUMENTS = 16
 _EVERY_SIZE = 1 << 30
 
-DELETING = frozenset({log.VERSION_DELETED, log.SERVICE_DELETED})
+DELETING = frozenset({VERSION_DELETED, SERVICE_DELETED})
 """Changes after which documents are gone."""
-MARKING = log.MARKING_KINDS
+MARKING = MARKING_KINDS
 """Changes after which other places of documents are secret."""
 
 
@@ -77,13 +83,13 @@ class Watch:
 
     @cached_property
     def _hidden(self) -> frozenset[str]:
-        return log.hidden_from(self.actor)
+        return hidden_from(self.actor)
 
 
 def concerns_rights(moments: list["Moment"]) -> bool:
     """Whether there is a change of who may do what among ``moments``."""
     kinds = (entry.change.kind for moment in moments for entry in moment.entries)
-    return not log.ACCOUNT_KINDS.isdisjoint(kinds)
+    return not ACCOUNT_KINDS.isdisjoint(kinds)
 
 
 class Entry:
@@ -113,13 +119,13 @@ class Entry:
     def with_document(self, reveal: bool) -> str:
         """The same with what became current, or null; spliced in as it is stored."""
         document = _shown(self.document, reveal)
-        if document is None or len(document.encode()) > feed.LARGEST_DOCUMENT:
+        if document is None or len(document.encode()) > event_documents.LARGEST_DOCUMENT:
             document = "null"
         return f'{self.plain(reveal)[:-1]}, "document": {document}}}'
 
     def keys(self, reveal: bool) -> dict[str, Any]:
         """The keys of the section that are others now, as ``section:key``; None: gone."""
-        if self.change.kind not in feed.MOVING:
+        if self.change.kind not in event_documents.MOVING:
             return {}
         previous, document = _shown(self.previous, reveal), _shown(self.document, reveal)
         if self.document is not None and document is None:
@@ -237,7 +243,7 @@ class Feed:
     def head(self) -> int:
         """The revision that is newest in the database."""
         with self._engine.connect() as connection:
-            return log.head(connection).revision
+            return read_head(connection).revision
 
     def all(self, after: int, *, with_keys: bool) -> Page:
         """The moments of every organisation behind ``after``, some hundreds at most.
@@ -273,8 +279,8 @@ class Feed:
         with_documents: bool,
     ) -> Page:
         with self._engine.connect() as connection:
-            head = log.head(connection).revision
-            changes = log.changes(connection, actor, after=after, limit=most, **filters)
+            head = read_head(connection).revision
+            changes = read_changes(connection, actor, after=after, limit=most, **filters)
             masked = without_secrets(connection, changes)
             if with_documents:
                 entries = _entries(connection, changes, masked, with_keys)
@@ -295,15 +301,15 @@ def _entries(
     connection: Connection, changes: list[Change], masked: list[Change], with_keys: bool
 ) -> list[Entry]:
     """``changes`` with their documents, and with what they put an end to if that is wanted."""
-    now = [feed.key_of(change) for change in changes]
-    before: list[feed.Key | None] = [None] * len(changes)
+    now = [event_documents.key_of(change) for change in changes]
+    before: list[event_documents.Key | None] = [None] * len(changes)
     if with_keys:
-        before = [feed.before(connection, change) for change in changes]
+        before = [event_documents.before(connection, change) for change in changes]
     wanted = [key for key in (*before, *now) if key is not None]
-    most = _EVERY_SIZE if with_keys else feed.LARGEST_DOCUMENT
-    found = feed.documents(connection, wanted, most)
+    most = _EVERY_SIZE if with_keys else event_documents.LARGEST_DOCUMENT
+    found = event_documents.documents(connection, wanted, most)
 
-    def text(key: feed.Key | None, change: Change) -> Text | None:
+    def text(key: event_documents.Key | None, change: Change) -> Text | None:
         stored = None if key is None else found.get(key)
         return None if stored is None else stored.at(change.revision)
 

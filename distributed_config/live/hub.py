@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from distributed_config.live.exchange import Basis
-from distributed_config.live.watermarks import Watermarks
+from distributed_config.store.watermarks import Watermarks
 
 _LOOK_EVERY = 0.01
 

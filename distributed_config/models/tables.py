@@ -56,7 +56,7 @@ class ServiceRow(Base):
 
 
 class KeptMarksRow(Base):
-    """What was secret in a service that was deleted; see ``services/kept_marks.py``.
+    """What was secret in a service that was deleted; see ``services/secrets/kept_marks.py``.
 
     ``pointers`` is as ``ServiceRow.marks``; ``schema`` is that of its definition, "" if none marks.
     """
@@ -164,7 +164,7 @@ class ConformanceRow(Base):
 
 
 class EntryRow(Base):
-    """What the current document of a service has under an index; see ``services/indexes.py``."""
+    """What the current document of a service has under an index; see ``services/conformance/indexes.py``."""
 
     __tablename__ = "index_entries"
     __table_args__ = (Index(None, "index_id", "key", "name", "service_id"),)
@@ -191,7 +191,7 @@ class HeadRow(Base):
     """The journal's head: one row. ``epoch`` is another one after every restore.
 
     ``first_epoch`` is the one that the database was made with, and stays. ``steady_at`` is steady
-    time at the newest commit, at ``uptime`` of the boot ``boot``; see ``services/steady.py``.
+    time at the newest commit, at ``uptime`` of the boot ``boot``; see ``services/journal/steady.py``.
 
     The newest entry of the audit log is here as well, so that adding one costs no look-up, and
     the last ones cannot go missing by themselves.
@@ -298,10 +298,10 @@ class RoleRow(Base):
 
 
 class TokenRow(Base):
-    """What somebody shows to say who they are; see ``services/tokens.py`` for the kinds.
+    """What somebody shows to say who they are; see ``services/access/tokens.py`` for the kinds.
 
     ``digest`` is the SHA-256 of the secret, which is kept nowhere; ``hint`` is how it begins.
-    ``parent_id`` is the token that made it; see ``services/lineage.py``.
+    ``parent_id`` is the token that made it; see ``services/access/lineage.py``.
     """
 
     __tablename__ = "tokens"
@@ -344,7 +344,7 @@ class SecretKeyRow(Base):
 
 
 class AuditRow(Base):
-    """One link of the chain of what happened; see ``services/audit.py``. Never updated."""
+    """One link of the chain of what happened; see ``services/journal/audit.py``. Never updated."""
 
     __tablename__ = "audit"
     __table_args__ = (Index(None, "organisation_id", "id"), Index(None, "revision"))

@@ -12,10 +12,10 @@ from distributed_config.models import (
     TagRow,
     VersionRow,
 )
-from distributed_config.services import journal as log
-from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
-from distributed_config.services.digests import Digests
-from distributed_config.services.journal import Journal
+from distributed_config.services.journal import kinds
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Realm
+from distributed_config.services.secrets.digests import Digests
 from distributed_config.services.versions import require
 
 
@@ -106,7 +106,7 @@ def set_tags(journal: Journal, name: str, tags: tuple[str, ...]) -> bool:
     journal.connection.execute(delete(TagRow).where(TagRow.service_id == service_id))
     for tag in wanted:
         journal.connection.execute(insert(TagRow).values(service_id=service_id, tag=tag))
-    journal.record(log.SERVICE_TAGGED, name, note=journal.note or ", ".join(wanted))
+    journal.record(kinds.SERVICE_TAGGED, name, note=journal.note or ", ".join(wanted))
     return True
 
 

@@ -11,7 +11,7 @@ from distributed_config.errors import (
     TooMuchWork,
 )
 from distributed_config.services import catalogue, versions
-from distributed_config.services.journal import Journal
+from distributed_config.services.journal.transaction import Journal
 from distributed_config.services.versions import Written
 from distributed_config.wire import Document, escape_pointer
 

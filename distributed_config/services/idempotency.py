@@ -17,8 +17,8 @@ from sqlalchemy import ColumnElement, and_, delete, insert, select
 from distributed_config.errors import Forbidden, KeyReused
 from distributed_config.models import IdempotencyRow
 from distributed_config.services import secrets
-from distributed_config.services.actors import Actor
-from distributed_config.services.journal import Journal
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.actor import Actor
 
 _PURGED_AT_ONCE = 100
 _SEPARATOR = " "

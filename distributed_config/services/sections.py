@@ -12,11 +12,11 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from distributed_config.models import ChangeRow, ServiceRow, VersionRow
-from distributed_config.services import feed
-from distributed_config.services import journal as log
-from distributed_config.services.actors import DEFAULT_ENVIRONMENT, Realm
+from distributed_config.services import event_documents
+from distributed_config.services.documents.stored import intact
+from distributed_config.services.journal import kinds
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Realm
 from distributed_config.services.secrets import Home, Viewer
-from distributed_config.services.stored import intact
 from distributed_config.wire import parse_stored
 
 WRAPPER = "$"
@@ -71,7 +71,7 @@ def history(
         current[name] = change.current
         after = documents.get((name, change.current), {})
         told = (change.changed_at, change.actor, change.revision)
-        if change.current is None and change.kind != log.SERVICE_CREATED:
+        if change.current is None and change.kind != kinds.SERVICE_CREATED:
             if not key or key in before:
                 found.append(KeyChange(name, key or None, None, *told))
             continue
@@ -136,7 +136,7 @@ def _moves(connection: Connection, realm: Realm, section: str) -> Iterator[Any]:
         .where(
             ChangeRow.organisation_id == realm.organisation,
             realm.within(ChangeRow.service),
-            ChangeRow.kind.in_(feed.MOVING),
+            ChangeRow.kind.in_(event_documents.MOVING),
         )
         .order_by(ChangeRow.revision, ChangeRow.position)
     )
@@ -144,5 +144,5 @@ def _moves(connection: Connection, realm: Realm, section: str) -> Iterator[Any]:
         query = query.where(ChangeRow.service == section)
     for row in connection.execute(query).yield_per(500):
         alive = row.service in born and row.revision >= born[row.service]
-        if alive or row.kind == log.SERVICE_DELETED:
+        if alive or row.kind == kinds.SERVICE_DELETED:
             yield row

@@ -7,22 +7,26 @@ from typing import Any
 from flask import Blueprint
 
 from distributed_config import wire
-from distributed_config.api import schemas
-from distributed_config.edge import auth
-from distributed_config.edge import requests as asked
-from distributed_config.edge.database import reading
-from distributed_config.edge.doors import door
-from distributed_config.edge.paging import behind, cursor_behind, page_answer, page_size
-from distributed_config.edge.publishing import publish
-from distributed_config.edge.responses import Answer, json_answer
 from distributed_config.errors import Forbidden
-from distributed_config.services import accounts, tokens
-from distributed_config.services import journal as log
-from distributed_config.services.accounts import Membership, Organisation, Rights, Role, User
-from distributed_config.services.actors import Scope
-from distributed_config.services.credentials import hash_of
-from distributed_config.services.journal import Journal
-from distributed_config.services.tokens import Made, Token
+from distributed_config.http import auth
+from distributed_config.http import request as asked
+from distributed_config.http.database import reading
+from distributed_config.http.pagination import behind, cursor_behind, page_answer, page_size
+from distributed_config.http.response import Answer, json_answer
+from distributed_config.http.routes import door
+from distributed_config.http.writes import publish
+from distributed_config.schemas import answers, bodies, queries
+from distributed_config.services.access import memberships, organisations, roles, tokens, users
+from distributed_config.services.access.grants import Rights
+from distributed_config.services.access.memberships import Membership
+from distributed_config.services.access.organisations import Organisation
+from distributed_config.services.access.passwords import hash_of
+from distributed_config.services.access.roles import Role
+from distributed_config.services.access.tokens import Made, Token
+from distributed_config.services.access.users import User
+from distributed_config.services.journal import head
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.visibility import Scope
 
 blueprint = Blueprint("accounts", __name__)
 
@@ -30,28 +34,28 @@ _USERS = {"permission": "user:manage"}
 _TENANTS = {"permission": "organisation:manage"}
 _TOKENS = {"permission": auth.SOMEBODY}
 
-_listing = partial(door, blueprint, "GET", query=schemas.AccountsQuery, refusals=(404, 410, 422))
+_listing = partial(door, blueprint, "GET", query=queries.AccountsQuery, refusals=(404, 410, 422))
 _making = partial(
     door,
     blueprint,
-    query=schemas.AccountWriteQuery,
+    query=queries.AccountWriteQuery,
     headers=("Config-Note",),
     refusals=(404, 422, 507),
 )
-_naming = partial(_making, query=schemas.NamedAccountQuery)
-_changing = partial(_making, query=schemas.AccountQuery, refusals=(404, 409, 422, 507))
-_of_member = partial(_changing, query=schemas.MembershipQuery)
+_naming = partial(_making, query=queries.NamedAccountQuery)
+_changing = partial(_making, query=queries.AccountQuery, refusals=(404, 409, 422, 507))
+_of_member = partial(_changing, query=queries.MembershipQuery)
 
 
 # --- organisations
 
 
-@_listing("/organisations", permission=auth.SOMEBODY, answers={200: schemas.OrganisationsAnswer})
+@_listing("/organisations", permission=auth.SOMEBODY, answers={200: answers.OrganisationsAnswer})
 def list_organisations(query: dict[str, Any]) -> Answer:
     """List the organisations that you may know of, by name."""
     cursor, epoch = _cursor(query)
     size = page_size(query["limit"])
-    found = accounts.organisations(
+    found = organisations.organisations(
         reading(), auth.actor(), after=cursor, search=query["search"], limit=size + 1
     )
     shown = [_shown_organisation(each) for each in found[:size]]
@@ -62,14 +66,16 @@ def list_organisations(query: dict[str, Any]) -> Answer:
     "POST",
     "/organisations",
     **_TENANTS,
-    body=schemas.OrganisationBody,
-    answers={200: schemas.OrganisationAnswer},
+    body=bodies.OrganisationBody,
+    answers={200: answers.OrganisationAnswer},
 )
 def create_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Create an organisation."""
 
     def unit(journal: Journal) -> Answer:
-        return json_answer(_shown_organisation(accounts.create_organisation(journal, body["name"])))
+        return json_answer(
+            _shown_organisation(organisations.create_organisation(journal, body["name"]))
+        )
 
     return _published(unit, query)
 
@@ -78,14 +84,14 @@ def create_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     "PATCH",
     "/organisations",
     **_TENANTS,
-    body=schemas.OrganisationBody,
-    answers={200: schemas.OrganisationAnswer},
+    body=bodies.OrganisationBody,
+    answers={200: answers.OrganisationAnswer},
 )
 def rename_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Give an organisation another name."""
 
     def unit(journal: Journal) -> Answer:
-        found = accounts.rename_organisation(journal, query["name"], body["name"])
+        found = organisations.rename_organisation(journal, query["name"], body["name"])
         return json_answer(_shown_organisation(found))
 
     return _published(unit, query)
@@ -94,40 +100,40 @@ def rename_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 # --- users
 
 
-@_listing("/users", **_USERS, answers={200: schemas.UsersAnswer})
+@_listing("/users", **_USERS, answers={200: answers.UsersAnswer})
 def list_users(query: dict[str, Any]) -> Answer:
     """List the organisation's users, by their addresses."""
     cursor, epoch = _cursor(query)
     size = page_size(query["limit"])
-    found = accounts.users(
+    found = users.users(
         reading(), auth.actor().realm, after=cursor, search=query["search"], limit=size + 1
     )
     shown = [_shown_user(each) for each in found[:size]]
     return page_answer({"users": shown}, _next(query, epoch, found, size, "email"))
 
 
-@_making("POST", "/users", **_USERS, body=schemas.UserBody, answers={200: schemas.UserAnswer})
+@_making("POST", "/users", **_USERS, body=bodies.UserBody, answers={200: answers.UserAnswer})
 def create_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Create a user; who administers the server can make one of elsewhere a member."""
     hashed = hash_of(body["password"]) if body["password"] else ""
 
     def unit(journal: Journal) -> Answer:
-        made = accounts.create_user(journal, body["email"], _rights(body), hashed)
+        made = users.create_user(journal, body["email"], _rights(body), hashed)
         return _private(_shown_user(made))
 
     return _published(unit, query)
 
 
 @_changing(
-    "PATCH", "/users", **_USERS, body=schemas.UserChangeBody, answers={200: schemas.UserAnswer}
+    "PATCH", "/users", **_USERS, body=bodies.UserChangeBody, answers={200: answers.UserAnswer}
 )
 def change_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Change a user: rights, password, active or not. What is not given stays."""
     hashed = hash_of(body["password"]) if "password" in body else None
 
     def unit(journal: Journal) -> Answer:
-        before = accounts.user(journal.connection, journal.realm, query["id"])
-        found = accounts.change_user(
+        before = users.user(journal.connection, journal.realm, query["id"])
+        found = users.change_user(
             journal,
             query["id"],
             active=body.get("active"),
@@ -140,12 +146,12 @@ def change_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     return _published(unit, query)
 
 
-@_changing("DELETE", "/users", **_USERS, answers={200: schemas.DoneAnswer})
+@_changing("DELETE", "/users", **_USERS, answers={200: answers.DoneAnswer})
 def remove_user(query: dict[str, Any]) -> Answer:
     """Remove a user from the organisation, with the tokens that they made in it."""
 
     def unit(journal: Journal) -> Answer:
-        accounts.remove_user(journal, query["id"])
+        users.remove_user(journal, query["id"])
         return _done(True)
 
     return _published(unit, query)
@@ -157,8 +163,8 @@ def remove_user(query: dict[str, Any]) -> Answer:
 @_listing(
     "/memberships",
     permission=auth.SOMEBODY,
-    query=schemas.MembershipsQuery,
-    answers={200: schemas.MembershipsAnswer},
+    query=queries.MembershipsQuery,
+    answers={200: answers.MembershipsAnswer},
 )
 def list_memberships(query: dict[str, Any]) -> Answer:
     """List who belongs to which organisation, and what they are there.
@@ -169,7 +175,7 @@ def list_memberships(query: dict[str, Any]) -> Answer:
     cursor, epoch = _cursor(query)
     email, _, organisation = cursor.partition("\n")
     size = page_size(query["limit"])
-    found = accounts.memberships(
+    found = memberships.memberships(
         reading(),
         auth.actor(),
         user_id=auth.identity().user_id,
@@ -186,8 +192,8 @@ def list_memberships(query: dict[str, Any]) -> Answer:
     "POST",
     "/memberships",
     **_USERS,
-    body=schemas.MembershipBody,
-    answers={200: schemas.MembershipAnswer},
+    body=bodies.MembershipBody,
+    answers={200: answers.MembershipAnswer},
 )
 def add_member(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Make a user of another organisation a member of this one.
@@ -196,7 +202,7 @@ def add_member(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """
 
     def unit(journal: Journal) -> Answer:
-        accounts.add_member(journal, body["email"], _rights(body))
+        memberships.add_member(journal, body["email"], _rights(body))
         return _membership(journal, body["email"])
 
     return _published(unit, query)
@@ -206,27 +212,27 @@ def add_member(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     "PATCH",
     "/memberships",
     **_USERS,
-    body=schemas.RightsChangeBody,
-    answers={200: schemas.MembershipAnswer},
+    body=bodies.RightsChangeBody,
+    answers={200: answers.MembershipAnswer},
 )
 def change_member(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Change what a member is in the organisation: role and scope. What is not given stays."""
 
     def unit(journal: Journal) -> Answer:
-        before = accounts.membership(journal.connection, journal.realm, query["email"])
-        accounts.change_user(journal, before.user_id, rights=_rights_with(before.rights, body))
+        before = memberships.membership(journal.connection, journal.realm, query["email"])
+        users.change_user(journal, before.user_id, rights=_rights_with(before.rights, body))
         return _membership(journal, query["email"])
 
     return _published(unit, query)
 
 
-@_of_member("DELETE", "/memberships", **_USERS, answers={200: schemas.DoneAnswer})
+@_of_member("DELETE", "/memberships", **_USERS, answers={200: answers.DoneAnswer})
 def remove_member(query: dict[str, Any]) -> Answer:
     """Remove a user from the organisation, as `DELETE /users` does."""
 
     def unit(journal: Journal) -> Answer:
-        found = accounts.membership(journal.connection, journal.realm, query["email"])
-        accounts.remove_user(journal, found.user_id)
+        found = memberships.membership(journal.connection, journal.realm, query["email"])
+        users.remove_user(journal, found.user_id)
         return _done(True)
 
     return _published(unit, query)
@@ -235,36 +241,34 @@ def remove_member(query: dict[str, Any]) -> Answer:
 # --- roles
 
 
-@_listing("/roles", permission=auth.SOMEBODY, answers={200: schemas.RolesAnswer})
+@_listing("/roles", permission=auth.SOMEBODY, answers={200: answers.RolesAnswer})
 def list_roles(query: dict[str, Any]) -> Answer:
     """List the roles: the six that every organisation has, and its own."""
     cursor, epoch = _cursor(query)
     size = page_size(query["limit"])
-    found = accounts.roles(
+    found = roles.roles(
         reading(), auth.actor().realm, after=cursor, search=query["search"], limit=size + 1
     )
     shown = [_shown_role(each) for each in found[:size]]
     return page_answer({"roles": shown}, _next(query, epoch, found, size, "key"))
 
 
-@_naming("PUT", "/roles", **_USERS, body=schemas.RoleBody, answers={200: schemas.RoleAnswer})
+@_naming("PUT", "/roles", **_USERS, body=bodies.RoleBody, answers={200: answers.RoleAnswer})
 def set_role(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Make a role, or give it other permissions."""
 
     def unit(journal: Journal) -> Answer:
-        return json_answer(
-            _shown_role(accounts.set_role(journal, query["name"], body["permissions"]))
-        )
+        return json_answer(_shown_role(roles.set_role(journal, query["name"], body["permissions"])))
 
     return _published(unit, query)
 
 
-@_naming("DELETE", "/roles", **_USERS, answers={200: schemas.DoneAnswer})
+@_naming("DELETE", "/roles", **_USERS, answers={200: answers.DoneAnswer})
 def remove_role(query: dict[str, Any]) -> Answer:
     """Remove a role that nobody has."""
 
     def unit(journal: Journal) -> Answer:
-        accounts.remove_role(journal, query["name"])
+        roles.remove_role(journal, query["name"])
         return _done(True)
 
     return _published(unit, query)
@@ -273,10 +277,10 @@ def remove_role(query: dict[str, Any]) -> Answer:
 # --- tokens
 
 
-@_listing("/tokens", **_TOKENS, answers={200: schemas.TokensAnswer})
+@_listing("/tokens", **_TOKENS, answers={200: answers.TokensAnswer})
 def list_tokens(query: dict[str, Any]) -> Answer:
     """List the organisation's tokens, oldest first; your own, unless you may manage them all."""
-    epoch = log.head(reading()).epoch
+    epoch = head.read_head(reading()).epoch
     after = behind(query, epoch, int) or 0
     size = page_size(query["limit"])
     found = tokens.tokens(
@@ -291,7 +295,7 @@ def list_tokens(query: dict[str, Any]) -> Answer:
     return page_answer({"tokens": shown}, _next(query, epoch, found, size, "id"))
 
 
-@_making("POST", "/tokens", **_TOKENS, body=schemas.TokenBody, answers={200: schemas.TokenAnswer})
+@_making("POST", "/tokens", **_TOKENS, body=bodies.TokenBody, answers={200: answers.TokenAnswer})
 def create_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Create a token: for a program, or for yourself. It is shown once, in this answer."""
     rights, seconds = _rights(body), body["seconds"]
@@ -312,7 +316,7 @@ def create_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 
 
 @_changing(
-    "PATCH", "/tokens", **_TOKENS, body=schemas.TokenChangeBody, answers={200: schemas.TokenAnswer}
+    "PATCH", "/tokens", **_TOKENS, body=bodies.TokenChangeBody, answers={200: answers.TokenAnswer}
 )
 def change_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Change a token: its name, its rights, how long it lives from now on. What is not given stays.
@@ -341,7 +345,7 @@ def change_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 
 
 @_changing(
-    "POST", "/tokens/rotate", **_TOKENS, body=schemas.RotateBody, answers={200: schemas.TokenAnswer}
+    "POST", "/tokens/rotate", **_TOKENS, body=bodies.RotateBody, answers={200: answers.TokenAnswer}
 )
 def rotate_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """Make a new token in place of one, which stays good for a while."""
@@ -354,7 +358,7 @@ def rotate_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     return _published(unit, query)
 
 
-@_changing("DELETE", "/tokens", **_TOKENS, answers={200: schemas.DoneAnswer})
+@_changing("DELETE", "/tokens", **_TOKENS, answers={200: answers.DoneAnswer})
 def revoke_token(query: dict[str, Any]) -> Answer:
     """Revoke a token: from the next request on, and in open streams, it is good for nothing."""
     owner, asking = _owner(), _asking_for_own(query["id"])
@@ -385,7 +389,7 @@ def _owner() -> int:
 
 def _cursor(query: dict[str, Any]) -> tuple[str, str]:
     """Behind what the page begins, and the epoch of cursors."""
-    epoch = log.head(reading()).epoch
+    epoch = head.read_head(reading()).epoch
     return behind(query, epoch, str) or "", epoch
 
 
@@ -445,7 +449,7 @@ def _shown_user(found: User) -> dict[str, Any]:
 
 def _membership(journal: Journal, email: str) -> Answer:
     """The membership of an address, as it is now."""
-    found = accounts.membership(journal.connection, journal.realm, email)
+    found = memberships.membership(journal.connection, journal.realm, email)
     return json_answer(_shown_membership(found))
 
 

@@ -4,17 +4,16 @@ from typing import Any
 
 from flask import Blueprint
 
-from distributed_config.api import schemas
-from distributed_config.edge import auditing, auth, database
-from distributed_config.edge.database import reading
-from distributed_config.edge.doors import door
-from distributed_config.edge.paging import behind, cursor_behind, page_answer, page_size
-from distributed_config.edge.responses import Answer, json_answer
 from distributed_config.errors import NotRepresentable
-from distributed_config.live import trail
-from distributed_config.services import audit
-from distributed_config.services import journal as log
-from distributed_config.services.audit import Wanted
+from distributed_config.http import auditing, auth, database
+from distributed_config.http.database import reading
+from distributed_config.http.pagination import behind, cursor_behind, page_answer, page_size
+from distributed_config.http.response import Answer, json_answer
+from distributed_config.http.routes import door
+from distributed_config.schemas import answers, audit_entries, queries
+from distributed_config.services.journal import audit
+from distributed_config.services.journal.audit import Wanted
+from distributed_config.services.journal.head import read_head
 
 blueprint = Blueprint("audit", __name__)
 
@@ -26,8 +25,8 @@ _LONGEST_FACT = 200
     "GET",
     "/audit",
     permission="audit:read",
-    query=schemas.AuditQuery,
-    answers={200: schemas.AuditAnswer},
+    query=queries.AuditQuery,
+    answers={200: answers.AuditAnswer},
     refusals=(410, 422),
 )
 def list_entries(query: dict[str, Any]) -> Answer:
@@ -36,12 +35,14 @@ def list_entries(query: dict[str, Any]) -> Answer:
     Those of your organisation, about services that your rights reach. An entry of kind `changed`
     seals one revision of the journal and shows the first hundred of its changes.
     """
-    epoch = log.head(reading()).epoch
+    epoch = read_head(reading()).epoch
     size = page_size(query["limit"])
     before = behind(query, epoch, int)
     found = audit.newest(reading(), auth.actor(), _wanted(query), before=before, limit=size + 1)
     cursor = cursor_behind(query, epoch, found[size - 1].id) if len(found) > size else None
-    return page_answer({"entries": [trail.shown_entry(each) for each in found[:size]]}, cursor)
+    return page_answer(
+        {"entries": [audit_entries.shown_entry(each) for each in found[:size]]}, cursor
+    )
 
 
 @door(
@@ -49,8 +50,8 @@ def list_entries(query: dict[str, Any]) -> Answer:
     "GET",
     "/audit/export",
     permission="audit:read",
-    query=schemas.AuditExportQuery,
-    answers={200: tuple(trail.FORMATS.values())},
+    query=queries.AuditExportQuery,
+    answers={200: tuple(audit_entries.FORMATS.values())},
     refusals=(406, 422, 507),
 )
 def export_entries(query: dict[str, Any]) -> Answer:
@@ -63,7 +64,7 @@ def export_entries(query: dict[str, Any]) -> Answer:
     entries = audit.oldest(reading(), auth.actor(), _wanted(query))
     lines: list[bytes] = []
     size = 0
-    for line in trail.written(entries, query["format"]):
+    for line in audit_entries.written(entries, query["format"]):
         lines.append(line.encode())
         size += len(lines[-1])
         if size > most:
@@ -73,7 +74,9 @@ def export_entries(query: dict[str, Any]) -> Answer:
             )
     auditing.note_now(audit.AUDIT_EXPORT, _told(query))
     headers = {"Cache-Control": "no-store"}
-    return Answer(b"".join(lines), media_type=trail.FORMATS[query["format"]], headers=headers)
+    return Answer(
+        b"".join(lines), media_type=audit_entries.FORMATS[query["format"]], headers=headers
+    )
 
 
 @door(
@@ -81,7 +84,7 @@ def export_entries(query: dict[str, Any]) -> Answer:
     "GET",
     "/audit/head",
     permission="audit:read",
-    answers={200: schemas.AuditHeadAnswer},
+    answers={200: answers.AuditHeadAnswer},
 )
 def show_head() -> Answer:
     """Show the newest entry's id and hash: keep them elsewhere, and nobody can rewrite the log.

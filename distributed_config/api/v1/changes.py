@@ -7,21 +7,21 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, request
 
-from distributed_config.api import schemas
-from distributed_config.edge import auth, database, revealing
-from distributed_config.edge import requests as asked
-from distributed_config.edge.database import reading
-from distributed_config.edge.doors import door
-from distributed_config.edge.paging import page_size
-from distributed_config.edge.responses import Answer, json_answer
 from distributed_config.errors import EpochChanged, Invalid, NotRepresentable, Problem
+from distributed_config.http import auth, database, secret_reads
+from distributed_config.http import request as asked
+from distributed_config.http.database import reading
+from distributed_config.http.pagination import page_size
+from distributed_config.http.response import Answer, json_answer
+from distributed_config.http.routes import door
 from distributed_config.live.exchange import Basis
 from distributed_config.live.feed import Watch, shown_change
-from distributed_config.live.watermarks import HEAD, word_of
-from distributed_config.services import feed
-from distributed_config.services import journal as log
-from distributed_config.services.digests import without_secrets
-from distributed_config.services.journal import Change, Head
+from distributed_config.schemas import answers, queries
+from distributed_config.services import event_documents
+from distributed_config.services.journal.changes import Change, read_changes
+from distributed_config.services.journal.head import Head, continues, read_head
+from distributed_config.services.secrets.digests import without_secrets
+from distributed_config.store.watermarks import HEAD, word_of
 from distributed_config.wire import Position, parse_position, parse_stored
 
 blueprint = Blueprint("changes", __name__)
@@ -36,8 +36,8 @@ _SOONEST, _LATEST = 500, 5_000
     "GET",
     "/changes",
     permission="config:read",
-    query=schemas.ChangesQuery,
-    answers={200: schemas.ChangesAnswer},
+    query=queries.ChangesQuery,
+    answers={200: answers.ChangesAnswer},
     refusals=(406, 410, 422),
     headers=("Prefer", "Last-Event-ID"),
 )
@@ -51,16 +51,16 @@ def list_changes(query: dict[str, Any]) -> Answer:
     on the same path tells the same; both begin with what comes next unless `after` says
     otherwise. The `id` of an event is a position as `next` is.
     """
-    head = log.head(reading())
+    head = read_head(reading())
     best = (request.accept_mimetypes.best or "").partition(";")[0].strip().lower()
     if best == _EVENTS:
         return _stream(query, head)
     waiting = query["wait"] or asked.wait_seconds()
     position = _position(query["after"] or Position(0), query["epoch"])
-    if not log.continues(reading(), position, head):
+    if not continues(reading(), position, head):
         raise EpochChanged()
     size = page_size(query["limit"])
-    found = log.changes(
+    found = read_changes(
         reading(),
         auth.actor(),
         after=position.revision,
@@ -94,9 +94,9 @@ def _shown(changes: list[Change], with_documents: bool) -> list[dict[str, Any]]:
         changes = without_secrets(reading(), changes)
     if not with_documents:
         return [shown_change(change) for change in changes]
-    keys = [feed.key_of(change) for change in changes]
+    keys = [event_documents.key_of(change) for change in changes]
     wanted = [key for key in keys if key is not None]
-    documents = feed.documents(reading(), wanted, clear=reveal)
+    documents = event_documents.documents(reading(), wanted, clear=reveal)
     shown = []
     for change, key in zip(changes, keys, strict=True):
         stored = None if key is None else documents.get(key)
@@ -140,7 +140,7 @@ def _stream(query: dict[str, Any], head: Head) -> Answer:
     reset = False
     begin = Position(head.revision, head.epoch)
     if seen is not None:
-        reset = not log.continues(reading(), _position(seen, query["epoch"]), head)
+        reset = not continues(reading(), _position(seen, query["epoch"]), head)
         begin = begin if reset else Position(seen.revision, head.epoch)
     services = query["service"]
     watch = Watch(
@@ -155,7 +155,7 @@ def _stream(query: dict[str, Any], head: Head) -> Answer:
     )
     if watch.documents and watch.reveals:
         for name in services or ["/"]:
-            revealing.note_reading(name)
+            secret_reads.note_reading(name)
     if request.method == "GET":  # and not HEAD, which wants to know and not to hear
         asked.told().stream = watch
     retry = random.randint(_SOONEST, _LATEST)  # noqa: S311  # it only has to differ

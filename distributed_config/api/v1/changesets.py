@@ -7,18 +7,18 @@ from typing import Any
 from flask import Blueprint
 
 from distributed_config import wire
-from distributed_config.api import schemas
-from distributed_config.edge import database
-from distributed_config.edge import requests as asked
-from distributed_config.edge.doors import door
-from distributed_config.edge.publishing import publish
-from distributed_config.edge.responses import Answer, json_answer
 from distributed_config.errors import Invalid, InvalidDocument, Problem
+from distributed_config.http import database
+from distributed_config.http import request as asked
+from distributed_config.http.response import Answer, json_answer
+from distributed_config.http.routes import door
+from distributed_config.http.writes import publish
+from distributed_config.schemas import answers, bodies, loader, queries
 from distributed_config.services import versions
 from distributed_config.services.changesets import Step, broken
 from distributed_config.services.changesets import publish as publish_steps
-from distributed_config.services.journal import Journal
-from distributed_config.services.preconditions import Expect, anything
+from distributed_config.services.documents.preconditions import Expect, anything
+from distributed_config.services.journal.transaction import Journal
 from distributed_config.services.versions import Written
 from distributed_config.wire import Document
 
@@ -30,9 +30,9 @@ blueprint = Blueprint("changesets", __name__)
     "POST",
     "/changesets",
     permission="config:write",
-    query=schemas.PublishQuery,
-    body=schemas.ChangesetBody,
-    answers={200: schemas.PublishedAnswer},
+    query=queries.PublishQuery,
+    body=bodies.ChangesetBody,
+    answers={200: answers.PublishedAnswer},
     refusals=(404, 410, 412, 422, 507),
     headers=("Idempotency-Key", "Config-Note"),
 )
@@ -58,14 +58,14 @@ def _steps(body: dict[str, Any]) -> list[Step]:
     if len(changes) > most:
         message = f"At most {most} services change at once (DISTCONF_CHANGESET_SERVICES)."
         raise Invalid.of([Problem("/changes", message, "limit")])
-    faults = body[schemas.FAULTS]
+    faults = body[loader.FAULTS]
     about_all = [broken("", InvalidDocument.of(faults))] if faults else []
     return about_all + [_step(f"/changes/{i}", change) for i, change in enumerate(changes)]
 
 
 def _step(pointer: str, change: dict[str, Any]) -> Step:
     """What an entry asks for."""
-    name, problems = change.get("service", ""), list(change[schemas.FAULTS])
+    name, problems = change.get("service", ""), list(change[loader.FAULTS])
     document: Document | None = None
     if "document" in change:
         try:
@@ -76,7 +76,7 @@ def _step(pointer: str, change: dict[str, Any]) -> Step:
             ]
     if problems:
         return broken(pointer, InvalidDocument.of(problems), name)
-    [part] = [action for action in schemas.ChangesetStep.ACTIONS if action in change]
+    [part] = [action for action in bodies.ChangesetStep.ACTIONS if action in change]
     return Step(pointer, f"{pointer}/{part}", name, _act(change, document), document is not None)
 
 

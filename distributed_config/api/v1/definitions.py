@@ -8,32 +8,27 @@ from typing import Any
 from flask import Blueprint
 
 from distributed_config import wire
-from distributed_config.api import schemas
 from distributed_config.api.v1.services import shown_service
-from distributed_config.edge import auth, conditions
-from distributed_config.edge import requests as asked
-from distributed_config.edge.database import reading
-from distributed_config.edge.doors import door
-from distributed_config.edge.errors import shown_problem
-from distributed_config.edge.paging import behind, cursor_behind, page_answer, page_size
-from distributed_config.edge.publishing import publish
-from distributed_config.edge.responses import Answer, json_answer
 from distributed_config.errors import Invalid, InvalidDocument, Problem
+from distributed_config.http import auth, conditions
+from distributed_config.http import request as asked
+from distributed_config.http.database import reading
+from distributed_config.http.pagination import behind, cursor_behind, page_answer, page_size
+from distributed_config.http.problems import shown_problem
+from distributed_config.http.response import Answer, json_answer
+from distributed_config.http.routes import door
+from distributed_config.http.writes import publish
 from distributed_config.json_schema import Compatibility, Reason, compare, schema_of
-from distributed_config.services import (
-    catalogue,
-    conformance,
-    definitions,
-    evolution,
-    indexes,
-    secrets,
-)
-from distributed_config.services import journal as log
-from distributed_config.services.compare import compare as compare_documents
+from distributed_config.schemas import answers, bodies, loader, queries
+from distributed_config.services import catalogue, definitions, secrets
+from distributed_config.services.conformance import index_search, rules
+from distributed_config.services.conformance.index_search import Filter, Names, Order, Question
 from distributed_config.services.definitions import Definition
-from distributed_config.services.evolution import Review
-from distributed_config.services.indexes import Filter, Names, Order, Question
-from distributed_config.services.journal import Journal
+from distributed_config.services.definitions import review as evolution
+from distributed_config.services.definitions.review import Review
+from distributed_config.services.diff import compare as compare_documents
+from distributed_config.services.journal import head
+from distributed_config.services.journal.transaction import Journal
 from distributed_config.wire import Document
 
 blueprint = Blueprint("definitions", __name__)
@@ -53,14 +48,14 @@ _MEMBERSHIP = re.compile(r"(?P<path>[^\s<>=]+)\s+in\s+(?P<values>.*)", re.DOTALL
     "GET",
     "/definitions",
     **_READ,
-    query=schemas.DefinitionsQuery,
-    answers={200: schemas.DefinitionsAnswer},
+    query=queries.DefinitionsQuery,
+    answers={200: answers.DefinitionsAnswer},
     refusals=(410, 422),
 )
 def list_definitions(query: dict[str, Any]) -> Answer:
     """List the definitions, by name, without their schemas."""
     connection = reading()
-    epoch = log.head(connection).epoch
+    epoch = head.read_head(connection).epoch
     size = page_size(query["limit"])
     after = behind(query, epoch, str) or ""
     found = definitions.definitions(
@@ -79,8 +74,8 @@ def list_definitions(query: dict[str, Any]) -> Answer:
     "GET",
     "/definitions/one",
     **_READ,
-    query=schemas.DefinitionReadQuery,
-    answers={200: schemas.DefinitionAnswer, 304: ""},
+    query=queries.DefinitionReadQuery,
+    answers={200: answers.DefinitionAnswer, 304: ""},
     refusals=(404, 412, 422),
     headers=("If-Match", "If-None-Match"),
 )
@@ -88,7 +83,7 @@ def show_definition(query: dict[str, Any]) -> Answer:
     """Show a definition with its schema, at its newest revision or at `number`."""
     connection = reading()
     found = _require(query["definition"], query["number"])
-    etag = wire.version_etag(log.head(connection).epoch, found.number, found.stamp)
+    etag = wire.version_etag(head.read_head(connection).epoch, found.number, found.stamp)
     conditions.require_wanted(found.name, etag, _no_times, "definition")
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if conditions.is_known(etag, _no_times):
@@ -108,9 +103,9 @@ def _no_times() -> tuple[int, ...]:
     "POST",
     "/definitions",
     **_WRITE,
-    query=schemas.DefinitionWriteQuery,
-    body=schemas.NewDefinitionBody,
-    answers={201: schemas.DefinitionAnswer},
+    query=queries.DefinitionWriteQuery,
+    body=bodies.NewDefinitionBody,
+    answers={201: answers.DefinitionAnswer},
     refusals=(422, 507),
 )
 def create_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
@@ -132,9 +127,9 @@ def create_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     "PUT",
     "/definitions",
     **_REWRITE,
-    query=schemas.ReviseQuery,
-    body=schemas.DefinitionBody,
-    answers={200: schemas.RevisedAnswer, 201: schemas.RevisedAnswer},
+    query=queries.ReviseQuery,
+    body=bodies.DefinitionBody,
+    answers={200: answers.RevisedAnswer, 201: answers.RevisedAnswer},
     refusals=(404, 412, 422, 507),
 )
 def put_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
@@ -175,9 +170,9 @@ def put_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     "POST",
     "/definitions/review",
     **_READ,
-    query=schemas.DefinitionQuery,
-    body=schemas.SchemaBody,
-    answers={200: schemas.ReviewAnswer},
+    query=queries.DefinitionQuery,
+    body=bodies.SchemaBody,
+    answers={200: answers.ReviewAnswer},
     refusals=(404, 422),
 )
 def review_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
@@ -199,8 +194,8 @@ def review_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     "DELETE",
     "/definitions",
     **_REWRITE,
-    query=schemas.DeleteDefinitionQuery,
-    answers={200: schemas.RemovedAnswer},
+    query=queries.DeleteDefinitionQuery,
+    answers={200: answers.RemovedAnswer},
     refusals=(404, 409, 412, 422, 507),
 )
 def delete_definition(query: dict[str, Any]) -> Answer:
@@ -224,14 +219,14 @@ def delete_definition(query: dict[str, Any]) -> Answer:
     "GET",
     "/definitions/revisions",
     **_READ,
-    query=schemas.RevisionsQuery,
-    answers={200: schemas.RevisionsAnswer},
+    query=queries.RevisionsQuery,
+    answers={200: answers.RevisionsAnswer},
     refusals=(404, 410, 422),
 )
 def list_revisions(query: dict[str, Any]) -> Answer:
     """List the revisions of a definition, newest first."""
     connection, name = reading(), query["definition"]
-    epoch = log.head(connection).epoch
+    epoch = head.read_head(connection).epoch
     size = page_size(query["limit"])
     before = behind(query, epoch, int)
     found = definitions.revisions(
@@ -249,8 +244,8 @@ def list_revisions(query: dict[str, Any]) -> Answer:
     "GET",
     "/definitions/diff",
     **_READ,
-    query=schemas.DefinitionDiffQuery,
-    answers={200: schemas.SchemaDiffAnswer},
+    query=queries.DefinitionDiffQuery,
+    answers={200: answers.SchemaDiffAnswer},
     refusals=(404, 422),
 )
 def diff_revisions(query: dict[str, Any]) -> Answer:
@@ -275,9 +270,9 @@ def diff_revisions(query: dict[str, Any]) -> Answer:
     "POST",
     "/definitions/check",
     **_READ,
-    query=schemas.DefinitionReadQuery,
+    query=queries.DefinitionReadQuery,
     body_types=("application/json", "application/yaml", "application/toml"),
-    answers={200: schemas.CheckedAnswer},
+    answers={200: answers.CheckedAnswer},
     refusals=(404, 422),
 )
 def check_document(query: dict[str, Any]) -> Answer:
@@ -288,7 +283,7 @@ def check_document(query: dict[str, Any]) -> Answer:
     found = _require(query["definition"], query["number"])
     document = wire.object_of(asked.body_value(), asked.limits())
     seen = secrets.checked_alone(document.text, found.schema)
-    problems = conformance.problems_of(found.schema, seen)
+    problems = rules.problems_of(found.schema, seen)
     shown = [shown_problem(each) for each in problems[:_MOST_SHOWN]]
     return json_answer({"valid": not problems, "problems": shown})
 
@@ -298,15 +293,15 @@ def check_document(query: dict[str, Any]) -> Answer:
     "GET",
     "/definitions/services",
     **_READ,
-    query=schemas.ConformingQuery,
-    answers={200: schemas.ConformingAnswer},
+    query=queries.ConformingQuery,
+    answers={200: answers.ConformingAnswer},
     refusals=(404, 410, 422),
 )
 def list_conforming(query: dict[str, Any]) -> Answer:
     """List the services that conform to a definition, found and sorted by indexed properties."""
     auth.require("config:read")
     connection, name = reading(), query["definition"]
-    epoch = log.head(connection).epoch
+    epoch = head.read_head(connection).epoch
     size = page_size(query["limit"])
     found = _require(name)
     filters = tuple(
@@ -314,7 +309,7 @@ def list_conforming(query: dict[str, Any]) -> Answer:
         for each in _filters(query["where"])
     )
     sort = query["sort"] and definitions.indexed_path(found, query["sort"])
-    services = indexes.find(
+    services = index_search.find(
         connection,
         found.id,
         Question(filters, Names(search=query["search"], realm=auth.actor().realm)),
@@ -341,7 +336,7 @@ def _schema(name: str, body: dict[str, Any]) -> Document | None:
 
     Raises InvalidDocument, with all that is wrong with the body and pointers into it.
     """
-    problems: list[Problem] = list(body[schemas.FAULTS])
+    problems: list[Problem] = list(body[loader.FAULTS])
     schema = None
     if "schema" in body:
         try:
@@ -363,7 +358,7 @@ def _faults_beside(name: str, body: dict[str, Any], schema: Document | None) -> 
         marks = definitions.faults_of_marks(schema)
         return [*marks, *definitions.faults_of_paths(schema.value, paths, schema.text)]
     found = definitions.lookup(reading(), auth.actor().realm, name)
-    if found is None or any(each.pointer == "/schema" for each in body[schemas.FAULTS]):
+    if found is None or any(each.pointer == "/schema" for each in body[loader.FAULTS]):
         return definitions.faults_of_paths({}, paths)
     return definitions.faults_of_paths(found.document.value, paths, found.schema)
 
@@ -416,8 +411,8 @@ def _filter(text: str) -> Filter:
     found = _COMPARISON.fullmatch(text)
     if found is None:
         raise ValueError("it is not like db.port>=5000, tier=gold or tier in gold,silver.")
-    if found["operator"] not in indexes.OPERATORS:
-        known = ", ".join(indexes.OPERATORS)
+    if found["operator"] not in index_search.OPERATORS:
+        known = ", ".join(index_search.OPERATORS)
         raise ValueError(
             f"{found['operator'][:20]!r} is no operator here. These are: {known}. "
             'Text that begins like one stands in quotes, as in tier="=gold".'

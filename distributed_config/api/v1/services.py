@@ -5,18 +5,18 @@ from typing import Any
 from flask import Blueprint
 
 from distributed_config import wire
-from distributed_config.api import schemas
-from distributed_config.edge import auth
-from distributed_config.edge import requests as asked
-from distributed_config.edge.database import reading
-from distributed_config.edge.doors import door
-from distributed_config.edge.paging import behind, cursor_behind, page_answer, page_size
-from distributed_config.edge.publishing import publish
-from distributed_config.edge.responses import Answer, json_answer
+from distributed_config.http import auth
+from distributed_config.http import request as asked
+from distributed_config.http.database import reading
+from distributed_config.http.pagination import behind, cursor_behind, page_answer, page_size
+from distributed_config.http.response import Answer, json_answer
+from distributed_config.http.routes import door
+from distributed_config.http.writes import publish
+from distributed_config.schemas import answers, bodies, queries
 from distributed_config.services import catalogue, definitions
-from distributed_config.services import journal as log
 from distributed_config.services.catalogue import Entry
-from distributed_config.services.journal import Journal
+from distributed_config.services.journal import head
+from distributed_config.services.journal.transaction import Journal
 
 blueprint = Blueprint("services", __name__)
 
@@ -26,14 +26,14 @@ blueprint = Blueprint("services", __name__)
     "GET",
     "/services",
     permission="config:read",
-    query=schemas.ServicesQuery,
-    answers={200: schemas.ServicesAnswer},
+    query=queries.ServicesQuery,
+    answers={200: answers.ServicesAnswer},
     refusals=(410, 422),
 )
 def list_services(query: dict[str, Any]) -> Answer:
     """List the services, by name."""
     connection = reading()
-    epoch = log.head(connection).epoch
+    epoch = head.read_head(connection).epoch
     size = page_size(query["limit"])
     after = behind(query, epoch, str) or ""
     found = catalogue.services(
@@ -55,8 +55,8 @@ def list_services(query: dict[str, Any]) -> Answer:
     "GET",
     "/services/one",
     permission="config:read",
-    query=schemas.ServiceQuery,
-    answers={200: schemas.ServiceAnswer},
+    query=queries.ServiceQuery,
+    answers={200: answers.ServiceAnswer},
     refusals=(404, 422),
 )
 def show_service(query: dict[str, Any]) -> Answer:
@@ -71,9 +71,9 @@ def show_service(query: dict[str, Any]) -> Answer:
     "PUT",
     "/services/tags",
     permission="config:write",
-    query=schemas.WriteQuery,
-    body=schemas.TagsBody,
-    answers={200: schemas.ServiceAnswer},
+    query=queries.WriteQuery,
+    body=bodies.TagsBody,
+    answers={200: answers.ServiceAnswer},
     refusals=(404, 422, 507),
     headers=("Idempotency-Key", "Config-Note"),
 )
@@ -93,9 +93,9 @@ def tag_service(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     "PUT",
     "/services/definition",
     permission="config:write",
-    query=schemas.WriteQuery,
-    body=schemas.AttachBody,
-    answers={200: schemas.AttachedAnswer},
+    query=queries.WriteQuery,
+    body=bodies.AttachBody,
+    answers={200: answers.AttachedAnswer},
     refusals=(404, 422, 507),
     headers=("Idempotency-Key", "Config-Note"),
 )
@@ -115,8 +115,8 @@ def attach_service(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     "DELETE",
     "/services/definition",
     permission="config:write",
-    query=schemas.WriteQuery,
-    answers={200: schemas.AttachedAnswer},
+    query=queries.WriteQuery,
+    answers={200: answers.AttachedAnswer},
     refusals=(404, 422, 507),
     headers=("Idempotency-Key", "Config-Note"),
 )
@@ -136,8 +136,8 @@ def detach_service(query: dict[str, Any]) -> Answer:
     "GET",
     "/services/secrets",
     permission="config:read",
-    query=schemas.ServiceQuery,
-    answers={200: schemas.PointersAnswer},
+    query=queries.ServiceQuery,
+    answers={200: answers.PointersAnswer},
     refusals=(404, 422),
 )
 def show_pointers(query: dict[str, Any]) -> Answer:
@@ -154,9 +154,9 @@ def show_pointers(query: dict[str, Any]) -> Answer:
     "PUT",
     "/services/secrets",
     permission="config:write",
-    query=schemas.WriteQuery,
-    body=schemas.PointersBody,
-    answers={200: schemas.MarkedAnswer},
+    query=queries.WriteQuery,
+    body=bodies.PointersBody,
+    answers={200: answers.MarkedAnswer},
     refusals=(404, 422, 507),
     headers=("Idempotency-Key", "Config-Note"),
 )

@@ -5,17 +5,19 @@ from typing import Any
 from flask import Blueprint
 
 from distributed_config import wire
-from distributed_config.api import examples, schemas
-from distributed_config.edge import auditing, auth, database
-from distributed_config.edge import requests as asked
-from distributed_config.edge.database import reading
-from distributed_config.edge.doors import door
-from distributed_config.edge.publishing import publish
-from distributed_config.edge.responses import Answer, json_answer
+from distributed_config.api import examples
 from distributed_config.errors import Invalid, NotRepresentable, Problem
-from distributed_config.services import audit, changesets, transfer
-from distributed_config.services import journal as log
-from distributed_config.services.journal import Journal
+from distributed_config.http import auditing, auth, database
+from distributed_config.http import request as asked
+from distributed_config.http.database import reading
+from distributed_config.http.response import Answer, json_answer
+from distributed_config.http.routes import door
+from distributed_config.http.writes import publish
+from distributed_config.schemas import answers, queries
+from distributed_config.services import bulk, changesets
+from distributed_config.services.journal import audit
+from distributed_config.services.journal.head import read_head
+from distributed_config.services.journal.transaction import Journal
 
 blueprint = Blueprint("transfer", __name__)
 
@@ -25,7 +27,7 @@ blueprint = Blueprint("transfer", __name__)
     "GET",
     "/export",
     permission="config:read",
-    query=schemas.ExportQuery,
+    query=queries.ExportQuery,
     answers={200: "document"},
     refusals=(406, 422, 507),
 )
@@ -35,10 +37,10 @@ def export(query: dict[str, Any]) -> Answer:
     Every export has an entry in the audit log before it is answered.
     """
     connection = reading()
-    head = log.head(connection)
+    head = read_head(connection)
     format_ = asked.wanted_format(query["format"])
     most = database.of().settings.answer_bytes
-    found = transfer.export(connection, auth.actor().realm, query["prefix"])
+    found = bulk.export(connection, auth.actor().realm, query["prefix"])
     values: dict[str, Any] = {}
     size = 0
     for name, document in found:
@@ -61,9 +63,9 @@ def export(query: dict[str, Any]) -> Answer:
     "POST",
     "/import",
     permission="config:write",
-    query=schemas.ImportQuery,
+    query=queries.ImportQuery,
     body_types=("application/json", "application/yaml", "application/toml"),
-    answers={200: schemas.ImportedAnswer},
+    answers={200: answers.ImportedAnswer},
     refusals=(422, 507),
     headers=("Idempotency-Key", "Config-Note"),
     example=examples.IMPORT,
@@ -82,7 +84,7 @@ def import_all(query: dict[str, Any]) -> Answer:
             "Send them in parts, or use `distconf import`."
         )
         raise Invalid.of([Problem("", message, "limit")])
-    documents = transfer.documents_of(value, asked.limits())
+    documents = bulk.documents_of(value, asked.limits())
 
     def unit(journal: Journal) -> Answer:
         done = changesets.import_all(journal, documents)

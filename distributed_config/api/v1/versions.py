@@ -5,18 +5,18 @@ from typing import Any
 from flask import Blueprint
 
 from distributed_config import wire
-from distributed_config.api import schemas
-from distributed_config.edge import auth, conditions
-from distributed_config.edge import requests as asked
-from distributed_config.edge.database import reading
-from distributed_config.edge.doors import door
-from distributed_config.edge.paging import behind, cursor_behind, page_answer, page_size
-from distributed_config.edge.publishing import publish
-from distributed_config.edge.responses import Answer, json_answer
-from distributed_config.services import journal as log
+from distributed_config.http import auth, conditions
+from distributed_config.http import request as asked
+from distributed_config.http.database import reading
+from distributed_config.http.pagination import behind, cursor_behind, page_answer, page_size
+from distributed_config.http.response import Answer, json_answer
+from distributed_config.http.routes import door
+from distributed_config.http.writes import publish
+from distributed_config.schemas import answers, queries
 from distributed_config.services import versions
-from distributed_config.services.compare import compare
-from distributed_config.services.journal import Journal
+from distributed_config.services.diff import compare
+from distributed_config.services.journal import head
+from distributed_config.services.journal.transaction import Journal
 from distributed_config.services.versions import Version
 
 blueprint = Blueprint("versions", __name__)
@@ -27,14 +27,14 @@ blueprint = Blueprint("versions", __name__)
     "GET",
     "/versions",
     permission="config:read",
-    query=schemas.VersionsQuery,
-    answers={200: schemas.VersionsAnswer},
+    query=queries.VersionsQuery,
+    answers={200: answers.VersionsAnswer},
     refusals=(404, 410, 422),
 )
 def list_versions(query: dict[str, Any]) -> Answer:
     """List the versions of a service, newest first, disabled and deleted ones among them."""
     connection, name = reading(), query["service"]
-    epoch = log.head(connection).epoch
+    epoch = head.read_head(connection).epoch
     size = page_size(query["limit"])
     before = behind(query, epoch, int)
     found = versions.history(
@@ -56,8 +56,8 @@ def list_versions(query: dict[str, Any]) -> Answer:
     "GET",
     "/diff",
     permission="config:read",
-    query=schemas.DiffQuery,
-    answers={200: schemas.DiffAnswer},
+    query=queries.DiffQuery,
+    answers={200: answers.DiffAnswer},
     refusals=(404, 410, 422),
 )
 def diff(query: dict[str, Any]) -> Answer:
@@ -89,8 +89,8 @@ def diff(query: dict[str, Any]) -> Answer:
     "POST",
     "/rollback",
     permission="config:write",
-    query=schemas.RollbackQuery,
-    answers={200: schemas.WrittenAnswer},
+    query=queries.RollbackQuery,
+    answers={200: answers.WrittenAnswer},
     refusals=(404, 410, 412, 422, 507),
     headers=("If-Match", "If-Unmodified-Since", "Idempotency-Key", "Config-Note"),
 )

@@ -5,8 +5,8 @@ load(globals(), "web", url="http://config:5000")
 
 from typing import Any
 
-from distributed_config.client.config import Config
-from distributed_config.client.frozen import plain
+from distributed_config.client.live.config import Config
+from distributed_config.client.live.frozen import plain
 
 
 def load(settings: dict[str, Any], service: str, **options: Any) -> Config:

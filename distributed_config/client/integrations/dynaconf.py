@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from distributed_config.client.config import Config
+from distributed_config.client.live.config import Config
 from distributed_config.errors import DistconfError, Invalid, Problem, Rejected
 from distributed_config.wire import Place, inside, pointer_to
 

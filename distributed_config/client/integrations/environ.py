@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
-from distributed_config.client.protected import environment
+from distributed_config.client.sidecar.protected import environment
 
 
 def fill_environ(

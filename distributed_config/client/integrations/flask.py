@@ -6,8 +6,8 @@ cfg = init_app(app, "web", url="http://config:5000")
 import threading
 from typing import Any
 
-from distributed_config.client.config import Config
-from distributed_config.client.frozen import plain
+from distributed_config.client.live.config import Config
+from distributed_config.client.live.frozen import plain
 
 _ABSENT = object()
 

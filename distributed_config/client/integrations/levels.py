@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from distributed_config.client.config import Config
+from distributed_config.client.live.config import Config
 
 
 def follow_levels(config: Config, key: str = "logging") -> Callable[[], None]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from distributed_config.client.config import Config
-from distributed_config.client.frozen import plain
+from distributed_config.client.live.config import Config
+from distributed_config.client.live.frozen import plain
 
 
 class DistconfSource(PydanticBaseSettingsSource):  # type: ignore[misc]  # it is not installed here

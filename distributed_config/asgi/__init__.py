@@ -1,0 +1,5 @@
+"""The asyncio side: hot reads answered again, waits held, everything else handed to Flask."""
+
+from distributed_config.asgi.gateway import Front
+
+__all__ = ["Front"]

@@ -1,0 +1,1 @@
+"""HTTP to a server, with nothing but the standard library."""

@@ -1,0 +1,1 @@
+"""A configuration that follows its service, and its snapshots."""

@@ -1,0 +1,153 @@
+"""``distconf audit``."""
+
+import hashlib
+import hmac
+import re
+import sys
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from distributed_config import wire
+from distributed_config.commands import opened
+from distributed_config.commands.files import whole_file
+from distributed_config.errors import CannotStart
+from distributed_config.schemas import audit_entries
+from distributed_config.services.journal import audit
+from distributed_config.services.journal.chain import Link
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.verify import Proof, prove
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
+from distributed_config.settings import load
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_KEY = click.option("--key-file", type=_FILE, help="The key of HMAC-SHA256: at least 16 bytes.")
+_SHORTEST_KEY = 16
+
+
+def _pinned(text: str) -> Link:
+    if not re.fullmatch(r"[0-9]{1,18}:[0-9a-f]{64}", text):
+        raise click.BadParameter("It is not what `distconf audit head` prints, as in 57:1f2e…")
+    number, _, hash_ = text.partition(":")
+    return Link(int(number), 0, hash_)
+
+
+def _time(text: str) -> int:
+    try:
+        return wire.parse_time(text)
+    except (ValueError, OverflowError):
+        raise click.BadParameter("It is not a time as in 2026-11-21T09:30:00Z.") from None
+
+
+@click.group()
+def command() -> None:
+    """Look after the audit log."""
+
+
+@command.command()
+@_KEY
+def head(key_file: Path | None) -> None:
+    """Print ID:HASH of the newest entry, to be kept elsewhere; with a key, its signature as well.
+
+    The signature is on a second line.
+    """
+    with opened.reading(load()) as connection:
+        found = audit.head(connection)
+    click.echo(str(found))
+    if key_file is not None:
+        click.echo(_signature(found, key_file))
+
+
+@command.command()
+@click.option("--pinned", type=_pinned, metavar="ID:HASH", help="A head as it was kept elsewhere.")
+@click.option("--signature", help="What `distconf audit head --key-file` printed with it.")
+@_KEY
+def verify(pinned: Link | None, signature: str | None, key_file: Path | None) -> None:
+    """Verify the whole chain and the journal that it seals; name what is broken.
+
+    Exit code 0 if all is well, 1 if anything is not.
+    """
+    if signature is not None:
+        if pinned is None or key_file is None:
+            raise click.UsageError("--signature needs --pinned and --key-file.")
+        if not hmac.compare_digest(_signature(pinned, key_file), signature.strip().lower()):
+            raise CannotStart("The signature does not belong to the pinned head and this key.")
+    with opened.reading(load()) as connection, opened.progress("Entries") as show:
+        proof = prove(connection, show, pinned)
+    for line in proof.faults or (told(proof),):
+        click.echo(f"{'BAD' if proof.faults else 'ok ':3}  audit: {line}")
+    if proof.faults:
+        raise SystemExit(1)
+
+
+@command.command()
+@click.option(
+    "--before", type=_time, metavar="TIME", required=True, help="As in 2026-11-21T09:30:00Z."
+)
+def prune(before: int) -> None:
+    """Remove the entries from before TIME; the chain goes on from the first that is left.
+
+    The log is verified first: a broken chain is not made to look whole.
+    """
+    settings = load()
+    with opened.reading(settings) as connection, opened.progress("Entries") as show:
+        faults = prove(connection, show).faults
+    if faults:
+        raise CannotStart(f"The audit log is broken, and nothing was pruned: {faults[0]}.")
+
+    def unit(journal: Journal) -> int:
+        return audit.prune(journal, before)
+
+    removed = 0
+    with opened.writing(settings) as writer:
+        while done := writer.write(LOCAL_OPERATOR, unit):
+            removed += done
+    click.echo(f"Entries removed: {removed}.")
+
+
+@command.command()
+@click.argument("target", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--format", "format_name", type=click.Choice(list(audit_entries.FORMATS)), default="jsonl"
+)
+def export(target: Path | None, format_name: str) -> None:
+    """Write all entries, of all organisations, to TARGET or to standard output, oldest first."""
+
+    def unit(journal: Journal) -> None:
+        audit.note(journal, audit.AUDIT_EXPORT, organisation=None, detail={"format": format_name})
+
+    settings = load()
+    with opened.writing(settings) as writer:
+        writer.write(LOCAL_OPERATOR, unit)
+    if target is None:
+        _export(sys.stdout, format_name)
+    else:
+        with whole_file(target) as file:
+            _export(file, format_name)
+
+
+def told(proof: Proof) -> str:
+    """What a proof without faults says."""
+    if not proof.first:
+        return "no entry yet: the chain begins with the next write"
+    sealed = f"revisions {proof.first_revision} to {proof.last_revision} of the journal are sealed"
+    if not proof.first_revision:
+        sealed = "no revision of the journal is sealed"
+    return f"entries {proof.first} to {proof.last} are one chain, and {sealed}"
+
+
+def _export(file: TextIO, format_name: str) -> None:
+    with opened.reading(load()) as connection:
+        entries = audit.oldest(connection, None, audit.EVERYTHING)
+        file.writelines(audit_entries.written(entries, format_name))
+
+
+def _signature(head_: Link, key_file: Path) -> str:
+    key = key_file.read_bytes().strip()
+    if len(key) < _SHORTEST_KEY:
+        raise CannotStart(
+            f"The key in {key_file} has under {_SHORTEST_KEY} bytes; make one, as with "
+            "`openssl rand -hex 32`."
+        )
+    return hmac.new(key, str(head_).encode(), hashlib.sha256).hexdigest()

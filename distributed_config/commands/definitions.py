@@ -1,0 +1,303 @@
+"""``distconf definitions``."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from distributed_config import formats, wire
+from distributed_config.client.cli.tables import local_time, table_lines
+from distributed_config.commands import opened
+from distributed_config.errors import DefinitionNotFound, Invalid, InvalidDocument, Problem
+from distributed_config.json_schema import Compatibility, SchemaLimits, compare, schema_of
+from distributed_config.services import definitions, secrets
+from distributed_config.services.conformance import rules
+from distributed_config.services.definitions import POLICIES, Definition
+from distributed_config.services.definitions import review as evolution
+from distributed_config.services.definitions.review import Review
+from distributed_config.services.diff import compare as compare_documents
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
+from distributed_config.settings import load
+from distributed_config.wire import DocumentLimits
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_NOTE = click.option("--note", default="", help="Why; kept in the journal.")
+_OUTPUT = click.option("--output", type=click.Choice(["text", "json"]), default="text")
+_EVERY = 1_000_000
+_MOST_TOLD = 20
+
+T = TypeVar("T")
+
+
+@click.group()
+def command() -> None:
+    """Look after definitions: the JSON Schemas that services conform to."""
+
+
+@command.command("list")
+@click.option("--search", default="", help="A part of the name, in any case.")
+@_OUTPUT
+def list_definitions(search: str, output: str) -> None:
+    """List the definitions."""
+    with opened.reading(load()) as connection:
+        found = definitions.definitions(
+            connection, LOCAL_OPERATOR.realm, search=search, limit=_EVERY
+        )
+    if output == "json":
+        click.echo(json.dumps([_shown(each) for each in found], indent=2))
+        return
+    rows = [
+        {
+            "name": each.name,
+            "revision": each.number,
+            "policy": each.policy,
+            "services": each.services,
+        }
+        for each in found
+    ]
+    click.echo("".join(table_lines(rows)), nl=False)
+
+
+@command.command()
+@click.argument("name")
+@click.option("--number", type=int, help="A revision; the newest unless given.")
+@click.option("--format", "format_name", type=click.Choice(["json", "yaml", "toml"]))
+def show(name: str, number: int | None, format_name: str | None) -> None:
+    """Write the schema of NAME."""
+    with opened.reading(load()) as connection:
+        found = definitions.require(connection, LOCAL_OPERATOR.realm, name, number)
+    format_ = formats.FORMATS[format_name or "json"]
+    click.echo(format_.write(found.document.value).rstrip("\n"))
+
+
+@command.command()
+@click.argument("name")
+@_OUTPUT
+def history(name: str, output: str) -> None:
+    """List the revisions of NAME, newest first."""
+    with opened.reading(load()) as connection:
+        found = definitions.revisions(
+            connection, LOCAL_OPERATOR.realm, name, before=None, limit=_EVERY
+        )
+    if output == "json":
+        click.echo(json.dumps([_shown(each) for each in found], indent=2))
+        return
+    rows = [
+        {
+            "revision": each.number,
+            "time": local_time(wire.rfc3339(each.revised_at)),
+            "author": each.author,
+            "forced": "forced" if each.forced else "",
+            "note": each.note,
+        }
+        for each in found
+    ]
+    click.echo("".join(table_lines(rows)), nl=False)
+
+
+@command.command()
+@click.argument("name")
+@click.argument("file", type=_FILE, required=False)
+@click.option("--policy", type=click.Choice(POLICIES), help="What revisions must keep.")
+@click.option("--index", "paths", multiple=True, help="A property to find services by; repeatable.")
+@click.option("--no-indexes", is_flag=True, help="Find services by no property any more.")
+@click.option("--force", is_flag=True, help="Also if it breaks something; needs a note.")
+@click.option("--dry-run", is_flag=True, help="Only say what would happen.")
+@_NOTE
+def put(
+    name: str,
+    file: Path | None,
+    *,
+    policy: str | None,
+    paths: tuple[str, ...],
+    no_indexes: bool,
+    force: bool,
+    dry_run: bool,
+    note: str,
+) -> None:
+    """Create NAME, or revise it, with the schema in FILE (JSON, YAML or TOML).
+
+    What is not given stays as it is.
+    """
+    settings = load()
+    wire.check_note(note, settings.note_length)
+    schema = None if file is None else schema_of(_read(file), SchemaLimits(settings.schema_bytes))
+    wire.check_name(name, "definition")
+    wanted = () if no_indexes else paths or None
+
+    def unit(journal: Journal) -> tuple[Definition, bool, Review | None]:
+        if definitions.lookup(journal.connection, journal.realm, name) is None:
+            if schema is None:
+                raise DefinitionNotFound(name)
+            made = definitions.create(journal, name, schema, policy or "none", wanted or ())
+            return made, True, None
+        done = definitions.revise(
+            journal, name, schema=schema, policy=policy, paths=wanted, review=seen, forced=force
+        )
+        return done.definition, done.changed, done.review
+
+    seen = None
+    with opened.reading(settings) as connection:
+        before = definitions.lookup(connection, LOCAL_OPERATOR.realm, name)
+        if before is not None and schema is not None:
+            seen = evolution.review(connection, before.proposal(schema), LOCAL_OPERATOR.realm)
+    with opened.writing(settings) as writer:
+        act = writer.rehearse if dry_run else writer.write
+        definition, changed, found = act(LOCAL_OPERATOR, unit, note)
+    _tell(found)
+    would = "would be" if dry_run else "is"
+    state = f"{would} at revision {definition.number}" if changed else "is so already"
+    click.echo(f"The definition {name!r} {state}.")
+
+
+@command.command()
+@click.argument("name")
+@click.argument("file", type=_FILE)
+def review(name: str, file: Path) -> None:
+    """Tell what the schema in FILE would do in place of that of NAME.
+
+    Exit code 0 if nothing speaks against it, 1 otherwise.
+    """
+    settings = load()
+    schema = schema_of(_read(file), SchemaLimits(settings.schema_bytes))
+    with opened.reading(settings) as connection:
+        definition = definitions.require(connection, LOCAL_OPERATOR.realm, name)
+        found = evolution.review(connection, definition.proposal(schema), LOCAL_OPERATOR.realm)
+    _tell(found)
+    if evolution.breaks(found, definition.policy):
+        raise SystemExit(1)
+
+
+@command.command()
+@click.argument("name")
+@click.argument("file", type=_FILE)
+@click.option("--number", type=int, help="A revision; the newest unless given.")
+def check(name: str, file: Path, number: int | None) -> None:
+    """Check the configuration in FILE against NAME. Exit code 0 if it conforms, 1 if not."""
+    settings = load()
+    limits = DocumentLimits(
+        settings.document_bytes, settings.document_depth, settings.document_keys
+    )
+    document = wire.object_of(_read(file), limits)
+    with opened.reading(settings) as connection:
+        found = definitions.require(connection, LOCAL_OPERATOR.realm, name, number)
+    seen = secrets.checked_alone(document.text, found.schema)
+    problems = rules.problems_of(found.schema, seen)
+    if problems:
+        raise InvalidDocument.of(problems)
+    click.echo(f"{file} conforms to {name!r}, revision {found.number}.")
+
+
+@command.command()
+@click.argument("name")
+@click.argument("old", type=int)
+@click.argument("new", type=int)
+def diff(name: str, old: int, new: int) -> None:
+    """Show how revision NEW of NAME differs from revision OLD."""
+    with opened.reading(load()) as connection:
+        before, after = (
+            definitions.require(connection, LOCAL_OPERATOR.realm, name, number).document.value
+            for number in (old, new)
+        )
+    names = (f"{name} revision {old}", f"{name} revision {new}")
+    difference = compare_documents(before, after, *names)
+    click.echo(difference.text, nl=False)
+    if difference.truncated:
+        click.echo("There is more than is shown: the difference is too long.", err=True)
+    for line in _compatibility(compare(before, after)):
+        click.echo(line, err=True)
+
+
+@command.command()
+@click.argument("name")
+def services(name: str) -> None:
+    """List the services that conform to NAME."""
+    with opened.reading(load()) as connection:
+        found = definitions.require(connection, LOCAL_OPERATOR.realm, name)
+        conforming = rules.services(connection, found.id)
+    for _, each in conforming:
+        click.echo(each)
+
+
+@command.command()
+@click.argument("name")
+@click.argument("service")
+@_NOTE
+def attach(name: str, service: str, note: str) -> None:
+    """Make SERVICE conform to NAME; what is current must already."""
+    _write(lambda journal: definitions.attach(journal, service, name), note)
+    click.echo(f"The service {service!r} conforms to {name!r}.")
+
+
+@command.command()
+@click.argument("service")
+@_NOTE
+def detach(service: str, note: str) -> None:
+    """Make SERVICE conform to no definition."""
+    _write(lambda journal: definitions.detach(journal, service), note)
+    click.echo(f"The service {service!r} conforms to no definition.")
+
+
+@command.command()
+@click.argument("name")
+@click.option(
+    "--cascade",
+    type=click.Choice(["detach", "delete"]),
+    help="What becomes of the services that conform to it.",
+)
+@_NOTE
+def delete(name: str, cascade: str | None, note: str) -> None:
+    """Delete NAME."""
+    gone = _write(lambda journal: definitions.remove(journal, name, cascade or ""), note)
+    done = "deleted" if cascade == "delete" else "detached"
+    click.echo(f"The definition {name!r} is deleted; services {done}: {len(gone)}.")
+
+
+def _read(file: Path) -> Any:
+    format_ = formats.by_extension(file.name)
+    if format_ is None or format_.read is None:
+        message = "Its ending tells no format that is read: .json, .yaml or .toml."
+        raise Invalid.of([Problem("", message, "format", str(file))])
+    # Whoever can run this command may read a file of any size.
+    return formats.read(format_, file.read_bytes(), most_text=1 << 30)
+
+
+def _write(unit: Callable[[Journal], T], note: str) -> T:
+    settings = load()
+    wire.check_note(note, settings.note_length)
+    with opened.writing(settings) as writer:
+        return writer.write(LOCAL_OPERATOR, unit, note)
+
+
+def _tell(review: Review | None) -> None:
+    """What a review found, for people."""
+    if review is None:
+        return
+    fit = review.checked - len(review.unfit)
+    click.echo(f"Current documents that conform: {fit} of {review.checked}.")
+    for name, each in list(review.unfit.items())[:_MOST_TOLD]:
+        for problem in each.problems:
+            click.echo(f"  {name} version {each.number}: {problem.pointer}: {problem.message}")
+    if len(review.unfit) > _MOST_TOLD:
+        click.echo(f"  … and {len(review.unfit) - _MOST_TOLD} more services")
+    for line in _compatibility(review.compatibility):
+        click.echo(line)
+
+
+def _compatibility(found: Compatibility) -> Iterator[str]:
+    words = {True: "yes", False: "no", None: "could not be decided"}
+    yield f"Backward compatible (old documents stay valid): {words[found.backward]}."
+    yield f"Forward compatible (new documents are valid by the old): {words[found.forward]}."
+    for reason in found.reasons[:_MOST_TOLD]:
+        yield f"  {reason.pointer}: {reason.message}"
+
+
+def _shown(definition: Definition) -> dict[str, Any]:
+    shown = asdict(definition)
+    for key in ("created_at", "changed_at", "revised_at"):
+        shown[key] = wire.rfc3339(shown[key])
+    return {**shown, "schema": definition.document.value}

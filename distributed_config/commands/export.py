@@ -1,0 +1,91 @@
+"""``distconf export``."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from distributed_config import formats, wire
+from distributed_config.commands import import_, opened
+from distributed_config.commands.files import whole_file
+from distributed_config.formats import Format
+from distributed_config.models.backup import named
+from distributed_config.services import bulk
+from distributed_config.services.journal import audit
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
+from distributed_config.settings import load
+
+
+@click.command()
+@click.argument("target", required=False)
+@click.option("--format", "format_name", type=click.Choice(list(formats.FORMATS)))
+@click.option("--prefix", default="", help="Only services whose name begins so.")
+@click.option("--prune", is_flag=True, help="Remove files of services that are gone from a folder.")
+@click.option("--reveal", is_flag=True, help="Secrets in the clear; they are masked otherwise.")
+def command(
+    target: str | None, format_name: str | None, prefix: str, *, prune: bool, reveal: bool
+) -> None:
+    """Write the current documents of all services to TARGET, or to standard output.
+
+    A TARGET that ends in / or is a folder gets a file for each service; any other is one file of
+    {service: document}. The format is that of TARGET's ending, unless --format says otherwise.
+
+    With --prune a folder holds exactly these services afterwards: every other file in it that
+    `distconf import` would read, below --prefix if that is given, is removed.
+    """
+    is_folder = target is not None and (target.endswith("/") or Path(target).is_dir())
+    if prune and not is_folder:
+        raise click.UsageError("--prune needs a folder as TARGET; a file is written anew anyway.")
+    settings = load()
+    facts = {"prefix": prefix, "reveal": reveal}
+
+    def unit(journal: Journal) -> None:
+        audit.note(journal, audit.EXPORT, organisation=LOCAL_OPERATOR.organisation, detail=facts)
+
+    with opened.writing(settings) as writer:
+        writer.write(LOCAL_OPERATOR, unit)
+    realm = replace(LOCAL_OPERATOR.realm, secrets=reveal)
+    with opened.reading(settings) as connection:
+        found = {
+            name: wire.parse_stored(document.text)
+            for name, document in bulk.export(connection, realm, prefix)
+        }
+    format_ = formats.by_name(format_name) if format_name else formats.by_extension(target or "")
+    format_ = format_ or formats.FORMATS["json"]
+    if target is None:
+        click.echo(format_.write(found).rstrip("\n"))
+        return
+    if is_folder:
+        written = _write_folder(Path(target), format_, found)
+        if prune:
+            _remove_others(Path(target), written, prefix)
+    else:
+        with whole_file(Path(target)) as file:
+            file.write(format_.write(found))
+    click.echo(f"Services written to {target}: {len(found)}.", err=True)
+
+
+def _write_folder(folder: Path, format_: Format, found: dict[str, dict[str, Any]]) -> set[Path]:
+    """Writes a file for each service, under its name; a / in the name makes a folder.
+
+    Returns the files.
+    """
+    texts = {name: format_.write(document) for name, document in found.items()}
+    files = {name: folder / f"{name}.{format_.extensions[0]}" for name in texts}
+    for name, text in texts.items():
+        files[name].parent.mkdir(parents=True, exist_ok=True)
+        with named(files[name]):
+            files[name].write_text(text, encoding="utf-8")
+    return set(files.values())
+
+
+def _remove_others(folder: Path, written: set[Path], prefix: str) -> None:
+    """Removes the files that an import would read, except those that were just written."""
+    for file, name in import_.services_in(folder):
+        format_ = formats.by_extension(file.name)
+        is_read = format_ is not None and format_.read is not None
+        if is_read and file not in written and name.startswith(prefix):
+            file.unlink()
+            click.echo(f"Removed {file}.", err=True)

@@ -1,0 +1,39 @@
+"""``distconf restore``."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from distributed_config.commands import opened
+from distributed_config.commands.check import KEYS, database
+from distributed_config.errors import CannotStart
+from distributed_config.models import sqlite as engines
+from distributed_config.models.backup import replace_database
+from distributed_config.settings import load
+from distributed_config.store.watermarks import Watermarks
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def command(file: Path) -> None:
+    """Put the backup FILE in place of the database. The server must not be running.
+
+    FILE is verified first. What was there is kept beside it. The restored database has a new
+    epoch: entity tags and cursors from before do not match it.
+    """
+    settings = load()
+    path = settings.database_path
+    backup = replace(settings, database_url=f"sqlite:///{file.absolute()}")
+    if engines.migration_of(file) is None:
+        raise CannotStart(f"{file} is not a backup of Distributed Config.")
+    findings = database(backup)
+    faults = [fault for each in findings if each.what != KEYS for fault in each.faults]
+    if faults:
+        raise CannotStart(f"{file} is not sound, and nothing was changed: {'; '.join(faults)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Watermarks.alone(path), opened.progress("Copying") as show:
+        kept = replace_database(file.absolute(), path, show)
+    click.echo(f"{path} is restored from {file}." + (f" The old one is {kept}." if kept else ""))
+    for fault in (fault for each in findings if each.what == KEYS for fault in each.faults):
+        click.echo(f"But {fault}.", err=True)

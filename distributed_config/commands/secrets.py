@@ -1,0 +1,64 @@
+"""``distconf secrets``."""
+
+import click
+
+from distributed_config.commands import opened
+from distributed_config.errors import SecretUnreadable
+from distributed_config.services import secrets
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
+from distributed_config.services.secrets import keyring as keyrings
+from distributed_config.settings import load
+
+
+@click.group()
+def command() -> None:
+    """Look after the keys that secrets are encrypted under."""
+
+
+@command.command("new-key")
+@click.argument("name")
+def new_key(name: str) -> None:
+    """Print a new line for a key file, for the key NAME."""
+    click.echo(f"{name}:{keyrings.new_key()}")
+
+
+@command.command()
+@click.option("--added", is_flag=True, help="The key file begins with a new key already.")
+def rotate(added: bool) -> None:
+    """Begin with new keys; the server may go on.
+
+    A new key is put first in the key file. All data keys are encrypted anew under it, and secrets
+    that are written from now on have a new data key. What is stored is not touched, and stays
+    readable; so does a backup from before, with the file's older lines.
+    """
+    settings = load()
+    keyring = keyrings.of_settings(settings)
+    if not added:
+        keyring.add()
+
+    def renew(key_id: str) -> bool:
+        try:
+            writer.write(LOCAL_OPERATOR, lambda journal: secrets.rewrap(journal.connection, key_id))
+        except SecretUnreadable:
+            return False
+        return True
+
+    def start(journal: Journal) -> str:
+        return secrets.start_key(journal.connection, journal.now)
+
+    with opened.writing(settings) as writer, opened.progress("Data keys") as show:
+        old = writer.write(LOCAL_OPERATOR, lambda journal: secrets.keys(journal.connection))
+        # The new one first: what is written meanwhile has it.
+        writer.write(LOCAL_OPERATOR, start)
+        renewed = 0
+        for done, key_id in enumerate(old, 1):
+            renewed += renew(key_id)
+            show(done, len(old))
+    click.echo(f"Data keys encrypted anew: {renewed}, and a new one is in use.")
+    if renewed < len(old):
+        click.echo(
+            f"Data keys that do not open with {keyring.path}, and were left: {len(old) - renewed}.",
+            err=True,
+        )
+        raise SystemExit(1)

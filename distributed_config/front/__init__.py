@@ -1,5 +1,0 @@
-"""The asyncio side: hot reads answered again, waits held, everything else handed to Flask."""
-
-from distributed_config.front.asgi import Front
-
-__all__ = ["Front"]

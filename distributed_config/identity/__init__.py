@@ -1,0 +1,1 @@
+"""Who people are, asked of an identity provider elsewhere."""

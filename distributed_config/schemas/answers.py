@@ -1,0 +1,389 @@
+"""The answers that routes give."""
+
+from marshmallow import Schema, fields
+
+
+class PointersAnswer(Schema):
+    pointers = fields.List(fields.String(), required=True)
+
+
+class MarkedAnswer(PointersAnswer):
+    success = fields.Boolean(required=True)
+    changed = fields.Boolean(required=True)
+
+
+class OrganisationAnswer(Schema):
+    id = fields.Integer(required=True)
+    name = fields.String(required=True)
+    created_at = fields.String(required=True)
+
+
+class OrganisationsAnswer(Schema):
+    organisations = fields.List(fields.Nested(OrganisationAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class UserAnswer(Schema):
+    id = fields.Integer(required=True)
+    email = fields.String(required=True)
+    active = fields.Boolean(required=True)
+    must_change = fields.Boolean(required=True)
+    has_password = fields.Boolean(required=True)
+    role = fields.String(required=True)
+    services = fields.List(fields.String(), required=True)
+    environments = fields.List(fields.String(), required=True)
+    created_at = fields.String(required=True)
+
+
+class UsersAnswer(Schema):
+    users = fields.List(fields.Nested(UserAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class MembershipAnswer(Schema):
+    user = fields.Integer(required=True)
+    email = fields.String(required=True)
+    organisation = fields.String(required=True)
+    role = fields.String(required=True)
+    services = fields.List(fields.String(), required=True)
+    environments = fields.List(fields.String(), required=True)
+
+
+class MembershipsAnswer(Schema):
+    memberships = fields.List(fields.Nested(MembershipAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class RoleAnswer(Schema):
+    name = fields.String(required=True)
+    permissions = fields.List(fields.String(), required=True)
+    own = fields.Boolean(required=True)
+
+
+class RolesAnswer(Schema):
+    roles = fields.List(fields.Nested(RoleAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class TokenAnswer(Schema):
+    """`token` is there once, in the answer that made it; null in that of a rehearsal."""
+
+    id = fields.Integer(required=True)
+    kind = fields.String(required=True)
+    name = fields.String(required=True)
+    hint = fields.String(required=True)
+    user = fields.String(required=True, allow_none=True)
+    role = fields.String(required=True)
+    services = fields.List(fields.String(), required=True)
+    environments = fields.List(fields.String(), required=True)
+    created_at = fields.String(required=True)
+    created_by = fields.String(required=True)
+    expires_at = fields.String(required=True, allow_none=True)
+    revoked_at = fields.String(required=True, allow_none=True)
+    used_at = fields.String(required=True, allow_none=True)
+    used_from = fields.String(required=True)
+    token = fields.String(allow_none=True)
+
+
+class TokensAnswer(Schema):
+    tokens = fields.List(fields.Nested(TokenAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class DoneAnswer(Schema):
+    success = fields.Boolean(required=True)
+    changed = fields.Boolean(required=True)
+
+
+class SomebodyAnswer(Schema):
+    """Who asks, and what they may."""
+
+    name = fields.String(required=True)
+    organisation = fields.String(required=True)
+    permissions = fields.List(fields.String(), required=True)
+    scopes = fields.List(fields.Dict(), required=True)
+    expires_at = fields.String(required=True, allow_none=True)
+    must_change = fields.Boolean(required=True)
+
+
+class BearerAnswer(Schema):
+    """As OAuth 2 has it (RFC 6749)."""
+
+    access_token = fields.String(required=True)
+    token_type = fields.String(required=True)
+    expires_in = fields.Integer(required=True)
+
+
+class WrittenAnswer(Schema):
+    """What a write did."""
+
+    success = fields.Boolean(required=True)
+    version = fields.Integer()
+    enabled = fields.Boolean()
+    current = fields.Integer(allow_none=True)
+    changed = fields.Boolean()
+    removed = fields.List(
+        fields.String(),
+        metadata={
+            "description": "JSON pointers to the top-level keys that a whole document took away; "
+            "the first 20. Not there where it took none away."
+        },
+    )
+    removed_more = fields.Integer(
+        metadata={"description": "How many more it took away. Not there where these are all."}
+    )
+
+
+class CreatedAnswer(Schema):
+    """What the creation of a service answers."""
+
+    ID = fields.Integer(required=True)
+    enabled = fields.Boolean(required=True)
+    service = fields.String(required=True)
+    serviceJSONconf = fields.String(required=True)  # noqa: N815  # the contract's word
+    success = fields.Boolean(required=True)
+    total_configs = fields.Integer(required=True)
+
+
+class ServiceAnswer(Schema):
+    name = fields.String(required=True)
+    tags = fields.List(fields.String(), required=True)
+    versions = fields.Integer(required=True)
+    current = fields.Integer(required=True, allow_none=True)
+    digest = fields.String(required=True, allow_none=True)
+    definition = fields.String(required=True, allow_none=True)
+    created_at = fields.String(required=True)
+    updated_at = fields.String(required=True)
+
+
+class ServicesAnswer(Schema):
+    services = fields.List(fields.Nested(ServiceAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class ReasonAnswer(Schema):
+    pointer = fields.String(required=True)
+    message = fields.String(required=True)
+    breaks = fields.List(fields.String(), required=True)
+
+
+class CompatibilityAnswer(Schema):
+    """Null where it could not be decided."""
+
+    backward = fields.Boolean(required=True, allow_none=True)
+    forward = fields.Boolean(required=True, allow_none=True)
+    reasons = fields.List(fields.Nested(ReasonAnswer), required=True)
+
+
+class ProblemEntry(Schema):
+    parameter = fields.String()
+    pointer = fields.String(required=True)
+    message = fields.String(required=True)
+    rule = fields.String(required=True)
+
+
+class UnfitAnswer(Schema):
+    service = fields.String(required=True)
+    version = fields.Integer(required=True)
+    problems = fields.List(fields.Nested(ProblemEntry), required=True)
+
+
+class ReviewAnswer(Schema):
+    """What a schema would do. `unfit_services` shows the first hundred."""
+
+    checked = fields.Integer(required=True)
+    unfit = fields.Integer(required=True)
+    unfit_services = fields.List(fields.Nested(UnfitAnswer), required=True)
+    compatibility = fields.Nested(CompatibilityAnswer, required=True)
+    allowed = fields.Boolean(required=True)
+
+
+class DefinitionAnswer(Schema):
+    name = fields.String(required=True)
+    number = fields.Integer(required=True)
+    policy = fields.String(required=True)
+    indexes = fields.List(fields.String(), required=True)
+    services = fields.Integer(required=True)
+    digest = fields.String(required=True)
+    author = fields.String(required=True)
+    note = fields.String(required=True)
+    forced = fields.Boolean(required=True)
+    created_at = fields.String(required=True)
+    changed_at = fields.String(required=True)
+    revised_at = fields.String(required=True)
+    schema = fields.Dict()
+
+
+class DefinitionsAnswer(Schema):
+    definitions = fields.List(fields.Nested(DefinitionAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class RevisionsAnswer(Schema):
+    definition = fields.String(required=True)
+    revisions = fields.List(fields.Nested(DefinitionAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class RevisedAnswer(Schema):
+    success = fields.Boolean(required=True)
+    changed = fields.Boolean(required=True)
+    definition = fields.Nested(DefinitionAnswer, required=True)
+    review = fields.Nested(ReviewAnswer, allow_none=True, required=True)
+
+
+class RemovedAnswer(Schema):
+    success = fields.Boolean(required=True)
+    services = fields.List(fields.String(), required=True)
+
+
+class CheckedAnswer(Schema):
+    valid = fields.Boolean(required=True)
+    problems = fields.List(fields.Nested(ProblemEntry), required=True)
+
+
+class SchemaDiffAnswer(Schema):
+    patch = fields.List(fields.Dict(), required=True)
+    text = fields.String(required=True)
+    truncated = fields.Boolean(
+        required=True,
+        metadata={"description": "There is more than `patch` and `text` tell: do not apply them."},
+    )
+    compatibility = fields.Nested(CompatibilityAnswer, required=True)
+
+
+class ConformingAnswer(Schema):
+    definition = fields.String(required=True)
+    services = fields.List(fields.Nested(ServiceAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class AttachedAnswer(Schema):
+    success = fields.Boolean(required=True)
+    changed = fields.Boolean(required=True)
+    definition = fields.String(required=True, allow_none=True)
+
+
+class VersionAnswer(Schema):
+    number = fields.Integer(required=True)
+    enabled = fields.Boolean(required=True)
+    deleted = fields.Boolean(required=True)
+    digest = fields.String(required=True)
+    size = fields.Integer(required=True)
+    author = fields.String(required=True)
+    note = fields.String(required=True)
+    created_at = fields.String(required=True)
+    revision = fields.Integer(required=True)
+    definition = fields.String(required=True, allow_none=True)
+    definition_revision = fields.Integer(required=True, allow_none=True)
+    document = fields.Raw(metadata={"description": "With documents=true; null if deleted."})
+
+
+class VersionsAnswer(Schema):
+    service = fields.String(required=True)
+    versions = fields.List(fields.Nested(VersionAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class DiffAnswer(Schema):
+    patch = fields.List(fields.Dict(), required=True)
+    text = fields.String(required=True)
+    truncated = fields.Boolean(
+        required=True,
+        metadata={"description": "There is more than `patch` and `text` tell: do not apply them."},
+    )
+
+
+class ChangeAnswer(Schema):
+    revision = fields.Integer(required=True)
+    position = fields.Integer(required=True)
+    time = fields.String(required=True)
+    kind = fields.String(required=True)
+    service = fields.String(required=True, allow_none=True)
+    definition = fields.String(required=True, allow_none=True)
+    subject = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Of a change of accounts: who or what, as `user:3`."},
+    )
+    environment = fields.String(required=True, allow_none=True)
+    version = fields.Integer(required=True, allow_none=True)
+    current = fields.Integer(required=True, allow_none=True)
+    digest = fields.String(required=True, allow_none=True)
+    actor = fields.String(required=True)
+    note = fields.String(required=True)
+    document = fields.Dict(allow_none=True, metadata={"description": "With include=document."})
+
+
+class ChangesAnswer(Schema):
+    changes = fields.List(fields.Nested(ChangeAnswer), required=True)
+    revision = fields.Integer(required=True)
+    epoch = fields.String(required=True)
+    next = fields.String(
+        required=True,
+        metadata={"description": "The `after` to go on with: the revision and its epoch."},
+    )
+    more = fields.Boolean(required=True)
+
+
+class AuditEntry(Schema):
+    id = fields.Integer(required=True)
+    time = fields.String(required=True)
+    organisation = fields.Integer(required=True, allow_none=True)
+    kind = fields.String(required=True)
+    actor = fields.String(required=True)
+    address = fields.String(required=True)
+    service = fields.String(required=True, allow_none=True)
+    revision = fields.Integer(required=True, allow_none=True)
+    detail = fields.Dict(required=True)
+    previous = fields.String(required=True)
+    hash = fields.String(required=True)
+    changes = fields.List(fields.Nested(ChangeAnswer), required=True)
+
+
+class AuditAnswer(Schema):
+    entries = fields.List(fields.Nested(AuditEntry), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
+class AuditHeadAnswer(Schema):
+    id = fields.Integer(required=True)
+    hash = fields.String(required=True)
+
+
+class PublishedStep(Schema):
+    service = fields.String(required=True)
+    version = fields.Integer(required=True)
+    current = fields.Integer(required=True, allow_none=True)
+    changed = fields.Boolean(required=True)
+
+
+class PublishedAnswer(Schema):
+    success = fields.Boolean(required=True)
+    services = fields.List(fields.Nested(PublishedStep), required=True)
+
+
+class ImportedAnswer(Schema):
+    success = fields.Boolean(required=True)
+    created = fields.List(fields.String(), required=True)
+    updated = fields.List(fields.String(), required=True)
+    unchanged = fields.List(fields.String(), required=True)
+    deleted = fields.List(
+        fields.String(), required=True, metadata={"description": "By `prune`; empty without it."}
+    )
+
+
+class Problem(Schema):
+    """Every error (RFC 9457)."""
+
+    type = fields.String(required=True)
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True)
+    code = fields.String(required=True)
+    problems = fields.List(fields.Nested(ProblemEntry), required=True)
+    request_id = fields.String(required=True)
+    success = fields.Boolean(required=True)
+    error = fields.Integer(required=True)
+    message = fields.String(required=True)
+    reason = fields.String(metadata={"description": "With a 409."})

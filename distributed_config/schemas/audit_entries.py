@@ -1,0 +1,73 @@
+"""Entries of the audit log as they are told everywhere: as JSON, as lines of it, and as CSV."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from distributed_config import wire
+from distributed_config.live.feed import shown_change
+from distributed_config.services.journal.audit import Entry
+
+FORMATS = {"jsonl": "application/x-ndjson", "csv": "text/csv"}
+
+# A spreadsheet takes a cell that begins so for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_COLUMNS = (
+    "id",
+    "time",
+    "organisation",
+    "kind",
+    "actor",
+    "address",
+    "service",
+    "revision",
+    "detail",
+    "previous",
+    "hash",
+    "changes",
+)
+
+
+def shown_entry(entry: Entry) -> dict[str, Any]:
+    """One entry, with the changes that it seals."""
+    return {
+        "id": entry.id,
+        "time": wire.rfc3339(entry.happened_at),
+        "organisation": entry.organisation_id,
+        "kind": entry.kind,
+        "actor": entry.actor,
+        "address": entry.address,
+        "service": entry.service,
+        "revision": entry.revision,
+        "detail": entry.detail,
+        "previous": entry.previous,
+        "hash": entry.hash,
+        "changes": [shown_change(change) for change in entry.changes],
+    }
+
+
+def written(entries: Iterable[Entry], format_name: str) -> Iterator[str]:
+    """``entries`` as pieces of a text in one of ``FORMATS``, with the ends of their lines."""
+    if format_name == "csv":
+        yield _line(_COLUMNS)
+    for entry in entries:
+        shown = shown_entry(entry)
+        if format_name == "csv":
+            yield _line(_cell(shown[name]) for name in _COLUMNS)
+        else:
+            yield json.dumps(shown, ensure_ascii=False) + "\n"
+
+
+def _line(cells: Iterable[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerow(cells)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,0 +1,152 @@
+"""The bodies that routes take."""
+
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from distributed_config.schemas.fields import TAG, ServiceName, WholeNumber, seconds
+from distributed_config.schemas.loader import Telling, Told
+
+
+class TagsBody(Schema):
+    tags = fields.List(fields.String(validate=TAG), required=True, validate=validate.Length(max=50))
+
+
+POLICY = validate.OneOf(("none", "backward", "forward", "full"), error="It is one of: {choices}.")
+
+
+class DefinitionBody(Telling):
+    """What stays as it is may be left out."""
+
+    schema = fields.Dict(metadata={"description": "A JSON Schema, of draft 7 or 2020-12."})
+    policy = fields.String(
+        validate=POLICY,
+        metadata={"description": "What revisions must keep; none unless given."},
+    )
+    indexes = fields.List(
+        fields.String(),
+        metadata={"description": "Properties to find services by, as in `db.host`."},
+    )
+
+
+class NewDefinitionBody(DefinitionBody):
+    schema = fields.Dict(
+        required=True, metadata={"description": "A JSON Schema, of draft 7 or 2020-12."}
+    )
+
+
+class SchemaBody(Schema):
+    schema = fields.Dict(
+        required=True, metadata={"description": "A JSON Schema, of draft 7 or 2020-12."}
+    )
+
+
+class PointersBody(Schema):
+    pointers = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "JSON pointers; `*` is any key or element: `/users/*/key`."},
+    )
+
+
+class AttachBody(Schema):
+    definition = ServiceName(required=True)
+
+
+class ChangesetStep(Telling):
+    """What happens to one service: exactly one of the actions."""
+
+    service = ServiceName(required=True)
+    document = fields.Raw(metadata={"description": "The whole new document."})
+    merge = fields.Dict(metadata={"description": "A merge patch (RFC 7396)."})
+    patch = fields.List(fields.Raw(), metadata={"description": "A JSON Patch (RFC 6902)."})
+    rollback = WholeNumber(metadata={"description": "A version to copy."})
+    enable = WholeNumber(metadata={"description": "A version to turn on."})
+    disable = WholeNumber(metadata={"description": "A version to turn off."})
+    if_match = fields.String(metadata={"description": "The entity tag of the current version."})
+
+    ACTIONS = ("document", "merge", "patch", "rollback", "enable", "disable")
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def _one_action(self, _data: dict[str, Any], given: Any, **_rest: Any) -> None:
+        if isinstance(given, dict) and sum(action in given for action in self.ACTIONS) != 1:
+            raise ValidationError(f"Exactly one is needed of: {', '.join(self.ACTIONS)}.")
+
+
+class ChangesetBody(Telling):
+    changes = fields.List(Told(ChangesetStep), required=True, validate=validate.Length(min=1))
+
+
+class OrganisationBody(Schema):
+    name = fields.String(required=True)
+
+
+class RightsBody(Schema):
+    """A role, limited to services (names, or prefixes that end in `/`) and environments."""
+
+    role = fields.String(required=True)
+    services = fields.List(fields.String(), load_default=list)
+    environments = fields.List(fields.String(), load_default=list)
+
+
+class RightsChangeBody(Schema):
+    """What is not given stays."""
+
+    role = fields.String()
+    services = fields.List(fields.String())
+    environments = fields.List(fields.String())
+
+
+class UserBody(RightsBody):
+    email = fields.String(required=True)
+    password = fields.String(load_default="")
+
+
+class UserChangeBody(RightsChangeBody):
+    active = fields.Boolean()
+    must_change = fields.Boolean()
+    password = fields.String()
+
+
+class MembershipBody(RightsBody):
+    email = fields.String(required=True)
+
+
+class RoleBody(Schema):
+    permissions = fields.List(fields.String(), required=True)
+
+
+class TokenBody(Schema):
+    """`personal`: the token acts as who makes it; without a role it may do all that they may.
+
+    What is made with a token, and not after a log-in, ends with that token at the latest, also
+    when that is revoked.
+    """
+
+    name = fields.String(required=True)
+    role = fields.String(load_default="")
+    services = fields.List(fields.String(), load_default=list)
+    environments = fields.List(fields.String(), load_default=list)
+    seconds = seconds(load_default=None)
+    personal = fields.Boolean(load_default=False)
+
+
+class TokenChangeBody(RightsChangeBody):
+    name = fields.String()
+    seconds = seconds()
+
+
+class RotateBody(Schema):
+    overlap = WholeNumber(
+        load_default=0, metadata={"description": "Seconds for which the old one stays good."}
+    )
+
+
+class LoginBody(Schema):
+    email = fields.String(required=True)
+    password = fields.String(required=True)
+
+
+class PasswordBody(Schema):
+    old = fields.String(required=True)
+    new = fields.String(required=True)

@@ -1,0 +1,101 @@
+"""Fields that several schemas share: strict numbers and switches, times, names."""
+
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+
+from distributed_config import wire
+from distributed_config.errors import Invalid
+
+TAG = validate.Regexp(r"[\w][\w.:\-]{0,62}\Z", error="A tag is a word of at most 63 characters.")
+
+
+class WholeNumber(fields.Integer):
+    """Decimal digits and nothing else; ``int()`` would also take ``" 1_0"``."""
+
+    def __init__(self, least: int = 0, most: int = wire.MOST_REVISION, **rest: Any) -> None:
+        span = validate.Range(least, most, error=f"It is a whole number from {least} to {most}.")
+        super().__init__(validate=span, **rest)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> int:
+        if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+            raise ValidationError("It is not a whole number.")
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise ValidationError("It is not a whole number.")
+        return super()._deserialize(value, attr, data, **rest)
+
+
+class Switch(fields.Boolean):
+    """``true`` or ``false``; queries may write them as Python (``True``) and shells (``TRUE``) do.
+
+    ``yes`` and ``on`` are refused: readers of YAML disagree about what those mean.
+    """
+
+    truthy = frozenset(("true", "True", "TRUE", "1", True))  # type: ignore[assignment]  # marshmallow says set
+    falsy = frozenset(("false", "False", "FALSE", "0", False))  # type: ignore[assignment]  # and only reads it
+
+
+class Moment(fields.String):
+    """An RFC 3339 time, as times are stored."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> Any:
+        try:
+            return wire.parse_time(super()._deserialize(value, attr, data, **rest))
+        except (ValueError, OverflowError):
+            raise ValidationError("It is not a time as in 2026-11-21T09:30:00Z.") from None
+
+
+class Cursor(fields.String):
+    """A position in the journal: ``REVISION.EPOCH``, or a revision alone."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> Any:
+        try:
+            return wire.parse_position(super()._deserialize(value, attr, data, **rest))
+        except ValueError:
+            message = "It is a revision, or the `next` or `id` that this server gave."
+            raise ValidationError(message) from None
+
+
+class ServiceName(fields.String):
+    """A name that follows the rules of ``wire.check_name``."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> str:
+        name = super()._deserialize(value, attr, data, **rest)
+        try:
+            return wire.check_name(name)
+        except Invalid as error:
+            raise ValidationError(error.problems[0].message) from None
+
+
+def service_name(**rest: Any) -> ServiceName:
+    """A name that must be given."""
+    missing: dict[str, Any] = {"required": "A name is needed, as in ?service=web."}
+    return ServiceName(required=True, error_messages=missing, metadata={"example": "web"}, **rest)
+
+
+def definition_name() -> ServiceName:
+    """The name of a definition, that must be given; the rules are those of services' names."""
+    missing: dict[str, Any] = {"required": "A name is needed, as in ?definition=web."}
+    return ServiceName(required=True, error_messages=missing, metadata={"example": "web"})
+
+
+def dry_run() -> Switch:
+    return Switch(load_default=False, metadata={"description": "Only answer what would happen."})
+
+
+def note() -> fields.String:
+    return fields.String(
+        load_default=None, metadata={"description": "Why; kept with the version and the change."}
+    )
+
+
+def seconds(**rest: Any) -> WholeNumber:
+    """How long a token lives."""
+    text = {"description": "How long it lives, from now on; null: for ever."}
+    return WholeNumber(least=1, most=10**9, allow_none=True, metadata=text, **rest)
+
+
+def repeatable(inner: fields.Field[Any], description: str) -> fields.List[Any]:
+    most = validate.Length(max=50, error="It is given at most 50 times.")
+    about = {"repeatable": True, "description": description}
+    return fields.List(inner, load_default=list, validate=most, metadata=about)

@@ -1,0 +1,308 @@
+"""The parameters of every route."""
+
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from distributed_config.formats import FORMATS
+from distributed_config.schemas.fields import (
+    Cursor,
+    Moment,
+    ServiceName,
+    Switch,
+    WholeNumber,
+    definition_name,
+    dry_run,
+    note,
+    repeatable,
+    service_name,
+)
+from distributed_config.services.journal.audit import KINDS as AUDIT_KINDS
+from distributed_config.services.journal.kinds import KINDS
+
+
+class ServiceQuery(Schema):
+    service = service_name()
+
+
+class ConfigReadQuery(ServiceQuery):
+    version = fields.String(
+        load_default=None,
+        validate=validate.Regexp(
+            r"(current|[0-9]{1,18})\Z", error="It is a number of up to 18 digits, or current."
+        ),
+        metadata={"description": "`current`, or a number."},
+    )
+    as_of = fields.String(
+        load_default=None,
+        metadata={"description": "A revision, or an RFC 3339 time: what was current then."},
+    )
+    format = fields.String(
+        load_default=None,
+        validate=validate.OneOf(list(FORMATS), error="It is one of: {choices}."),
+    )
+    defaults = Switch(
+        load_default=False,
+        metadata={"description": "Fill in what the definition has defaults for."},
+    )
+    min_revision = WholeNumber(
+        load_default=None,
+        metadata={"description": "Answer only from this revision on; waits up to 5 s for it."},
+    )
+
+    @validates_schema
+    def _one_of_them(self, data: dict[str, Any], **_rest: Any) -> None:
+        if data.get("version") is not None and data.get("as_of") is not None:
+            raise ValidationError("Give version= or as_of=, not both.", "as_of")
+
+
+class WriteQuery(ServiceQuery):
+    note = note()
+    dry_run = dry_run()
+
+
+class PutQuery(WriteQuery):
+    definition = ServiceName(
+        load_default=None,
+        metadata={"description": "Conform to this definition, from this write on."},
+    )
+
+
+class PatchQuery(WriteQuery):
+    version = WholeNumber(load_default=None)
+    enabled = Switch(load_default=None)
+
+    @validates_schema
+    def _together(self, data: dict[str, Any], **_rest: Any) -> None:
+        if (data.get("version") is None) != (data.get("enabled") is None):
+            raise ValidationError("version= and enabled= go together.", "enabled")
+
+
+class DeleteQuery(WriteQuery):
+    version = WholeNumber(load_default=None)
+
+
+class PageQuery(Schema):
+    limit = WholeNumber(least=1, most=100_000, load_default=None)
+    cursor = fields.String(
+        load_default=None, metadata={"description": "From the Link header of the page before."}
+    )
+
+
+class ServicesQuery(PageQuery):
+    search = fields.String(
+        load_default="", metadata={"description": "A part of the name, in any case."}
+    )
+    prefix = fields.String(load_default="", metadata={"description": "How the name begins."})
+    tag = repeatable(fields.String(), "A tag that the service has; several must all be there.")
+
+
+class VersionsQuery(ServiceQuery, PageQuery):
+    documents = Switch(load_default=False, metadata={"description": "Documents as well."})
+
+
+class DiffQuery(ServiceQuery):
+    old = WholeNumber(required=True, data_key="from")
+    new = WholeNumber(required=True, data_key="to")
+
+
+class RollbackQuery(WriteQuery):
+    to = WholeNumber(
+        load_default=None,
+        metadata={
+            "description": "The version to copy; without it the enabled one before the current."
+        },
+    )
+
+
+class ChangesQuery(Schema):
+    after = Cursor(
+        load_default=None,
+        metadata={
+            "description": "Changes after this position, `REVISION.EPOCH`: from the first, unless "
+            "it is a stream. A revision alone belongs to the database's first epoch.",
+            "pattern": r"^[0-9]{1,19}(\.[0-9A-Za-z]{1,64})?$",
+            "example": "41.2b4e3723",
+        },
+    )
+    limit = WholeNumber(least=1, most=100_000, load_default=None)
+    wait = WholeNumber(
+        load_default=None, metadata={"description": "Seconds to wait until there is something."}
+    )
+    include = fields.String(
+        load_default=None,
+        validate=validate.OneOf(("document",), error="It is document."),
+        metadata={"description": "What became current as well, where it has up to 64 KiB."},
+    )
+    service = repeatable(fields.String(), "Only this service; one that ends in / is a prefix.")
+    kind = repeatable(
+        fields.String(validate=validate.OneOf(KINDS, error="It is one of: {choices}.")),
+        "Only this kind of change.",
+    )
+    epoch = fields.String(
+        load_default=None,
+        metadata={
+            "description": "The epoch of an `after` that is a revision alone; another one is a 410."
+        },
+    )
+
+
+class AuditFilter(Schema):
+    actor = fields.String(load_default=None, metadata={"description": "Who it was, exactly."})
+    kind = repeatable(
+        fields.String(validate=validate.OneOf(AUDIT_KINDS, error="It is one of: {choices}.")),
+        "Only this kind of entry.",
+    )
+    service = fields.String(
+        load_default=None,
+        metadata={"description": "Only about this service; one that ends in / is a prefix."},
+    )
+    since = Moment(load_default=None, metadata={"description": "From this RFC 3339 time on."})
+    until = Moment(load_default=None, metadata={"description": "Up to this RFC 3339 time."})
+    from_revision = WholeNumber(
+        load_default=None, metadata={"description": "Only what seals this revision or a later one."}
+    )
+    to_revision = WholeNumber(
+        load_default=None,
+        metadata={"description": "Only what seals this revision or an earlier one."},
+    )
+
+
+class AuditQuery(AuditFilter, PageQuery):
+    pass
+
+
+class AuditExportQuery(AuditFilter):
+    format = fields.String(
+        load_default="jsonl",
+        validate=validate.OneOf(("jsonl", "csv"), error="It is one of: {choices}."),
+    )
+
+
+class PublishQuery(Schema):
+    note = note()
+    dry_run = dry_run()
+
+
+class DefinitionQuery(Schema):
+    definition = definition_name()
+
+
+class DefinitionReadQuery(DefinitionQuery):
+    number = WholeNumber(
+        load_default=None, metadata={"description": "A revision; the newest unless given."}
+    )
+
+
+class DefinitionsQuery(PageQuery):
+    search = fields.String(
+        load_default="", metadata={"description": "A part of the name, in any case."}
+    )
+
+
+class RevisionsQuery(DefinitionQuery, PageQuery):
+    schemas = Switch(load_default=False, metadata={"description": "Schemas as well."})
+
+
+class DefinitionDiffQuery(DefinitionQuery):
+    old = WholeNumber(required=True, data_key="from")
+    new = WholeNumber(required=True, data_key="to")
+
+
+class DefinitionWriteQuery(DefinitionQuery):
+    note = note()
+    dry_run = dry_run()
+
+
+class ReviseQuery(DefinitionWriteQuery):
+    force = Switch(
+        load_default=False,
+        metadata={"description": "Also if it breaks something; needs a note, and is journalled."},
+    )
+
+
+class DeleteDefinitionQuery(DefinitionWriteQuery):
+    cascade = fields.String(
+        load_default="",
+        validate=validate.OneOf(("detach", "delete"), error="It is one of: {choices}."),
+        metadata={"description": "What becomes of the services that conform to it."},
+    )
+
+
+class ConformingQuery(DefinitionQuery, PageQuery):
+    where = repeatable(
+        fields.String(),
+        "What an indexed property must be, as in `db.port>=5000`, `tier=gold` or "
+        "`tier in gold,silver`; several must all hold.",
+    )
+    search = fields.String(
+        load_default="", metadata={"description": "A part of the name, in any case."}
+    )
+    sort = fields.String(
+        load_default=None, metadata={"description": "An indexed property; by name unless given."}
+    )
+    order = fields.String(
+        load_default="asc", validate=validate.OneOf(("asc", "desc"), error="It is asc or desc.")
+    )
+
+
+class ExportQuery(Schema):
+    prefix = fields.String(load_default="", metadata={"description": "How the name begins."})
+    format = fields.String(
+        load_default=None,
+        validate=validate.OneOf(list(FORMATS), error="It is one of: {choices}."),
+    )
+
+
+class ImportQuery(PublishQuery):
+    prune = Switch(
+        load_default=False,
+        metadata={
+            "description": "Also delete every service that the object does not name. "
+            "Takes `config:publish`."
+        },
+    )
+    prefix = fields.String(
+        load_default="",
+        metadata={"description": "With `prune`: only services whose name begins so are deleted."},
+    )
+
+    @validates_schema
+    def _prefix_is_for_pruning(self, data: dict[str, Any], **_rest: Any) -> None:
+        if data.get("prefix") and not data.get("prune"):
+            raise ValidationError("It only limits what prune=true deletes.", "prefix")
+
+
+class AccountsQuery(Schema):
+    limit = WholeNumber(least=1, load_default=None)
+    cursor = fields.String(load_default="")
+    search = fields.String(load_default="")
+
+
+class MembershipsQuery(AccountsQuery):
+    email = fields.String(
+        load_default="", metadata={"description": "Those of this address; search= is a part of it."}
+    )
+
+
+class MembershipQuery(Schema):
+    email = fields.String(required=True)
+    note = note()
+    dry_run = dry_run()
+
+
+class AccountQuery(Schema):
+    id = WholeNumber(required=True)
+    note = note()
+    dry_run = dry_run()
+
+
+class NamedAccountQuery(Schema):
+    name = fields.String(required=True)
+    note = note()
+    dry_run = dry_run()
+
+
+class AccountWriteQuery(Schema):
+    note = note()
+    dry_run = dry_run()

@@ -1,0 +1,1 @@
+"""Accounts: organisations, users, roles, tokens and log-ins."""

@@ -1,0 +1,97 @@
+"""Organisations: the tenants of a server."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, insert, select, update
+
+from distributed_config.errors import AccountExists, AccountNotFound
+from distributed_config.models import OrganisationRow
+from distributed_config.services.access.naming import check_account_name, refuse_alike
+from distributed_config.services.journal import kinds
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.actor import Actor
+
+
+@dataclass(frozen=True)
+class Organisation:
+    """A tenant."""
+
+    id: int
+    name: str
+    created_at: int
+
+
+def create_organisation(journal: Journal, name: str) -> Organisation:
+    """Makes an organisation. Raises AccountExists."""
+    journal.actor.require_whole()
+    name = check_account_name(name, "/name")
+    if _organisation(journal.connection, name) is not None:
+        raise AccountExists("organisation", name)
+    refuse_alike(journal, name)
+    made = journal.connection.execute(
+        insert(OrganisationRow).returning(OrganisationRow.id),
+        {"name": name, "created_at": journal.now},
+    ).scalar_one()
+    journal.record(
+        kinds.ORGANISATION_CREATED, subject=f"organisation:{made}", about=name, organisation=made
+    )
+    return Organisation(made, name, journal.now)
+
+
+def rename_organisation(journal: Journal, name: str, to: str) -> Organisation:
+    """Gives an organisation another name. Raises AccountNotFound or AccountExists.
+
+    Whoever names it in requests has to know: for those who administer the server.
+    """
+    journal.actor.require_administrator()
+    found = organisation(journal.connection, name)
+    to = check_account_name(to, "/name")
+    if to != name and _organisation(journal.connection, to) is not None:
+        raise AccountExists("organisation", to)
+    refuse_alike(journal, to, itself=name)
+    journal.connection.execute(
+        update(OrganisationRow).where(OrganisationRow.id == found.id).values(name=to)
+    )
+    journal.record(
+        kinds.ORGANISATION_CHANGED,
+        subject=f"organisation:{found.id}",
+        about=to,
+        organisation=found.id,
+    )
+    return Organisation(found.id, to, found.created_at)
+
+
+def organisation(connection: Connection, name: str) -> Organisation:
+    """The organisation ``name``. Raises AccountNotFound."""
+    found = _organisation(connection, name)
+    if found is None:
+        raise AccountNotFound("organisation", name)
+    return found
+
+
+def organisation_name(connection: Connection, organisation_id: int) -> str:
+    """The name of an organisation by its id."""
+    query = select(OrganisationRow.name).where(OrganisationRow.id == organisation_id)
+    return connection.execute(query).scalar_one()
+
+
+def organisations(
+    connection: Connection, actor: Actor, *, after: str = "", search: str = "", limit: int
+) -> list[Organisation]:
+    """The organisations behind the name ``after``: all for who holds everything, else one's own."""
+    query = select(OrganisationRow.id, OrganisationRow.name, OrganisationRow.created_at)
+    if not actor.is_administrator:
+        query = query.where(OrganisationRow.id == actor.organisation)
+    if search:
+        query = query.where(OrganisationRow.name.icontains(search, autoescape=True))
+    query = query.where(OrganisationRow.name > after).order_by(OrganisationRow.name).limit(limit)
+    return [Organisation(*row) for row in connection.execute(query)]
+
+
+def _organisation(connection: Connection, name: str) -> Organisation | None:
+    row = connection.execute(
+        select(OrganisationRow.id, OrganisationRow.name, OrganisationRow.created_at).where(
+            OrganisationRow.name == name
+        )
+    ).one_or_none()
+    return None if row is None else Organisation(*row)

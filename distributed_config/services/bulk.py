@@ -1,0 +1,100 @@
+"""Everything at once: the current documents of all services, out and in.
+
+The shape is one object of ``{service: document}``. History does not travel this way; a backup
+holds it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from distributed_config.errors import Invalid, InvalidDocument, Problem
+from distributed_config.models import ServiceRow, VersionRow
+from distributed_config.services.documents.stored import intact
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Realm
+from distributed_config.services.secrets import Home, Viewer
+from distributed_config.wire import (
+    Document,
+    DocumentLimits,
+    check_name,
+    digest_of,
+    document_of,
+    repeated_keys,
+)
+
+
+def export(
+    connection: Connection, realm: Realm, prefix: str = ""
+) -> Iterator[tuple[str, Document]]:
+    """The current document of every service whose name begins with ``prefix``, by name.
+
+    A service whose versions are all disabled has none and is left out. Secrets are shown as
+    ``realm`` sees them.
+    """
+    newest = (
+        select(func.max(VersionRow.number))
+        .where(
+            VersionRow.service_id == ServiceRow.id,
+            VersionRow.environment == DEFAULT_ENVIRONMENT,
+            VersionRow.enabled,
+        )
+        .correlate(ServiceRow)
+        .scalar_subquery()
+    )
+    query = (
+        select(
+            ServiceRow.id, ServiceRow.name, ServiceRow.marks, VersionRow.document, VersionRow.digest
+        )
+        .join(VersionRow, VersionRow.service_id == ServiceRow.id)
+        .where(
+            ServiceRow.organisation_id == realm.organisation,
+            realm.within(ServiceRow.name),
+            VersionRow.environment == DEFAULT_ENVIRONMENT,
+            VersionRow.number == newest,
+            func.substr(ServiceRow.name, 1, len(prefix)) == prefix,
+        )
+        .order_by(ServiceRow.name)
+    )
+    viewer = Viewer(connection, realm.secrets)
+    for service_id, name, marks, text, digest in connection.execute(query):
+        home = Home(service_id, realm.organisation, name, marks)
+        shown = viewer.shown(home, intact(text, digest))
+        yield name, Document(shown.text, digest_of(shown.text) if shown.view else digest)
+
+
+def documents_of(
+    value: Any, limits: DocumentLimits
+) -> list[tuple[str, Document | InvalidDocument]]:
+    """The documents in an object of ``{service: document}``.
+
+    What is wrong with a document, or with its service's name, is in the document's place. Raises
+    InvalidDocument if ``value`` is no such object at all.
+    """
+    if not isinstance(value, dict):
+        raise InvalidDocument.of(
+            [Problem("", 'What is imported is one object, {"service": {…}, …}.', "type")]
+        )
+    repeated = set(repeated_keys(value))
+    return [
+        (str(name), _document_or_faults(document, limits, str(name), name in repeated))
+        for name, document in value.items()
+    ]
+
+
+def _document_or_faults(
+    value: Any, limits: DocumentLimits, name: str, repeated: bool
+) -> Document | InvalidDocument:
+    document: Document | None = None
+    problems: list[Problem] = []
+    if repeated:
+        problems.append(Problem("", "The service is given more than once.", "duplicate"))
+    try:
+        document = document_of(value, limits, name)
+    except InvalidDocument as error:
+        problems += error.problems
+    try:
+        check_name(name)
+    except Invalid as error:
+        problems += [Problem("", each.message, each.rule) for each in error.problems]
+    return document if document and not problems else InvalidDocument.of(problems)

@@ -1,0 +1,1 @@
+"""Services and the definitions that they conform to."""

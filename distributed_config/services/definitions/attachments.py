@@ -1,0 +1,101 @@
+"""Which definition a service conforms to: attached, detached, and with a service's first version."""
+
+from sqlalchemy import Connection
+
+from distributed_config.errors import PreconditionFailed
+from distributed_config.json_schema import covers
+from distributed_config.services import versions
+from distributed_config.services.conformance import rules
+from distributed_config.services.definitions.read import Definition, require
+from distributed_config.services.definitions.secret_pointers import (
+    refuse_another,
+    refuse_marked_indexes,
+    require_to_unmark,
+)
+from distributed_config.services.documents.preconditions import Expect
+from distributed_config.services.journal import kinds
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.visibility import Realm
+from distributed_config.services.versions import Written
+from distributed_config.wire import Document
+
+
+def attach(journal: Journal, service: str, name: str) -> bool:
+    """Makes a service conform to a definition; whether it did not already.
+
+    Raises NotConforming if what is current does not, and Invalid if the service conforms to
+    another definition.
+    """
+    definition = require(journal.connection, journal.realm, name)
+    service_id = versions.require(journal.connection, journal.realm, service)
+    before = rules.rule_of(journal.connection, service_id)
+    if before is not None and before.definition_id == definition.id:
+        return False
+    refuse_another(before)
+    rules.bind(journal, service_id, service, definition.id)
+    refuse_marked_indexes(journal, definition, service_id)
+    versions.admit_current(journal, service)
+    journal.record(kinds.SERVICE_ATTACHED, service, definition=name)
+    return True
+
+
+def create_service(journal: Journal, service: str, document: Document, name: str) -> Written:
+    """Makes a service that conforms to a definition from its first version on.
+
+    Raises what ``versions.create`` does, and DefinitionNotFound.
+    """
+    definition = require(journal.connection, journal.realm, name)
+    written = versions.create(journal, service, document, definition.id)
+    refuse_marked_indexes(journal, definition, written.service_id)
+    journal.record(kinds.SERVICE_ATTACHED, service, definition=name)
+    return written
+
+
+def put_service(
+    journal: Journal, service: str, document: Document, name: str, expect: Expect
+) -> Written:
+    """Creates a service that conforms to a definition, or makes it conform with a new version.
+
+    Raises what ``versions.put`` does, and what ``attach`` does.
+    """
+    definition = require(journal.connection, journal.realm, name)
+    found = versions.lookup(journal.connection, journal.realm, service)
+    if found is None:
+        if not expect(None):
+            raise PreconditionFailed(service, None)
+        return create_service(journal, service, document, name)
+    before = rules.rule_of(journal.connection, found)
+    if before is not None and before.definition_id == definition.id:
+        return versions.put(journal, service, document, expect)
+    refuse_another(before)
+    # Judged before anything is marked: the tag that was read does not know of it.
+    versions.check_expected(journal, service, expect)
+    # What it marks must be known before the document is stored.
+    rules.bind(journal, found, service, definition.id)
+    refuse_marked_indexes(journal, definition, found)
+    written = versions.put(journal, service, document)
+    if not written.changed:
+        versions.admit_current(journal, service)
+    journal.record(kinds.SERVICE_ATTACHED, service, definition=name)
+    return written
+
+
+def detach(journal: Journal, service: str) -> bool:
+    """Makes a service conform to nothing; whether it did conform to something."""
+    service_id = versions.require(journal.connection, journal.realm, service)
+    before = rules.rule_of(journal.connection, service_id)
+    if before is None:
+        return False
+    journal.actor.require(versions.PUBLISH)  # what holds it to a form is taken away
+    if not covers("{}", before.schema):
+        require_to_unmark(journal, before.definition)
+    rules.release(journal.connection, service_id)
+    journal.record(kinds.SERVICE_DETACHED, service, definition=before.definition)
+    return True
+
+
+def of_service(connection: Connection, realm: Realm, service: str) -> Definition | None:
+    """The definition that a service conforms to, at its newest revision."""
+    service_id = versions.require(connection, realm, service)
+    rule = rules.rule_of(connection, service_id)
+    return None if rule is None else require(connection, realm, rule.definition)

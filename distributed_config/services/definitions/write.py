@@ -1,0 +1,220 @@
+"""Definitions made, revised and deleted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, delete, insert, update
+
+from distributed_config.errors import (
+    DefinitionExists,
+    DefinitionInUse,
+    Invalid,
+    PreconditionFailed,
+    Problem,
+)
+from distributed_config.json_schema import covers
+from distributed_config.models import DefinitionRevisionRow, DefinitionRow, IndexRow
+from distributed_config.services import secrets, versions
+from distributed_config.services.conformance import index_keys, rules
+from distributed_config.services.definitions import review as evolution
+from distributed_config.services.definitions.limits import check_limits, check_paths
+from distributed_config.services.definitions.read import Definition, lookup, require
+from distributed_config.services.definitions.review import Review
+from distributed_config.services.definitions.secret_pointers import (
+    refuse_indexes_on_marked,
+    require_to_unmark,
+)
+from distributed_config.services.documents.preconditions import Expect, Standing, anything
+from distributed_config.services.journal import kinds
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.wire import Document, version_etag
+
+POLICIES = ("none", "backward", "forward", "full")
+
+
+@dataclass(frozen=True)
+class Revised:
+    """What a revision did. ``review`` is None where the schema stayed as it was."""
+
+    definition: Definition
+    changed: bool
+    review: Review | None = None
+
+
+def create(
+    journal: Journal, name: str, schema: Document, policy: str, paths: Sequence[str]
+) -> Definition:
+    """Makes the definition ``name`` with ``schema`` as revision 0. Raises DefinitionExists."""
+    journal.actor.require("definition:write")
+    if lookup(journal.connection, journal.realm, name) is not None:
+        raise DefinitionExists(name)
+    check_limits(schema, paths)
+    definition_id = journal.connection.execute(
+        insert(DefinitionRow).returning(DefinitionRow.id),
+        {
+            "organisation_id": journal.organisation,
+            "name": name,
+            "policy": policy,
+            "created_at": journal.now,
+            "changed_at": journal.now,
+        },
+    ).scalar_one()
+    index_keys.set_paths(journal.connection, definition_id, paths)
+    _add_revision(journal, definition_id, 0, schema, forced=False)
+    journal.record(kinds.DEFINITION_CREATED, definition=name, number=0, digest=schema.digest)
+    return require(journal.connection, journal.realm, name)
+
+
+def revise(
+    journal: Journal,
+    name: str,
+    *,
+    schema: Document | None = None,
+    policy: str | None = None,
+    paths: Sequence[str] | None = None,
+    review: Review | None = None,
+    forced: bool = False,
+    expect: Expect = anything,
+) -> Revised:
+    """Gives the definition another schema, policy or indexes; what is None stays.
+
+    ``review`` tells what the schema would do, from before the write lock was held; what changed
+    since is looked at again. Raises BreakingRevision if it would break what its policy protects,
+    or a current document, unless it is ``forced``; the journal then says so. Raises
+    DefinitionNotFound or PreconditionFailed.
+    """
+    journal.actor.require("definition:write")
+    journal.actor.require_whole()
+    if forced and not journal.note:
+        message = "Who forces a revision says why: give a note."
+        raise Invalid.of([Problem("", message, "note", "note")])
+    before = require(journal.connection, journal.realm, name)
+    _check_expected(journal, before, expect)
+    after = schema or before.document
+    wanted_paths = before.indexes if paths is None else paths
+    if schema is None:
+        check_paths(after, wanted_paths)
+    else:
+        check_limits(after, wanted_paths)
+    if not covers(after.text, before.schema):
+        require_to_unmark(journal, name)
+    current: Review | None = None
+    if after.digest != before.digest:
+        current = evolution.renewed(journal, before.proposal(after), review)
+        wanted = policy or before.policy
+        breaks = evolution.breaks(current, wanted)
+        if breaks and not forced:
+            raise evolution.refusal(current, wanted, breaks)
+        _add_revision(journal, before.id, before.number + 1, after, forced=bool(breaks))
+        secrets.note_marks_of_all(journal.connection, before.id, after.text, journal.now)
+        kind = kinds.DEFINITION_FORCED if breaks else kinds.DEFINITION_REVISED
+        number = before.number + 1
+        journal.record(kind, definition=name, number=number, digest=after.digest)
+    settled = _settle(journal, before, policy, paths)
+    changed = settled or current is not None
+    if changed:
+        journal.connection.execute(_TOUCH, {"which": before.id, "at": journal.now})
+    after_all = require(journal.connection, journal.realm, name)
+    return Revised(after_all, changed, current)
+
+
+def _check_expected(journal: Journal, definition: Definition, expect: Expect) -> None:
+    etag = version_etag(journal.epoch, definition.number, definition.stamp)
+    if not expect(Standing(etag)):
+        raise PreconditionFailed(definition.name, etag, "definition")
+
+
+def exists(journal: Journal, name: str, expect: Expect) -> bool:
+    """Whether there is such a definition. Raises PreconditionFailed if one was expected."""
+    if lookup(journal.connection, journal.realm, name) is not None:
+        return True
+    if not expect(None):
+        raise PreconditionFailed(name, None, "definition")
+    return False
+
+
+def remove(journal: Journal, name: str, cascade: str = "", expect: Expect = anything) -> list[str]:
+    """Deletes the definition; the services that conformed to it.
+
+    ``cascade`` says what becomes of them: ``detach`` or ``delete``; without it DefinitionInUse is
+    raised if there are any.
+    """
+    journal.actor.require("definition:write")
+    journal.actor.require_whole()
+    found = require(journal.connection, journal.realm, name)
+    _check_expected(journal, found, expect)
+    services = rules.services(journal.connection, found.id)
+    if services and not cascade:
+        raise DefinitionInUse(name, len(services), services[0][1])
+    if services and cascade != "delete" and not covers("{}", found.schema):
+        require_to_unmark(journal, name)
+    for service_id, service in services:
+        if cascade == "delete":
+            versions.retire(journal, service)
+        else:
+            journal.actor.require(versions.PUBLISH)
+            rules.release(journal.connection, service_id)
+            journal.record(kinds.SERVICE_DETACHED, service, definition=name)
+    for rows in (IndexRow.definition_id, DefinitionRevisionRow.definition_id, DefinitionRow.id):
+        journal.connection.execute(delete(rows.class_).where(rows == found.id))
+    journal.record(kinds.DEFINITION_DELETED, definition=name, number=found.number)
+    return [service for _, service in services]
+
+
+_TOUCH = (
+    update(DefinitionRow)
+    .where(DefinitionRow.id == bindparam("which"))
+    .values(changed_at=bindparam("at"))
+)
+
+
+def _add_revision(
+    journal: Journal, definition_id: int, number: int, schema: Document, *, forced: bool
+) -> None:
+    journal.connection.execute(
+        insert(DefinitionRevisionRow),
+        {
+            "definition_id": definition_id,
+            "number": number,
+            "digest": schema.digest,
+            "author": journal.actor.name,
+            "note": journal.note,
+            "forced": forced,
+            "created_at": journal.now,
+            "revision": journal.revision,
+            "schema": schema.text,
+        },
+    )
+
+
+def _settle(
+    journal: Journal, before: Definition, policy: str | None, paths: Sequence[str] | None
+) -> bool:
+    """Gives the definition another policy and indexes; whether these are others."""
+    changes = []
+    if policy is not None and policy != before.policy:
+        row = update(DefinitionRow).where(DefinitionRow.id == before.id)
+        journal.connection.execute(row.values(policy=policy))
+        changes.append(f"policy {policy}")
+    if paths is not None and tuple(paths) != before.indexes:
+        new = index_keys.set_paths(journal.connection, before.id, paths)
+        if new:
+            refuse_indexes_on_marked(journal, before.name)
+        _index_again(journal, before, new)
+        changes.append(f"indexes {', '.join(paths) or 'none'}")
+    if changes:
+        note = journal.note or "; ".join(changes)
+        journal.record(kinds.DEFINITION_CHANGED, definition=before.name, note=note)
+    return bool(changes)
+
+
+def _index_again(journal: Journal, definition: Definition, new: Sequence[str]) -> None:
+    """Writes the entries of ``new`` indexes for every service of the definition."""
+    known = index_keys.paths_of(journal.connection, definition.id)
+    paths = {path: known[path] for path in new}
+    if not paths:
+        return
+    for service_id, service in rules.services(journal.connection, definition.id):
+        journal.allowance.count(changes=1)
+        value = versions.current_value(journal.connection, service_id)
+        index_keys.write(journal.connection, service_id, service, paths, value)

@@ -1,0 +1,1 @@
+"""Documents of series: the one place that knows what is current."""

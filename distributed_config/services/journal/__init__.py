@@ -1,0 +1,1 @@
+"""What happened: the transaction that records it, changes, the audit log."""

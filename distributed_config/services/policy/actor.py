@@ -1,0 +1,73 @@
+"""Who is asking: a user, a token, or the local operator."""
+
+from dataclasses import dataclass, field, replace
+
+from distributed_config.errors import Forbidden
+from distributed_config.services.policy.permissions import EVERYTHING, READ_SECRET, expanded
+from distributed_config.services.policy.visibility import Realm
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who is asking. ``name`` is what the journal shows.
+
+    ``key`` is theirs alone: a name may be another's next year. ``permissions`` are single ones,
+    and ``*`` of who holds everything everywhere. ``address`` is where they ask from.
+    """
+
+    name: str
+    key: str
+    permissions: frozenset[str]
+    realm: Realm = field(default_factory=Realm)
+    address: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        # Whoever makes an actor cannot forget it, nor give it to one who may not.
+        seen = replace(self.realm, secrets=self.may(READ_SECRET))
+        object.__setattr__(self, "realm", seen)
+
+    @property
+    def organisation(self) -> int:
+        return self.realm.organisation
+
+    @property
+    def is_administrator(self) -> bool:
+        """Whether they hold everything, and so hold it in every organisation."""
+        return EVERYTHING in self.permissions and self.realm.is_whole
+
+    def may(self, permission: str) -> bool:
+        """Whether they hold a permission."""
+        return permission in self.permissions
+
+    def require(self, permission: str) -> None:
+        """Raises Forbidden unless they hold a permission."""
+        if not self.may(permission):
+            raise Forbidden(
+                f"{self.name} may not do this: it takes {permission}. "
+                "Ask who administers your organisation."
+            )
+
+    def require_whole(self) -> None:
+        """Raises Forbidden if they see only a part of the organisation's services."""
+        if not self.realm.is_whole:
+            raise Forbidden(
+                f"{self.name} may not do this: it concerns all services of the organisation, and "
+                "their rights are limited to some."
+            )
+
+    def require_administrator(self) -> None:
+        """Raises Forbidden unless they hold everything, everywhere."""
+        if not self.is_administrator:
+            raise Forbidden(
+                f"{self.name} may not do this: only an administrator of the whole server may."
+            )
+
+    def in_organisation(self, organisation: int) -> "Actor":
+        """The same in another organisation; for those who hold everything everywhere."""
+        return replace(self, realm=Realm(organisation))
+
+
+LOCAL_OPERATOR = Actor("local operator", "local operator", expanded({EVERYTHING}))
+
+
+"""Who asks in the open mode, and on the terminal of the server's own machine."""

@@ -1,0 +1,71 @@
+"""Secrets in documents: what is marked, how it is sealed, shown and kept."""
+
+from distributed_config.services.secrets.drafting import Draft, _partners, draft
+from distributed_config.services.secrets.marking import (
+    ON_REVEAL,
+    ONLY_BY_DEFINITION,
+    Marks,
+    find,
+    marks_by,
+    marks_of,
+    note_marks,
+    note_marks_of_all,
+    pointers,
+    set_pointers,
+    with_pointers,
+)
+from distributed_config.services.secrets.masking import (
+    Checked,
+    Stored,
+    Viewer,
+    checked,
+    checked_alone,
+    checked_stored,
+    stored,
+)
+from distributed_config.services.secrets.sealing import (
+    digest_key,
+    fingerprint,
+    is_fingerprint,
+    keys,
+    oldest_key,
+    rewrap,
+    start_key,
+    unreadable_keys,
+)
+from distributed_config.services.secrets.values import Home, tokens_of, written
+
+__all__ = [
+    "ONLY_BY_DEFINITION",
+    "ON_REVEAL",
+    "Checked",
+    "Draft",
+    "Home",
+    "Marks",
+    "Stored",
+    "Viewer",
+    "_partners",
+    "checked",
+    "checked_alone",
+    "checked_stored",
+    "digest_key",
+    "draft",
+    "find",
+    "fingerprint",
+    "is_fingerprint",
+    "keys",
+    "marks_by",
+    "marks_of",
+    "note_marks",
+    "note_marks_of_all",
+    "oldest_key",
+    "pointers",
+    "rewrap",
+    "set_pointers",
+    "start_key",
+    "stored",
+    "tokens_of",
+    "unreadable_keys",
+    "with_pointers",
+    "written",
+]

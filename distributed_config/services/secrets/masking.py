@@ -1,0 +1,153 @@
+"""Stored documents as they are shown: masked, or in the clear for whoever may read secrets."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Connection
+
+from distributed_config.json_schema import may_mark
+from distributed_config.services.secrets.marking import NOTHING, ON_REVEAL, Marks, find, marks_of
+from distributed_config.services.secrets.sealing import open_sealed
+from distributed_config.services.secrets.values import (
+    SEAL,
+    Home,
+    Path,
+    is_sealed,
+    kept_at,
+    pointer_of,
+    replaced,
+    written,
+)
+from distributed_config.wire import MASK, digest_of, parse_stored
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A document as it is shown.
+
+    ``view`` tells the masked and the revealed form apart; "": there is nothing secret in it.
+    """
+
+    text: str
+    view: str = ""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A document as it is stored, and what is secret in it now."""
+
+    connection: Connection
+    home: Home
+    value: dict[str, Any]
+    secrets: Mapping[Path, Any]
+
+    @cached_property
+    def masked(self) -> dict[str, Any]:
+        """The document as it is shown to those who may not read secrets."""
+        made: dict[str, Any] = replaced(self.value, dict.fromkeys(self.secrets, MASK))
+        return made
+
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        """The document in the clear. Raises SecretUnreadable."""
+        made: dict[str, Any] = replaced(
+            self.value, {path: self.open(path) for path in self.secrets}
+        )
+        return made
+
+    def base(self, reveal: bool) -> dict[str, Any]:
+        """The document for who changes it: in the clear, or with ``Kept`` in place of secrets."""
+        if reveal:
+            return self.plain
+        made: dict[str, Any] = replaced(self.value, {path: kept_at(path) for path in self.secrets})
+        return made
+
+    def open(self, path: Path) -> Any:
+        """The secret at ``path``, in the clear. Raises SecretUnreadable."""
+        value = self.secrets[path]
+        if is_sealed(value):
+            return self._unseal(path, value)
+        # What was marked later, as a whole, may have sealed parts.
+        parts = dict(find(value, NOTHING)) if isinstance(value, dict | list) else {}
+        opened = {part: self._unseal((*path, *part), each) for part, each in parts.items()}
+        return replaced(value, opened) if opened else value
+
+    def _unseal(self, path: Path, sealed: dict[str, str]) -> Any:
+        return open_sealed(self.connection, self.home, path, sealed)
+
+
+def stored(connection: Connection, home: Home, text: str, marks: Marks | None = None) -> Stored:
+    """The document in ``text``; ``marks`` are the service's present ones."""
+    value = parse_stored(text)
+    now = marks_of(connection, home) if marks is None else marks
+    return Stored(connection, home, value, dict(find(value, now)))
+
+
+class Viewer:
+    """Shows stored documents: in the clear to those for whom ``reveal`` holds, masked to others."""
+
+    def __init__(self, connection: Connection, reveal: bool) -> None:
+        self._connection = connection
+        self._reveal = reveal
+        self._marks: dict[int, Marks] = {}
+
+    def shown(self, home: Home, text: str) -> Shown:
+        """A stored document as it is shown. Raises SecretUnreadable."""
+        if not home.marks and SEAL not in text:
+            return Shown(text)
+        found = stored(self._connection, home, text, self._marks_of(home))
+        if not found.secrets:
+            return Shown(text)
+        if not self._reveal:
+            masked = written(found.masked)
+            # Another mark, and the same version looks another way.
+            return Shown(masked, f"masked-{digest_of(masked)[:16]}")
+        plain = written(found.plain)
+        note: Callable[[str], None] | None = self._connection.get_execution_options().get(ON_REVEAL)
+        if note is not None:
+            note(home.name)
+        return Shown(plain, "revealed")
+
+    def _marks_of(self, home: Home) -> Marks:
+        if home.service_id not in self._marks:
+            self._marks[home.service_id] = marks_of(self._connection, home)
+        return self._marks[home.service_id]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A document as it is checked, and found by.
+
+    ``unseen`` are the pointers of secrets that were kept by one who may not read them: ``value``
+    has the mask there, and nothing is told of them. ``masked`` is what indexes may have.
+    """
+
+    value: Any
+    size: int
+    masked: Any
+    unseen: frozenset[str] = frozenset()
+
+
+def checked(text: str) -> Checked:
+    """A document without secrets."""
+    value = parse_stored(text)
+    return Checked(value, len(text), value)
+
+
+def checked_alone(text: str, schema: str) -> Checked:
+    """A document of no service. The mask, where ``schema`` marks, stands for what would be kept."""
+    found = checked(text)
+    if not may_mark(schema):
+        return found
+    kept = [path for path, each in find(found.value, Marks(schema)) if each == MASK]
+    return replace(found, unseen=frozenset(map(pointer_of, kept)))
+
+
+def checked_stored(found: Stored, reveal: bool) -> Checked:
+    """A document that is stored already."""
+    if not reveal:
+        unseen = frozenset(pointer_of(path) for path in found.secrets)
+        return Checked(found.masked, len(written(found.masked)), found.masked, unseen)
+    return Checked(found.plain, len(written(found.plain)), found.masked)

@@ -1,0 +1,310 @@
+"""The versions of a service, as an actor may read them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from distributed_config.errors import (
+    NoCurrentVersion,
+    NotRepresentable,
+    ServiceNotFound,
+    VersionDeleted,
+    VersionDisabled,
+    VersionNotFound,
+)
+from distributed_config.models import ChangeRow, ServiceRow
+from distributed_config.services.documents.stored import intact
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Realm
+from distributed_config.services.secrets import Home, Viewer
+from distributed_config.services.secrets.digests import Digests
+from distributed_config.services.versions.statements import (
+    CHECKS,
+    COUNT,
+    CURRENT,
+    CURRENT_KEY,
+    EXISTING,
+    FIND,
+    HISTORY,
+    HISTORY_WITH_DOCUMENTS,
+    HOME,
+    MARKED,
+    MOVED,
+    PLAIN,
+    REVISED,
+    SIZE,
+    STORED,
+)
+from distributed_config.services.versions.values import ServiceKey, Version, Written
+from distributed_config.wire import Document, parse_stored, stamp_of
+
+
+def lookup(connection: Connection, realm: Realm, name: str) -> int | None:
+    """The service's id; None: there is none."""
+    found = find_service(connection, realm, name)
+    return None if found is None else found.id
+
+
+def require(connection: Connection, realm: Realm, name: str) -> int:
+    """The service's id. Raises ServiceNotFound."""
+    return require_service(connection, realm, name).id
+
+
+def current(connection: Connection, realm: Realm, name: str) -> Version:
+    """What is served. Raises ServiceNotFound or NoCurrentVersion."""
+    asked = {"organisation": realm.organisation, "name": name}
+    row = connection.execute(CURRENT, asked).one_or_none() if realm.sees(name) else None
+    if row is None:
+        raise ServiceNotFound(name)
+    if row.number is None:
+        raise NoCurrentVersion(name)
+    home = Home(row.service_id, realm.organisation, name, row.marks)
+    found = version_of_row(name, row)
+    return Showing(connection, realm.secrets).shown(home, found, row.moved_at)
+
+
+def numbered(connection: Connection, realm: Realm, name: str, number: int) -> Version:
+    """Exactly version ``number``. Raises VersionNotFound, VersionDeleted or VersionDisabled."""
+    found = stored(connection, realm, name, number)
+    if not found.enabled:
+        raise VersionDisabled(name, number)
+    return found
+
+
+def stored(connection: Connection, realm: Realm, name: str, number: int) -> Version:
+    """Version ``number``, also when it is disabled. Raises VersionNotFound or VersionDeleted."""
+    service = require_service(connection, realm, name)
+    found = load_version(connection, service.id, name, number)
+    home = Home(service.id, realm.organisation, name, service.marks)
+    return Showing(connection, realm.secrets).shown(home, found)
+
+
+def existing(connection: Connection, realm: Realm, name: str, most_bytes: int) -> list[Version]:
+    """Every version that still exists, ascending, with its document.
+
+    Raises NotRepresentable if together they have more than ``most_bytes``.
+    """
+    service = require_service(connection, realm, name)
+    size = connection.execute(SIZE, {"series": service.id}).scalar_one() or 0
+    if size > most_bytes:
+        raise NotRepresentable(
+            f"All versions of {name!r} have {size} bytes, and one answer has at most {most_bytes} "
+            "(DISTCONF_ANSWER_BYTES). Ask for version=current, or page through /api/v1/versions."
+        )
+    rows = connection.execute(EXISTING, {"series": service.id}).all()
+    home = Home(service.id, realm.organisation, name, service.marks)
+    showing = Showing(connection, realm.secrets)
+    return [showing.shown(home, version_of_row(name, row)) for row in rows]
+
+
+def history(
+    connection: Connection,
+    realm: Realm,
+    name: str,
+    *,
+    before: int | None,
+    limit: int,
+    documents: bool,
+) -> list[Version]:
+    """The versions below number ``before``, newest first, deleted ones among them."""
+    service = require_service(connection, realm, name)
+    query = HISTORY_WITH_DOCUMENTS if documents else HISTORY
+    asked = {"series": service.id, "before": before, "most": limit}
+    rows = connection.execute(query, asked).all()
+    home = Home(service.id, realm.organisation, name, service.marks)
+    showing = Showing(connection, realm.secrets)
+    found = [showing.shown(home, version_of_row(name, row)) for row in rows]
+    if not found:
+        return []
+    span = {"series": service.id, "lowest": found[-1].number, "highest": found[0].number}
+    checks = {row[0]: (row[1], row[2]) for row in connection.execute(CHECKS, span)}
+    return [replace(each, checked=checks.get(each.number)) for each in found]
+
+
+def shown_back(journal: Journal, written: Written, document: Document) -> str:
+    """``document``, which was just written, as answers to writes show it: without its secrets.
+
+    Such answers are kept for those who ask again, in the database's file.
+    """
+    if not written.has_secrets:
+        return document.text
+    service = require_service(journal.connection, journal.realm, written.service)
+    found = load_version(journal.connection, service.id, written.service, written.number)
+    home = document_key(journal, service, written.service)
+    return Showing(journal.connection, reveal=False).shown(home, found).served
+
+
+def as_of_revision(connection: Connection, realm: Realm, name: str, revision: int) -> Version:
+    """What was current when the journal stood at ``revision``."""
+    return _as_of(connection, realm, name, ChangeRow.revision <= revision, f"at {revision}")
+
+
+def as_of_time(connection: Connection, realm: Realm, name: str, moment: int) -> Version:
+    """What was current at ``moment``, in microseconds since 1970."""
+    return _as_of(connection, realm, name, ChangeRow.changed_at <= moment, "then")
+
+
+def version_times(connection: Connection, realm: Realm, name: str) -> tuple[int, ...]:
+    """The times at which a service's versions changed last and before that, newest first."""
+    return last_two(connection, realm, name, (MOVED,))
+
+
+def change_times(connection: Connection, realm: Realm, name: str) -> tuple[int, ...]:
+    """The same of all that changes how its versions are shown: marks and definitions as well."""
+    return last_two(connection, realm, name, (MOVED, MARKED, REVISED))
+
+
+def current_value(connection: Connection, service_id: int) -> dict[str, Any] | None:
+    """The current document of a service by its id, without its secrets; None: nothing is current.
+
+    It is what indexes may have.
+    """
+    key = current_key(connection, service_id)
+    if key is None:
+        return None
+    row = connection.execute(HOME, {"service": service_id}).one()
+    found = load_version(connection, service_id, row.name, key.number)
+    return parse_stored(Showing(connection, reveal=False).shown(Home(*row), found).served)
+
+
+def count_services(connection: Connection, realm: Realm) -> int:
+    """How many services there are to see."""
+    query = COUNT.where(realm.within(ServiceRow.name))
+    return connection.execute(query, {"organisation": realm.organisation}).scalar_one()
+
+
+def version_of_row(name: str, row: Any) -> Version:
+    """The version in ``row``. A document that is not what was stored is never given out."""
+    has_document = len(row) > len(PLAIN) and row.deleted_revision is None
+    text = intact(row.document, row.digest) if has_document else None
+    return Version(
+        service=name,
+        number=row.number,
+        enabled=row.enabled,
+        digest=row.digest,
+        size=row.size,
+        author=row.author,
+        note=row.note,
+        created_at=row.created_at,
+        revision=row.revision,
+        deleted=row.deleted_revision is not None,
+        text=text,
+    )
+
+
+class Showing:
+    """Shows versions to those who see secrets (``reveal``), or to others."""
+
+    def __init__(self, connection: Connection, reveal: bool) -> None:
+        self._viewer = Viewer(connection, reveal)
+        self._digests = Digests(connection)
+        self._reveal = reveal
+
+    def shown(self, home: Home, version: Version, moved_at: int = 0) -> Version:
+        """``version`` with its document and its digest as they are shown, and its stamp."""
+        digest = stamped = version.digest
+        if home.marks:
+            stamped = self._digests.of_version(home.service_id, version.number, digest)
+            digest = digest if self._reveal else stamped
+        text, view = version.text, ""
+        if text is not None:
+            shown = self._viewer.shown(home, text)
+            text, view = shown.text, shown.view
+        stamp = stamp_of(home.service_id, stamped)
+        return replace(
+            version,
+            digest=digest,
+            text=text,
+            view=view,
+            life=home.service_id,
+            stamp=stamp,
+            may_have_secrets=bool(home.marks),
+            moved_at=moved_at,
+        )
+
+
+def find_service(connection: Connection, realm: Realm, name: str) -> ServiceKey | None:
+    if not realm.sees(name):
+        return None
+    asked = {"organisation": realm.organisation, "name": name}
+    row = connection.execute(FIND, asked).one_or_none()
+    return None if row is None else ServiceKey(*row)
+
+
+def require_service(connection: Connection, realm: Realm, name: str) -> ServiceKey:
+    found = find_service(connection, realm, name)
+    if found is None:
+        raise ServiceNotFound(name)
+    return found
+
+
+def current_key(connection: Connection, service_id: int) -> Any:
+    """The current version's ``number`` and ``digest``, or None."""
+    return connection.execute(CURRENT_KEY, {"series": service_id}).one_or_none()
+
+
+def current_number(journal: Journal, service_id: int) -> int | None:
+    key = current_key(journal.connection, service_id)
+    return None if key is None else key.number
+
+
+def load_version(connection: Connection, service_id: int, name: str, number: int) -> Version:
+    row = connection.execute(STORED, {"series": service_id, "which": number}).one_or_none()
+    if row is None:
+        raise VersionNotFound(name, str(number))
+    version = version_of_row(name, row)
+    if version.deleted:
+        raise VersionDeleted(name, number)
+    return version
+
+
+def _as_of(connection: Connection, realm: Realm, name: str, until: Any, when: str) -> Version:
+    service = require_service(connection, realm, name)
+    born = select(ServiceRow.created_revision).where(ServiceRow.id == service.id)
+    number = connection.execute(
+        select(ChangeRow.current)
+        .where(
+            ChangeRow.organisation_id == realm.organisation,
+            ChangeRow.service == name,
+            ChangeRow.environment == DEFAULT_ENVIRONMENT,
+            ChangeRow.revision >= born.scalar_subquery(),
+            until,
+        )
+        .order_by(ChangeRow.revision.desc(), ChangeRow.position.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    if number is None:
+        raise VersionNotFound(name, f"that was current {when}")
+    home = Home(service.id, realm.organisation, name, service.marks)
+    found = load_version(connection, service.id, name, number)
+    return Showing(connection, realm.secrets).shown(home, found)
+
+
+def last_two(
+    connection: Connection, realm: Realm, name: str, queries: Sequence[Any]
+) -> tuple[int, ...]:
+    asked = {"organisation": realm.organisation, "name": name}
+    # What one revision does to a service is one change of it.
+    found = {
+        revision: moment
+        for query in queries
+        for revision, moment in connection.execute(query, asked)
+    }
+    return tuple(found[revision] for revision in sorted(found, reverse=True)[:2])
+
+
+def stamp_of_version(connection: Connection, service: ServiceKey, number: int, digest: str) -> str:
+    """What an entity tag has of a version.
+
+    Where anything is secret it is keyed, for those who see secrets as well: a tag that one of
+    them hands on is good for others, and confirms no guess.
+    """
+    if service.marks:
+        digest = Digests(connection).of_version(service.id, number, digest)
+    return stamp_of(service.id, digest)
+
+
+def document_key(journal: Journal, service: ServiceKey, name: str) -> Home:
+    return Home(service.id, journal.organisation, name, service.marks)

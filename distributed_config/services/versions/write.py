@@ -1,0 +1,467 @@
+"""The versions of a service: created, appended, patched, turned on and off, deleted."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, delete
+
+from distributed_config.errors import (
+    DocumentDamaged,
+    NoCurrentVersion,
+    OutOfScope,
+    PreconditionFailed,
+    ServiceExists,
+    StillEnabled,
+    VersionNotFound,
+)
+from distributed_config.models import ServiceRow, TagRow, VersionRow
+from distributed_config.services import secrets
+from distributed_config.services.conformance import rules
+from distributed_config.services.conformance.rules import Rule
+from distributed_config.services.documents.preconditions import Expect, Standing, anything
+from distributed_config.services.documents.stored import intact
+from distributed_config.services.journal import kinds
+from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.patches import merged, patched
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
+from distributed_config.services.secrets import Draft, Stored, kept_marks
+from distributed_config.services.versions.read import (
+    change_times,
+    current_key,
+    current_number,
+    document_key,
+    find_service,
+    load_version,
+    require_service,
+    stamp_of_version,
+    version_times,
+)
+from distributed_config.services.versions.statements import (
+    CURRENT_BYTES,
+    DISABLE_ALL,
+    ENABLE,
+    ENABLED_NUMBERS,
+    ERASE,
+    INSERT_SERVICE,
+    INSERT_VERSION,
+)
+from distributed_config.services.versions.values import PUBLISH, WRITE, ServiceKey, Written
+from distributed_config.wire import (
+    Document,
+    DocumentLimits,
+    digest_of,
+    document_of,
+    no_version_etag,
+    parse_stored,
+    version_etag,
+)
+
+_OPERATIONS_OF_A_CHANGE = 25
+
+
+"""How many operations of a JSON Patch take about as long as one change."""
+
+
+def create(
+    journal: Journal, name: str, document: Document, definition_id: int | None = None
+) -> Written:
+    """Makes the service ``name`` with ``document`` as version 0; it may conform to a definition.
+
+    What was secret in one of its name that was deleted is secret in it. Raises ServiceExists,
+    OutOfScope, NotConforming, or Forbidden where that would be less.
+    """
+    journal.allowance.count(size=len(document.text))
+    if not journal.realm.sees(name):
+        raise OutOfScope(name)
+    if find_service(journal.connection, journal.realm, name) is not None:
+        raise ServiceExists(name)
+    marks = kept_marks.restore(journal, name, definition_id)
+    service_id = journal.connection.execute(
+        INSERT_SERVICE,
+        {
+            "organisation_id": journal.organisation,
+            "name": name,
+            "created_at": journal.now,
+            "created_revision": journal.revision,
+            "marks": marks,
+        },
+    ).scalar_one()
+    journal.record(kinds.SERVICE_CREATED, name)
+    if definition_id is None:
+        return _insert(journal, ServiceKey(service_id, -1, None, marks), name, document)
+    # Before there is anything to keep: what the definition marks is never stored in the clear.
+    rules.bind(journal, service_id, name, definition_id)
+    service = require_service(journal.connection, journal.realm, name)._replace(last=-1)
+    return _insert(journal, service, name, document)
+
+
+def append(journal: Journal, name: str, document: Document, expect: Expect = anything) -> Written:
+    """Makes ``document`` the next version.
+
+    Raises ServiceNotFound, PreconditionFailed, or InvalidDocument where it has the mask in place
+    of a secret that is not there.
+    """
+    journal.allowance.count(size=len(document.text))
+    service = _expected(journal, name, expect)
+    removed = _removed(journal, service, document)
+    return replace(_insert(journal, service, name, document), removed=removed)
+
+
+def put(journal: Journal, name: str, document: Document, expect: Expect = anything) -> Written:
+    """Creates the service or appends a version, unless ``document`` is what is current already."""
+    found = find_service(journal.connection, journal.realm, name)
+    if found is None:
+        if not expect(None):
+            raise PreconditionFailed(name, None)
+        return create(journal, name, document)
+    journal.allowance.count(size=len(document.text))
+    current = current_key(journal.connection, found.id)
+    _check(journal, found, name, expect)
+    draft = _draft(journal, found, name, document)
+    same = draft.is_as_before if draft else current and current.digest == document.digest
+    if current is not None and same:
+        return Written(
+            name,
+            current.number,
+            stamp_of_version(journal.connection, found, current.number, current.digest),
+            current.number,
+            changed=False,
+            has_secrets=draft is not None and draft.has_secrets,
+        )
+    removed = _removed(journal, found, document)
+    return replace(_insert(journal, found, name, document, draft), removed=removed)
+
+
+def merge(
+    journal: Journal,
+    name: str,
+    patch: dict[str, Any],
+    limits: DocumentLimits,
+    expect: Expect = anything,
+) -> Written:
+    """Appends the current document merged with ``patch`` (RFC 7396)."""
+    found = _base_for_patch(journal, name, expect)
+    return _changed(journal, name, found, merged(found.value, patch), limits)
+
+
+def patch(
+    journal: Journal,
+    name: str,
+    operations: list[Any],
+    limits: DocumentLimits,
+    expect: Expect = anything,
+) -> Written:
+    """Appends the current document changed by ``operations`` (RFC 6902), all of them or none."""
+    found = _base_for_patch(journal, name, expect)
+    journal.allowance.count(changes=len(operations) // _OPERATIONS_OF_A_CHANGE)
+    value = patched(found.value, operations, limits, journal.allowance.check)
+    return _changed(journal, name, found, value, limits)
+
+
+def roll_back(
+    journal: Journal, name: str, number: int | None, expect: Expect = anything
+) -> Written:
+    """Appends a copy of version ``number``, disabled or not.
+
+    ``None`` stands for the enabled version before the current one. Raises
+    VersionNotFound where there is none.
+    """
+    journal.actor.require(PUBLISH)
+    service = _expected(journal, name, expect)
+    if number is None:
+        number = _number_before_current(journal.connection, service.id, name)
+    old = load_version(journal.connection, service.id, name, number)
+    document = Document(old.served, old.digest)
+    journal.allowance.count(size=len(document.text))
+    if not service.marks:
+        return _insert(journal, service, name, document)
+    base = secrets.stored(journal.connection, document_key(journal, service, name), old.served)
+    draft = _drafted(journal, base.base(reveal=False), base)
+    return _insert(journal, service, name, document, draft)
+
+
+def set_enabled(
+    journal: Journal, name: str, number: int, enabled: bool, expect: Expect = anything
+) -> Written:
+    """Turns a version on or off; current moves by its one rule."""
+    journal.actor.require(PUBLISH)
+    service = _expected(journal, name, expect)
+    version = load_version(journal.connection, service.id, name, number)
+    stamp = stamp_of_version(journal.connection, service, number, version.digest)
+    before = current_number(journal, service.id)
+    if version.enabled == enabled:
+        return Written(name, number, stamp, before, changed=False)
+    journal.connection.execute(ENABLE, {"series": service.id, "which": number, "to": enabled})
+    current = current_number(journal, service.id)
+    if current != before:
+        which = f"Version {current}, which would become current,"
+        _admit_stored(journal, service, name, current, which)
+    kind = kinds.VERSION_ENABLED if enabled else kinds.VERSION_DISABLED
+    journal.record(kind, name, number=number, current=current, digest=version.digest)
+    return Written(name, number, stamp, current)
+
+
+def delete_version(journal: Journal, name: str, number: int, expect: Expect = anything) -> Written:
+    """Deletes a disabled version's document; its number stays taken. Raises StillEnabled."""
+    journal.actor.require(PUBLISH)
+    service = _expected(journal, name, expect)
+    version = load_version(journal.connection, service.id, name, number)
+    if version.enabled:
+        raise StillEnabled(
+            f"Version {number} of {name!r} is enabled. Disable it first: "
+            f"PATCH …&version={number}&enabled=false."
+        )
+    journal.connection.execute(
+        ERASE, {"series": service.id, "which": number, "at": journal.revision}
+    )
+    current = current_number(journal, service.id)
+    journal.record(
+        kinds.VERSION_DELETED, name, number=number, current=current, digest=version.digest
+    )
+    stamp = stamp_of_version(journal.connection, service, number, version.digest)
+    return Written(name, number, stamp, current)
+
+
+def delete_service(journal: Journal, name: str, expect: Expect = anything) -> None:
+    """Deletes the service and all its versions, if none is enabled. Raises StillEnabled."""
+    journal.actor.require(PUBLISH)
+    service_id = _expected(journal, name, expect).id
+    enabled = journal.connection.scalars(ENABLED_NUMBERS, {"series": service_id}).all()
+    if enabled:
+        shown = ", ".join(map(str, enabled[:10])) + (" …" if len(enabled) > 10 else "")
+        raise StillEnabled(
+            f"The service {name!r} has enabled versions ({shown}). Disable each first: "
+            f"PATCH …&version={enabled[0]}&enabled=false."
+        )
+    _remove(journal, service_id, name)
+
+
+def disable_service(journal: Journal, name: str, expect: Expect = anything) -> int:
+    """Disables every version, so that nothing is served and all can be again; what was current.
+
+    Raises NoCurrentVersion if nothing is, or PreconditionFailed.
+    """
+    journal.actor.require(PUBLISH)
+    service = _expected(journal, name, expect)
+    before = current_key(journal.connection, service.id)
+    if before is None:
+        raise NoCurrentVersion(name)
+    journal.connection.execute(DISABLE_ALL, {"series": service.id})
+    _admit_stored(journal, service, name, None, "")
+    number: int = before.number
+    journal.record(kinds.SERVICE_DISABLED, name, number=number, digest=before.digest)
+    return number
+
+
+def retire(journal: Journal, name: str, expect: Expect = anything) -> None:
+    """Deletes the service and all its versions, enabled or not; what was served is served no more.
+
+    For those who were told to, as when a definition goes with its services.
+    """
+    journal.actor.require(PUBLISH)
+    service_id = _expected(journal, name, expect).id
+    _remove(journal, service_id, name)
+
+
+def check_expected(journal: Journal, name: str, expect: Expect) -> None:
+    """Raises PreconditionFailed unless the service is as expected."""
+    _expected(journal, name, expect)
+
+
+def admit_current(journal: Journal, name: str) -> None:
+    """Makes sure that what is current conforms to the service's definition, from now its own."""
+    service = require_service(journal.connection, journal.realm, name)
+    number = current_number(journal, service.id)
+    _admit_stored(journal, service, name, number, f"Version {number}, which is current,")
+
+
+def _expected(journal: Journal, name: str, expect: Expect) -> ServiceKey:
+    """The service, if it is as expected. Raises ServiceNotFound or PreconditionFailed."""
+    service = require_service(journal.connection, journal.realm, name)
+    _check(journal, service, name, expect)
+    return service
+
+
+def _check(journal: Journal, service: ServiceKey, name: str, expect: Expect) -> None:
+    if expect is anything:
+        return
+    key = current_key(journal.connection, service.id)
+    if key is None:
+        etag = no_version_etag(journal.epoch, service.id)
+    else:
+        stamp = stamp_of_version(journal.connection, service, key.number, key.digest)
+        etag = version_etag(journal.epoch, key.number, stamp)
+    times = change_times if service.marks else version_times
+    standing = Standing(etag, lambda: times(journal.connection, journal.realm, name))
+    if not expect(standing):
+        raise PreconditionFailed(name, etag)
+
+
+@dataclass(frozen=True)
+class _Base:
+    """What a patch changes: the current document, as who changes it may work on it."""
+
+    service: ServiceKey
+    value: dict[str, Any]
+    stored: Stored | None
+
+
+def _base_for_patch(journal: Journal, name: str, expect: Expect) -> _Base:
+    """The current document, if it is the expected one.
+
+    Who may not read it cannot patch it either: patches can ask what is there.
+    """
+    journal.actor.require("config:read")
+    service = require_service(journal.connection, journal.realm, name)
+    key = current_key(journal.connection, service.id)
+    if key is None:
+        raise NoCurrentVersion(name)
+    _check(journal, service, name, expect)
+    if not service.marks:
+        found = load_version(journal.connection, service.id, name, key.number)
+        journal.allowance.count(size=found.size)
+        return _Base(service, parse_stored(found.served), None)
+    base = _current_stored(journal, service, name)
+    assert base is not None  # something is current
+    return _Base(service, base.base(journal.realm.secrets), base)
+
+
+def _changed(
+    journal: Journal, name: str, base: _Base, value: dict[str, Any], limits: DocumentLimits
+) -> Written:
+    """Appends ``value``, which was made of ``base``."""
+    document = document_of(value, limits, name)
+    draft = _drafted(journal, value, base.stored) if base.stored else None
+    return _insert(journal, base.service, name, document, draft)
+
+
+def _current_stored(journal: Journal, service: ServiceKey, name: str) -> Stored | None:
+    """The current document as it is stored, with its secrets; None: nothing is current."""
+    number = current_number(journal, service.id)
+    if number is None:
+        return None
+    found = load_version(journal.connection, service.id, name, number)
+    journal.allowance.count(size=found.size)
+    return secrets.stored(journal.connection, document_key(journal, service, name), found.served)
+
+
+def _draft(journal: Journal, service: ServiceKey, name: str, document: Document) -> Draft | None:
+    """``document`` with what is secret in it; None where nothing can be, which costs no look."""
+    if not service.marks:
+        return None
+    base = _current_stored(journal, service, name)
+    home = document_key(journal, service, name)
+    marks = secrets.marks_of(journal.connection, home)
+    return secrets.draft(home, marks, document.value, base, journal.realm.secrets)
+
+
+def _drafted(journal: Journal, value: dict[str, Any], base: Stored) -> Draft:
+    """The same of a value that was made of ``base``."""
+    marks = secrets.marks_of(journal.connection, base.home)
+    return secrets.draft(base.home, marks, value, base, journal.realm.secrets)
+
+
+def _insert(
+    journal: Journal,
+    service: ServiceKey,
+    name: str,
+    document: Document,
+    draft: Draft | None = None,
+) -> Written:
+    """Checks and stores the next version; the one place where secrets are encrypted."""
+    journal.actor.require(WRITE)
+    number = service.last + 1
+    draft = draft or _draft(journal, service, name, document)
+    rule = _rule(journal, service)
+    if rule is not None:
+        seen = secrets.checked(document.text) if draft is None else draft.checked()
+        rules.admit(journal, rule, number, seen)
+    text, digest = document.text, document.digest
+    if draft is not None:
+        text = draft.sealed(journal.connection, journal.now)
+        digest = digest_of(text)
+    journal.connection.execute(
+        INSERT_VERSION,
+        {
+            "service_id": service.id,
+            "environment": DEFAULT_ENVIRONMENT,
+            "number": number,
+            "enabled": True,
+            "digest": digest,
+            "size": len(text.encode()),
+            "author": journal.actor.name,
+            "note": journal.note,
+            "created_at": journal.now,
+            "revision": journal.revision,
+            "document": text,
+        },
+    )
+    journal.record(kinds.VERSION_CREATED, name, number=number, current=number, digest=digest)
+    return Written(
+        name,
+        number,
+        stamp_of_version(journal.connection, service, number, digest),
+        number,
+        service_id=service.id,
+        has_secrets=draft is not None and draft.has_secrets,
+    )
+
+
+def _removed(journal: Journal, service: ServiceKey, document: Document) -> tuple[str, ...]:
+    """The top-level keys of what is current that ``document`` does not have.
+
+    Who may not read is not told of them.
+    """
+    if not journal.actor.may("config:read"):
+        return ()
+    row = journal.connection.execute(CURRENT_BYTES, {"series": service.id}).one_or_none()
+    if row is None:
+        return ()
+    try:
+        before = parse_stored(intact(bytes(row.document).decode(), row.digest))
+    except (UnicodeDecodeError, DocumentDamaged):
+        return ()  # it is damaged, and to write another version is how it is mended
+    now = document.value if before else {}
+    return tuple(key for key in before if key not in now)
+
+
+def _rule(journal: Journal, service: ServiceKey) -> Rule | None:
+    """What the service must satisfy; who conforms to nothing costs no look-up."""
+    if service.definition_id is None:
+        return None
+    return rules.rule_of(journal.connection, service.id)
+
+
+def _admit_stored(
+    journal: Journal, service: ServiceKey, name: str, number: int | None, which: str
+) -> None:
+    """Makes sure that version ``number``, if it is one, may be current."""
+    rule = _rule(journal, service)
+    if rule is None:
+        return
+    if number is None:
+        rules.nothing_current(journal, rule)
+        return
+    version = load_version(journal.connection, service.id, name, number)
+    seen = secrets.checked(version.served)
+    if service.marks:
+        home = document_key(journal, service, name)
+        found = secrets.stored(journal.connection, home, version.served)
+        seen = secrets.checked_stored(found, journal.realm.secrets)
+    rules.admit(journal, rule, number, seen, which)
+
+
+def _number_before_current(connection: Connection, service_id: int, name: str) -> int:
+    """The highest enabled number below the current one. Raises VersionNotFound."""
+    enabled = connection.scalars(ENABLED_NUMBERS, {"series": service_id}).all()
+    if len(enabled) < 2:
+        raise VersionNotFound(name, "before the current one that is enabled")
+    return enabled[-2]
+
+
+def _remove(journal: Journal, service_id: int, name: str) -> None:
+    kept_marks.keep(journal, service_id, name)
+    rules.forget(journal.connection, service_id)
+    for rows in (VersionRow.service_id, TagRow.service_id, ServiceRow.id):
+        journal.connection.execute(delete(rows.class_).where(rows == service_id))
+    journal.record(kinds.SERVICE_DELETED, name)

@@ -1,0 +1,61 @@
+"""Names of services and definitions, and notes: what they may hold."""
+
+import re
+import unicodedata
+
+from distributed_config.errors import Invalid, Problem
+from distributed_config.wire.numbers import shortened
+
+NAME_LENGTH = 200
+
+
+_SEGMENT = re.compile(r"\w[\w.\-]*")
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def check_name(name: str, what: str = "service") -> str:
+    """``name`` if it follows the rules for a service's name. Raises Invalid with the rule broken.
+
+    Letters and digits of any script and ``_ . -``, in segments joined by ``/``; each segment
+    starts with a letter, a digit or ``_``; normalised (NFC); at most 200 characters.
+    """
+    fault = fault_of_name(name)
+    if fault:
+        raise Invalid.of([Problem("", f"{shortened(name)!r}: {fault}", "name", what)])
+    return name
+
+
+def fault_of_name(name: str) -> str | None:
+    """What is wrong with ``name`` as a service's; None: nothing."""
+    if not name:
+        return "a name is needed, as in ?service=web."
+    if len(name) > NAME_LENGTH:
+        return f"a name has at most {NAME_LENGTH} characters, this one has {len(name)}."
+    if unicodedata.normalize("NFC", name) != name:
+        return "a name is written in Unicode's composed form (NFC); normalise it before sending."
+    if not all(_SEGMENT.fullmatch(segment) for segment in name.split("/")):
+        return (
+            "a name is made of letters, digits and _ . - in segments joined by /, "
+            "and each segment starts with a letter, a digit or _."
+        )
+    return None
+
+
+def check_note(note: str, longest: int) -> str:
+    """``note`` if it is short enough and holds no control characters. Raises Invalid."""
+    if len(note) > longest:
+        raise Invalid.of([Problem("", f"A note has at most {longest} characters.", "note", "note")])
+    if _CONTROL.search(note) or not is_encodable(note):
+        message = "A note holds text, without control characters."
+        raise Invalid.of([Problem("", message, "note", "note")])
+    return note
+
+
+def is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

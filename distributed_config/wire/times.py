@@ -1,0 +1,25 @@
+"""Times: microseconds since 1970, and RFC 3339."""
+
+from datetime import datetime, timezone
+
+UTC = timezone.utc  # noqa: UP017  # the client runs on Python 3.10, which has no datetime.UTC
+
+
+def now() -> int:
+    """This moment, in microseconds since 1970 in UTC: how times are stored."""
+    return int(datetime.now(UTC).timestamp() * 1_000_000)
+
+
+def rfc3339(microseconds: int) -> str:
+    """A stored time as RFC 3339 text in UTC, as in ``2026-11-21T09:30:00.000001Z``."""
+    moment = datetime.fromtimestamp(microseconds // 1_000_000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{microseconds % 1_000_000:06d}Z"
+
+
+def parse_time(text: str) -> int:
+    """A stored time from RFC 3339 text. Raises ValueError; a time without a zone is refused."""
+    # A + in a query arrives as a space unless it was escaped.
+    moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+    if moment.tzinfo is None or "T" not in text.upper():
+        raise ValueError("a time needs a date, a time and a zone")
+    return int(moment.timestamp() * 1_000_000)
