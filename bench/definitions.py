@@ -11,17 +11,17 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from distributed_config.commands import opened, schema
-from distributed_config.json_schema import checker_of
+from distributed_config.json_schema import validator_for
 from distributed_config.services import definitions, versions
 from distributed_config.services.conformance import index_search
 from distributed_config.services.conformance.index_keys import key_of
-from distributed_config.services.conformance.index_search import Filter, Order, Question
+from distributed_config.services.conformance.index_search import Filter, Order, Query
 from distributed_config.services.definitions import review as evolution
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from distributed_config.store.writer import Writer
-from distributed_config.wire import Document, DocumentLimits, digest_of, object_of
+from distributed_config.wire import Document, DocumentLimits, digest_of, make_object
 
 SERVICES = 100_000
 REVIEWED = 10_000
@@ -40,10 +40,10 @@ SCHEMA = {
 }
 _PATHS = ("p00", "p01", "p02")
 _QUESTIONS = {
-    "one in a thousand, by name": (Question((Filter("p00", "=", (17,)),)), Order()),
-    "every second, by name": (Question((Filter("p01", "=", ("x1",)),)), Order()),
-    "a range of half of them, by name": (Question((Filter("p00", "<", (500,)),)), Order()),
-    "every second, by another index": (Question((Filter("p01", "=", ("x1",)),)), Order("p00")),
+    "one in a thousand, by name": (Query((Filter("p00", "=", (17,)),)), Order()),
+    "every second, by name": (Query((Filter("p01", "=", ("x1",)),)), Order()),
+    "a range of half of them, by name": (Query((Filter("p00", "<", (500,)),)), Order()),
+    "every second, by another index": (Query((Filter("p01", "=", ("x1",)),)), Order("p00")),
 }
 
 
@@ -86,9 +86,9 @@ def _document(number: int) -> Document:
 
 
 def _fill(writer: Writer) -> None:
-    stored = object_of(SCHEMA, DocumentLimits())
+    stored = make_object(SCHEMA, DocumentLimits())
 
-    def unit(journal: Journal) -> None:
+    def unit(journal: Transaction) -> None:
         definitions.create(journal, "many", stored, "none", _PATHS[:2])
         definitions.create(journal, "d", stored, "none", _PATHS)
         versions.create(journal, "free", _document(0))
@@ -131,7 +131,7 @@ def _rows(many: int) -> list[dict[str, Any]]:
 def _check() -> float:
     """A check with a kept checker, found by the schema's text as a write finds it."""
     stored, value, size = json.dumps(SCHEMA), _document(1).value, 500
-    return _each(2_000, lambda: checker_of(stored).problems(value, size))
+    return _each(2_000, lambda: validator_for(stored).problems(value, size))
 
 
 def _append(writer: Writer, name: str) -> float:
@@ -145,7 +145,7 @@ def _append(writer: Writer, name: str) -> float:
     )
 
 
-def _page(connection: Connection, question: Question, order: Order) -> float:
+def _page(connection: Connection, question: Query, order: Order) -> float:
     definition = definitions.require(connection, LOCAL_OPERATOR.realm, "many")
     return _each(
         5, lambda: index_search.find(connection, definition.id, question, order, limit=101)
@@ -154,7 +154,7 @@ def _page(connection: Connection, question: Question, order: Order) -> float:
 
 def _review(connection: Connection) -> float:
     definition = definitions.require(connection, LOCAL_OPERATOR.realm, "many")
-    wider = object_of({**SCHEMA, "title": "wider", "required": ["p00"]}, DocumentLimits())
+    wider = make_object({**SCHEMA, "title": "wider", "required": ["p00"]}, DocumentLimits())
     proposal = definition.proposal(wider)
     return _each(1, lambda: evolution.review(connection, proposal, LOCAL_OPERATOR.realm)) / REVIEWED
 

@@ -16,7 +16,7 @@ from distributed_config.http import (
     request_log,
     targets,
 )
-from distributed_config.http.long_poll import Holding
+from distributed_config.http.long_poll import LongPollMiddleware
 from distributed_config.http.response import PlainResponse
 from distributed_config.live import exchange
 from distributed_config.live.exchange import Exchange
@@ -37,7 +37,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     # A path is itself or nothing; nobody is sent elsewhere.
     app.url_map.merge_slashes = False
     request_log.init_observation(app, settings)
-    csrf.guard(app, settings)
+    csrf.init_csrf(app, settings)
     problems.init_errors(app)
     connected = database.init_database(app, settings, request_log.measure_commit)
     auditing.init_auditing(app, settings)
@@ -62,5 +62,5 @@ def create_app(settings: Settings | None = None) -> Flask:
     for dialect in settings.dialects:
         app.register_blueprint(_DIALECTS[dialect])
     auth.refuse_unstated_routes(app)
-    app.wsgi_app = Holding(app.wsgi_app, connected.marks)  # type: ignore[method-assign]  # Flask's way
+    app.wsgi_app = LongPollMiddleware(app.wsgi_app, connected.marks)  # type: ignore[method-assign]  # Flask's way
     return app

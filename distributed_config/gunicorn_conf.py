@@ -32,7 +32,7 @@ def _refuse_what_cannot_end_well() -> None:
     try:
         engines.refuse_unfit_sqlite()
         engines.refuse_unmigrated(_settings.database_path)
-        keyring.of_settings(_settings)
+        keyring.from_settings(_settings)
         _refuse_taken_port()
     except CannotStart as refusal:
         sys.stderr.write(f"distconf: {refusal.detail}\n")

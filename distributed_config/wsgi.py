@@ -1,7 +1,7 @@
 """What servers load: ``app`` for any WSGI server, ``front`` for an ASGI server."""
 
 from distributed_config.app import create_app
-from distributed_config.asgi import Front
+from distributed_config.asgi import Gateway
 from distributed_config.http import rate_limits, request_log
 from distributed_config.live.feed import Feed
 from distributed_config.settings import load
@@ -10,7 +10,7 @@ _settings = load()
 request_log.init_logging(_settings)
 app = create_app(_settings)
 _database = app.extensions["distributed_config"]
-front = Front(
+front = Gateway(
     app.wsgi_app,
     _database.marks,
     Feed(_database.readers),

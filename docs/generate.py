@@ -9,7 +9,7 @@ from distributed_config.commands.settings import markdown
 from distributed_config.http.problems import STATUSES
 from distributed_config.errors import DistconfError
 from distributed_config.services.policy.permissions import PERMISSIONS as PERMISSIONS_HELD
-from distributed_config.services.policy.permissions import ROLES, expanded
+from distributed_config.services.policy.permissions import ROLES, expand
 from distributed_config.settings import Settings, table
 
 HERE = Path(__file__).parent
@@ -68,7 +68,7 @@ def pages() -> dict[Path, str]:
 
 def _permission_rows() -> Iterator[str]:
     for permission, meaning in PERMISSIONS_HELD.items():
-        held = ["yes" if permission in expanded(each) else "" for each in ROLES.values()]
+        held = ["yes" if permission in expand(each) else "" for each in ROLES.values()]
         yield f"| `{permission}` | {meaning} | {' | '.join(held)} |"
 
 

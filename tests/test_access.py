@@ -25,7 +25,7 @@ from distributed_config.errors import CannotStart
 from distributed_config.http import auth
 from distributed_config.models.sqlite import raw_connection
 from distributed_config.services.access.token_format import is_token, new_token
-from distributed_config.services.policy.permissions import ROLES, expanded
+from distributed_config.services.policy.permissions import ROLES, expand
 from distributed_config.services.policy.visibility import Scope
 from distributed_config.settings import Settings
 from tests.server import Server
@@ -182,14 +182,17 @@ def test_every_route_is_open_to_who_holds_its_permission_and_to_nobody_else(
         if path == "/auth/logout":
             continue  # it would end the token
         status = nobody.ask(method, path).status_code
-        if (status == 401) != (permission != auth.ANYBODY):
+        if (status == 401) != (permission != auth.PUBLIC):
             wrong.append(("nobody", method, path, status))
         # Of one route in several spellings, every role tries the first.
         plain = path.replace("-", "_").removeprefix("/api/v1").rstrip("/")
         seen[method, plain, permission] += 1
         for name, caller in callers.items() if seen[method, plain, permission] == 1 else ():
-            held = expanded(ROLES[name.removesuffix(" elsewhere")])
-            may = permission in {auth.ANYBODY, auth.SOMEBODY, auth.HOLDER} or permission in held
+            held = expand(ROLES[name.removesuffix(" elsewhere")])
+            may = (
+                permission in {auth.PUBLIC, auth.AUTHENTICATED, auth.AUTHENTICATED_PENDING_PASSWORD}
+                or permission in held
+            )
             answer = caller.ask(method, path)
             refused = answer.status_code == 403 and f"it takes {permission}" in answer.text
             if refused == may or answer.status_code == 401:
@@ -216,7 +219,7 @@ def test_what_a_role_may_do_with_a_service_is_what_its_permissions_say(
     administrator.put(name, {"n": 0})
     administrator.put(name, {"n": 1})
     caller = acting(role) if role else Caller(guarded.url)
-    held = expanded(ROLES[role]) if role else frozenset()
+    held = expand(ROLES[role]) if role else frozenset()
 
     def told(*asked: Any, **query: Any) -> int:
         return caller.ask(*asked, **query).status_code

@@ -17,13 +17,13 @@ from distributed_config.services import changesets, secrets, versions
 from distributed_config.services.changesets import Step
 from distributed_config.services.journal import allowance as allowance_module
 from distributed_config.services.journal.allowance import Allowance
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.patches import patched
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
-from distributed_config.services.secrets import Marks
+from distributed_config.services.secrets import SecretPaths
 from distributed_config.settings import Settings
 from distributed_config.store.watermarks import Watermarks
-from distributed_config.store.writer import Commit, Writer
+from distributed_config.store.writer import BatchStats, Writer
 from distributed_config.wire import MASK, Document, DocumentLimits, digest_of
 from tests.server import Server
 
@@ -48,12 +48,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def commits() -> list[Commit]:
+def commits() -> list[BatchStats]:
     return []
 
 
 @pytest.fixture
-def writer(tmp_path: Path, commits: list[Commit]) -> Iterator[Writer]:
+def writer(tmp_path: Path, commits: list[BatchStats]) -> Iterator[Writer]:
     schema.upgrade(Settings(instance=tmp_path))
     path = tmp_path / "distconf.db"
     made = Writer(writing_engine(path, 5), Watermarks(path), 5, commits.append, work_ms=250)
@@ -61,7 +61,7 @@ def writer(tmp_path: Path, commits: list[Commit]) -> Iterator[Writer]:
     made.stop()
 
 
-def put(journal: Journal, name: str) -> versions.Written:
+def put(journal: Transaction, name: str) -> versions.WriteResult:
     return versions.put(journal, name, EMPTY)
 
 
@@ -71,7 +71,7 @@ def put(journal: Journal, name: str) -> versions.Written:
 def test_a_unit_that_takes_too_long_is_undone_and_its_neighbours_are_not(
     writer: Writer, clock: Clock
 ) -> None:
-    def greedy(journal: Journal) -> None:
+    def greedy(journal: Transaction) -> None:
         put(journal, "greedy")
         clock.seconds += 1  # a single step, found out at the end
 
@@ -79,7 +79,7 @@ def test_a_unit_that_takes_too_long_is_undone_and_its_neighbours_are_not(
         writer.write(LOCAL_OPERATOR, greedy)
     writer.write(LOCAL_OPERATOR, lambda journal: put(journal, "modest"))
 
-    def names(journal: Journal) -> list[str]:
+    def names(journal: Transaction) -> list[str]:
         return list(journal.connection.scalars(text("SELECT name FROM services")))
 
     assert writer.write(LOCAL_OPERATOR, names) == ["modest"]
@@ -87,7 +87,7 @@ def test_a_unit_that_takes_too_long_is_undone_and_its_neighbours_are_not(
 
 
 def test_a_unit_that_only_computes_is_refused_at_its_end(writer: Writer, clock: Clock) -> None:
-    def compute(_journal: Journal) -> None:
+    def compute(_journal: Transaction) -> None:
         clock.seconds += 1
 
     with pytest.raises(TooMuchWork):
@@ -99,7 +99,7 @@ def test_a_unit_that_takes_too_long_is_stopped_at_its_next_step(
 ) -> None:
     steps: list[int] = []
 
-    def greedy(journal: Journal) -> None:
+    def greedy(journal: Transaction) -> None:
         for step in range(100):
             steps.append(step)
             clock.seconds += 0.1
@@ -133,8 +133,8 @@ def test_a_changeset_is_refused_as_a_whole_and_the_rest_of_it_is_not_tried(
 ) -> None:
     tried: list[str] = []
 
-    def act(name: str) -> Callable[[Journal], versions.Written]:
-        def step(journal: Journal) -> versions.Written:
+    def act(name: str) -> Callable[[Transaction], versions.WriteResult]:
+        def step(journal: Transaction) -> versions.WriteResult:
             tried.append(name)
             clock.seconds += 0.4
             return put(journal, name)
@@ -161,16 +161,16 @@ def test_the_operations_of_a_patch_are_steps() -> None:
 
 
 def test_after_a_long_batch_the_others_have_their_turn(
-    writer: Writer, commits: list[Commit], monkeypatch: pytest.MonkeyPatch
+    writer: Writer, commits: list[BatchStats], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("distributed_config.store.writer._LONGEST_BATCH", 0.0)
     held, go_on = threading.Event(), threading.Event()
 
-    def hold(_journal: Journal) -> None:
+    def hold(_journal: Transaction) -> None:
         held.set()
         go_on.wait(5)
 
-    def unit(name: str) -> Callable[[Journal], object]:
+    def unit(name: str) -> Callable[[Transaction], object]:
         return hold if name == "hold" else lambda journal: put(journal, name)
 
     threads = [
@@ -250,7 +250,7 @@ def test_masked_elements_find_their_partners_in_time_in_proportion_to_their_numb
     def alike(number: int) -> Callable[[], dict[int, int]]:
         each = number * looks // 300
         elements: list[Any] = [{"key": MASK, "look": i % each} for i in range(number)]
-        return lambda: secrets._partners(elements, list(elements))
+        return lambda: secrets._match_elements(elements, list(elements))
 
     assert alike(300)() == {i: i for i in range(300)}
     # Eight times as many: eight times as long, and not 64 times.
@@ -262,7 +262,7 @@ def test_looking_for_what_is_secret_takes_no_longer_for_more_pointers() -> None:
 
     def find(number: int) -> Callable[[], object]:
         pointers = tuple(("list", "*", f"key{i}") for i in range(number))
-        return lambda: list(secrets.find(value, Marks("", pointers)))
+        return lambda: list(secrets.find_secrets(value, SecretPaths("", pointers)))
 
     assert seconds_of(find(100)) < 5 * seconds_of(find(1))
 
@@ -282,7 +282,7 @@ def test_pointers_with_stars_and_names_find_the_same_places_as_one_by_one(
     pointers: list[tuple[str, ...]], found: set[tuple[str | int, ...]]
 ) -> None:
     value = {"a": 1, "l": [{"x": 1, "y": 2, "z": 3}, {"x": 4}], "*": 5}
-    places = {path for path, _ in secrets.find(value, Marks("", tuple(pointers)))}
+    places = {path for path, _ in secrets.find_secrets(value, SecretPaths("", tuple(pointers)))}
 
     if ("l", 0, "z") in found:
         found |= {("l", 1, "x")}
@@ -292,5 +292,5 @@ def test_pointers_with_stars_and_names_find_the_same_places_as_one_by_one(
 def test_a_mask_that_could_be_several_is_unclear_as_before() -> None:
     new, old = [{"k": MASK}, {"k": MASK}], [{"k": MASK}, {"k": MASK}, {"k": MASK}]
 
-    assert secrets._partners(new, old) == {}
-    assert secrets._partners(old, old) == {0: 0, 1: 1, 2: 2}
+    assert secrets._match_elements(new, old) == {}
+    assert secrets._match_elements(old, old) == {0: 0, 1: 1, 2: 2}

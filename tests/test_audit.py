@@ -34,15 +34,15 @@ from distributed_config.models import AuditRow, ChangeRow
 from distributed_config.models import sqlite as engines
 from distributed_config.services import changesets, definitions, versions
 from distributed_config.services.access import organisations, roles, tokens
-from distributed_config.services.access.grants import Rights
+from distributed_config.services.access.grants import Grant
 from distributed_config.services.journal import audit
-from distributed_config.services.journal.transaction import Journal
-from distributed_config.services.journal.verify import prove
+from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.journal.verify import verify_chain
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.services.policy.visibility import Scope
 from distributed_config.settings import Settings
 from distributed_config.store.writer import Writer
-from distributed_config.wire import Document, DocumentLimits, digest_of, object_of
+from distributed_config.wire import Document, DocumentLimits, digest_of, make_object
 from tests.server import Server
 
 
@@ -63,7 +63,7 @@ def put(writer: Writer, name: str, value: Any, actor: Any = LOCAL_OPERATOR) -> N
 
 
 def noted(writer: Writer, kind: str = audit.EXPORT, actor: Any = LOCAL_OPERATOR) -> None:
-    writer.write(actor, lambda journal: audit.note(journal, kind, organisation=1))
+    writer.write(actor, lambda journal: audit.record(journal, kind, organisation=1))
 
 
 def faults(settings: Settings) -> list[str]:
@@ -96,12 +96,12 @@ def test_every_unit_that_wrote_is_sealed_whatever_became_of_its_neighbours(tmp_p
     chosen = random.Random(7)
     held = threading.Event()
 
-    def failing(journal: Journal) -> None:
+    def failing(journal: Transaction) -> None:
         versions.put(journal, "web", document({"n": secrets.token_hex(4)}))
-        audit.note(journal, audit.EXPORT, organisation=1)
+        audit.record(journal, audit.EXPORT, organisation=1)
         raise DistconfError("It was not meant.")
 
-    def several(journal: Journal) -> None:
+    def several(journal: Transaction) -> None:
         value = {"n": secrets.token_hex(4)}
         changesets.import_all(journal, [("a", document(value)), ("b", document(value))])
 
@@ -202,14 +202,14 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     with opened.writing(settings) as writer:
         for number in range(6):
             put(writer, "web", {"n": number})
-        schema = object_of({"type": "object"}, DocumentLimits())
+        schema = make_object({"type": "object"}, DocumentLimits())
         writer.write(actor, lambda journal: definitions.create(journal, "any", schema, "none", ()))
         writer.write(
-            actor, lambda journal: tokens.create_machine(journal, "ci", Rights("publisher"))
+            actor, lambda journal: tokens.create_machine(journal, "ci", Grant("publisher"))
         )
         writer.write(
             actor,
-            lambda journal: audit.note(
+            lambda journal: audit.record(
                 journal, audit.SECRET_READ, organisation=1, service="web", detail={"key": "x"}
             ),
         )
@@ -346,7 +346,7 @@ def test_what_is_left_after_pruning_is_verified_from_where_it_was_pinned(copy: S
     early = head_of(copy)
     [(moment,)] = raw(copy, "SELECT happened_at FROM audit WHERE id = 5")
 
-    done = run(copy, "prune", "--before", wire.rfc3339(moment))
+    done = run(copy, "prune", "--before", wire.format_time(moment))
 
     assert done.stdout == "Entries removed: 4.\n"
     assert faults(copy) == []
@@ -384,18 +384,18 @@ class Clients:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.settings = Settings(instance=server.instance)
-        whole, web = Rights("administrator"), Scope(services=("web", "team/"))
-        auditors = Rights("auditor"), Rights("auditor", web)
+        whole, web = Grant("administrator"), Scope(services=("web", "team/"))
+        auditors = Grant("auditor"), Grant("auditor", web)
         self.secrets: dict[str, str] = {}
         with opened.writing(self.settings) as writer:
 
-            def make(journal: Journal) -> None:
+            def make(journal: Transaction) -> None:
                 roles.set_role(journal, "auditor", ("audit:read", "config:read"))
                 for name, rights in {
                     "admin": whole,
                     "auditor": auditors[0],
                     "limited": auditors[1],
-                    "publisher": Rights("publisher"),
+                    "publisher": Grant("publisher"),
                 }.items():
                     self.secrets[name] = tokens.create_machine(journal, name, rights).secret
 
@@ -404,8 +404,8 @@ class Clients:
                 LOCAL_OPERATOR, lambda journal: organisations.create_organisation(journal, "other")
             )
 
-            def make_other(journal: Journal) -> None:
-                made = tokens.create_machine(journal, "theirs", Rights("administrator"))
+            def make_other(journal: Transaction) -> None:
+                made = tokens.create_machine(journal, "theirs", Grant("administrator"))
                 self.secrets["theirs"] = made.secret
                 versions.put(journal, "theirs", document({}))
 
@@ -604,7 +604,7 @@ def test_log_ins_and_reads_of_secrets_are_noted_by_whoever_lets_them_happen(
     with app.test_request_context(environ_base=environ):
         auditing.login_done("ann@example.org", 1)
         app.preprocess_request()
-        secret_reads.note_reading("web")
+        secret_reads.record_secret_read("web")
         assert app.process_response(Response("clear")).status_code == 200
         for _ in range(5):
             auditing.login_refused("bob@example.org" + "x" * 500, "no such password", 1)
@@ -626,7 +626,7 @@ def test_log_ins_and_reads_of_secrets_are_noted_by_whoever_lets_them_happen(
 
 
 def test_what_was_left_out_is_told_in_the_next_entry() -> None:
-    allowance = auditing.Allowance(2)
+    allowance = auditing.RateWindow(2)
 
     assert [allowance.take(now) for now in (0, 1, 2, 3, 60, 61, 62, 200)] == [
         0,
@@ -643,4 +643,4 @@ def test_what_was_left_out_is_told_in_the_next_entry() -> None:
 def test_the_whole_of_it_is_still_one_chain(clients: Clients) -> None:
     assert faults(clients.settings) == []
     with opened.reading(clients.settings) as connection:
-        assert prove(connection).last == audit.head(connection).id
+        assert verify_chain(connection).last == audit.head(connection).id

@@ -11,18 +11,18 @@ from distributed_config.commands import opened, schema
 from distributed_config.models.sqlite import raw_connection
 from distributed_config.services import definitions, integrity
 from distributed_config.services.changesets import import_all
-from distributed_config.services.journal.transaction import Journal
-from distributed_config.services.journal.verify import prove
+from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.journal.verify import verify_chain
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
-from distributed_config.wire import Document, DocumentLimits, document_of
+from distributed_config.wire import Document, DocumentLimits, make_document
 from tests.server import Server
 
 _LIMITS = DocumentLimits(1 << 20, 64, 10_000)
 
 
 def _document(number: int) -> Document:
-    return document_of({"n": number}, _LIMITS, "any")
+    return make_document({"n": number}, _LIMITS, "any")
 
 
 def _nothing(_done: int, _total: int) -> None:
@@ -35,8 +35,8 @@ def _settings(folder: Path, services: int) -> Settings:
     schema.upgrade(settings)
     documents = [(f"plain-{i}", _document(i)) for i in range(services)]
 
-    def conforming(journal: Journal) -> None:
-        numbers = document_of({"properties": {"n": {}}}, _LIMITS, "any")
+    def conforming(journal: Transaction) -> None:
+        numbers = make_document({"properties": {"n": {}}}, _LIMITS, "any")
         definitions.create(journal, "numbers", numbers, "none", ["n"])
         for i in range(services):
             definitions.create_service(journal, f"conforming-{i}", _document(i), "numbers")
@@ -65,9 +65,9 @@ def test_checking_one_large_revision_takes_work_in_proportion_to_its_size(tmp_pa
     for services in (200, 1_600):
         with opened.reading(_settings(tmp_path / str(services), services)) as connection:
             with counted_steps(connection) as steps:
-                assert integrity.faults(connection, _nothing) == []
+                assert integrity.find_problems(connection, _nothing) == []
                 assert integrity.faults_of_indexes(connection, _nothing) == []
-                assert prove(connection).faults == ()
+                assert verify_chain(connection).faults == ()
             taken.append(len(steps))
     small, large = taken
     assert 0 < large <= 12 * small, taken  # eight times as much, and not sixty-four
@@ -75,7 +75,7 @@ def test_checking_one_large_revision_takes_work_in_proportion_to_its_size(tmp_pa
 
 def test_progress_is_shown_to_the_end_of_every_part(tmp_path: Path) -> None:
     settings = _settings(tmp_path / "instance", 600)
-    for part in (integrity.faults, integrity.faults_of_indexes, prove):
+    for part in (integrity.find_problems, integrity.faults_of_indexes, verify_chain):
         seen: list[tuple[int, int]] = []
         with opened.reading(settings) as connection:
             part(connection, lambda done, total, seen=seen: seen.append((done, total)))

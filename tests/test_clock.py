@@ -15,10 +15,10 @@ from distributed_config.errors import LastAdministrator
 from distributed_config.models.sqlite import raw_connection, writing_engine
 from distributed_config.services import idempotency, versions
 from distributed_config.services.access import identify, organisations, tokens, users
-from distributed_config.services.access.grants import Rights
-from distributed_config.services.idempotency import Remembered
+from distributed_config.services.access.grants import Grant
+from distributed_config.services.idempotency import StoredResponse
 from distributed_config.services.journal.steady import Steady, Uptime
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from distributed_config.store import uptime as uptime_module
@@ -81,12 +81,12 @@ class Writes:
         self.done = 0
 
     def __call__(self, key: str = "key") -> None:
-        def unit(journal: Journal) -> None:
+        def unit(journal: Transaction) -> None:
             if idempotency.recall(journal, key, "same", 24) is None:
                 self.done += 1
                 text = f'{{"n": {self.done}}}'
                 versions.put(journal, "web", Document(text, digest_of(text)))
-                idempotency.remember(journal, key, "same", Remembered(200, "{}", b""), 24)
+                idempotency.remember(journal, key, "same", StoredResponse(200, "{}", b""), 24)
 
         self._writer.write(LOCAL_OPERATOR, unit)
 
@@ -96,7 +96,7 @@ def writes(writer: Writer) -> Writes:
     return Writes(writer)
 
 
-def do(writer: Writer, unit: Callable[[Journal], T]) -> T:
+def do(writer: Writer, unit: Callable[[Transaction], T]) -> T:
     return writer.write(LOCAL_OPERATOR, unit)
 
 
@@ -189,9 +189,9 @@ def test_a_token_that_is_made_after_a_jump_ends_when_it_was_to(
     do(writer, lambda journal: organisations.create_organisation(journal, "ahead"))
     clocks.wall -= YEAR
 
-    def make(journal: Journal) -> int | None:
+    def make(journal: Transaction) -> int | None:
         assert journal.now == START + YEAR  # changes still have that time
-        return tokens.end_in(journal, 3_600)
+        return tokens.expiry_after(journal, 3_600)
 
     assert do(writer, make) == START + HOUR
 
@@ -199,9 +199,9 @@ def test_a_token_that_is_made_after_a_jump_ends_when_it_was_to(
 def test_a_session_that_was_opened_while_the_clock_was_ahead_is_over_when_it_is_right(
     clocks: Clocks, writer: Writer
 ) -> None:
-    user = do(writer, lambda j: users.create_user(j, "ada@example.org", Rights("reader")))
+    user = do(writer, lambda j: users.create_user(j, "ada@example.org", Grant("reader")))
 
-    def shown(journal: Journal, secret: str) -> bool:
+    def shown(journal: Transaction, secret: str) -> bool:
         return identify.identify(journal.connection, secret, clocks.wall) is not None
 
     clocks.wall += YEAR
@@ -218,7 +218,7 @@ def test_a_session_that_was_opened_while_the_clock_was_ahead_is_over_when_it_is_
 def test_the_last_administrator_is_looked_for_at_the_time_of_the_clock(
     clocks: Clocks, writer: Writer
 ) -> None:
-    rights = Rights("administrator")
+    rights = Grant("administrator")
     short = do(writer, lambda j: tokens.create_machine(j, "short", rights, 24 * 3_600)).token
     clocks.wall += YEAR
     do(writer, lambda journal: organisations.create_organisation(journal, "ahead"))
@@ -284,7 +284,7 @@ def test_the_check_names_tokens_that_were_made_while_the_clock_was_ahead(
     clocks: Clocks, writer: Writer, tmp_path: Path
 ) -> None:
     clocks.wall = wire.now() + YEAR
-    late = do(writer, lambda j: tokens.create_machine(j, "late", Rights("reader"), 3_600)).token
-    do(writer, lambda j: tokens.create_machine(j, "for ever", Rights("reader"), None))
+    late = do(writer, lambda j: tokens.create_machine(j, "late", Grant("reader"), 3_600)).token
+    do(writer, lambda j: tokens.create_machine(j, "for ever", Grant("reader"), None))
 
     assert do(writer, lambda j: tokens.made_after(j.connection, wire.now())) == [late.id]

@@ -13,9 +13,9 @@ from distributed_config.errors import InvalidDocument
 from distributed_config.json_schema import (
     Compatibility,
     SchemaLimits,
-    checker_of,
     compare,
-    schema_of,
+    load_schema,
+    validator_for,
 )
 from distributed_config.json_schema.patterns import compiling
 from tests.schemas import DRAFT_7, DRAFT_2020_12, Maker, Near
@@ -26,7 +26,7 @@ CLOSED = {**NAMED, "additionalProperties": False}
 
 
 def allows(schema: Any, value: Any) -> bool:
-    return checker_of(schema_of(schema, SchemaLimits()).text).problems(value, 1) == []
+    return validator_for(load_schema(schema, SchemaLimits()).text).problems(value, 1) == []
 
 
 # --- verdicts that a document disproves
@@ -178,7 +178,7 @@ def a_pair(seed: int) -> tuple[dict[str, Any], dict[str, Any]] | None:
         new = {**new, "$schema": random.choice([DRAFT_7, DRAFT_2020_12])}
     try:
         for schema in (old, new):
-            schema_of(schema, SchemaLimits())
+            load_schema(schema, SchemaLimits())
     except InvalidDocument:
         return None
     return old, new
@@ -223,7 +223,7 @@ def test_only_words_make_no_difference(draft: str, drill: bool) -> None:
     for seed in range(3_000 if drill else 150):
         schema = Maker(Random(seed), draft).whole()
         try:
-            schema_of(schema, SchemaLimits())
+            load_schema(schema, SchemaLimits())
         except InvalidDocument:
             continue
         found = compare(schema, {**copy.deepcopy(schema), "description": "words"})
@@ -324,7 +324,7 @@ SHAPES = [
 )
 def test_everyday_changes_are_seen_to_be_compatible(old: Any, new: Any) -> None:
     for schema in (old, new):
-        schema_of(schema, SchemaLimits())
+        load_schema(schema, SchemaLimits())
 
     assert compare(old, new).backward is True
     assert compare(new, old).forward is True

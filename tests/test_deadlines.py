@@ -15,7 +15,7 @@ from distributed_config.commands import schema
 from distributed_config.errors import DatabaseBusy, StorageFailed
 from distributed_config.models.sqlite import writing_engine
 from distributed_config.services import versions
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from distributed_config.store import writer as writer_module
@@ -42,7 +42,7 @@ def writer(database: Path) -> Iterator[Writer]:
     made.stop()
 
 
-def put(name: str) -> Callable[[Journal], object]:
+def put(name: str) -> Callable[[Transaction], object]:
     return lambda journal: versions.put(journal, name, EMPTY)
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from distributed_config.commands import opened
 from distributed_config.services.access import roles, tokens
-from distributed_config.services.access.grants import Rights
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.access.grants import Grant
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from distributed_config.wire import stamp_of
@@ -244,9 +244,9 @@ def test_without_the_key_file_what_is_masked_is_read_and_confirms_nothing(tmp_pa
 def auditor_of(world: World) -> Api:
     """Somebody who reads the audit log, and no secrets."""
 
-    def unit(journal: Journal) -> str:
+    def unit(journal: Transaction) -> str:
         roles.set_role(journal, "auditor", ["config:read", "audit:read"])
-        return tokens.create_machine(journal, "auditor", Rights("auditor")).secret
+        return tokens.create_machine(journal, "auditor", Grant("auditor")).secret
 
     with opened.writing(Settings(instance=world.server.instance)) as writer:
         secret = writer.write(LOCAL_OPERATOR, unit)

@@ -12,8 +12,8 @@ import pytest
 from distributed_config.asgi.places import Place, Places
 from distributed_config.commands import opened
 from distributed_config.services.access import tokens
-from distributed_config.services.access.grants import Rights
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.access.grants import Grant
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import load
 from tests.server import Server
@@ -45,8 +45,8 @@ def opened_to_all(tmp_path: Path) -> Iterator[Server]:
 def token_of(server: Server, name: str) -> str:
     with opened.writing(load(server.environment)) as writer:
 
-        def make(journal: Journal) -> str:
-            return tokens.create_machine(journal, name, Rights("administrator")).secret
+        def make(journal: Transaction) -> str:
+            return tokens.create_machine(journal, name, Grant("administrator")).secret
 
         return writer.write(LOCAL_OPERATOR, make)
 

@@ -37,7 +37,7 @@ from distributed_config.services.access.token_format import new_token
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from distributed_config.store.watermarks import Watermarks
-from distributed_config.wire import DocumentLimits, document_of
+from distributed_config.wire import DocumentLimits, make_document
 from tests.conftest import need
 from tests.server import Api, Server
 
@@ -1830,7 +1830,7 @@ def fill(server: Server, wanted: int, document: Callable[[int], dict[str, Any]] 
 
     def put(number: int) -> None:
         service = f"many/{number % 20}"
-        made = document_of(document(number), DocumentLimits(), service)
+        made = make_document(document(number), DocumentLimits(), service)
         writer.write(LOCAL_OPERATOR, lambda journal: versions.put(journal, service, made))
 
     with ExitStack() as held:

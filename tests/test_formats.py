@@ -44,7 +44,7 @@ def same(one: Any, other: Any) -> bool:
 
 @given(documents)
 def test_json_comes_back_the_same(document: dict[str, Any]) -> None:
-    text = wire.document_of(document, LIMITS, document.get("service", "s")).text
+    text = wire.make_document(document, LIMITS, document.get("service", "s")).text
 
     assert text == json.dumps(document, ensure_ascii=False)
     assert same(wire.parse_json(text.encode()), document)
@@ -123,7 +123,7 @@ def test_every_value_that_json_cannot_hold_is_named(
     value = formats.read(formats.FORMATS[format_name], text.encode())
 
     with pytest.raises(InvalidDocument) as refused:
-        wire.document_of(value, LIMITS, "s")
+        wire.make_document(value, LIMITS, "s")
 
     assert sorted(problem.pointer for problem in refused.value.problems) == pointers
 
@@ -138,7 +138,7 @@ def test_limits_are_told_by_what_exceeds_them() -> None:
         ({"a": "x" * (1 << 20)}, "size"),
     ):
         with pytest.raises(InvalidDocument) as refused:
-            wire.document_of(value, LIMITS, "s")
+            wire.make_document(value, LIMITS, "s")
         assert [problem.rule for problem in refused.value.problems] == [rule]
     with pytest.raises(TooLarge):
         formats.read(formats.FORMATS["yaml"], b"a: " + b"x" * (257 << 10))

@@ -2312,7 +2312,7 @@ def asked_straight(app: Flask, server: Server, question: Question) -> Shown:
         "client": ("127.0.0.1", 1),
         "headers": [(name.lower().encode(), value.encode()) for name, value in all_headers],
     }
-    answer = wsgi_bridge.call(app.wsgi_app, wsgi_bridge.environ_of(scope, b"", Exchange()))
+    answer = wsgi_bridge.call_wsgi(app.wsgi_app, wsgi_bridge.make_environ(scope, b"", Exchange()))
     found = [(name.decode(), value.decode("latin-1")) for name, value in answer.headers]
     return shown(answer.status, found, answer.body)
 

@@ -14,12 +14,12 @@ from distributed_config.errors import DistconfError, Invalid
 from distributed_config.services import definitions, integrity, versions
 from distributed_config.services.conformance import index_keys, index_search
 from distributed_config.services.conformance.index_keys import key_of
-from distributed_config.services.conformance.index_search import Filter, Names, Order, Question
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.conformance.index_search import Filter, NameFilter, Order, Query
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from distributed_config.store.writer import Writer
-from distributed_config.wire import Document, DocumentLimits, document_of, object_of
+from distributed_config.wire import Document, DocumentLimits, make_document, make_object
 from tests.server import Api
 
 PATHS = ("n", "t.x", "any", "all")
@@ -53,21 +53,21 @@ def reader(writer: Writer, tmp_path: Path) -> Iterator[Connection]:
 
 
 def document(value: Any, name: str = "s") -> Document:
-    return document_of(value, LIMITS, name)
+    return make_document(value, LIMITS, name)
 
 
 def define(writer: Writer, paths: tuple[str, ...] = PATHS) -> None:
-    definition = object_of(SCHEMA, LIMITS)
+    definition = make_object(SCHEMA, LIMITS)
     writer.write(LOCAL_OPERATOR, lambda j: definitions.create(j, "d", definition, "none", paths))
 
 
-def put(journal: Journal, name: str, value: Any) -> None:
+def put(journal: Transaction, name: str, value: Any) -> None:
     versions.put(journal, name, document(value, name))
     definitions.attach(journal, name, "d")
 
 
 def found(
-    connection: Connection, question: Question, order: Order | None = None, **page: Any
+    connection: Connection, question: Query, order: Order | None = None, **page: Any
 ) -> list[str]:
     connection.rollback()
     definition = definitions.require(connection, LOCAL_OPERATOR.realm, "d")
@@ -78,8 +78,8 @@ def found(
     ]
 
 
-def where(*filters: tuple[str, str, Any]) -> Question:
-    return Question(
+def where(*filters: tuple[str, str, Any]) -> Query:
+    return Query(
         tuple(
             Filter(path, how, tuple(value) if how == "in" else (value,))
             for path, how, value in filters
@@ -158,11 +158,11 @@ def test_after_any_history_the_entries_are_those_of_the_current_documents(
             except DistconfError:
                 continue  # there was nothing to do it to
         with opened.reading(own) as connection:
-            assert integrity.faults(connection, lambda _done, _all: None) == []
+            assert integrity.find_problems(connection, lambda _done, _all: None) == []
             assert_as_scanned(connection)
 
 
-def act(journal: Journal, what: str, name: str, number: int, value: Any) -> None:
+def act(journal: Transaction, what: str, name: str, number: int, value: Any) -> None:
     if what == "put":
         put(journal, name, value)
     elif what in {"disable", "enable"}:
@@ -172,7 +172,7 @@ def act(journal: Journal, what: str, name: str, number: int, value: Any) -> None
     elif what == "delete":
         versions.delete_service(journal, name)
     elif what == "retire":
-        versions.retire(journal, name)
+        versions.delete_with_versions(journal, name)
     elif what == "detach":
         definitions.detach(journal, name)
     else:
@@ -185,7 +185,11 @@ def assert_as_scanned(connection: Connection) -> None:
     paths = index_keys.paths_of(connection, definition.id)
     conforming = connection.execute(text("SELECT service_id, name FROM conformances")).all()
     wanted = {
-        (index, name, key_of(index_keys.at(versions.current_value(connection, service), path)))
+        (
+            index,
+            name,
+            key_of(index_keys.value_at(versions.current_value(connection, service), path)),
+        )
         for service, name in conforming
         for path, index in paths.items()
     }
@@ -237,13 +241,13 @@ def some(writer: Writer, reader: Connection) -> Connection:
         (where(("any", "=", True)), "e"),
         (where(("t.x", "=", "gold"), ("n", "<", 50)), "a"),
         (where(("t.x", ">=", "g"), ("t.x", "<", "h")), "ac"),
-        (Question(names=Names(search="A")), "a"),
-        (Question(names=Names(prefix="c")), "c"),
+        (Query(names=NameFilter(search="A")), "a"),
+        (Query(names=NameFilter(prefix="c")), "c"),
     ],
 )
 @pytest.mark.parametrize("few", [0, 3_000])
 def test_filters_find_what_they_say_whether_gathered_or_walked(
-    some: Connection, question: Question, names: str, few: int, monkeypatch: pytest.MonkeyPatch
+    some: Connection, question: Query, names: str, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(indexes, "_FEW", few)
     assert found(some, question) == list(names)
@@ -291,7 +295,7 @@ def test_what_has_nothing_under_the_path_comes_last_however_one_goes_through_it(
     everything = where(("all", "=", 1))
     definition = definitions.require(some, LOCAL_OPERATOR.realm, "d")
 
-    def page(**which: Any) -> list[index_search.Found]:
+    def page(**which: Any) -> list[index_search.Match]:
         return index_search.find(some, definition.id, everything, order, **which)
 
     whole = page(limit=100)
@@ -404,7 +408,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
             yield connection
 
 
-def fill(journal: Journal) -> None:
+def fill(journal: Transaction) -> None:
     connection = journal.connection
     numbers = range(1, MANY + 1)
     rows = [
@@ -427,7 +431,7 @@ def fill(journal: Journal) -> None:
         connection.execute(text(statement), rows)
 
 
-Asked = tuple[Question, Order] | tuple[Question, Order, tuple[str, str]]
+Asked = tuple[Query, Order] | tuple[Query, Order, tuple[str, str]]
 QUESTIONS: dict[str, Asked] = {
     "few, by name": (where(("n", "=", 17)), Order()),
     "many, by name": (where(("t.x", "=", "x1")), Order()),
@@ -464,7 +468,7 @@ def test_no_page_of_very_many_services_is_found_by_scanning_or_sorting_them(
 
 def plans_of(
     connection: Connection,
-    question: Question,
+    question: Query,
     order: Order,
     after: tuple[str, str] | None = None,
 ) -> list[list[str]]:

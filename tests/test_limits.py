@@ -20,18 +20,18 @@ from flask import Flask
 from limits.storage import MemoryStorage
 
 from distributed_config.app import create_app
-from distributed_config.asgi.quota_leases import Leases
+from distributed_config.asgi.quota_leases import QuotaLeases
 from distributed_config.commands import opened
 from distributed_config.errors import CannotStart, TooManyRequests
 from distributed_config.http import auth, rate_limits
 from distributed_config.http.rate_limits import Limits, init_limits, lender_of, spend_login
 from distributed_config.live import exchange
-from distributed_config.live.exchange import Exchange, Lender
+from distributed_config.live.exchange import Exchange, QuotaSource
 from distributed_config.services.access import identify as identify_verbs
 from distributed_config.services.access import tokens
-from distributed_config.services.access.grants import Rights
+from distributed_config.services.access.grants import Grant
 from distributed_config.services.access.token_format import new_token
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings, load, table
 from tests.conftest import need
@@ -51,8 +51,8 @@ def token_of(server: Server) -> str:
     """A token of its own, made beside the running server."""
     with opened.writing(load(server.environment)) as writer:
 
-        def make(journal: Journal) -> str:
-            rights = Rights("administrator")
+        def make(journal: Transaction) -> str:
+            rights = Grant("administrator")
             return tokens.create_machine(journal, f"test {next(_numbers)}", rights).secret
 
         return writer.write(LOCAL_OPERATOR, make)
@@ -339,7 +339,7 @@ def test_who_asks_while_a_lease_is_fetched_waits_for_the_same_one() -> None:
 
     async def ask(number: int) -> list[bool]:
         with ThreadPoolExecutor(4) as threads:
-            leases = Leases(Lender(lend, 60, waits=True), threads)
+            leases = QuotaLeases(QuotaSource(lend, 60, waits=True), threads)
             return await asyncio.gather(*(leases.renew("token:1") for _ in range(number)))
 
     assert asyncio.run(ask(10)).count(True) == 6

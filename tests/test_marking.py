@@ -14,7 +14,7 @@ from distributed_config.commands import opened
 from distributed_config.json_schema import covers
 from distributed_config.services import secrets
 from distributed_config.services.access import tokens
-from distributed_config.services.access.grants import Rights
+from distributed_config.services.access.grants import Grant
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from tests.schemas import DRAFT_7, DRAFT_2020_12, NAMES, Maker
@@ -168,8 +168,8 @@ def test_what_is_said_to_stay_marked_stays_marked(drill: bool) -> None:
             return
         before, after = (secrets.marks_by(text(each), "[]") for each in (old, new))
         for value in DOCUMENTS:
-            kept = {path for path, _ in secrets.find(value, after)}
-            for path, _ in secrets.find(value, before):
+            kept = {path for path, _ in secrets.find_secrets(value, after)}
+            for path, _ in secrets.find_secrets(value, before):
                 inside = (path[:length] in kept for length in range(len(path) + 1))
                 assert any(inside), (old, new, path)
 
@@ -195,7 +195,7 @@ def people(tmp_path: Path) -> Iterator[dict[str, Api]]:
             with opened.writing(Settings(instance=server.instance)) as writer:
                 made = writer.write(
                     LOCAL_OPERATOR,
-                    lambda journal, role=role: tokens.create_machine(journal, role, Rights(role)),
+                    lambda journal, role=role: tokens.create_machine(journal, role, Grant(role)),
                 )
             apis[role] = Api(server.url)
             apis[role].http.headers["Authorization"] = f"Bearer {made.secret}"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from distributed_config.errors import InvalidDocument
 from distributed_config.formats import FORMATS, read
-from distributed_config.wire import DocumentLimits, document_of
+from distributed_config.wire import DocumentLimits, make_document
 from tests.server import JSON, Api, Server
 
 KEPT = [
@@ -162,7 +162,7 @@ def test_the_terminal_does_not_change_a_number_either(server: Server, name: str)
 def test_every_number_is_kept_or_refused(digits: int, point: int, exponent: int | None) -> None:
     text = f"{Decimal(digits).scaleb(-point):f}" + ("" if exponent is None else f"e{exponent}")
     try:
-        document = document_of(
+        document = make_document(
             read(FORMATS["json"], f'{{"n": {text}}}'.encode()), DocumentLimits(), "web"
         )
     except InvalidDocument:
@@ -175,4 +175,4 @@ def test_every_number_is_kept_or_refused(digits: int, point: int, exponent: int 
 def test_whatever_a_program_writes_as_a_float_is_taken(number: float) -> None:
     text = json.dumps({"n": number})
 
-    assert document_of(read(FORMATS["json"], text.encode()), DocumentLimits(), "web").text == text
+    assert make_document(read(FORMATS["json"], text.encode()), DocumentLimits(), "web").text == text

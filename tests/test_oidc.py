@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from distributed_config.errors import CannotStart
-from distributed_config.identity.oidc import Attempt
+from distributed_config.identity.oidc import LoginAttempt
 from distributed_config.models.sqlite import raw_connection
 from distributed_config.services.access.token_format import new_token
 from distributed_config.settings import load
@@ -421,7 +421,7 @@ def test_a_log_in_that_took_too_long_is_over(
     begun = urlsplit(browser.http.get("/auth/oidc/login").headers["Location"])
 
     def come_back(seconds_ago: int) -> httpx2.Response:
-        attempt = Attempt(f"{int(time.time()) - seconds_ago}.{secrets.token_urlsafe(32)}")
+        attempt = LoginAttempt(f"{int(time.time()) - seconds_ago}.{secrets.token_urlsafe(32)}")
         asked = {name: values[0] for name, values in parse_qs(begun.query).items()}
         asked |= {"state": attempt.state, "nonce": attempt.nonce}
         digest = hashlib.sha256(attempt.verifier.encode()).digest()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from distributed_config.errors import InvalidDocument, Problem
-from distributed_config.wire import DocumentLimits, document_of, in_order
+from distributed_config.wire import DocumentLimits, in_order, make_document
 from tests.server import Api, Server
 
 UNKNOWN = [f"x{number}" for number in (7, 3, 9, 1, 8, 2)]
@@ -135,7 +135,7 @@ def test_the_key_service_is_told_at_its_place() -> None:
     value = {"a": float("nan"), "service": "other", "b": [float("nan")]}
 
     with pytest.raises(InvalidDocument) as refused:
-        document_of(value, DocumentLimits(), "web")
+        make_document(value, DocumentLimits(), "web")
 
     assert [each.pointer for each in refused.value.problems] == ["/a", "/service", "/b/0"]
 
@@ -144,7 +144,7 @@ def test_keys_of_the_servers_own_are_told_from_the_front() -> None:
     value = {"b": {"$secret": 1}, "a": [{"$secret": 1}, {"$secret": 2}]}
 
     with pytest.raises(InvalidDocument) as refused:
-        document_of(value, DocumentLimits(), "web")
+        make_document(value, DocumentLimits(), "web")
 
     found = [each.pointer for each in refused.value.problems]
     assert found == ["/b/$secret", "/a/0/$secret", "/a/1/$secret"]

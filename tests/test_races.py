@@ -19,10 +19,10 @@ from typing import Any, Self, TypeVar
 import httpx2
 import pytest
 
-from distributed_config.asgi.response_cache import Replays
-from distributed_config.asgi.wsgi_bridge import Answer
+from distributed_config.asgi.response_cache import ResponseCache
+from distributed_config.asgi.wsgi_bridge import WsgiResponse
 from distributed_config.commands import schema
-from distributed_config.live.exchange import Basis
+from distributed_config.live.exchange import Validity
 from distributed_config.models.sqlite import raw_connection, writing_engine
 from distributed_config.services import versions
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
@@ -405,11 +405,11 @@ def test_an_answer_is_given_again_only_while_what_it_rests_on_holds(
 ) -> None:
     """An answer begun before a commit and kept after it is the one that could stay for ever."""
     marks = Watermarks(tmp_path / "distconf.db")
-    replays = Replays(marks, 1_000_000)
+    replays = ResponseCache(marks, 1_000_000)
     key = ("GET", b"/config", b"service=web", ())
-    answer = Answer(200, [(b"content-type", b"application/json")], b'{"n": 5}')
+    answer = WsgiResponse(200, [(b"content-type", b"application/json")], b'{"n": 5}')
     steps = [
-        lambda: replays.keep(key, answer, Basis(_WEB, 5), "", ("GET", "/config", "200")),
+        lambda: replays.keep(key, answer, Validity(_WEB, 5), "", ("GET", "/config", "200")),
         lambda: marks.raise_to(revision, [(_ORGANISATION, each) for each in services], everything),
     ]
 
@@ -425,9 +425,11 @@ def test_an_outdated_answer_stays_away_also_when_another_process_raised_the_mark
     tmp_path: Path,
 ) -> None:
     database = tmp_path / "distconf.db"
-    replays = Replays(Watermarks(database), 1_000_000)
+    replays = ResponseCache(Watermarks(database), 1_000_000)
     key = ("GET", b"/config", b"service=web", ())
-    replays.keep(key, Answer(200, [], b"{}"), Basis(_WEB, 5), "", ("GET", "/config", "200"))
+    replays.keep(
+        key, WsgiResponse(200, [], b"{}"), Validity(_WEB, 5), "", ("GET", "/config", "200")
+    )
     assert replays.find(key) is not None
 
     raising = (

@@ -15,7 +15,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from distributed_config.errors import InvalidDocument
-from distributed_config.json_schema import SchemaLimits, checker_of, compare, filled, schema_of
+from distributed_config.json_schema import (
+    SchemaLimits,
+    compare,
+    fill_defaults,
+    load_schema,
+    validator_for,
+)
 from tests.server import Api
 
 LIMITS = SchemaLimits()
@@ -109,7 +115,7 @@ REFUSED = {
 def test_a_schema_that_could_explode_is_refused_quickly(what: str) -> None:
     began = time.thread_time()
     with pytest.raises(InvalidDocument) as refused:
-        schema_of(REFUSED[what], LIMITS)
+        load_schema(REFUSED[what], LIMITS)
     assert time.thread_time() - began < READING
     assert refused.value.problems
 
@@ -162,12 +168,12 @@ VALUES: dict[str, Any] = {
 @pytest.mark.parametrize("what", ACCEPTED)
 def test_what_is_accepted_is_read_and_checked_in_bounded_time(what: str) -> None:
     began = time.thread_time()
-    text = schema_of(ACCEPTED[what], LIMITS).text
+    text = load_schema(ACCEPTED[what], LIMITS).text
     assert time.thread_time() - began < READING
     for value in VALUES.values():
         size = len(json.dumps(value))
         began = time.thread_time()
-        checker_of(text).problems(value, size)
+        validator_for(text).problems(value, size)
         assert time.thread_time() - began < CHECKING
 
 
@@ -180,14 +186,16 @@ def test_patterns_that_people_write_are_read_and_match_what_they_should() -> Non
         (r"^(?=[^=]+$)(?!\s+$)(.|\n)+$", "a b", "a=b"),
         (r"^(?![)|(\]])a\(", "a(b", ")a("),
     ):
-        checker = checker_of(schema_of({"properties": {"a": {"pattern": pattern}}}, LIMITS).text)
+        checker = validator_for(
+            load_schema({"properties": {"a": {"pattern": pattern}}}, LIMITS).text
+        )
         assert checker.problems({"a": good}, 5_000) == []
         assert [each.rule for each in checker.problems({"a": bad}, 5_000)] == ["pattern"]
 
 
 def test_what_would_take_a_pattern_long_is_refused() -> None:
     schema = {"properties": {"a": ACCEPTED["a pattern at its worst"]["properties"]["a"]}}
-    checker = checker_of(schema_of(schema, LIMITS).text)
+    checker = validator_for(load_schema(schema, LIMITS).text)
 
     [problem] = checker.problems(VALUES["a text that is hard to match"], 1_000_000)
 
@@ -207,11 +215,11 @@ def test_nothing_is_ever_fetched(listener: tuple[str, list[Any]], tmp_path: Path
             {"$id": url, "properties": {"a": {"$ref": "sub.json"}}},
         ):
             try:
-                text = schema_of(schema, LIMITS).text
+                text = load_schema(schema, LIMITS).text
             except InvalidDocument:
                 continue
             # An $id alone is a name, and nothing more.
-            assert checker_of(text).problems({"a": 1}, 10) == []
+            assert validator_for(text).problems({"a": 1}, 10) == []
             compare(json.loads(text), {})
     assert callers == []
 
@@ -250,7 +258,7 @@ def test_no_value_of_a_document_is_ever_told() -> None:
     }
     value: dict[str, Any] = dict.fromkeys(schema["properties"], canary)
     value |= {"items": [canary, canary], "contains": [canary]}
-    problems = checker_of(schema_of(schema, LIMITS).text).problems(value, 500)
+    problems = validator_for(load_schema(schema, LIMITS).text).problems(value, 500)
 
     assert {each.pointer.split("/")[1] for each in problems} == set(value)
     assert canary not in str(problems)
@@ -350,7 +358,7 @@ def test_what_is_called_compatible_is_compatible(data: st.DataObject) -> None:
     new = data.draw(edits(old))
     try:
         for schema in (old, new):
-            schema_of(schema, LIMITS)
+            load_schema(schema, LIMITS)
     except InvalidDocument:
         assume(False)
     found = compare(old, new)
@@ -365,7 +373,7 @@ def test_what_is_called_compatible_is_compatible(data: st.DataObject) -> None:
 @given(schemas)
 def test_a_schema_is_compatible_with_itself(schema: dict[str, Any]) -> None:
     try:
-        schema_of(schema, LIMITS)
+        load_schema(schema, LIMITS)
     except InvalidDocument:
         assume(False)
     found = compare(schema, json.loads(json.dumps(schema)))
@@ -441,5 +449,5 @@ def test_usual_edits_are_judged_as_people_would(
 def test_defaults_are_filled_in(schema: Any, value: Any, made: Any) -> None:
     before = json.dumps(value)
 
-    assert filled(json.dumps(schema), value) == made
+    assert fill_defaults(json.dumps(schema), value) == made
     assert json.dumps(value) == before

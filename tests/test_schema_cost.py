@@ -9,7 +9,7 @@ import jsonschema_rs
 import pytest
 
 from distributed_config.errors import InvalidDocument
-from distributed_config.json_schema import SchemaLimits, checker_of, schema_of
+from distributed_config.json_schema import SchemaLimits, load_schema, validator_for
 from distributed_config.json_schema.cost import Meter, TooMuchWork
 from distributed_config.json_schema.outline import Outline
 from distributed_config.json_schema.patterns import compiling
@@ -96,7 +96,7 @@ EXPRESSIONS = {
 
 def schema_is_taken(schema: dict[str, Any]) -> bool:
     try:
-        schema_of(schema, LIMITS)
+        load_schema(schema, LIMITS)
     except InvalidDocument:
         return False
     return True
@@ -122,7 +122,7 @@ def expression(depth: int) -> Any:
 def test_a_schema_that_refers_to_itself_in_its_alternatives_is_taken(
     schema: dict[str, Any], conforming: Any, broken: Any
 ) -> None:
-    checker = checker_of(schema_of(schema, LIMITS).text)
+    checker = validator_for(load_schema(schema, LIMITS).text)
 
     assert checker.problems(conforming, 1_000) == []
     assert [each.rule for each in checker.problems(broken, 1_000)] in (["oneOf"], ["anyOf"])
@@ -148,7 +148,7 @@ def deep(levels: int, inner: Any) -> Any:
 
 
 def test_what_doubles_with_each_level_is_counted_for_the_levels_that_a_document_has() -> None:
-    checker = checker_of(schema_of(DOUBLING, LIMITS).text)
+    checker = validator_for(load_schema(DOUBLING, LIMITS).text)
 
     assert checker.problems(deep(10, {"b": 1}), 100) == []
     assert {each.rule for each in checker.problems(deep(10, {"b": "x"}), 100)} == {"type"}
@@ -165,7 +165,7 @@ def test_a_chain_of_schemas_for_each_level_does_not_exhaust_the_stack() -> None:
         "$ref": "#/$defs/a0",
         "$defs": {**chain, "a400": {"properties": {"a": {"$ref": "#"}}}},
     }
-    checker = checker_of(schema_of(schema, LIMITS).text)
+    checker = validator_for(load_schema(schema, LIMITS).text)
 
     assert checker.problems(deep(1, {}), 10) == []
     assert [each.rule for each in checker.problems(deep(60, {}), 500)] == ["size"]
@@ -217,7 +217,7 @@ LARGE: dict[str, Any] = {
 
 @pytest.mark.parametrize("what", EXPENSIVE)
 def test_checking_and_telling_take_bounded_time(what: str) -> None:
-    checker = checker_of(schema_of(EXPENSIVE[what], LIMITS).text)
+    checker = validator_for(load_schema(EXPENSIVE[what], LIMITS).text)
     for value in LARGE.values():
         size = len(json.dumps(value))
         began = time.thread_time()
@@ -231,7 +231,7 @@ def test_of_what_is_too_much_to_tell_the_first_place_is_told() -> None:
             "a": {"items": {"anyOf": [{"type": "integer"}, {"properties": {"b": {"const": 1}}}]}}
         }
     }
-    checker = checker_of(schema_of(schema, LIMITS).text)
+    checker = validator_for(load_schema(schema, LIMITS).text)
     value = {"a": [*range(30_000), {"b": 2}]}
 
     [problem] = checker.problems(value, len(json.dumps(value)))

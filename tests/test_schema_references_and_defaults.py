@@ -8,11 +8,11 @@ import pytest
 from distributed_config.errors import InvalidDocument
 from distributed_config.json_schema import (
     SchemaLimits,
-    checker_of,
-    filled,
+    fill_defaults,
+    load_schema,
     marks_path,
     properties_at,
-    schema_of,
+    validator_for,
 )
 from tests.server import Api
 
@@ -44,9 +44,9 @@ def referring(identity: str, reference: str, **more: Any) -> dict[str, Any]:
 def test_a_reference_to_the_own_id_is_inside(
     identity: str, reference: str, more: dict[str, Any]
 ) -> None:
-    text = schema_of(referring(identity, reference, **more), LIMITS).text
+    text = load_schema(referring(identity, reference, **more), LIMITS).text
 
-    problems = checker_of(text).problems({"a": "x", "b": {"b": {"a": "x"}}}, 50)
+    problems = validator_for(text).problems({"a": "x", "b": {"b": {"a": "x"}}}, 50)
 
     assert [each.pointer for each in problems] == ["/a", "/b/b/a"]
     assert properties_at(json.loads(text), "b.b.a") == [("b", "b", "a")]
@@ -56,7 +56,7 @@ def test_a_mark_counts_where_the_own_id_leads_to_it() -> None:
     schema = referring("https://example.com/a", "https://example.com/a")
     schema["properties"]["c"] = {"$ref": "https://example.com/a#/$defs/key"}
 
-    assert marks_path(schema_of(schema, LIMITS).text, ("b", "c"))
+    assert marks_path(load_schema(schema, LIMITS).text, ("b", "c"))
 
 
 @pytest.mark.parametrize(
@@ -64,23 +64,23 @@ def test_a_mark_counts_where_the_own_id_leads_to_it() -> None:
 )
 def test_any_other_reference_lies_outside(reference: str) -> None:
     with pytest.raises(InvalidDocument) as refused:
-        schema_of(referring("https://example.com/a", reference), LIMITS)
+        load_schema(referring("https://example.com/a", reference), LIMITS)
 
     assert {each.rule for each in refused.value.problems} == {"$ref"}
 
 
 def test_a_part_may_have_a_name_that_changes_the_meaning_of_nothing() -> None:
     schema = {"properties": {"a": {"$id": "/properties/a", "type": "integer"}}}
-    text = schema_of(schema, LIMITS).text
+    text = load_schema(schema, LIMITS).text
 
-    assert [each.pointer for each in checker_of(text).problems({"a": "x"}, 10)] == ["/a"]
+    assert [each.pointer for each in validator_for(text).problems({"a": "x"}, 10)] == ["/a"]
     for inner in ({"$ref": "#"}, {"$anchor": "b"}, {"$dynamicAnchor": "b"}, {"$dynamicRef": "#"}):
         for part in (
             {"$id": "part", "properties": {"b": inner}},
             {"$id": "part", **inner},
         ):
             with pytest.raises(InvalidDocument) as refused:
-                schema_of({"$defs": {"a": part}, "properties": {"a": {}}}, LIMITS)
+                load_schema({"$defs": {"a": part}, "properties": {"a": {}}}, LIMITS)
             assert "$id" in {each.rule for each in refused.value.problems}
 
 
@@ -88,7 +88,7 @@ def test_a_name_of_a_part_is_nothing_to_refer_to() -> None:
     part = {"$id": "https://example.com/b", "type": "integer"}
     schema = {"properties": {"a": {"$ref": "https://example.com/b"}}, "$defs": {"b": part}}
     with pytest.raises(InvalidDocument):
-        schema_of(schema, LIMITS)
+        load_schema(schema, LIMITS)
 
 
 # --- defaults
@@ -118,10 +118,10 @@ def test_a_default_that_its_schema_refuses_is_not_filled_in(
 ) -> None:
     few = {"type": "array", "default": [1]}
     schema = {**identity, "properties": properties, "$defs": {**PARTS, "few": few}}
-    text = schema_of(schema, LIMITS).text
+    text = load_schema(schema, LIMITS).text
 
-    assert filled(text, {}) == made
-    assert checker_of(text).problems(filled(text, {}), 100) == []
+    assert fill_defaults(text, {}) == made
+    assert validator_for(text).problems(fill_defaults(text, {}), 100) == []
 
 
 def test_a_default_must_suit_every_schema_of_its_property() -> None:
@@ -129,7 +129,7 @@ def test_a_default_must_suit_every_schema_of_its_property() -> None:
         "allOf": [{"properties": {"a": {"default": 1}}}],
         "properties": {"a": {"type": "string"}},
     }
-    assert filled(schema_of(schema, LIMITS).text, {}) == {}
+    assert fill_defaults(load_schema(schema, LIMITS).text, {}) == {}
 
 
 def test_a_default_that_would_take_long_to_check_is_not_filled_in() -> None:
@@ -141,7 +141,7 @@ def test_a_default_that_would_take_long_to_check_is_not_filled_in() -> None:
         "properties": {"b": {"$ref": "#/$defs/t", "default": default}},
         "$defs": {"t": {"properties": {"a": twice}}},
     }
-    assert filled(schema_of(schema, LIMITS).text, {}) == {}
+    assert fill_defaults(load_schema(schema, LIMITS).text, {}) == {}
 
 
 def test_what_is_served_with_defaults_conforms(api: Api, name: str) -> None:

@@ -22,7 +22,7 @@ from distributed_config.json_schema import covers
 from distributed_config.models.sqlite import raw_connection
 from distributed_config.services import versions
 from distributed_config.services.access import tokens
-from distributed_config.services.access.grants import Rights
+from distributed_config.services.access.grants import Grant
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.services.secrets.keyring import Keyring, new_key
 from distributed_config.settings import Settings
@@ -57,7 +57,7 @@ class World:
             made = {
                 role: writer.write(
                     LOCAL_OPERATOR,
-                    lambda journal, r=role: tokens.create_machine(journal, r, Rights(r)),
+                    lambda journal, r=role: tokens.create_machine(journal, r, Grant(r)),
                 ).secret
                 for role in ROLES
             }

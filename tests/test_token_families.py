@@ -11,7 +11,7 @@ from distributed_config import wire
 from distributed_config.commands import opened, schema
 from distributed_config.errors import Forbidden
 from distributed_config.services.access import identify, tokens
-from distributed_config.services.access.grants import Rights
+from distributed_config.services.access.grants import Grant
 from distributed_config.services.access.token_format import new_token
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
@@ -249,7 +249,7 @@ def test_a_personal_token_is_rotated_by_a_log_in_or_an_administrator_and_not_by_
 def test_a_token_that_ended_while_its_request_waited_makes_none(tmp_path: Path) -> None:
     settings = Settings(instance=tmp_path)
     schema.upgrade(settings)
-    rights = Rights(MANAGER)
+    rights = Grant(MANAGER)
     with opened.writing(settings) as writer, opened.reading(settings) as connection:
         made = writer.write(
             LOCAL_OPERATOR, lambda journal: tokens.create_machine(journal, "parent", rights)

@@ -9,11 +9,11 @@ from sqlalchemy.exc import OperationalError
 from distributed_config.commands import schema
 from distributed_config.models import sqlite as engines
 from distributed_config.services import versions
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from distributed_config.store.watermarks import Watermarks
-from distributed_config.store.writer import Commit, Writer
+from distributed_config.store.writer import BatchStats, Writer
 from distributed_config.wire import Document, digest_of
 
 DAMAGED = OperationalError("SELECT", {}, Exception("Could not decode to UTF-8 column"))
@@ -22,19 +22,19 @@ DAMAGED = OperationalError("SELECT", {}, Exception("Could not decode to UTF-8 co
 def test_a_unit_that_meets_a_damaged_document_takes_nobody_with_it(tmp_path: Path) -> None:
     schema.upgrade(Settings(instance=tmp_path))
     path = tmp_path / "distconf.db"
-    commits: list[Commit] = []
+    commits: list[BatchStats] = []
     writer = Writer(engines.writing_engine(path, 5), Watermarks(path), 5, commits.append)
     held, go_on = threading.Event(), threading.Event()
     failures: list[Exception] = []
 
-    def hold(_journal: Journal) -> None:
+    def hold(_journal: Transaction) -> None:
         held.set()
         go_on.wait(5)
 
-    def meet_damage(_journal: Journal) -> None:
+    def meet_damage(_journal: Transaction) -> None:
         raise DAMAGED
 
-    def put(journal: Journal) -> None:
+    def put(journal: Transaction) -> None:
         versions.put(journal, "web", Document("{}", digest_of("{}")))
 
     def order(unit: object) -> None:

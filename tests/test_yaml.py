@@ -24,7 +24,7 @@ def read(text: str) -> Any:
 def refused(text: str) -> Problem:
     """The one fault that ``text`` is refused for, be it as YAML or as a document."""
     with pytest.raises(InvalidDocument) as caught:
-        wire.document_of(read(text), DocumentLimits(), "s")
+        wire.make_document(read(text), DocumentLimits(), "s")
     [problem] = caught.value.problems
     return problem
 
@@ -88,7 +88,7 @@ def test_a_bare_word_is_what_other_readers_take_it_for_or_what_was_written(text:
     written = f"a: [{text}]"
     try:
         value = read(written)
-        wire.document_of(value, DocumentLimits(), "s")
+        wire.make_document(value, DocumentLimits(), "s")
     except InvalidDocument:
         return
     assume(isinstance(value["a"][0], str | int | float))

@@ -19,18 +19,18 @@ from distributed_config.formats import Format
 from distributed_config.http import auth, conditions, database, secret_reads
 from distributed_config.http import request as asked
 from distributed_config.http.conditions import Times
-from distributed_config.http.database import reading
-from distributed_config.http.response import Answer, http_date, json_answer
-from distributed_config.http.routes import door
-from distributed_config.http.writes import publish
-from distributed_config.json_schema import filled
-from distributed_config.live.exchange import Basis
+from distributed_config.http.database import reader_connection
+from distributed_config.http.response import ResponseData, http_date, json_response
+from distributed_config.http.routes import route
+from distributed_config.http.writes import commit
+from distributed_config.json_schema import fill_defaults
+from distributed_config.live.exchange import Validity
 from distributed_config.schemas import answers, queries
 from distributed_config.services import definitions, versions
 from distributed_config.services.definitions import Definition
 from distributed_config.services.journal.head import Head, read_head
-from distributed_config.services.journal.transaction import Journal
-from distributed_config.services.versions import Version, Written
+from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.versions import Version, WriteResult
 from distributed_config.store.watermarks import HEAD, word_of
 from distributed_config.wire import Document
 
@@ -43,7 +43,7 @@ _WRITE = {"permission": "config:write"}
 _DOCUMENT_TYPES = ("application/json", "application/yaml", "application/toml")
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/config",
@@ -59,17 +59,17 @@ _DOCUMENT_TYPES = ("application/json", "application/yaml", "application/toml")
         "Prefer",
     ),
 )
-def read(query: dict[str, Any]) -> Answer:
+def read(query: dict[str, Any]) -> ResponseData:
     """Read a configuration.
 
     With one version: the document itself. With several: an object of all that still exist, each
     as a JSON string under its number. With `version=current`, a number, or `as_of=`: exactly
     that document, whatever the number of versions; what programs should use.
     """
-    connection = reading()
+    connection = reader_connection()
     head = read_head(connection)
     name = query["service"]
-    basis = Basis(word_of(auth.actor().organisation, name), head.revision)
+    basis = Validity(word_of(auth.actor().organisation, name), head.revision)
     _require_revision(query["min_revision"], head)
     answer = _judged(_selected(query, head, _form(query)), name, basis)
     answer.headers |= {
@@ -79,13 +79,13 @@ def read(query: dict[str, Any]) -> Answer:
     }
     # A secret is given out by the application alone, which notes it.
     may_repeat = answer.status == 304 or not secret_reads.revealed()
-    if query["min_revision"] is None and (answer.status != 304 or not asked.wait_seconds()):
+    if query["min_revision"] is None and (answer.status != 304 or not asked.preferred_wait()):
         # Who waited in vain, and asks again, wants to wait again.
-        asked.told().replay = basis if may_repeat else None
+        asked.exchange_of_request().replay = basis if may_repeat else None
     return answer
 
 
-@door(
+@route(
     blueprint,
     "POST",
     "/config",
@@ -96,12 +96,12 @@ def read(query: dict[str, Any]) -> Answer:
     refusals=(404, 412, 422, 507),
     headers=("Idempotency-Key", "Config-Note"),
 )
-def create(query: dict[str, Any]) -> Answer:
+def create(query: dict[str, Any]) -> ResponseData:
     """Create a service, with the body as its version 0."""
     name = query["service"]
     document = _document(name)
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         if query["definition"] is None:
             written = versions.create(journal, name, document)
         else:
@@ -114,16 +114,16 @@ def create(query: dict[str, Any]) -> Answer:
                 "ID": written.service_id,
                 "enabled": True,
                 "service": name,
-                "serviceJSONconf": versions.shown_back(journal, written, document),
+                "serviceJSONconf": versions.masked_text(journal, written, document),
                 "success": True,
                 "total_configs": total,
             },
         )
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return commit(unit, asked.note(query["note"]), query["dry_run"])
 
 
-@door(
+@route(
     blueprint,
     "PUT",
     "/config",
@@ -140,13 +140,13 @@ def create(query: dict[str, Any]) -> Answer:
         "Config-Note",
     ),
 )
-def put(query: dict[str, Any]) -> Answer:
+def put(query: dict[str, Any]) -> ResponseData:
     """Create a service, or add a version; what is current already makes none."""
     name = query["service"]
     document = _document(name)
     expect = conditions.expectation()
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         if query["definition"] is None:
             written = versions.put(journal, name, document, expect)
         else:
@@ -154,10 +154,10 @@ def put(query: dict[str, Any]) -> Answer:
             written = definitions.put_service(journal, name, document, wanted, expect)
         return _written(journal, written)
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return commit(unit, asked.note(query["note"]), query["dry_run"])
 
 
-@door(
+@route(
     blueprint,
     "PATCH",
     "/config",
@@ -168,7 +168,7 @@ def put(query: dict[str, Any]) -> Answer:
     refusals=(404, 410, 412, 422, 507),
     headers=("If-Match", "If-Unmodified-Since", "Idempotency-Key", "Config-Note"),
 )
-def patch(query: dict[str, Any]) -> Answer:
+def patch(query: dict[str, Any]) -> ResponseData:
     """Add a version, patch the current one, or turn a version off or on.
 
     The body as `application/json` (or YAML, or TOML) is the next version. As
@@ -177,12 +177,12 @@ def patch(query: dict[str, Any]) -> Answer:
     """
     name = query["service"]
     expect = conditions.expectation()
-    limits = asked.limits()
+    limits = asked.document_limits()
 
     if query["version"] is not None:
         asked.refuse_body()
 
-        def unit(journal: Journal) -> Answer:
+        def unit(journal: Transaction) -> ResponseData:
             number, enabled = query["version"], query["enabled"]
             written = versions.set_enabled(journal, name, number, enabled, expect)
             return _written(journal, written, enabled=enabled)
@@ -190,25 +190,25 @@ def patch(query: dict[str, Any]) -> Answer:
     elif asked.media_type() == asked.MERGE_PATCH:
         changes = _object_of_merge_patch()
 
-        def unit(journal: Journal) -> Answer:
+        def unit(journal: Transaction) -> ResponseData:
             return _written(journal, versions.merge(journal, name, changes, limits, expect))
 
     elif asked.media_type() == asked.JSON_PATCH:
         operations = _operations()
 
-        def unit(journal: Journal) -> Answer:
+        def unit(journal: Transaction) -> ResponseData:
             return _written(journal, versions.patch(journal, name, operations, limits, expect))
 
     else:
         document = _document(name)
 
-        def unit(journal: Journal) -> Answer:
+        def unit(journal: Transaction) -> ResponseData:
             return _written(journal, versions.append(journal, name, document, expect))
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return commit(unit, asked.note(query["note"]), query["dry_run"])
 
 
-@door(
+@route(
     blueprint,
     "DELETE",
     "/config",
@@ -218,20 +218,20 @@ def patch(query: dict[str, Any]) -> Answer:
     refusals=(404, 409, 410, 412, 422, 507),
     headers=("If-Match", "If-Unmodified-Since", "Idempotency-Key", "Config-Note"),
 )
-def delete(query: dict[str, Any]) -> Answer:
+def delete(query: dict[str, Any]) -> ResponseData:
     """Delete a service of which every version is disabled, or one disabled version's document."""
     asked.refuse_body()
     name = query["service"]
     expect = conditions.expectation()
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         if query["version"] is not None:
             number = query["version"]
             return _written(journal, versions.delete_version(journal, name, number, expect))
         versions.delete_service(journal, name, expect)
-        return json_answer({"success": True})
+        return json_response({"success": True})
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return commit(unit, asked.note(query["note"]), query["dry_run"])
 
 
 # --- reading
@@ -240,7 +240,7 @@ def delete(query: dict[str, Any]) -> Answer:
 def _require_revision(asked_for: int | None, head: Head) -> None:
     if asked_for is None or head.revision >= asked_for:
         return
-    asked.hold(Basis(HEAD, asked_for - 1), _MIN_REVISION_SECONDS)
+    asked.wait_for_change(Validity(HEAD, asked_for - 1), _MIN_REVISION_SECONDS)
     raise RevisionNotReached(asked_for, head.revision)
 
 
@@ -248,7 +248,7 @@ def _require_revision(asked_for: int | None, head: Head) -> None:
 class _Found:
     """What was asked for, and when it changed last; ``times`` looks for the time before, too."""
 
-    answer: Answer
+    answer: ResponseData
     modified_at: int
     times: Times
 
@@ -276,19 +276,19 @@ class _Form:
     def value(self, stored: str) -> dict[str, Any]:
         """A stored document's value."""
         value = wire.parse_stored(stored)
-        return value if self.definition is None else filled(self.definition.schema, value)
+        return value if self.definition is None else fill_defaults(self.definition.schema, value)
 
 
 def _form(query: dict[str, Any]) -> _Form:
     definition = None
     if query["defaults"]:
         realm = auth.actor().realm
-        definition = definitions.of_service(reading(), realm, query["service"])
-    return _Form(asked.wanted_format(query["format"]), definition)
+        definition = definitions.of_service(reader_connection(), realm, query["service"])
+    return _Form(asked.negotiate_format(query["format"]), definition)
 
 
 def _selected(query: dict[str, Any], head: Head, form: _Form) -> _Found:
-    connection, realm, name = reading(), auth.actor().realm, query["service"]
+    connection, realm, name = reader_connection(), auth.actor().realm, query["service"]
     which = query["version"]
     if query["as_of"] is not None:
         return _one(_as_of(name, query["as_of"], head), head, form, is_fixed=True)
@@ -298,7 +298,7 @@ def _selected(query: dict[str, Any], head: Head, form: _Form) -> _Found:
         found = versions.numbered(connection, realm, name, int(which))
         return _one(found, head, form, is_fixed=True)
     most = database.of().settings.answer_bytes
-    existing = versions.existing(connection, realm, name, most)
+    existing = versions.all_existing(connection, realm, name, most)
     if len(existing) > 1:
         return _all(existing, head, form)
     if not existing or not existing[0].enabled:
@@ -307,7 +307,7 @@ def _selected(query: dict[str, Any], head: Head, form: _Form) -> _Found:
 
 
 def _as_of(name: str, moment: str, head: Head) -> Version:
-    connection, realm = reading(), auth.actor().realm
+    connection, realm = reader_connection(), auth.actor().realm
     if moment.isascii() and moment.isdigit() and len(moment) < 19:
         if int(moment) > head.revision:
             raise _in_future(name, f"The newest revision is {head.revision}.")
@@ -320,13 +320,13 @@ def _as_of(name: str, moment: str, head: Head) -> Version:
     # The journal's times can be ahead of a clock that was set back.
     latest = max(wire.now(), head.changed_at)
     if time > latest:
-        raise _in_future(name, f"Here it is {wire.rfc3339(latest)}.")
+        raise _in_future(name, f"Here it is {wire.format_time(latest)}.")
     return versions.as_of_time(connection, realm, name, time)
 
 
 def _in_future(name: str, now: str) -> Invalid:
     """Nobody knows what will be current: the answer would be another one later."""
-    versions.require(reading(), auth.actor().realm, name)  # else that is what is told
+    versions.require(reader_connection(), auth.actor().realm, name)  # else that is what is told
     message = f"It lies in the future. {now} Leave as_of out for what is current."
     return Invalid.of([Problem("", message, "time", "as_of")])
 
@@ -336,14 +336,14 @@ def _one(version: Version, head: Head, form: _Form, is_fixed: bool = False) -> _
     if form.format.name == "json":
         text = form.text(version.served)
     else:
-        text = asked.written(form.format, form.value(version.served), version.size)
+        text = asked.encode(form.format, form.value(version.served), version.size)
     # What is masked, and what is not, are two answers: no cache takes one for the other.
     variant = f"{form.variant}.{version.view}" if version.view else form.variant
     headers = {
         "ETag": wire.version_etag(head.epoch, version.number, version.stamp, variant),
         "Config-Version": str(version.number),
     }
-    answer = Answer(text.encode(), 200, form.format.media_type, headers)
+    answer = ResponseData(text.encode(), 200, form.format.media_type, headers)
     times: Times = partial(_times_of, version.service)
     known = version.moved_at
     # Marks and defaults come and go, also of a version that stays what it is.
@@ -358,7 +358,7 @@ def _all(found: list[Version], head: Head, form: _Form) -> _Found:
     """Every version that still exists, and which of them is current, told by the tag as well."""
     size = sum(each.size for each in found)
     texts = {str(each.number): form.text(each.served) for each in found}
-    body = asked.written(form.format, texts, size).encode()
+    body = asked.encode(form.format, texts, size).encode()
     enabled = [each for each in found if each.enabled]
     disabled = ",".join(str(each.number) for each in found if not each.enabled)
     headers = {}
@@ -369,24 +369,24 @@ def _all(found: list[Version], head: Head, form: _Form) -> _Found:
         headers["ETag"] = wire.version_etag(head.epoch, newest.number, newest.stamp, variant)
         headers["Config-Version"] = str(newest.number)
     else:
-        headers["ETag"] = wire.no_version_etag(head.epoch, found[-1].life, f".{variant}")
+        headers["ETag"] = wire.absent_etag(head.epoch, found[-1].life, f".{variant}")
     if disabled:
         headers["Config-Disabled"] = disabled
-    answer = Answer(body, 200, form.format.media_type, headers)
+    answer = ResponseData(body, 200, form.format.media_type, headers)
     marked = found[-1].may_have_secrets or form.definition is not None
     times = partial(_times_of_all if marked else _times_of, found[-1].service)
     return _Found(answer, times()[0], times)
 
 
 def _times_of(name: str) -> tuple[int, ...]:
-    return versions.version_times(reading(), auth.actor().realm, name)
+    return versions.version_times(reader_connection(), auth.actor().realm, name)
 
 
 def _times_of_all(name: str) -> tuple[int, ...]:
-    return versions.change_times(reading(), auth.actor().realm, name)
+    return versions.change_times(reader_connection(), auth.actor().realm, name)
 
 
-def _judged(found: _Found, name: str, basis: Basis) -> Answer:
+def _judged(found: _Found, name: str, basis: Validity) -> ResponseData:
     """304 if the asker has this very answer; held for as long as it likes to wait for another.
 
     Raises PreconditionFailed if it wants another one than there is.
@@ -397,22 +397,22 @@ def _judged(found: _Found, name: str, basis: Basis) -> Answer:
     conditions.require_wanted(name, etag, found.times)
     if not conditions.is_known(etag, found.times):
         return answer
-    asked.hold(basis, asked.wait_seconds())
-    return Answer(b"", 304, headers=answer.headers)
+    asked.wait_for_change(basis, asked.preferred_wait())
+    return ResponseData(b"", 304, headers=answer.headers)
 
 
 # --- writing
 
 
 def _document(name: str) -> Document:
-    return wire.document_of(asked.body_value(), asked.limits(), name)
+    return wire.make_document(asked.body_value(), asked.document_limits(), name)
 
 
 def _object_of_merge_patch() -> dict[str, Any]:
     value = formats.read(formats.FORMATS["json"], asked.body_bytes())
     if not isinstance(value, dict):
         raise InvalidDocument.of([Problem("", "A merge patch is a JSON object here.", "type")])
-    wire.refuse_ambiguous(value)
+    wire.require_unambiguous(value)
     changes: dict[str, Any] = value
     return changes
 
@@ -421,11 +421,13 @@ def _operations() -> list[Any]:
     value = formats.read(formats.FORMATS["json"], asked.body_bytes())
     if not isinstance(value, list):
         raise InvalidDocument.of([Problem("", "A JSON Patch is an array of operations.", "type")])
-    wire.refuse_ambiguous(value)
+    wire.require_unambiguous(value)
     return value
 
 
-def _written(journal: Journal, written: Written, enabled: bool | None = None) -> Answer:
+def _written(
+    journal: Transaction, written: WriteResult, enabled: bool | None = None
+) -> ResponseData:
     body: dict[str, Any] = {"success": True, "version": written.number}
     if enabled is not None:
         body["enabled"] = enabled
@@ -433,7 +435,7 @@ def _written(journal: Journal, written: Written, enabled: bool | None = None) ->
     return _answer(journal, written, body)
 
 
-def _removed(written: Written) -> dict[str, Any]:
+def _removed(written: WriteResult) -> dict[str, Any]:
     """Which keys a whole document took away, some of them by name; nothing if it took none."""
     if not written.removed:
         return {}
@@ -442,8 +444,8 @@ def _removed(written: Written) -> dict[str, Any]:
     return {"removed": some, "removed_more": more} if more else {"removed": some}
 
 
-def _answer(journal: Journal, written: Written, body: dict[str, Any]) -> Answer:
+def _answer(journal: Transaction, written: WriteResult, body: dict[str, Any]) -> ResponseData:
     headers = {"Config_Version": str(written.number)}
     if written.current == written.number:
         headers["ETag"] = wire.version_etag(journal.epoch, written.number, written.stamp)
-    return json_answer(body, **headers)
+    return json_response(body, **headers)

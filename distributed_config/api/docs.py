@@ -10,8 +10,8 @@ from flask import Blueprint, current_app, render_template, request
 from distributed_config.api import openapi
 from distributed_config.http import auth, database
 from distributed_config.http.request import FORM
-from distributed_config.http.response import Answer
-from distributed_config.http.routes import door
+from distributed_config.http.response import ResponseData
+from distributed_config.http.routes import route
 
 blueprint = Blueprint("docs", __name__, template_folder="templates")
 
@@ -21,32 +21,32 @@ _EXAMPLES = {"definition": "web", "email": "ada@example.org", "name": "deployer"
 _POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'"
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/api/v1/openapi.json",
-    permission=auth.SOMEBODY,
+    permission=auth.AUTHENTICATED,
     answers={200: "application/json"},
 )
-def openapi_document() -> Answer:
+def openapi_document() -> ResponseData:
     """This description, as OpenAPI 3.1."""
-    return Answer(json.dumps(_described(), ensure_ascii=False).encode())
+    return ResponseData(json.dumps(_described(), ensure_ascii=False).encode())
 
 
-@door(blueprint, "GET", "/api/docs", permission=auth.SOMEBODY, answers={200: "text/html"})
-def browse() -> Answer:
+@route(blueprint, "GET", "/api/docs", permission=auth.AUTHENTICATED, answers={200: "text/html"})
+def browse() -> ResponseData:
     """This description, as a page."""
     api = _described()
     page = render_template("docs.html", api=api, sections=list(_sections(api)))
     headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
-    return Answer(page.encode(), media_type="text/html; charset=utf-8", headers=headers)
+    return ResponseData(page.encode(), media_type="text/html; charset=utf-8", headers=headers)
 
 
-@door(blueprint, "GET", "/api/docs.css", permission=auth.ANYBODY, answers={200: "text/css"})
-def style() -> Answer:
+@route(blueprint, "GET", "/api/docs.css", permission=auth.PUBLIC, answers={200: "text/css"})
+def style() -> ResponseData:
     """The page's style sheet."""
     text = render_template("docs.css")
-    return Answer(text.encode(), media_type="text/css; charset=utf-8")
+    return ResponseData(text.encode(), media_type="text/css; charset=utf-8")
 
 
 def _described() -> dict[str, Any]:

@@ -6,8 +6,8 @@ from flask import Blueprint
 
 from distributed_config import __version__, wire
 from distributed_config.http import auth, database
-from distributed_config.http.response import Answer, json_answer
-from distributed_config.http.routes import door
+from distributed_config.http.response import ResponseData, json_response
+from distributed_config.http.routes import route
 from distributed_config.live import metrics
 from distributed_config.models import sqlite
 from distributed_config.services.journal.head import read_head
@@ -15,21 +15,21 @@ from distributed_config.services.journal.head import read_head
 blueprint = Blueprint("health", __name__)
 
 
-@door(blueprint, "GET", "/healthz", permission=auth.ANYBODY, answers={200: "application/json"})
-def alive() -> Answer:
+@route(blueprint, "GET", "/healthz", permission=auth.PUBLIC, answers={200: "application/json"})
+def alive() -> ResponseData:
     """Whether the process answers."""
-    return json_answer({"status": "alive"}, Cache_Control="no-store")
+    return json_response({"status": "alive"}, Cache_Control="no-store")
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/readyz",
-    permission=auth.ANYBODY,
+    permission=auth.PUBLIC,
     answers={200: "application/json"},
     refusals=(507,),
 )
-def ready() -> Answer:
+def ready() -> ResponseData:
     """Whether this server can do all its work: a small write goes all the way to the disk.
 
     And there is room for a large one; SQLite can put a small one where old ones were. The answer
@@ -38,15 +38,15 @@ def ready() -> Answer:
     database.of().refuse_without_space()
     revision = database.of().writer.probe()
     metrics.REVISION.set(revision)
-    return json_answer({"status": "ready", "revision": revision}, Cache_Control="no-store")
+    return json_response({"status": "ready", "revision": revision}, Cache_Control="no-store")
 
 
-@door(blueprint, "GET", "/metrics", permission="server:read", answers={200: "text/plain"})
-def measured() -> Answer:
+@route(blueprint, "GET", "/metrics", permission="server:read", answers={200: "text/plain"})
+def measured() -> ResponseData:
     """What is counted and measured, for Prometheus."""
-    head = read_head(database.reading())
+    head = read_head(database.reader_connection())
     metrics.REVISION.set(head.revision)
     metrics.CLOCK_BEHIND.set(head.behind(wire.now()))
     versions = (__version__, platform.python_version(), sqlite.sqlite.sqlite_version)
     metrics.BUILD.labels(*versions).set(1)
-    return Answer(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return ResponseData(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -15,15 +15,15 @@ from distributed_config.errors import (
 )
 from distributed_config.http import auditing, auth, database, rate_limits
 from distributed_config.http import request as asked
-from distributed_config.http.database import reading
-from distributed_config.http.response import Answer, json_answer
-from distributed_config.http.routes import door
+from distributed_config.http.database import reader_connection
+from distributed_config.http.response import ResponseData, json_response
+from distributed_config.http.routes import route
 from distributed_config.schemas import answers, bodies
 from distributed_config.services.access import logins, organisations, tokens, users
 from distributed_config.services.access.logins import Login
-from distributed_config.services.access.passwords import hash_of
-from distributed_config.services.access.tokens import Made
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.access.passwords import hash_password
+from distributed_config.services.access.tokens import IssuedToken
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 
 _WRONG = "The address or the password is wrong."
@@ -31,16 +31,16 @@ _WRONG = "The address or the password is wrong."
 blueprint = Blueprint("login", __name__, url_prefix="/auth")
 
 
-@door(
+@route(
     blueprint,
     "POST",
     "/token",
-    permission=auth.ANYBODY,
+    permission=auth.PUBLIC,
     refusals=(401, 422, 507),
     body_types=(asked.FORM,),
     answers={200: answers.BearerAnswer},
 )
-def bearer_token() -> Answer:
+def bearer_token() -> ResponseData:
     """Log in as OAuth 2 clients do: a form of `username` and `password`; a bearer token."""
     if request.mimetype != asked.FORM:
         raise UnsupportedMediaType(f"This takes a form; say Content-Type: {asked.FORM}.")
@@ -48,66 +48,66 @@ def bearer_token() -> Answer:
     made = _logged_in(request.form["username"], request.form["password"])
     seconds = database.of().settings.session_seconds
     body = {"access_token": made.secret, "token_type": "bearer", "expires_in": seconds}
-    return json_answer(body, Cache_Control="no-store")
+    return json_response(body, Cache_Control="no-store")
 
 
-@door(
+@route(
     blueprint,
     "POST",
     "/login",
-    permission=auth.ANYBODY,
+    permission=auth.PUBLIC,
     refusals=(401, 422, 507),
     body=bodies.LoginBody,
     answers={200: answers.DoneAnswer},
 )
-def log_in(body: dict[str, Any]) -> Answer:
+def log_in(body: dict[str, Any]) -> ResponseData:
     """Log in with a browser: a session in a cookie that no script can read."""
     made = _logged_in(body["email"], body["password"])
-    answer = json_answer({"success": True, "changed": True}, Cache_Control="no-store")
+    answer = json_response({"success": True, "changed": True}, Cache_Control="no-store")
     answer.headers["Set-Cookie"] = session_cookie(
         made.secret, database.of().settings.session_seconds
     )
     return answer
 
 
-@door(
+@route(
     blueprint,
     "POST",
     "/logout",
-    permission=auth.HOLDER,
+    permission=auth.AUTHENTICATED_PENDING_PASSWORD,
     answers={200: answers.DoneAnswer},
     refusals=(409, 422),
 )
-def log_out() -> Answer:
+def log_out() -> ResponseData:
     """End the session, or whatever token is shown."""
     shown = auth.identity()
 
-    def unit(journal: Journal) -> None:
-        logins.end(journal, shown.token_id)
+    def unit(journal: Transaction) -> None:
+        logins.end_session(journal, shown.token_id)
 
     database.write(auth.actor(), unit)
-    answer = json_answer({"success": True, "changed": True}, Cache_Control="no-store")
+    answer = json_response({"success": True, "changed": True}, Cache_Control="no-store")
     answer.headers["Set-Cookie"] = session_cookie("", 0)
     return answer
 
 
-@door(
+@route(
     blueprint,
     "POST",
     "/password",
-    permission=auth.HOLDER,
+    permission=auth.AUTHENTICATED_PENDING_PASSWORD,
     body=bodies.PasswordBody,
     answers={200: answers.DoneAnswer},
     refusals=(401, 403, 422, 507),
 )
-def change_password(body: dict[str, Any]) -> Answer:
+def change_password(body: dict[str, Any]) -> ResponseData:
     """Choose another password. All sessions end, this one too."""
     user_id = auth.identity().user_id
     if user_id is None:
         raise Forbidden("A token of a program has no password.")
     email = auth.actor().name
     rate_limits.spend_login(request.remote_addr or "", email)
-    is_right = logins.has_password(reading(), user_id, body["old"])
+    is_right = logins.has_password(reader_connection(), user_id, body["old"])
     database.release()  # checking took long; nobody else should wait for this connection
     if not is_right:
         auditing.login_refused(email, "wrong present password", auth.actor().organisation)
@@ -115,24 +115,24 @@ def change_password(body: dict[str, Any]) -> Answer:
     if body["old"] == body["new"]:
         raise Invalid.of([Problem("/new", "It is the old one. Choose another.", "same")])
 
-    hashed = hash_of(body["new"], "/new")
+    hashed = hash_password(body["new"], "/new")
 
-    def unit(journal: Journal) -> None:
+    def unit(journal: Transaction) -> None:
         users.set_own_password(journal, user_id, hashed)
 
     database.write(auth.actor(), unit)
-    return json_answer({"success": True, "changed": True}, Cache_Control="no-store")
+    return json_response({"success": True, "changed": True}, Cache_Control="no-store")
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/me",
-    permission=auth.HOLDER,
-    answers={200: answers.SomebodyAnswer},
+    permission=auth.AUTHENTICATED_PENDING_PASSWORD,
+    answers={200: answers.ActorAnswer},
     refusals=(401,),
 )
-def who_am_i() -> Answer:
+def who_am_i() -> ResponseData:
     """Tell who you are here, and what you may do."""
     found = auth.identity()
     actor = found.actor
@@ -142,13 +142,13 @@ def who_am_i() -> Answer:
     ]
     body = {
         "name": actor.name,
-        "organisation": organisations.organisation_name(reading(), actor.organisation),
+        "organisation": organisations.organisation_name(reader_connection(), actor.organisation),
         "permissions": sorted(actor.permissions),
         "scopes": scopes,
-        "expires_at": None if found.expires_at is None else wire.rfc3339(found.expires_at),
+        "expires_at": None if found.expires_at is None else wire.format_time(found.expires_at),
         "must_change": found.must_change,
     }
-    return json_answer(body, Cache_Control="no-store")
+    return json_response(body, Cache_Control="no-store")
 
 
 def _refuse_incomplete(form: Mapping[str, str]) -> None:
@@ -163,10 +163,10 @@ def _refuse_incomplete(form: Mapping[str, str]) -> None:
         raise Invalid.of(problems)
 
 
-def _logged_in(email: str, password: str) -> Made:
+def _logged_in(email: str, password: str) -> IssuedToken:
     """A new session. Raises Unauthenticated, in the same words whatever was wrong."""
     rate_limits.spend_login(request.remote_addr or "", email)
-    found = logins.find(reading(), email, password)
+    found = logins.authenticate(reader_connection(), email, password)
     database.release()  # checking took long; nobody else should wait for this connection
     if found is None:
         auditing.login_refused(email, "wrong address or password")
@@ -176,11 +176,11 @@ def _logged_in(email: str, password: str) -> Made:
     return made
 
 
-def _opened(found: Login) -> Made:
+def _opened(found: Login) -> IssuedToken:
     settings = database.of().settings
 
-    def unit(journal: Journal) -> Made:
-        if not logins.is_good(journal.connection, found):
+    def unit(journal: Transaction) -> IssuedToken:
+        if not logins.is_still_valid(journal.connection, found):
             raise Unauthenticated(_WRONG)
         return tokens.open_session(
             journal, found.user_id, found.organisation, settings.session_seconds

@@ -11,15 +11,15 @@ from distributed_config.api.login import session_cookie
 from distributed_config.api.openapi import ELSEWHERE
 from distributed_config.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from distributed_config.http import auditing, auth, database
-from distributed_config.http.response import Answer
-from distributed_config.http.routes import door
+from distributed_config.http.response import ResponseData
+from distributed_config.http.routes import route
 from distributed_config.identity import oidc
-from distributed_config.identity.oidc import Attempt, Provider
+from distributed_config.identity.oidc import LoginAttempt, Provider
 from distributed_config.services import idempotency
 from distributed_config.services.access import logins, tokens
-from distributed_config.services.access.tokens import Made
-from distributed_config.services.idempotency import Remembered
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.access.tokens import IssuedToken
+from distributed_config.services.idempotency import StoredResponse
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 
@@ -47,15 +47,15 @@ def init_oidc(app: Flask, settings: Settings) -> None:
     app.register_blueprint(blueprint)
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/login",
-    permission=auth.ANYBODY,
+    permission=auth.PUBLIC,
     answers={302: ELSEWHERE},
     refusals=(404,),
 )
-def begin() -> Answer:
+def begin() -> ResponseData:
     """Log in with your identity provider: where a browser begins."""
     provider = _provider()
     attempt = oidc.begin()
@@ -65,18 +65,18 @@ def begin() -> Answer:
         "Cache-Control": "no-store",
         "Referrer-Policy": "no-referrer",
     }
-    return Answer(status=302, headers=headers)
+    return ResponseData(status=302, headers=headers)
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/callback",
-    permission=auth.ANYBODY,
+    permission=auth.PUBLIC,
     answers={200: "text/html"},
     refusals=(401, 404, 507),
 )
-def come_back() -> Answer:
+def come_back() -> ResponseData:
     """Where the identity provider sends the browser back to, with a `code` and the `state`."""
     provider = _provider()
     attempt = oidc.begun(request.cookies.get(COOKIE, ""), request.args.get("state", ""))
@@ -94,7 +94,7 @@ def come_back() -> Answer:
         "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
         "Referrer-Policy": "no-referrer",
     }
-    return Answer(page.encode(), media_type="text/html; charset=utf-8", headers=headers)
+    return ResponseData(page.encode(), media_type="text/html; charset=utf-8", headers=headers)
 
 
 def _provider() -> Provider:
@@ -105,21 +105,21 @@ def _provider() -> Provider:
     return found
 
 
-def _opened(attempt: Attempt, email: str) -> tuple[Made, int]:
+def _opened(attempt: LoginAttempt, email: str) -> tuple[IssuedToken, int]:
     """A new session, once for each log-in, and its organisation.
 
     Raises Unauthenticated or Forbidden.
     """
     settings = database.of().settings
 
-    def unit(journal: Journal) -> tuple[Made, int]:
+    def unit(journal: Transaction) -> tuple[IssuedToken, int]:
         hours = settings.idempotency_hours
         if idempotency.recall(journal, attempt.key, "", hours) is not None:
             raise Unauthenticated("This log-in was completed already. Begin again.")
-        found = logins.vouched(journal, email, settings.oidc_role)
+        found = logins.from_identity_provider(journal, email, settings.oidc_role)
         if found is None:
             raise Forbidden(_NO_ACCOUNT)
-        idempotency.remember(journal, attempt.key, "", Remembered(200, "{}", b""), hours)
+        idempotency.remember(journal, attempt.key, "", StoredResponse(200, "{}", b""), hours)
         made = tokens.open_session(
             journal, found.user_id, found.organisation, settings.session_seconds
         )
@@ -136,7 +136,7 @@ def _by_https() -> bool:
     return database.of().settings.public_url.startswith("https:")
 
 
-def _cookie(attempt: Attempt) -> str:
+def _cookie(attempt: LoginAttempt) -> str:
     """What ties a log-in to its browser; it comes along when the provider sends that back.
 
     It is good for one log-in, so nobody has to take it back.

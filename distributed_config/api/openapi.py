@@ -11,7 +11,7 @@ from distributed_config import __version__
 from distributed_config.api import examples
 from distributed_config.http import auth
 from distributed_config.http import request as asked
-from distributed_config.http.routes import Door
+from distributed_config.http.routes import Route
 from distributed_config.schemas import answers
 
 _DOCUMENT = {
@@ -86,11 +86,11 @@ def document(app: Flask, is_open: bool) -> dict[str, Any]:
     spec.components.schema("Problem", schema=answers.Problem)
     spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
     for rule in app.url_map.iter_rules():
-        found: Door | None = getattr(app.view_functions[rule.endpoint], "door", None)
+        found: Route | None = getattr(app.view_functions[rule.endpoint], "door", None)
         if found is not None:
             path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
             operation = _operation(rule.endpoint, found)
-            if not is_open and found.permission != auth.ANYBODY:
+            if not is_open and found.permission != auth.PUBLIC:
                 operation["security"] = [{"token": []}]
             spec.path(path, operations={found.method.lower(): operation})
     made: dict[str, Any] = spec.to_dict()
@@ -112,7 +112,7 @@ def _remove_null(parameters: list[dict[str, Any]]) -> None:
             schema["enum"] = [each for each in schema["enum"] if each is not None]
 
 
-def _operation(endpoint: str, described: Door) -> dict[str, Any]:
+def _operation(endpoint: str, described: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": endpoint.replace(".", "_"),
         "tags": [_TAGS[endpoint.split(".")[-2]][0]],
@@ -123,7 +123,7 @@ def _operation(endpoint: str, described: Door) -> dict[str, Any]:
     }
     if described.description:
         operation["description"] = described.description
-    unknown = set() if described.permission == auth.ANYBODY else {401}
+    unknown = set() if described.permission == auth.PUBLIC else {401}
     writing = set() if described.method == "GET" else {400, 415}
     for status in sorted(_ANYWHERE | unknown | writing | {*described.refusals}):
         operation["responses"][str(status)] = {
@@ -138,7 +138,7 @@ def _operation(endpoint: str, described: Door) -> dict[str, Any]:
     return operation
 
 
-def _parameters(described: Door) -> list[dict[str, Any]]:
+def _parameters(described: Route) -> list[dict[str, Any]]:
     parameters: list[dict[str, Any]] = []
     if described.query is not None:
         parameters.append({"in": "query", "schema": described.query})
@@ -156,7 +156,7 @@ def _parameters(described: Door) -> list[dict[str, Any]]:
     return parameters
 
 
-def _body(described: Door) -> dict[str, Any]:
+def _body(described: Route) -> dict[str, Any]:
     if described.body is not None:
         example = examples.BODIES[described.body.__name__]
         return {"application/json": {"schema": described.body, "example": example}}

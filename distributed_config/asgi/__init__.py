@@ -1,5 +1,5 @@
 """The asyncio side: hot reads answered again, waits held, everything else handed to Flask."""
 
-from distributed_config.asgi.gateway import Front
+from distributed_config.asgi.gateway import Gateway
 
-__all__ = ["Front"]
+__all__ = ["Gateway"]

@@ -11,14 +11,14 @@ from collections import Counter
 from contextlib import suppress
 from itertools import count
 
-from distributed_config.asgi.response_cache import Replay
+from distributed_config.asgi.response_cache import CachedResponse
 from distributed_config.live import metrics
 
 _FLUSH_EVERY = 0.1
 _MOST_LINES = 5_000
 
 
-class Tally:
+class AccessLog:
     """Call ``note`` for each replayed read, from the event loop; ``flush`` at the end."""
 
     def __init__(self, log_requests: bool, text_format: bool) -> None:
@@ -38,7 +38,7 @@ class Tally:
             self._prefix = os.urandom(6).hex()  # drawn after the fork
         return f"{self._prefix}-{next(self._numbers):x}".encode()
 
-    def note(self, replay: Replay, request_id: bytes, client: str, began: float) -> None:
+    def note(self, replay: CachedResponse, request_id: bytes, client: str, began: float) -> None:
         """Counts one replayed read that began at ``began`` on the performance counter."""
         self._counts[replay.counted] += 1
         if self._log_requests:
@@ -63,7 +63,7 @@ class Tally:
             while data:
                 data = data[os.write(1, data) :]
 
-    def _line(self, replay: Replay, request_id: str, client: str, began: float) -> str:
+    def _line(self, replay: CachedResponse, request_id: str, client: str, began: float) -> str:
         now = time.time()
         second = int(now)
         if second != self._second:

@@ -16,16 +16,16 @@ from functools import partial
 from typing import TypeVar
 
 from distributed_config.asgi.places import Place
-from distributed_config.asgi.response_cache import has_passed
+from distributed_config.asgi.response_cache import is_expired
 from distributed_config.live import metrics
 from distributed_config.live.feed import (
-    DELETING,
-    MARKING,
+    DELETION_KINDS,
+    SECRET_KINDS,
+    EncodedMessage,
     Feed,
-    Moment,
     Page,
-    Told,
-    Watch,
+    RevisionEvents,
+    Subscription,
     concerns_rights,
 )
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
@@ -47,40 +47,42 @@ _PATIENCE = 30.0  # for one that does not read
 
 _logger = logging.getLogger(__name__)
 
-_LOOK = Told(-1, [], Watch(LOCAL_OPERATOR, 0, ""))
+_CATCH_UP = EncodedMessage(-1, [], Subscription(LOCAL_OPERATOR, 0, ""))
 """In place of news: there is more of it than one thing."""
 
-Tell = Callable[[int, Told | None], Awaitable[None]]
+Tell = Callable[[int, EncodedMessage | None], Awaitable[None]]
 """Tells a watcher that it is at a revision now, and what happened there; None is a heartbeat."""
 
 
-class _Watcher:
+class _Subscriber:
     """One who watches: where it is, and what it waits for."""
 
     __slots__ = ("cursor", "ended", "sending_since", "task", "until", "waiting", "watch")
 
-    def __init__(self, watch: Watch, task: "asyncio.Task[object]", until: int | None) -> None:
+    def __init__(
+        self, watch: Subscription, task: "asyncio.Task[object]", until: int | None
+    ) -> None:
         self.watch = watch
         self.until = until
         self.ended = False
         self.cursor = watch.after
         self.task = task
-        self.waiting: asyncio.Future[Told | None] | None = None
+        self.waiting: asyncio.Future[EncodedMessage | None] | None = None
         self.sending_since = 0.0
 
-    def news_of(self, moments: list[Moment]) -> Told | None:
+    def news_of(self, moments: list[RevisionEvents]) -> EncodedMessage | None:
         """What there is for it in ``moments``: what it is told, or _LOOK; None: nothing."""
         found = [each for each in moments if each.revision > self.cursor]
         if len(found) == 1:
             return found[0].told_to(self.watch)
-        return _LOOK if any(each.wanted_by(self.watch) for each in found) else None
+        return _CATCH_UP if any(each.wanted_by(self.watch) for each in found) else None
 
     def end(self) -> None:
         """Lets it go, once it has sent what it is sending; it is told nothing more."""
         self.ended = True
-        self.wake(_LOOK)
+        self.wake(_CATCH_UP)
 
-    def wake(self, news: Told | None) -> int:
+    def wake(self, news: EncodedMessage | None) -> int:
         """Ends its wait; how many were woken. None is a heartbeat."""
         if self.waiting is None or self.waiting.done():
             return 0
@@ -95,8 +97,8 @@ class Streams:
         self._feed = feed
         self._marks = marks
         self._threads = threads
-        self._watchers: set[_Watcher] = set()
-        self._newest: deque[Moment] = deque()
+        self._watchers: set[_Subscriber] = set()
+        self._newest: deque[RevisionEvents] = deque()
         self._bytes = 0
         # All that lies behind _first, up to and with _last, is in _newest.
         self._first = self._last = 0
@@ -117,9 +119,11 @@ class Streams:
         """Lets every watcher go, now and from now on."""
         self._closing = True
         for watcher in self._watchers:
-            watcher.wake(_LOOK)
+            watcher.wake(_CATCH_UP)
 
-    async def follow(self, watch: Watch, tell: Tell, until: int | None, place: Place) -> None:
+    async def follow(
+        self, watch: Subscription, tell: Tell, until: int | None, place: Place
+    ) -> None:
         """Tells ``watch`` what it wants to hear of until the process ends or it is dropped.
 
         It is dropped when it does not read, when its rights change, when its place is taken away,
@@ -128,7 +132,7 @@ class Streams:
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None  # the server runs every request in a task
-        watcher = _Watcher(watch, task, until)
+        watcher = _Subscriber(watch, task, until)
         watcher.ended, place.leave = place.is_lost, watcher.end
         self._watchers.add(watcher)
         metrics.WATCHERS.inc()
@@ -148,9 +152,9 @@ class Streams:
                     continue
                 watcher.waiting = loop.create_future()
                 news = await watcher.waiting
-                if news is _LOOK:
+                if news is _CATCH_UP:
                     continue
-                if has_passed(watcher.until):
+                if is_expired(watcher.until):
                     return
                 watcher.sending_since = time.monotonic()
                 await tell(watcher.cursor, news)
@@ -161,14 +165,14 @@ class Streams:
             self._watchers.discard(watcher)
             metrics.WATCHERS.dec()
 
-    async def _catch_up(self, watcher: _Watcher, tell: Tell) -> None:
+    async def _catch_up(self, watcher: _Subscriber, tell: Tell) -> None:
         """Sends what lies behind the cursor: from memory if it is new enough for that."""
         if watcher.cursor >= self._first:
             page = Page(self._behind(watcher.cursor), self._last)
         else:
             page = await self._read(partial(self._feed.of, watcher.watch, watcher.cursor))
         for moment in page.moments:
-            if watcher.ended or has_passed(watcher.until):
+            if watcher.ended or is_expired(watcher.until):
                 watcher.ended = True
                 return
             told = moment.told_to(watcher.watch)
@@ -179,9 +183,9 @@ class Streams:
             watcher.cursor = moment.revision
         watcher.cursor = max(watcher.cursor, page.upto)
 
-    def _behind(self, cursor: int) -> list[Moment]:
+    def _behind(self, cursor: int) -> list[RevisionEvents]:
         """The newest moments behind ``cursor``; most often that is the last one."""
-        found: list[Moment] = []
+        found: list[RevisionEvents] = []
         for moment in reversed(self._newest):
             if moment.revision <= cursor:
                 break
@@ -253,21 +257,21 @@ class Streams:
             self._bytes -= gone.size
             self._first = gone.revision
 
-    def _forget_deleted(self, news: Moment) -> None:
+    def _forget_deleted(self, news: RevisionEvents) -> None:
         """What was deleted is told to nobody any more who comes from before."""
         for change in (entry.change for entry in news.entries):
-            if change.kind in DELETING and change.service is not None:
+            if change.kind in DELETION_KINDS and change.service is not None:
                 for moment in self._newest:
                     moment.forget(change.organisation_id, change.service, change.number)
 
-    def _forget_unmarked(self, news: Moment) -> None:
+    def _forget_unmarked(self, news: RevisionEvents) -> None:
         """What may be secret now is read again, for those who come from before."""
-        if any(entry.change.kind in MARKING for entry in news.entries) and self._newest:
+        if any(entry.change.kind in SECRET_KINDS for entry in news.entries) and self._newest:
             self._newest.clear()
             self._bytes = 0
             self._first = news.revision - 1
 
-    async def _wake(self, moments: list[Moment] | None) -> None:
+    async def _wake(self, moments: list[RevisionEvents] | None) -> None:
         """Wakes those who want any of ``moments``; None: everybody, for a heartbeat.
 
         Some at a time: reads are answered in between.
@@ -292,7 +296,7 @@ class Streams:
         for watcher in list(self._watchers):
             if 0 < watcher.sending_since < oldest:
                 watcher.task.cancel()
-            elif has_passed(watcher.until):
+            elif is_expired(watcher.until):
                 watcher.end()
 
     async def _drop_the_changed(self) -> None:

@@ -9,22 +9,28 @@ from contextlib import suppress
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
-from distributed_config.asgi.access_log import Tally
+from distributed_config.asgi.access_log import AccessLog
 from distributed_config.asgi.event_streams import Streams
 from distributed_config.asgi.places import Place, Places
 from distributed_config.asgi.pools import Late, Pool
-from distributed_config.asgi.quota_leases import Leases
-from distributed_config.asgi.response_cache import Key, Replay, Replays, names_host, question
-from distributed_config.asgi.websocket import Conversation, as_request_for_stream, closing
+from distributed_config.asgi.quota_leases import QuotaLeases
+from distributed_config.asgi.response_cache import (
+    CachedResponse,
+    Key,
+    ResponseCache,
+    cache_key,
+    names_host,
+)
+from distributed_config.asgi.websocket import WebSocketSession, as_request_for_stream, closing_frame
 from distributed_config.asgi.wsgi_bridge import (
-    Answer,
     Message,
     Receive,
     Scope,
     Send,
     WsgiApp,
-    call,
-    environ_of,
+    WsgiResponse,
+    call_wsgi,
+    make_environ,
     read_body,
     target_of,
 )
@@ -34,8 +40,8 @@ from distributed_config.errors import (
     Overloaded,
     TooManyWatchers,
 )
-from distributed_config.live.exchange import Exchange, Hold, Lender
-from distributed_config.live.feed import Feed, Told, Watch
+from distributed_config.live.exchange import Exchange, QuotaSource, Wait
+from distributed_config.live.feed import EncodedMessage, Feed, Subscription
 from distributed_config.live.hub import Hub
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
@@ -58,12 +64,12 @@ _MOST_PROBES = 100
 class _Opened:
     """A stream that goes on after its beginning."""
 
-    watch: Watch
+    watch: Subscription
     until: int | None
     place: Place
 
 
-class Front:
+class Gateway:
     """Answers hot reads again, holds those who wait, and hands everything else to ``app``.
 
     It decides nothing: the application says what may be given again and who may wait. ``on_begin``
@@ -79,7 +85,7 @@ class Front:
         *,
         log_requests: bool,
         text_log: bool,
-        lender: Lender | None,
+        lender: QuotaSource | None,
         on_begin: Callable[[], None],
         on_end: Callable[[], None],
     ) -> None:
@@ -87,14 +93,14 @@ class Front:
         self._on_begin = on_begin
         self._on_end = on_end
         self._settings = settings
-        self._replays = Replays(marks, settings.replay_bytes)
+        self._replays = ResponseCache(marks, settings.replay_bytes)
         self._text_log = text_log
-        self._tally = Tally(log_requests, text_log)
+        self._tally = AccessLog(log_requests, text_log)
         self._hub = Hub(marks)
         self._reading, self._waiting = _pools(settings)
         self._probing = Pool("probing", 2)
         self._streams = Streams(feed, marks, self._reading.executor)
-        self._leases = Leases(lender, self._reading.executor)
+        self._leases = QuotaLeases(lender, self._reading.executor)
         self._places = Places(settings.watchers)
         self._answering = 0
         self._ended = False
@@ -133,7 +139,7 @@ class Front:
 
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> _Opened | None:
         began = time.perf_counter()
-        key, given = question(scope)
+        key, given = cache_key(scope)
         replay = self._replays.find(key)
         if replay is not None and replay.asker and not self._leases.spend(replay.asker):
             # The asker's budget may have more; if not, the application says so.
@@ -144,7 +150,7 @@ class Front:
         return None
 
     async def _replay(
-        self, replay: Replay, given: bytes, scope: Scope, send: Send, began: float
+        self, replay: CachedResponse, given: bytes, scope: Scope, send: Send, began: float
     ) -> None:
         request_id = given if _REQUEST_ID.fullmatch(given) else self._tally.request_id()
         headers = [*replay.headers, (b"x-request-id", request_id)]
@@ -176,7 +182,7 @@ class Front:
         finally:
             self._answering -= 1
 
-    async def _hold(self, scope: Scope, send: Send, key: Key, hold: Hold) -> None:
+    async def _hold(self, scope: Scope, send: Send, key: Key, hold: Wait) -> None:
         """Asks again whenever something happened, until there is news or the time is up.
 
         Many may hold the same question: one asks for all of them, and the others get its answer.
@@ -201,14 +207,14 @@ class Front:
                     answer = await self._ask(scope, b"", told)
                     self._keep(key, scope, answer, told)
             if replay is not None:
-                await self._replay(replay, question(scope)[1], scope, send, began)
+                await self._replay(replay, cache_key(scope)[1], scope, send, began)
                 return
             if told.hold is None:
                 await _send(answer, send, False)
                 return
             basis = told.hold.basis
 
-    async def _begin_stream(self, opened: _Opened, beginning: Answer, send: Send) -> None:
+    async def _begin_stream(self, opened: _Opened, beginning: WsgiResponse, send: Send) -> None:
         headers = [each for each in beginning.headers if each[0] != b"content-length"]
         try:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -223,7 +229,7 @@ class Front:
         Nothing of the request is kept meanwhile but what the server keeps.
         """
 
-        async def tell(revision: int, told: Told | None) -> None:
+        async def tell(revision: int, told: EncodedMessage | None) -> None:
             # The id moves with a heartbeat too: who comes back then has less to look through.
             await send(
                 told.message if told is not None else _alive(opened.watch.position(revision))
@@ -247,10 +253,10 @@ class Front:
         place = self._places.take(actor.key if is_known else network_of(actor.address))
         return None if place is None else _Opened(told.stream, told.until, place)
 
-    def _refuse(self, scope: Scope) -> tuple[Answer, Exchange]:
+    def _refuse(self, scope: Scope) -> tuple[WsgiResponse, Exchange]:
         """What one watcher too many is told."""
         told = Exchange(refused=TooManyWatchers(self._places.most))
-        return call(self._app, environ_of(scope, b"", told)), told
+        return call_wsgi(self._app, make_environ(scope, b"", told)), told
 
     async def _converse(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The same stream over a WebSocket."""
@@ -263,27 +269,27 @@ class Front:
             if told.stream is not None:
                 answer, told = self._refuse(asked)
             await send({"type": "websocket.accept"})
-            await send(closing(answer))
+            await send(closing_frame(answer))
             return
         self._answering += 1
         try:
             await send({"type": "websocket.accept"})
-            talk = Conversation(receive, send)
+            talk = WebSocketSession(receive, send)
             await talk.hold(self._streams, opened.watch, opened.until, opened.place)
         finally:
             self._answering -= 1
             self._places.give_back(opened.place)
 
-    async def _ask(self, scope: Scope, body: bytes | DistconfError, told: Exchange) -> Answer:
+    async def _ask(self, scope: Scope, body: bytes | DistconfError, told: Exchange) -> WsgiResponse:
         pool = self._pool_for(scope)
         if isinstance(body, DistconfError):
             told.refused, body = body, b""
         elif self._ended or self._is_full(pool):
             told.refused = Overloaded()
 
-        def answer(waited: float) -> Answer:
+        def answer(waited: float) -> WsgiResponse:
             told.waited = waited
-            return call(self._app, environ_of(scope, body, told))
+            return call_wsgi(self._app, make_environ(scope, body, told))
 
         if told.refused is None:
             try:
@@ -294,8 +300,8 @@ class Front:
         return answer(0)
 
     async def _answer(
-        self, pool: Pool, answer: Callable[[float], Answer], told: Exchange
-    ) -> Answer:
+        self, pool: Pool, answer: Callable[[float], WsgiResponse], told: Exchange
+    ) -> WsgiResponse:
         """What the application answers in a thread of ``pool``. Raises Late.
 
         A reading that turns out to wait is asked again where it may: it would hold up the others.
@@ -321,7 +327,7 @@ class Front:
             return pool.asked >= _MOST_PROBES
         return self._reading.asked + self._waiting.asked >= self._settings.queue
 
-    def _keep(self, key: Key | None, scope: Scope, answer: Answer, told: Exchange) -> None:
+    def _keep(self, key: Key | None, scope: Scope, answer: WsgiResponse, told: Exchange) -> None:
         # Without its host the same question is right in HTTP/1.0 and refused in HTTP/1.1.
         if key is not None and told.replay is not None and names_host(key):
             logged = self._logged(scope, answer, told)
@@ -330,7 +336,7 @@ class Front:
                 key, answer, told.replay, logged, counted, until=told.until, asker=told.asker
             )
 
-    def _logged(self, scope: Scope, answer: Answer, told: Exchange) -> str:
+    def _logged(self, scope: Scope, answer: WsgiResponse, told: Exchange) -> str:
         """The part of a log line that is the same each time this answer is given again."""
         line = {
             "method": scope["method"],
@@ -376,7 +382,7 @@ def _pools(settings: Settings) -> tuple[Pool, Pool]:
     return Pool("reading", few), Pool("waiting", rest, patience=settings.lock_seconds)
 
 
-async def _send(answer: Answer, send: Send, unread: bool) -> None:
+async def _send(answer: WsgiResponse, send: Send, unread: bool) -> None:
     """Sends ``answer``; ``unread`` says that a part of the request's body was left where it is."""
     headers = [*answer.headers, (b"connection", b"close")] if unread else answer.headers
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})

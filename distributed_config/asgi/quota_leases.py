@@ -9,7 +9,7 @@ import asyncio
 import time
 from concurrent.futures import Executor
 
-from distributed_config.live.exchange import Lender
+from distributed_config.live.exchange import QuotaSource
 
 _MOST = 10_000
 
@@ -22,10 +22,10 @@ class _Lease:
         self.until = until
 
 
-class Leases:
+class QuotaLeases:
     """The leases of one process; used by its event loop only. Without a lender nobody has any."""
 
-    def __init__(self, lender: Lender | None, threads: Executor) -> None:
+    def __init__(self, lender: QuotaSource | None, threads: Executor) -> None:
         self._lender = lender
         self._threads = threads
         self._leases: dict[str, _Lease] = {}
@@ -56,7 +56,7 @@ class Leases:
         # Those who waited may be more than it was good for.
         return self.spend(asker) or (lent > 0 and await self.renew(asker))
 
-    async def _fetch(self, lender: Lender, asker: str) -> int:
+    async def _fetch(self, lender: QuotaSource, asker: str) -> int:
         try:
             loop = asyncio.get_running_loop()
             lent = await loop.run_in_executor(self._threads, lender.lend, asker)
@@ -68,7 +68,7 @@ class Leases:
         finally:
             del self._coming[asker]
 
-    def _begin(self, lender: Lender, asker: str, lent: int) -> None:
+    def _begin(self, lender: QuotaSource, asker: str, lent: int) -> None:
         self._leases.pop(asker, None)
         if lent:
             self._leases[asker] = _Lease(lent, time.monotonic() + lender.seconds)

@@ -6,8 +6,8 @@ as long as that holds. Nothing is ever computed here.
 
 from dataclasses import dataclass
 
-from distributed_config.asgi.wsgi_bridge import Answer, Message, Scope
-from distributed_config.live.exchange import Basis
+from distributed_config.asgi.wsgi_bridge import Message, Scope, WsgiResponse
+from distributed_config.live.exchange import Validity
 from distributed_config.store.watermarks import Watermarks
 from distributed_config.wire import now
 
@@ -15,7 +15,7 @@ Key = tuple[str, bytes, bytes, tuple[tuple[bytes, bytes], ...]]
 
 # What a question is made of, besides its method, path and query. A header that is not here cannot
 # change the answer to a read; one that can must be here, credentials above all.
-_ASKING = frozenset(
+_KEY_HEADERS = frozenset(
     {
         b"accept",
         b"authorization",
@@ -41,7 +41,7 @@ _LONGEST_QUESTION = 4_096
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
+class CachedResponse:
     """An answer, ready to be sent again. ``headers`` lack the one of the request's own id.
 
     ``counted`` are its labels in the metrics: method, route and status. ``asker`` is whose budget
@@ -60,21 +60,21 @@ class Replay:
     asker: str
 
 
-class Replays:
+class ResponseCache:
     """The answers of one process, at most ``most_bytes`` of them; the oldest go first."""
 
     def __init__(self, marks: Watermarks, most_bytes: int) -> None:
         self._marks = marks
         self._most_bytes = most_bytes
         self._bytes = 0
-        self._kept: dict[Key, Replay] = {}
+        self._kept: dict[Key, CachedResponse] = {}
 
-    def find(self, key: Key) -> Replay | None:
+    def find(self, key: Key) -> CachedResponse | None:
         """The answer to ``key`` if it is still right."""
         found = self._kept.get(key)
         if found is None:
             return None
-        if self._marks.covers(found.word, found.revision) and not has_passed(found.until):
+        if self._marks.covers(found.word, found.revision) and not is_expired(found.until):
             return found
         self._drop(key)
         return None
@@ -82,8 +82,8 @@ class Replays:
     def keep(
         self,
         key: Key,
-        answer: Answer,
-        basis: Basis,
+        answer: WsgiResponse,
+        basis: Validity,
         logged: str,
         counted: tuple[str, str, str],
         *,
@@ -102,7 +102,7 @@ class Replays:
         self._drop(key)
         headers = tuple(each for each in answer.headers if each[0] != b"x-request-id")
         body: Message = {"type": "http.response.body", "body": answer.body}
-        self._kept[key] = Replay(
+        self._kept[key] = CachedResponse(
             basis.word,
             basis.revision,
             until,
@@ -124,7 +124,7 @@ class Replays:
             self._bytes -= dropped.size
 
 
-def has_passed(until: int | None) -> bool:
+def is_expired(until: int | None) -> bool:
     """Whether the end of a token, in microseconds, is over; one that is None never is."""
     return until is not None and now() >= until
 
@@ -139,12 +139,12 @@ def names_host(key: Key) -> bool:
     return any(name == b"host" for name, _ in key[3])
 
 
-def question(scope: Scope) -> tuple[Key, bytes]:
+def cache_key(scope: Scope) -> tuple[Key, bytes]:
     """What is asked, and the request id that the asker gave (empty: none)."""
     request_id = b""
     asking = []
     for header in scope["headers"]:
-        if header[0] in _ASKING:
+        if header[0] in _KEY_HEADERS:
             asking.append(header)
         elif header[0] == b"x-request-id":
             request_id = header[1]

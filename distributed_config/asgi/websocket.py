@@ -8,8 +8,8 @@ from typing import Any
 
 from distributed_config.asgi.event_streams import Streams, Tell
 from distributed_config.asgi.places import Place
-from distributed_config.asgi.wsgi_bridge import Answer, Message, Receive, Scope, Send
-from distributed_config.live.feed import Told, Watch
+from distributed_config.asgi.wsgi_bridge import Message, Receive, Scope, Send, WsgiResponse
+from distributed_config.live.feed import EncodedMessage, Subscription
 
 # RFC 6455 leaves 4000 to 4999 to applications: here they are the HTTP status and 4000.
 _REFUSED = 4000
@@ -35,7 +35,7 @@ def as_request_for_stream(scope: Scope) -> Scope:
     }
 
 
-def closing(refusal: Answer) -> Message:
+def closing_frame(refusal: WsgiResponse) -> Message:
     """What ends a WebSocket that the application refused, or has nothing to tell."""
     try:
         reason = str(json.loads(refusal.body)["detail"])
@@ -57,14 +57,16 @@ def _farewell(streams: Streams, telling: "asyncio.Future[None]") -> Message:
     return _close(_CHANGED, "The token has ended, or what it may hear changed; connect again.")
 
 
-class Conversation:
+class WebSocketSession:
     """One WebSocket. What it says is not understood, except for a ping, which is answered."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
 
-    async def hold(self, streams: Streams, watch: Watch, until: int | None, place: Place) -> None:
+    async def hold(
+        self, streams: Streams, watch: Subscription, until: int | None, place: Place
+    ) -> None:
         """Tells until either side ends it."""
         tell: Tell = self._tell_configs
         if watch.shape == "changes":
@@ -86,17 +88,17 @@ class Conversation:
                 with suppress(asyncio.CancelledError, OSError):
                     await each
 
-    async def _tell(self, watch: Watch, revision: int, told: Told | None) -> None:
+    async def _tell(self, watch: Subscription, revision: int, told: EncodedMessage | None) -> None:
         if told is None:
             await self._say(self._message("alive", watch, revision))
         else:
             text = f'{{"event": "changes", "id": "{watch.position(told.revision)}", {told.text[1:]}'
             await self._send({"type": "websocket.send", "text": text})
 
-    def _message(self, event: str, watch: Watch, revision: int) -> dict[str, Any]:
+    def _message(self, event: str, watch: Subscription, revision: int) -> dict[str, Any]:
         return {"event": event, "id": str(watch.position(revision)), "revision": revision}
 
-    async def _tell_configs(self, _revision: int, told: Told | None) -> None:
+    async def _tell_configs(self, _revision: int, told: EncodedMessage | None) -> None:
         """A dialect's own messages: nothing but what was set and deleted."""
         if told is not None and told.text:
             await self._send({"type": "websocket.send", "text": told.text})

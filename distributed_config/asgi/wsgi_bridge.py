@@ -27,7 +27,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True)
-class Answer:
+class WsgiResponse:
     """A whole answer of the application."""
 
     status: int
@@ -67,7 +67,7 @@ def target_of(scope: Scope) -> tuple[str, str]:
     return host, unquote_to_bytes(path.encode("latin-1")).decode("latin-1")
 
 
-def environ_of(scope: Scope, body: bytes, told: Exchange) -> dict[str, Any]:
+def make_environ(scope: Scope, body: bytes, told: Exchange) -> dict[str, Any]:
     """The WSGI environment (PEP 3333) of an ASGI request."""
     server = scope.get("server") or ("localhost", 80)
     client = scope.get("client") or ("", 0)
@@ -106,7 +106,7 @@ def environ_of(scope: Scope, body: bytes, told: Exchange) -> dict[str, Any]:
     return environ
 
 
-def call(app: WsgiApp, environ: dict[str, Any]) -> Answer:
+def call_wsgi(app: WsgiApp, environ: dict[str, Any]) -> WsgiResponse:
     """Runs the application for one request, in the thread of the caller."""
     started: list[Any] = []
     written: list[bytes] = []
@@ -124,4 +124,4 @@ def call(app: WsgiApp, environ: dict[str, Any]) -> Answer:
             close()
     status, headers = started
     encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    return Answer(int(status.split(" ", 1)[0]), encoded, b"".join(written))
+    return WsgiResponse(int(status.split(" ", 1)[0]), encoded, b"".join(written))

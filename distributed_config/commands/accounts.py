@@ -11,11 +11,11 @@ from distributed_config import wire
 from distributed_config.client.cli.tables import local_time, table_lines
 from distributed_config.commands import opened
 from distributed_config.services.access import memberships, organisations, roles, tokens, users
-from distributed_config.services.access.grants import Rights
-from distributed_config.services.access.passwords import hash_of
+from distributed_config.services.access.grants import Grant
+from distributed_config.services.access.passwords import hash_password
 from distributed_config.services.access.token_format import new_token
-from distributed_config.services.access.tokens import Made
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.access.tokens import IssuedToken
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR, Actor
 from distributed_config.services.policy.visibility import Scope
 from distributed_config.settings import load
@@ -83,8 +83,8 @@ def create_user(
     environments: tuple[str, ...],
 ) -> None:
     """Create the user EMAIL in ORGANISATION with ROLE; `distconf list-roles` shows the roles."""
-    rights = Rights(role, Scope(services, environments))
-    hashed = hash_of(_password(password))
+    rights = Grant(role, Scope(services, environments))
+    hashed = hash_password(_password(password))
     made = _write(lambda journal: users.create_user(journal, email, rights, hashed), organisation)
     click.echo(f"Created user id={made.id}")
 
@@ -119,9 +119,9 @@ def list_users(organisation: str, search: str, output: str) -> None:
 @_ORGANISATION
 def set_password(email: str, password: str | None, must_change: bool, organisation: str) -> None:
     """Give the user EMAIL another password; all their sessions end."""
-    hashed = hash_of(_password(password))
+    hashed = hash_password(_password(password))
 
-    def unit(journal: Journal) -> None:
+    def unit(journal: Transaction) -> None:
         found = memberships.membership(journal.connection, journal.realm, email)
         users.change_user(journal, found.user_id, hashed=hashed, must_change=must_change)
 
@@ -143,7 +143,7 @@ def add_member(
     environments: tuple[str, ...],
 ) -> None:
     """Make the user EMAIL of another organisation a member of ORGANISATION with ROLE."""
-    rights = Rights(role, Scope(services, environments))
+    rights = Grant(role, Scope(services, environments))
     _write(lambda journal: memberships.add_member(journal, email, rights), organisation)
     click.echo(f"{email} is a member of {organisation}.")
 
@@ -169,7 +169,7 @@ def list_memberships(email: str, output: str) -> None:
 def change_user(email: str, active: bool | None, organisation: str, **given: Any) -> None:
     """Change the user EMAIL, and what they are in an organisation; what is not given stays."""
 
-    def unit(journal: Journal) -> None:
+    def unit(journal: Transaction) -> None:
         found = memberships.membership(journal.connection, journal.realm, email)
         rights = _rights_with(found.rights, **given)
         users.change_user(journal, found.user_id, active=active, rights=rights)
@@ -184,7 +184,7 @@ def change_user(email: str, active: bool | None, organisation: str, **given: Any
 def remove_user(email: str, organisation: str) -> None:
     """Remove the user EMAIL from an organisation, with the tokens that they made in it."""
 
-    def unit(journal: Journal) -> None:
+    def unit(journal: Transaction) -> None:
         found = memberships.membership(journal.connection, journal.realm, email)
         users.remove_user(journal, found.user_id)
 
@@ -232,7 +232,7 @@ def create_token(
     organisation: str,
 ) -> None:
     """Create a token for the program NAME, and show it this once."""
-    rights = Rights(role, Scope(services, environments))
+    rights = Grant(role, Scope(services, environments))
     seconds = None if days is None else days * _DAY
     made = _write(
         lambda journal: tokens.create_machine(journal, name, rights, seconds), organisation
@@ -287,7 +287,7 @@ def change_token(
 ) -> None:
     """Change the token ID of a program; what is not given stays."""
 
-    def unit(journal: Journal) -> None:
+    def unit(journal: Transaction) -> None:
         before = tokens.token(journal.connection, journal.realm, token_id)
         ends = None if for_ever else before.expires_at
         tokens.change(
@@ -296,7 +296,7 @@ def change_token(
             None,
             name=name or before.name,
             rights=_rights_with(before.rights, **given),
-            expires_at=tokens.end_in(journal, days * _DAY) if days else ends,
+            expires_at=tokens.expiry_after(journal, days * _DAY) if days else ends,
         )
 
     _write(unit, organisation)
@@ -331,7 +331,7 @@ def generate_token() -> None:
 # --- inside
 
 
-def _write(unit: Callable[[Journal], T], organisation: str = "") -> T:
+def _write(unit: Callable[[Transaction], T], organisation: str = "") -> T:
     """What ``unit`` returns, done as the local operator in an organisation."""
     settings = load()
     actor = LOCAL_OPERATOR
@@ -347,15 +347,15 @@ def _in(connection: Any, organisation: str) -> Actor:
 
 
 def _rights_with(
-    before: Rights,
+    before: Grant,
     role: str | None,
     services: tuple[str, ...],
     environments: tuple[str, ...],
     unlimited: bool,
-) -> Rights:
+) -> Grant:
     """``before`` with what is given."""
     scope = Scope() if unlimited else before.scope
-    return Rights(
+    return Grant(
         role or before.role,
         Scope(services or scope.services, environments or scope.environments),
     )
@@ -370,13 +370,13 @@ def _password(given: str | None) -> str:
     return sys.stdin.readline().rstrip("\r\n")
 
 
-def _show_once(done: str, made: Made) -> None:
+def _show_once(done: str, made: IssuedToken) -> None:
     """The token alone goes to standard output, so that it can be written to a file."""
     click.echo(f"{done} token id={made.token.id}; it is not shown again:", err=True)
     click.echo(made.secret)
 
 
-def _shown(rights: Rights) -> dict[str, Any]:
+def _shown(rights: Grant) -> dict[str, Any]:
     return {"role": rights.role, "services": " ".join(rights.scope.services)}
 
 
@@ -386,7 +386,7 @@ def _until(moment: int | None, output: str) -> str:
 
 def _shown_time(moment: int, output: str) -> str:
     """RFC 3339 for programs, and the local time for people."""
-    text = wire.rfc3339(moment)
+    text = wire.format_time(moment)
     return text if output == "json" else local_time(text)
 
 

@@ -15,9 +15,9 @@ from distributed_config.commands.files import whole_file
 from distributed_config.errors import CannotStart
 from distributed_config.schemas import audit_entries
 from distributed_config.services.journal import audit
-from distributed_config.services.journal.chain import Link
-from distributed_config.services.journal.transaction import Journal
-from distributed_config.services.journal.verify import Proof, prove
+from distributed_config.services.journal.chain import ChainHead
+from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.journal.verify import Verification, verify_chain
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import load
 
@@ -26,11 +26,11 @@ _KEY = click.option("--key-file", type=_FILE, help="The key of HMAC-SHA256: at l
 _SHORTEST_KEY = 16
 
 
-def _pinned(text: str) -> Link:
+def _pinned(text: str) -> ChainHead:
     if not re.fullmatch(r"[0-9]{1,18}:[0-9a-f]{64}", text):
         raise click.BadParameter("It is not what `distconf audit head` prints, as in 57:1f2e…")
     number, _, hash_ = text.partition(":")
-    return Link(int(number), 0, hash_)
+    return ChainHead(int(number), 0, hash_)
 
 
 def _time(text: str) -> int:
@@ -63,7 +63,7 @@ def head(key_file: Path | None) -> None:
 @click.option("--pinned", type=_pinned, metavar="ID:HASH", help="A head as it was kept elsewhere.")
 @click.option("--signature", help="What `distconf audit head --key-file` printed with it.")
 @_KEY
-def verify(pinned: Link | None, signature: str | None, key_file: Path | None) -> None:
+def verify(pinned: ChainHead | None, signature: str | None, key_file: Path | None) -> None:
     """Verify the whole chain and the journal that it seals; name what is broken.
 
     Exit code 0 if all is well, 1 if anything is not.
@@ -74,7 +74,7 @@ def verify(pinned: Link | None, signature: str | None, key_file: Path | None) ->
         if not hmac.compare_digest(_signature(pinned, key_file), signature.strip().lower()):
             raise CannotStart("The signature does not belong to the pinned head and this key.")
     with opened.reading(load()) as connection, opened.progress("Entries") as show:
-        proof = prove(connection, show, pinned)
+        proof = verify_chain(connection, show, pinned)
     for line in proof.faults or (told(proof),):
         click.echo(f"{'BAD' if proof.faults else 'ok ':3}  audit: {line}")
     if proof.faults:
@@ -92,11 +92,11 @@ def prune(before: int) -> None:
     """
     settings = load()
     with opened.reading(settings) as connection, opened.progress("Entries") as show:
-        faults = prove(connection, show).faults
+        faults = verify_chain(connection, show).faults
     if faults:
         raise CannotStart(f"The audit log is broken, and nothing was pruned: {faults[0]}.")
 
-    def unit(journal: Journal) -> int:
+    def unit(journal: Transaction) -> int:
         return audit.prune(journal, before)
 
     removed = 0
@@ -114,8 +114,8 @@ def prune(before: int) -> None:
 def export(target: Path | None, format_name: str) -> None:
     """Write all entries, of all organisations, to TARGET or to standard output, oldest first."""
 
-    def unit(journal: Journal) -> None:
-        audit.note(journal, audit.AUDIT_EXPORT, organisation=None, detail={"format": format_name})
+    def unit(journal: Transaction) -> None:
+        audit.record(journal, audit.AUDIT_EXPORT, organisation=None, detail={"format": format_name})
 
     settings = load()
     with opened.writing(settings) as writer:
@@ -127,7 +127,7 @@ def export(target: Path | None, format_name: str) -> None:
             _export(file, format_name)
 
 
-def told(proof: Proof) -> str:
+def told(proof: Verification) -> str:
     """What a proof without faults says."""
     if not proof.first:
         return "no entry yet: the chain begins with the next write"
@@ -140,10 +140,10 @@ def told(proof: Proof) -> str:
 def _export(file: TextIO, format_name: str) -> None:
     with opened.reading(load()) as connection:
         entries = audit.oldest(connection, None, audit.EVERYTHING)
-        file.writelines(audit_entries.written(entries, format_name))
+        file.writelines(audit_entries.render_entries(entries, format_name))
 
 
-def _signature(head_: Link, key_file: Path) -> str:
+def _signature(head_: ChainHead, key_file: Path) -> str:
     key = key_file.read_bytes().strip()
     if len(key) < _SHORTEST_KEY:
         raise CannotStart(

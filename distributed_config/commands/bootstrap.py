@@ -9,7 +9,7 @@ from distributed_config.commands.import_ import read_sources
 from distributed_config.errors import CannotStart, Invalid
 from distributed_config.services import sections
 from distributed_config.services.changesets import Imported, import_all
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 
@@ -30,7 +30,7 @@ def bootstrap(settings: Settings) -> None:
         try:
             documents = read_sources((source,), settings, _reader_of_sections(settings))
 
-            def unit(journal: Journal) -> Imported | None:
+            def unit(journal: Transaction) -> Imported | None:
                 return import_all(journal, documents) if _is_new(journal) else None
 
             done = writer.write(LOCAL_OPERATOR, unit, f"Began with {source}.")
@@ -47,5 +47,5 @@ def _reader_of_sections(settings: Settings) -> Callable[[Any], Any]:
     return lambda value: value if value is None else sections.wrapped(value)
 
 
-def _is_new(journal: Journal) -> bool:
+def _is_new(journal: Transaction) -> bool:
     return journal.revision == 1 and not journal.wrote

@@ -15,7 +15,7 @@ from distributed_config.models.backup import faults_of_file
 from distributed_config.services import integrity, secrets
 from distributed_config.services.access import tokens
 from distributed_config.services.journal.head import read_head
-from distributed_config.services.journal.verify import prove
+from distributed_config.services.journal.verify import verify_chain
 from distributed_config.settings import Settings, load
 from distributed_config.store.acknowledged import lost_writes
 
@@ -79,11 +79,11 @@ def database(settings: Settings) -> list[Finding]:
     try:
         with opened.reading(settings) as connection:
             with opened.progress("Versions") as show:
-                stored = [*_lost(path), *integrity.faults(connection, show)]
+                stored = [*_lost(path), *integrity.find_problems(connection, show)]
             with opened.progress("Indexes") as show:
                 stored += integrity.faults_of_indexes(connection, show)
             with opened.progress("Audit log") as show:
-                proof = prove(connection, show)
+                proof = verify_chain(connection, show)
             closed = secrets.unreadable_keys(connection)
     except CannotStart as error:
         return [*findings, Finding("schema", "", (error.detail,))]
@@ -120,7 +120,7 @@ def _clock(settings: Settings) -> Finding:
     faults = []
     if (behind := head.behind(moment)) >= _TOLERANCE:
         faults.append(
-            f"the newest change is from {wire.rfc3339(head.changed_at)}, and this machine's clock "
+            f"the newest change is from {wire.format_time(head.changed_at)}, and this machine's clock "
             f"stands {behind:.0f} s behind it: until it has passed that, every change gets that "
             "time. Set the clock if it is wrong; nothing else is to be done"
         )

@@ -12,14 +12,14 @@ from distributed_config import formats, wire
 from distributed_config.client.cli.tables import local_time, table_lines
 from distributed_config.commands import opened
 from distributed_config.errors import DefinitionNotFound, Invalid, InvalidDocument, Problem
-from distributed_config.json_schema import Compatibility, SchemaLimits, compare, schema_of
+from distributed_config.json_schema import Compatibility, SchemaLimits, compare, load_schema
 from distributed_config.services import definitions, secrets
 from distributed_config.services.conformance import rules
 from distributed_config.services.definitions import POLICIES, Definition
 from distributed_config.services.definitions import review as evolution
 from distributed_config.services.definitions.review import Review
 from distributed_config.services.diff import compare as compare_documents
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import load
 from distributed_config.wire import DocumentLimits
@@ -89,7 +89,7 @@ def history(name: str, output: str) -> None:
     rows = [
         {
             "revision": each.number,
-            "time": local_time(wire.rfc3339(each.revised_at)),
+            "time": local_time(wire.format_time(each.revised_at)),
             "author": each.author,
             "forced": "forced" if each.forced else "",
             "note": each.note,
@@ -125,11 +125,11 @@ def put(
     """
     settings = load()
     wire.check_note(note, settings.note_length)
-    schema = None if file is None else schema_of(_read(file), SchemaLimits(settings.schema_bytes))
+    schema = None if file is None else load_schema(_read(file), SchemaLimits(settings.schema_bytes))
     wire.check_name(name, "definition")
     wanted = () if no_indexes else paths or None
 
-    def unit(journal: Journal) -> tuple[Definition, bool, Review | None]:
+    def unit(journal: Transaction) -> tuple[Definition, bool, Review | None]:
         if definitions.lookup(journal.connection, journal.realm, name) is None:
             if schema is None:
                 raise DefinitionNotFound(name)
@@ -163,12 +163,12 @@ def review(name: str, file: Path) -> None:
     Exit code 0 if nothing speaks against it, 1 otherwise.
     """
     settings = load()
-    schema = schema_of(_read(file), SchemaLimits(settings.schema_bytes))
+    schema = load_schema(_read(file), SchemaLimits(settings.schema_bytes))
     with opened.reading(settings) as connection:
         definition = definitions.require(connection, LOCAL_OPERATOR.realm, name)
         found = evolution.review(connection, definition.proposal(schema), LOCAL_OPERATOR.realm)
     _tell(found)
-    if evolution.breaks(found, definition.policy):
+    if evolution.violations(found, definition.policy):
         raise SystemExit(1)
 
 
@@ -182,10 +182,10 @@ def check(name: str, file: Path, number: int | None) -> None:
     limits = DocumentLimits(
         settings.document_bytes, settings.document_depth, settings.document_keys
     )
-    document = wire.object_of(_read(file), limits)
+    document = wire.make_object(_read(file), limits)
     with opened.reading(settings) as connection:
         found = definitions.require(connection, LOCAL_OPERATOR.realm, name, number)
-    seen = secrets.checked_alone(document.text, found.schema)
+    seen = secrets.validation_input_alone(document.text, found.schema)
     problems = rules.problems_of(found.schema, seen)
     if problems:
         raise InvalidDocument.of(problems)
@@ -252,7 +252,7 @@ def detach(service: str, note: str) -> None:
 @_NOTE
 def delete(name: str, cascade: str | None, note: str) -> None:
     """Delete NAME."""
-    gone = _write(lambda journal: definitions.remove(journal, name, cascade or ""), note)
+    gone = _write(lambda journal: definitions.delete_definition(journal, name, cascade or ""), note)
     done = "deleted" if cascade == "delete" else "detached"
     click.echo(f"The definition {name!r} is deleted; services {done}: {len(gone)}.")
 
@@ -266,7 +266,7 @@ def _read(file: Path) -> Any:
     return formats.read(format_, file.read_bytes(), most_text=1 << 30)
 
 
-def _write(unit: Callable[[Journal], T], note: str) -> T:
+def _write(unit: Callable[[Transaction], T], note: str) -> T:
     settings = load()
     wire.check_note(note, settings.note_length)
     with opened.writing(settings) as writer:
@@ -299,5 +299,5 @@ def _compatibility(found: Compatibility) -> Iterator[str]:
 def _shown(definition: Definition) -> dict[str, Any]:
     shown = asdict(definition)
     for key in ("created_at", "changed_at", "revised_at"):
-        shown[key] = wire.rfc3339(shown[key])
+        shown[key] = wire.format_time(shown[key])
     return {**shown, "schema": definition.document.value}

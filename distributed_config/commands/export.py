@@ -13,7 +13,7 @@ from distributed_config.formats import Format
 from distributed_config.models.backup import named
 from distributed_config.services import bulk
 from distributed_config.services.journal import audit
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import load
 
@@ -41,8 +41,8 @@ def command(
     settings = load()
     facts = {"prefix": prefix, "reveal": reveal}
 
-    def unit(journal: Journal) -> None:
-        audit.note(journal, audit.EXPORT, organisation=LOCAL_OPERATOR.organisation, detail=facts)
+    def unit(journal: Transaction) -> None:
+        audit.record(journal, audit.EXPORT, organisation=LOCAL_OPERATOR.organisation, detail=facts)
 
     with opened.writing(settings) as writer:
         writer.write(LOCAL_OPERATOR, unit)

@@ -5,15 +5,15 @@ import sys
 from distributed_config.commands import opened
 from distributed_config.errors import CannotStart
 from distributed_config.services.access import tokens, users
-from distributed_config.services.access.grants import Rights
-from distributed_config.services.access.passwords import hash_of
+from distributed_config.services.access.grants import Grant
+from distributed_config.services.access.passwords import hash_password
 from distributed_config.services.access.token_format import is_token
-from distributed_config.services.access.tokens import Made
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.access.tokens import IssuedToken
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 
-_ADMINISTRATOR = Rights("administrator")
+_ADMINISTRATOR = Grant("administrator")
 
 
 def let_in_the_first(settings: Settings) -> None:
@@ -27,10 +27,10 @@ def let_in_the_first(settings: Settings) -> None:
             "DISTCONF_ADMIN_TOKEN is not a token; `distconf generate-token` prints one."
         )
 
-    hashed = hash_of(settings.admin_password) if settings.admin_password else ""
+    hashed = hash_password(settings.admin_password) if settings.admin_password else ""
 
-    def unit(journal: Journal) -> Made | None:
-        if not users.nobody_yet(journal.connection):
+    def unit(journal: Transaction) -> IssuedToken | None:
+        if not users.has_no_accounts(journal.connection):
             return None
         if settings.admin_email:
             users.create_user(journal, settings.admin_email, _ADMINISTRATOR, hashed)

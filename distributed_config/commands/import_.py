@@ -12,7 +12,7 @@ from distributed_config.commands import opened
 from distributed_config.errors import Invalid, InvalidDocument, Problem
 from distributed_config.services import bulk, changesets
 from distributed_config.services.changesets import Imported, import_all
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings, load
 from distributed_config.wire import Document, DocumentLimits
@@ -37,7 +37,7 @@ def command(sources: tuple[Path, ...], dry_run: bool, prune: bool, prefix: str, 
     documents = read_sources(sources, settings)
     wire.check_note(note, settings.note_length)
 
-    def unit(journal: Journal) -> tuple[Imported, tuple[str, ...]]:
+    def unit(journal: Transaction) -> tuple[Imported, tuple[str, ...]]:
         imported = import_all(journal, documents)
         named = {name for name, _ in documents}
         return imported, changesets.prune(journal, named, prefix) if prune else ()

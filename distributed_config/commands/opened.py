@@ -22,7 +22,7 @@ def reading(settings: Settings) -> Iterator[Connection]:
     options = engines.reading_engine_options(settings.lock_seconds, 1)
     engine = create_engine(engines.url_of(settings.database_path), **options)
     engines.prepare(engine, "BEGIN")
-    engine.update_execution_options(**{keyrings.OPTION: keyrings.of_settings(settings)})
+    engine.update_execution_options(**{keyrings.OPTION: keyrings.from_settings(settings)})
     try:
         with engine.connect() as connection:
             yield connection
@@ -37,7 +37,7 @@ def writing(settings: Settings) -> Iterator[Writer]:
     engines.refuse_unmigrated(path)
     refuse_lost_writes(path)
     engine = engines.writing_engine(path, settings.lock_seconds)
-    engine.update_execution_options(**{keyrings.OPTION: keyrings.of_settings(settings)})
+    engine.update_execution_options(**{keyrings.OPTION: keyrings.from_settings(settings)})
     writer = Writer(engine, Watermarks(path), settings.lock_seconds)
     try:
         yield writer

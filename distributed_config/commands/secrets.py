@@ -5,7 +5,7 @@ import click
 from distributed_config.commands import opened
 from distributed_config.errors import SecretUnreadable
 from distributed_config.services import secrets
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.services.secrets import keyring as keyrings
 from distributed_config.settings import load
@@ -33,7 +33,7 @@ def rotate(added: bool) -> None:
     readable; so does a backup from before, with the file's older lines.
     """
     settings = load()
-    keyring = keyrings.of_settings(settings)
+    keyring = keyrings.from_settings(settings)
     if not added:
         keyring.add()
 
@@ -44,8 +44,8 @@ def rotate(added: bool) -> None:
             return False
         return True
 
-    def start(journal: Journal) -> str:
-        return secrets.start_key(journal.connection, journal.now)
+    def start(journal: Transaction) -> str:
+        return secrets.create_data_key(journal.connection, journal.now)
 
     with opened.writing(settings) as writer, opened.progress("Data keys") as show:
         old = writer.write(LOCAL_OPERATOR, lambda journal: secrets.keys(journal.connection))

@@ -22,18 +22,23 @@ from distributed_config.dialects.writing import refuse_preconditions, write
 from distributed_config.errors import DistconfError, Invalid, InvalidDocument, Problem
 from distributed_config.http import auth, conditions
 from distributed_config.http import request as asked
-from distributed_config.http.database import reading
-from distributed_config.http.problems import NOTHING_HERE, meant_by, problem_answer, status_of
-from distributed_config.http.response import Answer, json_answer, to_response
-from distributed_config.json_schema import schema_of
+from distributed_config.http.database import reader_connection
+from distributed_config.http.problems import (
+    NOTHING_HERE,
+    problem_response,
+    status_of,
+    to_domain_error,
+)
+from distributed_config.http.response import ResponseData, json_response, to_response
+from distributed_config.json_schema import load_schema
 from distributed_config.services import definitions, secrets, versions
 from distributed_config.services.conformance import index_search, rules
-from distributed_config.services.conformance.index_search import Filter, Names, Order, Question
+from distributed_config.services.conformance.index_search import Filter, NameFilter, Order, Query
 from distributed_config.services.conformance.rules import Configuration
 from distributed_config.services.definitions import Definition
 from distributed_config.services.definitions import review as evolution
-from distributed_config.services.journal.transaction import Journal
-from distributed_config.services.versions import Written
+from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.versions import WriteResult
 from distributed_config.wire import MASK, NAME_LENGTH, Document, DocumentLimits
 
 blueprint = Blueprint("tartarus", __name__)
@@ -133,7 +138,7 @@ class _Look:
 
 _REQUIRED = "Field required"
 _CREATES = "This creates, and there is no version yet that it could be about. Leave it out."
-_NOTHING = wire.object_of({}, DocumentLimits())
+_NOTHING = wire.make_object({}, DocumentLimits())
 
 
 def _wrong_field(where: str, name: str, message: str) -> _Wrong:
@@ -163,8 +168,8 @@ def _config_missing(key: str) -> _Failure:
 def _door(method: str, path: str, permission: str, status: int = 200) -> Callable[[Any], Any]:
     """Registers a view under every spelling of its path."""
 
-    def register(view: Callable[..., Answer]) -> Callable[..., Answer]:
-        @auth.allows(permission)
+    def register(view: Callable[..., ResponseData]) -> Callable[..., ResponseData]:
+        @auth.requires(permission)
         @wraps(view)
         def enter(**keys: str) -> Response:
             answer = view(**keys)
@@ -184,35 +189,35 @@ def _door(method: str, path: str, permission: str, status: int = 200) -> Callabl
 @blueprint.get("/<any(health, 'readiness-probe'):_probe>/", strict_slashes=False)
 @blueprint.get("/api/v1/<any(health, 'readiness-probe'):_probe>", strict_slashes=False)
 @blueprint.get("/api/v1/<any(health, 'readiness-probe'):_probe>/", strict_slashes=False)
-@auth.allows(auth.ANYBODY)
+@auth.requires(auth.PUBLIC)
 def healthy(_probe: str) -> Response:
     """Whether the process answers."""
-    return to_response(json_answer(_WELCOME))
+    return to_response(json_response(_WELCOME))
 
 
 @blueprint.get("/")
-@auth.allows(auth.ANYBODY)
+@auth.requires(auth.PUBLIC)
 def welcome() -> Response:
     """The same, as clients of Tartarus ask it; a person who comes with a browser asks for HTML."""
     if "text/html" in request.headers.get("Accept", ""):
-        return to_response(problem_answer(errors.NotFound(NOTHING_HERE)))
-    return to_response(json_answer(_WELCOME))
+        return to_response(problem_response(errors.NotFound(NOTHING_HERE)))
+    return to_response(json_response(_WELCOME))
 
 
 @blueprint.get("/openapi.json")
-@auth.allows(auth.ANYBODY)
+@auth.requires(auth.PUBLIC)
 def describe() -> Response:
     """This API, as OpenAPI 3.1."""
-    return to_response(json_answer(tartarus_openapi.document()))
+    return to_response(json_response(tartarus_openapi.document()))
 
 
 @blueprint.get("/docs")
-@auth.allows(auth.ANYBODY)
+@auth.requires(auth.PUBLIC)
 def browse() -> Response:
     """This API, as a page."""
     headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
     body = tartarus_openapi.page().encode()
-    return to_response(Answer(body, media_type="text/html; charset=utf-8", headers=headers))
+    return to_response(ResponseData(body, media_type="text/html; charset=utf-8", headers=headers))
 
 
 _WELCOME = {"message": "Welcome to Tartarus API"}
@@ -221,9 +226,9 @@ _POLICY = "default-src 'none'; style-src 'self'; frame-ancestors 'none'"
 
 @blueprint.errorhandler(Exception)
 def _refused(error: Exception) -> Response:
-    meant = meant_by(error)
+    meant = to_domain_error(error)
     told = meant if isinstance(meant, _Failure) else _told(meant)
-    answer = json_answer(told.body, Cache_Control="no-store")
+    answer = json_response(told.body, Cache_Control="no-store")
     answer.status = told.status
     if isinstance(meant, errors.Unavailable):
         answer.headers["Retry-After"] = str(meant.retry_after)
@@ -247,7 +252,7 @@ def _told(error: DistconfError) -> _Failure:
 
 
 @_door("POST", "", "definition:write", 201)
-def create_definition() -> Answer:
+def create_definition() -> ResponseData:
     refuse_preconditions(_CREATES, "If-Match", "If-Unmodified-Since")
     body, look = _object(), _Look()
     key, schema, paths = "", _NOTHING, list[str]()
@@ -260,7 +265,7 @@ def create_definition() -> Answer:
         paths = _paths(_field(body, "indexes", list, []), schema)
     look.done()
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         try:
             definitions.create(journal, key, schema, "none", paths)
         except errors.DefinitionExists:
@@ -278,10 +283,10 @@ _DEFINITION = ("config_definition_key", "json_schema")
 
 
 @_door("GET", "", "definition:read")
-def list_definitions() -> Answer:
+def list_definitions() -> ResponseData:
     listing = _listing("config_definition_key")
     found, total = definitions.page(
-        reading(),
+        reader_connection(),
         auth.actor().realm,
         by=listing.by,
         descending=listing.descending,
@@ -294,12 +299,12 @@ def list_definitions() -> Answer:
 
 
 @_door("GET", "/<key>", "definition:read")
-def read_definition(key: str) -> Answer:
+def read_definition(key: str) -> ResponseData:
     return _success("Configuration definition retrieved", _shown_definition(_definition(key)))
 
 
 @_door("PUT", "/<key>", "definition:write")
-def update_definition(key: str) -> Answer:
+def update_definition(key: str) -> ResponseData:
     found = _definition(key)
     body, look = _object(), _Look()
     schema: Document | None = None
@@ -314,10 +319,14 @@ def update_definition(key: str) -> Answer:
             paths = _paths(_field(body, "indexes", list), known)
     look.done()
     realm = auth.actor().realm
-    review = None if schema is None else evolution.review(reading(), found.proposal(schema), realm)
+    review = (
+        None
+        if schema is None
+        else evolution.review(reader_connection(), found.proposal(schema), realm)
+    )
     expect = conditions.expectation()
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         try:
             done = definitions.revise(
                 journal, key, schema=schema, paths=paths, review=review, expect=expect
@@ -345,15 +354,15 @@ def _unforced(key: str, error: errors.BreakingRevision) -> str:
 
 
 @_door("DELETE", "/<key>", "definition:write")
-def delete_definition(key: str) -> Answer:
+def delete_definition(key: str) -> ResponseData:
     _definition(key)
     expect = conditions.expectation()
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         journal.actor.require_whole()  # before any service of it is named
         try:
             _release_others(journal, key)
-            definitions.remove(journal, key, "delete", expect)
+            definitions.delete_definition(journal, key, "delete", expect)
         except errors.DefinitionNotFound:
             raise _definition_missing(key) from None
         return _success("Configuration definition deleted", {"config_definition_key": key})
@@ -361,7 +370,7 @@ def delete_definition(key: str) -> Answer:
     return write(unit)
 
 
-def _release_others(journal: Journal, key: str) -> None:
+def _release_others(journal: Transaction, key: str) -> None:
     """Detaches the services that are no configurations of the dialect's: they stay."""
     found = definitions.require(journal.connection, journal.realm, key)
     for _, service in rules.services(journal.connection, found.id):
@@ -373,7 +382,7 @@ def _release_others(journal: Journal, key: str) -> None:
 
 
 @_door("POST", "/<key>/config", "config:write", 201)
-def create_config(key: str) -> Answer:
+def create_config(key: str) -> ResponseData:
     refuse_preconditions(_CREATES, "If-Match", "If-Unmodified-Since")
     found = _definition(key)
     body, look = _object(), _Look()
@@ -386,7 +395,7 @@ def create_config(key: str) -> Answer:
         document = _document(_field(body, "data", dict), name)
     _finish(look, found, body)
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         name = f"{key}/{config_key}"
         try:
             written = definitions.create_service(journal, name, document, key)
@@ -403,7 +412,7 @@ def create_config(key: str) -> Answer:
 
 
 @_door("GET", "/<key>/config", "config:read")
-def list_configs(key: str) -> Answer:
+def list_configs(key: str) -> ResponseData:
     found = _definition(key)
     look = _Look()
     with look:
@@ -413,9 +422,9 @@ def list_configs(key: str) -> Answer:
     with look:
         among = _among(found)
     look.done()
-    connection = reading()
-    names = Names(f"{key}/", listing.search, never="/", realm=auth.actor().realm)
-    question = Question(filters, names, among)
+    connection = reader_connection()
+    names = NameFilter(f"{key}/", listing.search, never="/", realm=auth.actor().realm)
+    question = Query(filters, names, among)
     order = Order(listing.path, listing.descending, listing.by)
     listed = index_search.find(
         connection, found.id, question, order, offset=listing.offset, limit=listing.limit
@@ -428,7 +437,7 @@ def list_configs(key: str) -> Answer:
 
 
 @_door("GET", "/<key>/config/<config_key>", "config:read")
-def read_config(key: str, config_key: str) -> Answer:
+def read_config(key: str, config_key: str) -> ResponseData:
     found = _config(_definition(key), config_key)
     if found.text is None:
         raise _config_missing(config_key)  # every version of it is disabled
@@ -436,7 +445,7 @@ def read_config(key: str, config_key: str) -> Answer:
 
 
 @_door("PUT", "/<key>/config/<config_key>", "config:write")
-def update_config(key: str, config_key: str) -> Answer:
+def update_config(key: str, config_key: str) -> ResponseData:
     found = _definition(key)
     _config(found, config_key)
     body, look = _object(), _Look()
@@ -446,7 +455,7 @@ def update_config(key: str, config_key: str) -> Answer:
     _finish(look, found, body)
     expect = conditions.expectation()
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         name = f"{key}/{config_key}"
         try:
             versions.require(journal.connection, journal.realm, name)
@@ -461,13 +470,13 @@ def update_config(key: str, config_key: str) -> Answer:
 
 
 @_door("DELETE", "/<key>/config/<config_key>", "config:write")
-def delete_config(key: str, config_key: str) -> Answer:
+def delete_config(key: str, config_key: str) -> ResponseData:
     _config(_definition(key), config_key)
     expect = conditions.expectation()
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         try:
-            versions.retire(journal, f"{key}/{config_key}", expect)
+            versions.delete_with_versions(journal, f"{key}/{config_key}", expect)
         except errors.ServiceNotFound:
             raise _config_missing(config_key) from None
         gone = {"config_definition_key": key, "config_key": config_key}
@@ -476,9 +485,9 @@ def delete_config(key: str, config_key: str) -> Answer:
     return write(unit)
 
 
-def _back(journal: Journal, written: Written, document: Document) -> Any:
+def _back(journal: Transaction, written: WriteResult, document: Document) -> Any:
     """What was written, without its secrets."""
-    return wire.parse_stored(versions.shown_back(journal, written, document))
+    return wire.parse_stored(versions.masked_text(journal, written, document))
 
 
 # --- what is asked
@@ -488,7 +497,7 @@ def _object() -> dict[str, Any]:
     """The body, which must be an object that can be understood in one way."""
     try:
         value = asked.body_value()
-        wire.refuse_ambiguous(value)
+        wire.require_unambiguous(value)
     except InvalidDocument as error:
         raise _Wrong(*(_unreadable(each) for each in error.problems)) from None
     if not isinstance(value, dict):
@@ -529,7 +538,7 @@ def _check_key(key: str, field: str, longest: int = NAME_LENGTH) -> None:
 
 def _schema(value: dict[str, Any]) -> Document:
     try:
-        return schema_of(value, asked.schema_limits())
+        return load_schema(value, asked.schema_limits())
     except Invalid as error:
         raise _invalid("json_schema", *_reasons(error)) from None
 
@@ -548,7 +557,7 @@ def _document(data: dict[str, Any], name: str) -> Document:
     if not data:
         raise _invalid("data", "Configuration data must be provided.")
     try:
-        return wire.document_of(data, asked.limits(), name)
+        return wire.make_document(data, asked.document_limits(), name)
     except Invalid as error:
         raise _invalid("data", *_reasons(error)) from None
 
@@ -568,12 +577,12 @@ def _refuse_unfit(definition: Definition, data: Any) -> None:
     if not data or not isinstance(data, dict):
         return
     try:
-        document = wire.object_of(data, asked.limits())
+        document = wire.make_object(data, asked.document_limits())
     except InvalidDocument:
         return  # it is no document that could be held to anything
     if MASK in document.text:
         return  # what stands there is not what would be stored
-    problems = rules.problems_of(definition.schema, secrets.checked(document.text))
+    problems = rules.problems_of(definition.schema, secrets.validation_input(document.text))
     if problems:
         raise _invalid("data", *_said(problems[:_MOST_TOLD]))
 
@@ -590,7 +599,7 @@ def _said(problems: Sequence[Problem]) -> list[str]:
 
 
 def _definition(key: str) -> Definition:
-    found = definitions.lookup(reading(), auth.actor().realm, key)
+    found = definitions.lookup(reader_connection(), auth.actor().realm, key)
     if found is not None:
         return found
     _check_key(key, "config_definition_key")  # a key that cannot be says so
@@ -598,13 +607,13 @@ def _definition(key: str) -> Definition:
 
 
 def _config(definition: Definition, config_key: str) -> Configuration:
-    connection, name = reading(), f"{definition.name}/{config_key}"
+    connection, name = reader_connection(), f"{definition.name}/{config_key}"
     try:
         service_id = versions.require(connection, auth.actor().realm, name)
     except errors.ServiceNotFound:
         _check_key(config_key, "config_key")
         raise _config_missing(config_key) from None
-    rule = rules.rule_of(connection, service_id)
+    rule = rules.rule_for_service(connection, service_id)
     if rule is None or rule.definition_id != definition.id:
         raise _config_missing(config_key)
     [found] = rules.configurations(connection, auth.actor().realm, [service_id])
@@ -704,7 +713,7 @@ def _among(definition: Definition) -> frozenset[int] | None:
     look.done()
     if created is None and modified is None:
         return None
-    return rules.at_times(reading(), definition.id, created, modified)
+    return rules.at_times(reader_connection(), definition.id, created, modified)
 
 
 def _moment(name: str) -> int | None:
@@ -732,16 +741,16 @@ def _spelled(text: str) -> tuple[Any, ...]:
 # --- what is answered
 
 
-def _success(message: str, data: Any) -> Answer:
-    return json_answer({"status": "SUCCESS", "message": f"{message} successfully.", "data": data})
+def _success(message: str, data: Any) -> ResponseData:
+    return json_response({"status": "SUCCESS", "message": f"{message} successfully.", "data": data})
 
 
 def _shown_definition(definition: Definition) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "config_definition_key": definition.name,
         "indexes": list(definition.indexes),
-        "created_at": wire.rfc3339(definition.created_at),
-        "modified_at": wire.rfc3339(definition.changed_at),
+        "created_at": wire.format_time(definition.created_at),
+        "modified_at": wire.format_time(definition.changed_at),
     }
     schema = definition.document.value
     # Who gave no schema is shown none.
@@ -753,6 +762,6 @@ def _shown_config(configuration: Configuration) -> dict[str, Any]:
     return {
         "config_key": configuration.name.partition("/")[2],
         "data": None if text is None else wire.parse_stored(text),
-        "created_at": wire.rfc3339(configuration.created_at),
-        "modified_at": wire.rfc3339(configuration.changed_at),
+        "created_at": wire.format_time(configuration.created_at),
+        "modified_at": wire.format_time(configuration.changed_at),
     }

@@ -17,18 +17,18 @@ from distributed_config.dialects.writing import refuse_preconditions, write
 from distributed_config.errors import DistconfError, Invalid, InvalidDocument, Problem
 from distributed_config.http import auditing, auth, conditions, database, secret_reads
 from distributed_config.http import request as asked
-from distributed_config.http.database import reading
-from distributed_config.http.problems import meant_by, status_of
-from distributed_config.http.response import Answer, json_answer, to_response
-from distributed_config.live.feed import Watch
+from distributed_config.http.database import reader_connection
+from distributed_config.http.problems import status_of, to_domain_error
+from distributed_config.http.response import ResponseData, json_response, to_response
+from distributed_config.live.feed import Subscription
 from distributed_config.services import bulk, changesets, sections, versions
 from distributed_config.services.changesets import Step
-from distributed_config.services.documents.preconditions import Expect, anything
+from distributed_config.services.documents.preconditions import Precondition, no_precondition
 from distributed_config.services.journal import audit
 from distributed_config.services.journal.head import read_head
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.sections import KeyChange, unwrapped, wrapped
-from distributed_config.services.versions import Written
+from distributed_config.services.versions import WriteResult
 from distributed_config.wire import DocumentLimits, escape_pointer
 
 blueprint = Blueprint("unified", __name__, url_prefix="/config")
@@ -37,7 +37,7 @@ _NAME = re.compile(r"[a-z0-9_-]+")
 _FORMATS = {"json": "json", "yaml": "yaml", "yml": "yaml", "toml": "toml"}
 _MOST_LISTED = 100
 
-View = Callable[[], Answer]
+View = Callable[[], ResponseData]
 
 
 class _Failure(DistconfError):
@@ -51,7 +51,7 @@ class _Failure(DistconfError):
 
 def _door(method: str, path: str, permission: str) -> Callable[[View], View]:
     def register(view: View) -> View:
-        @auth.allows(permission)
+        @auth.requires(permission)
         def enter() -> Response:
             return to_response(view())
 
@@ -64,9 +64,9 @@ def _door(method: str, path: str, permission: str) -> Callable[[View], View]:
 
 @blueprint.errorhandler(Exception)
 def _refused(error: Exception) -> Response:
-    meant = meant_by(error)
+    meant = to_domain_error(error)
     told = meant if isinstance(meant, _Failure) else _told(meant)
-    answer = json_answer(told.body, Cache_Control="no-store")
+    answer = json_response(told.body, Cache_Control="no-store")
     answer.status = told.status
     if isinstance(meant, errors.Unavailable):
         answer.headers["Retry-After"] = str(meant.retry_after)
@@ -95,7 +95,7 @@ def _fault(problem: Problem) -> dict[str, Any]:
 
 @_door("POST", "/set", "config:write")
 @_door("PUT", "/set", "config:write")
-def set_values() -> Answer:
+def set_values() -> ResponseData:
     """Sets one key of a section, or replaces the section."""
     body = _object()
     key, value, values = body.get("key"), body.get("value"), body.get("values")
@@ -106,9 +106,9 @@ def set_values() -> Answer:
         faults += _faults_of_value("/values", values)
         faults += _faults_of_keys("/values", values if isinstance(values, dict) else {})
     _refuse(faults)
-    section, limits, expect = body["section"], asked.limits(), conditions.expectation()
+    section, limits, expect = body["section"], asked.document_limits(), conditions.expectation()
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         if key is None:
             _put(journal, section, wrapped(values), limits, expect)
         else:
@@ -119,7 +119,7 @@ def set_values() -> Answer:
 
 
 @_door("PUT", "/update_bulk", "config:write")
-def update_bulk() -> Answer:
+def update_bulk() -> ResponseData:
     """Sets keys of several sections, or replaces those that have none: all of them or none."""
     refuse_preconditions(
         "This writes several sections, and it would be about one. Leave it out, or use "
@@ -139,25 +139,25 @@ def update_bulk() -> Answer:
         )
         _refuse([Problem("", message, "limit")])
     _refuse([fault for section, values in body.items() for fault in _faults_of(section, values)])
-    limits = asked.limits()
+    limits = asked.document_limits()
     steps = [_step(section, values, limits) for section, values in body.items()]
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         changesets.publish(journal, steps)
-        return json_answer({"message": "Configurations updated successfully!"})
+        return json_response({"message": "Configurations updated successfully!"})
 
     return write(unit)
 
 
 @_door("DELETE", "/delete", "config:write")
-def delete() -> Answer:
+def delete() -> ResponseData:
     """Deletes a key, or a section."""
     section, key = request.args.get("section"), request.args.get("key", "")
     if section is None:
         raise _missing("section")
-    limits, expect = asked.limits(), conditions.expectation()
+    limits, expect = asked.document_limits(), conditions.expectation()
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         document = _current(journal, section)
         if document is None or (key and (key not in document or key == sections.WRAPPER)):
             raise _Failure(404, "Config not found.")
@@ -166,19 +166,19 @@ def delete() -> Answer:
             _put(journal, section, rest, limits, expect)
         else:
             versions.disable_service(journal, section, expect)
-        return json_answer({"status": "deleted"})
+        return json_response({"status": "deleted"})
 
     return write(unit)
 
 
-def _saved() -> Answer:
-    return json_answer({"message": "Configuration saved"})
+def _saved() -> ResponseData:
+    return json_response({"message": "Configuration saved"})
 
 
 def _step(section: str, values: Any, limits: DocumentLimits) -> Step:
     """Writes one section of several. A fault is told at ``/section/key``."""
 
-    def act(journal: Journal) -> Written:
+    def act(journal: Transaction) -> WriteResult:
         if isinstance(values, dict):
             return _set_keys(journal, section, values, limits)
         return _replace(journal, section, values, limits)
@@ -187,10 +187,10 @@ def _step(section: str, values: Any, limits: DocumentLimits) -> Step:
     return Step(pointer, pointer, section, act, literal=True)
 
 
-def _replace(journal: Journal, section: str, value: Any, limits: DocumentLimits) -> Written:
+def _replace(journal: Transaction, section: str, value: Any, limits: DocumentLimits) -> WriteResult:
     """Makes a list or a plain value the whole of a section. A fault is told at its place there."""
     try:
-        document = wire.document_of(wrapped(value), limits, section)
+        document = wire.make_document(wrapped(value), limits, section)
     except InvalidDocument as error:
         inside = f"/{sections.WRAPPER}"
         raise InvalidDocument.of(
@@ -200,12 +200,12 @@ def _replace(journal: Journal, section: str, value: Any, limits: DocumentLimits)
 
 
 def _set_keys(
-    journal: Journal,
+    journal: Transaction,
     section: str,
     values: dict[str, Any],
     limits: DocumentLimits,
-    expect: Expect = anything,
-) -> Written:
+    expect: Precondition = no_precondition,
+) -> WriteResult:
     """Writes keys over what is there."""
     before = _current(journal, section) or {}
     if before.keys() == {sections.WRAPPER}:
@@ -214,16 +214,16 @@ def _set_keys(
 
 
 def _put(
-    journal: Journal,
+    journal: Transaction,
     section: str,
     document: dict[str, Any],
     limits: DocumentLimits,
-    expect: Expect,
-) -> Written:
-    return versions.put(journal, section, wire.document_of(document, limits, section), expect)
+    expect: Precondition,
+) -> WriteResult:
+    return versions.put(journal, section, wire.make_document(document, limits, section), expect)
 
 
-def _current(journal: Journal, section: str) -> dict[str, Any] | None:
+def _current(journal: Transaction, section: str) -> dict[str, Any] | None:
     """The current document of a section, None if there is none."""
     try:
         found = versions.current(journal.connection, journal.realm, section)
@@ -236,72 +236,75 @@ def _current(journal: Journal, section: str) -> dict[str, Any] | None:
 
 
 @_door("GET", "/get", "config:read")
-def get() -> Answer:
+def get() -> ResponseData:
     """The bare value of a key, or a section."""
     section, key = request.args.get("section"), request.args.get("key", "")
     if not section:
         raise _missing("section")
     try:
-        found = versions.current(reading(), auth.actor().realm, section)
+        found = versions.current(reader_connection(), auth.actor().realm, section)
     except (errors.ServiceNotFound, errors.NoCurrentVersion):
         raise _Failure(404, "Configuration not found") from None
     document = wire.parse_stored(found.served)
     if not key:
-        return json_answer(unwrapped(document))
+        return json_response(unwrapped(document))
     if key not in document or key == sections.WRAPPER:
         raise _Failure(404, "Configuration not found")
-    return json_answer(document[key])
+    return json_response(document[key])
 
 
 @_door("GET", "/export", "config:read")
-def export() -> Answer:
+def export() -> ResponseData:
     """Every section. It has an entry in the audit log before it is answered."""
     wanted = request.args.get("format", "json").lower()
     if wanted not in _FORMATS:
         raise _Failure(400, "Unsupported format. Choose 'json', 'yaml', or 'toml'.")
     found = {}
     size = 0
-    for name, document in bulk.export(reading(), auth.actor().realm):
+    for name, document in bulk.export(reader_connection(), auth.actor().realm):
         size += len(document.text)
         if size > database.of().settings.answer_bytes:
             raise _Failure(413, "There is too much for one answer; use GET /api/v1/export.")
         found[name] = unwrapped(document.value)
     format_ = formats.FORMATS[_FORMATS[wanted]]
     if format_.name == "json":
-        answer = json_answer(found)
+        answer = json_response(found)
     else:
-        text = asked.written(format_, found, size)
-        answer = Answer(text.encode(), media_type=format_.media_type)
+        text = asked.encode(format_, found, size)
+        answer = ResponseData(text.encode(), media_type=format_.media_type)
     facts = {"prefix": "", "format": format_.name, "services": len(found)}
     auditing.note_now(audit.EXPORT, facts)
     return answer
 
 
 @_door("GET", "/history", "config:read")
-def history() -> Answer:
+def history() -> ResponseData:
     """What happened to keys, newest first."""
     limit, offset = _number("limit", 1, _MOST_LISTED, 10), _number("offset", 0, 10**9, 0)
     found = sections.history(
-        reading(),
+        reader_connection(),
         auth.actor().realm,
         request.args.get("section", ""),
         request.args.get("key", ""),
     )
     shown = [_shown(each) for each in found[offset : offset + limit]]
-    return json_answer({"total_count": len(found), "data": shown})
+    return json_response({"total_count": len(found), "data": shown})
 
 
 @_door("GET", "/updates", "config:read")
-def updates() -> Answer:
+def updates() -> ResponseData:
     """A WebSocket: every set, delete and bulk update as it happens."""
-    if not asked.told().streams or request.headers.get("Accept") != "text/event-stream":
+    if (
+        not asked.exchange_of_request().streams
+        or request.headers.get("Accept") != "text/event-stream"
+    ):
         raise _Failure(426, "Connect with a WebSocket.")
-    head = read_head(reading())
-    watch = Watch(auth.actor(), head.revision, head.epoch, shape="configs")
+    head = read_head(reader_connection())
+    watch = Subscription(auth.actor(), head.revision, head.epoch, shape="configs")
     if watch.reveals:
-        secret_reads.note_reading("/")
-    asked.told().stream = watch
-    return Answer()
+        secret_reads.record_secret_read("/")
+    asked.exchange_of_request().stream = watch
+    return ResponseData()
 
 
 def _shown(change: KeyChange) -> dict[str, Any]:
@@ -309,7 +312,7 @@ def _shown(change: KeyChange) -> dict[str, Any]:
         "section": change.section,
         "key": change.key,
         "new_value": change.value,
-        "timestamp": wire.rfc3339(change.changed_at),
+        "timestamp": wire.format_time(change.changed_at),
         "updated_by": change.actor,
     }
 
@@ -323,7 +326,7 @@ def _missing(name: str) -> _Failure:
 
 def _object() -> dict[str, Any]:
     value = asked.body_value()
-    wire.refuse_ambiguous(value)
+    wire.require_unambiguous(value)
     if not isinstance(value, dict):
         raise InvalidDocument.of([Problem("", "It must be a JSON object.", "type")])
     return value

@@ -10,14 +10,14 @@ from flask import request
 
 from distributed_config.errors import Invalid, Problem
 from distributed_config.http import request as asked
-from distributed_config.http.response import Answer
-from distributed_config.http.writes import publish
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.http.response import ResponseData
+from distributed_config.http.writes import commit
+from distributed_config.services.journal.transaction import Transaction
 
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
 
 
-def write(unit: Callable[[Journal], Answer]) -> Answer:
+def write(unit: Callable[[Transaction], ResponseData]) -> ResponseData:
     """What ``unit`` answers, published with the request's note, or only rehearsed if it says so.
 
     Raises Invalid if the note or ``dry_run`` is none.
@@ -32,7 +32,7 @@ def write(unit: Callable[[Journal], Answer]) -> Answer:
         problems.append(Problem("", "It is true or false.", "query", "dry_run"))
     if problems:
         raise Invalid.of(problems)
-    return publish(unit, asked.note(request.args.get("note")), _SWITCH[dry_run])
+    return commit(unit, asked.note(request.args.get("note")), _SWITCH[dry_run])
 
 
 def refuse_preconditions(why: str, *headers: str) -> None:

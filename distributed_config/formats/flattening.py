@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from distributed_config.errors import NotRepresentable, Problem
-from distributed_config.wire import Place, inside, pointer_to
+from distributed_config.wire import Location, child_of, pointer_of
 
 Join = Callable[[str | None, str | int], str]
 """The name of what stands under a key: made of the name of what holds it (None: the document)."""
@@ -30,10 +30,10 @@ def flatten(
     Raises NotRepresentable with everything that cannot be written.
     """
     found: dict[str, str] = {}
-    places: dict[str, Place] = {}
+    places: dict[str, Location] = {}
     problems = []
     for place, name, value in _leaves(document, join, holders):
-        problems += [Problem(pointer_to(place), *fault) for fault in faults(name, value)]
+        problems += [Problem(pointer_of(place), *fault) for fault in faults(name, value)]
         if name in found:
             problems.append(_clash(place, places[name], name))
             continue
@@ -60,9 +60,9 @@ def not_representable(problems: Sequence[Problem]) -> NotRepresentable:
 
 def _leaves(
     document: Mapping[str, Any], join: Join, holders: tuple[type, ...]
-) -> Iterator[tuple[Place, str, Any]]:
+) -> Iterator[tuple[Location, str, Any]]:
     """Every value that is not taken apart, with its place and its name, in the document's order."""
-    waiting: list[tuple[Place, str | None, Any]] = [(None, None, document)]
+    waiting: list[tuple[Location, str | None, Any]] = [(None, None, document)]
     length = 0
     while waiting:
         place, name, value = waiting.pop()
@@ -72,13 +72,13 @@ def _leaves(
         length += (len(name or "") + 1) * len(value)
         if length > _MOST_TEXT:  # before the names are made
             raise NotRepresentable("Its names would be far too long. Ask for format=json.")
-        for inner, child in reversed(inside(place, value)):
+        for inner, child in reversed(child_of(place, value)):
             assert inner is not None  # what is inside something has a key there
             waiting.append((inner, join(name, inner[1]), child))
 
 
-def _clash(place: Place, other: Place, name: str) -> Problem:
+def _clash(place: Location, other: Location, name: str) -> Problem:
     message = (
-        f"It would be called {name[:80]}, and so would {pointer_to(other)}. Rename one of them."
+        f"It would be called {name[:80]}, and so would {pointer_of(other)}. Rename one of them."
     )
-    return Problem(pointer_to(place), message, "clash")
+    return Problem(pointer_of(place), message, "clash")

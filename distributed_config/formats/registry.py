@@ -19,7 +19,14 @@ from distributed_config.formats.flattening import not_representable
 from distributed_config.formats.properties import write_properties
 from distributed_config.formats.yaml import read as read_yaml
 from distributed_config.formats.yaml import write as write_yaml
-from distributed_config.wire import Place, decode, exact_float, inside, parse_json, pointer_to
+from distributed_config.wire import (
+    Location,
+    child_of,
+    decode_utf8,
+    exact_float,
+    parse_json,
+    pointer_of,
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ _TOO_DOTTED = re.compile(r"(?:^|[\[{,])\s*(?:[^\s.=\[\]{},]+\s*\.\s*){64}", re.M
 
 
 def _read_toml(data: bytes) -> Any:
-    text = decode(data)
+    text = decode_utf8(data)
     if _TOO_DOTTED.search(text):
         raise InvalidDocument.of([Problem("", "A key has more than 64 parts.", "depth")])
     try:
@@ -121,15 +128,15 @@ def _write_toml(value: Mapping[str, Any]) -> str:
 
 
 def _not_in_toml(value: Mapping[str, Any]) -> Iterator[Problem]:
-    waiting: list[tuple[Place, Any]] = [(None, value)]
+    waiting: list[tuple[Location, Any]] = [(None, value)]
     while waiting:
         place, here = waiting.pop()
         if here is None:
-            yield Problem(pointer_to(place), "TOML has no null.", "null")
+            yield Problem(pointer_of(place), "TOML has no null.", "null")
         elif isinstance(here, int) and not -(2**63) <= here < 2**63:
             message = "TOML has no whole number of more than 64 bits."
-            yield Problem(pointer_to(place), message, "number")
-        waiting.extend(reversed(inside(place, here)))
+            yield Problem(pointer_of(place), message, "number")
+        waiting.extend(reversed(child_of(place, here)))
 
 
 # --- all of them

@@ -26,7 +26,7 @@ from yaml.events import (
 )
 
 from distributed_config.errors import InvalidDocument, Problem
-from distributed_config.wire import Place, decode, parse_json, pointer_to
+from distributed_config.wire import Location, decode_utf8, parse_json, pointer_of
 
 _DEPTH = 64
 # One part costs 1.6 µs, so that the default takes a quarter of a second. The densest text that a
@@ -40,7 +40,7 @@ def read(data: bytes, most_parts: int = MOST_PARTS) -> Any:
 
     ``most_parts`` is how many keys, values and brackets are read. Raises InvalidDocument.
     """
-    text = decode(data)
+    text = decode_utf8(data)
     is_json, value = _read_as_json(text)
     if is_json:
         return value
@@ -114,9 +114,11 @@ def _explained(error: yaml.MarkedYAMLError) -> tuple[str, Any]:
     return problem, error.problem_mark or error.context_mark
 
 
-def _refusal(message: str, mark: Any, place: Place = None, rule: str = "yaml") -> InvalidDocument:
+def _refusal(
+    message: str, mark: Any, place: Location = None, rule: str = "yaml"
+) -> InvalidDocument:
     where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark is not None else ""
-    return InvalidDocument.of([Problem(pointer_to(place), f"{message.rstrip('.')}{where}.", rule)])
+    return InvalidDocument.of([Problem(pointer_of(place), f"{message.rstrip('.')}{where}.", rule)])
 
 
 class _Reading:
@@ -152,7 +154,7 @@ class _Reading:
             )
         return event
 
-    def _node(self, event: Event, place: Place, depth: int) -> Any:
+    def _node(self, event: Event, place: Location, depth: int) -> Any:
         self._refuse_what_is_not_data(event)
         if isinstance(event, ScalarEvent):
             return self._scalar(event, place)
@@ -179,7 +181,7 @@ class _Reading:
                 event.start_mark,
             )
 
-    def _sequence(self, place: Place, depth: int) -> list[Any]:
+    def _sequence(self, place: Location, depth: int) -> list[Any]:
         made: list[Any] = []
         event = self._next()
         while not isinstance(event, SequenceEndEvent):
@@ -187,7 +189,7 @@ class _Reading:
             event = self._next()
         return made
 
-    def _mapping(self, place: Place, depth: int) -> dict[Any, Any]:
+    def _mapping(self, place: Location, depth: int) -> dict[Any, Any]:
         made: dict[Any, Any] = {}
         event = self._next()
         while not isinstance(event, MappingEndEvent):
@@ -196,7 +198,7 @@ class _Reading:
             event = self._next()
         return made
 
-    def _key(self, event: Event, place: Place, mapping: dict[Any, Any]) -> Any:
+    def _key(self, event: Event, place: Location, mapping: dict[Any, Any]) -> Any:
         if isinstance(event, MappingStartEvent | SequenceStartEvent):
             kind = "a list" if isinstance(event, SequenceStartEvent) else "an object"
             message = f"A key is text, and this one is {kind}; put it in quotes"
@@ -206,7 +208,7 @@ class _Reading:
             raise _refusal(f"The key {_short(key)} is a duplicate", event.start_mark)
         return key
 
-    def _scalar(self, event: Any, place: Place) -> Any:
+    def _scalar(self, event: Any, place: Location) -> Any:
         text: str = event.value
         if not event.implicit[0]:  # in quotes, or a block of text
             return text
@@ -219,7 +221,7 @@ class _Reading:
         try:
             return _number_or_text(text)
         except _AmbiguousError as doubt:
-            self._problems.append(Problem(pointer_to(place), str(doubt), "number"))
+            self._problems.append(Problem(pointer_of(place), str(doubt), "number"))
             if len(self._problems) == _MOST_PROBLEMS:
                 raise InvalidDocument.of(self._problems) from None
             return text

@@ -16,11 +16,11 @@ from flask import Flask, Response, current_app, g, request
 from distributed_config import wire
 from distributed_config.errors import DistconfError, Invalid, Refused, Unauthenticated
 from distributed_config.http import database, secret_reads
-from distributed_config.http.problems import STATUSES, problem_answer
+from distributed_config.http.problems import STATUSES, problem_response
 from distributed_config.http.response import to_response
 from distributed_config.services.access.identify import Identity
 from distributed_config.services.journal import audit
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import Actor
 from distributed_config.settings import Settings
 from distributed_config.store.writer import Unit
@@ -28,7 +28,7 @@ from distributed_config.store.writer import Unit
 Facts = dict[str, Any]
 """What an entry has besides: small, and never a secret or a document."""
 
-NOBODY = Actor("nobody", "nobody", frozenset())
+ANONYMOUS = Actor("nobody", "nobody", frozenset())
 """Who asks and did not say who they are."""
 
 _REFUSALS = {STATUSES[Unauthenticated], STATUSES[Refused]}
@@ -38,7 +38,7 @@ _PLACES = 10_000
 _MINUTE = 60.0
 
 
-class Allowance:
+class RateWindow:
     """So many in each minute, over all threads of the process."""
 
     def __init__(self, most: int) -> None:
@@ -61,7 +61,7 @@ class Allowance:
             return left_out
 
 
-class Places:
+class SeenAddresses:
     """The pairs of token and address that this process met; the 10,000 it met last."""
 
     def __init__(self) -> None:
@@ -83,9 +83,9 @@ class Auditing:
     """What one process remembers of what it notes."""
 
     def __init__(self, most: int) -> None:
-        self.refusals = Allowance(most)
-        self.moves = Allowance(most)
-        self.places = Places()
+        self.refusals = RateWindow(most)
+        self.moves = RateWindow(most)
+        self.places = SeenAddresses()
 
 
 def init_auditing(app: Flask, settings: Settings) -> None:
@@ -103,7 +103,7 @@ def init_auditing(app: Flask, settings: Settings) -> None:
                 _secrets_read(services)
         except DistconfError as error:
             # What cannot be noted is not told.
-            return to_response(problem_answer(error))
+            return to_response(problem_response(error))
         return response
 
     @app.after_request
@@ -132,7 +132,7 @@ def note_now(kind: str, detail: Facts, *, service: str | None = None) -> None:
 
 def login_done(email: str, organisation: int, way: str = "password") -> None:
     """Notes that a user logged in, and in which way; on disk when this returns."""
-    actor = replace(NOBODY, name=email, address=_address())
+    actor = replace(ANONYMOUS, name=email, address=_address())
     database.release()
     database.write(actor, _unit(audit.LOGIN, organisation, None, {"way": way}))
 
@@ -143,7 +143,7 @@ def login_refused(email: str, reason: str, organisation: int | None = None) -> N
     ``organisation`` is the account's, where there is one. The refusal has no entry besides.
     """
     g.audited = True
-    who = replace(NOBODY, name=email[:_LONGEST_NAME], address=_address()), organisation
+    who = replace(ANONYMOUS, name=email[:_LONGEST_NAME], address=_address()), organisation
     _note_bounded(audit.LOGIN_REFUSED, who, {"reason": reason})
 
 
@@ -152,10 +152,10 @@ def _secrets_read(services: list[str]) -> None:
     actor, organisation = _asking()
     path = request.path[:_LONGEST_PATH]
 
-    def unit(journal: Journal) -> None:
+    def unit(journal: Transaction) -> None:
         for service in services:
             detail = {"path": path}
-            audit.note(
+            audit.record(
                 journal,
                 audit.SECRET_READ,
                 organisation=organisation,
@@ -195,8 +195,8 @@ def _counted(left_out: int) -> dict[str, int]:
 
 
 def _unit(kind: str, organisation: int | None, service: str | None, detail: Facts) -> Unit[None]:
-    def unit(journal: Journal) -> None:
-        audit.note(journal, kind, organisation=organisation, service=service, detail=detail)
+    def unit(journal: Transaction) -> None:
+        audit.record(journal, kind, organisation=organisation, service=service, detail=detail)
 
     return unit
 
@@ -205,7 +205,7 @@ def _asking() -> tuple[Actor, int | None]:
     """Who asks, and the organisation in which; none of nobody."""
     found: Identity | None = g.get("identity")
     if found is None:
-        return replace(NOBODY, address=_address()), None
+        return replace(ANONYMOUS, address=_address()), None
     return found.actor, found.actor.organisation
 
 

@@ -28,20 +28,20 @@ from distributed_config.live.exchange import Exchange
 from distributed_config.services.access import identify, organisations
 from distributed_config.services.access.identify import Identity
 from distributed_config.services.access.token_format import PREFIX, is_token
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR, Actor
 from distributed_config.services.policy.permissions import PERMISSIONS
 from distributed_config.settings import Settings
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-ANYBODY = "anybody"
+PUBLIC = "anybody"
 """The permission of routes that reveal nothing, and of those by which one logs in."""
 
-SOMEBODY = "somebody"
+AUTHENTICATED = "somebody"
 """The permission of routes that concern nobody but who asks: it takes no role."""
 
-HOLDER = "holder"
+AUTHENTICATED_PENDING_PASSWORD = "holder"
 """The same for those routes that who has to choose another password may use as well."""
 
 COOKIE = "distconf_session"
@@ -56,9 +56,9 @@ _NOTED_EVERY = 60_000_000  # microseconds; who uses a token all the time is note
 _LOCAL = Identity(LOCAL_OPERATOR, 0, None, None)
 
 
-def allows(permission: str) -> Callable[[View], View]:
+def requires(permission: str) -> Callable[[View], View]:
     """States the permission that a view needs."""
-    if permission not in {ANYBODY, SOMEBODY, HOLDER, *PERMISSIONS}:
+    if permission not in {PUBLIC, AUTHENTICATED, AUTHENTICATED_PENDING_PASSWORD, *PERMISSIONS}:
         raise CannotStart(f"{permission!r} is not a permission.")
 
     def mark(view: View) -> View:
@@ -81,7 +81,7 @@ def identity() -> Identity:
     return found
 
 
-def name_for_log() -> str:
+def actor_name() -> str:
     """Who sent the current request, as the log has it; "-" before that is known."""
     found: Identity | None = g.get("identity")
     return "-" if found is None else found.actor.name
@@ -98,19 +98,19 @@ def init_auth(app: Flask, settings: Settings) -> None:
     @app.before_request
     def _identify() -> None:
         view = app.view_functions.get(request.endpoint or "")
-        needed = getattr(view, "permission", ANYBODY)
+        needed = getattr(view, "permission", PUBLIC)
         if settings.is_open:
             g.identity = _from_here(_local())
-        elif needed != ANYBODY:
+        elif needed != PUBLIC:
             rate_limits.count(shown_secret(), _identify_shown)
             _note_use(identity())  # behind the count: a refusal writes nothing
         else:
             rate_limits.count_stranger()
-        if needed in {ANYBODY, HOLDER}:
+        if needed in {PUBLIC, AUTHENTICATED_PENDING_PASSWORD}:
             return
         if identity().must_change:
             raise Forbidden("Choose another password first: POST /auth/password.")
-        if needed != SOMEBODY:
+        if needed != AUTHENTICATED:
             require(needed)
 
 
@@ -150,7 +150,7 @@ def _local() -> Identity:
     found = LOCAL_OPERATOR
     if wanted:
         try:
-            organisation = organisations.organisation(database.reading(), wanted)
+            organisation = organisations.organisation(database.reader_connection(), wanted)
         except AccountNotFound:
             raise _no_member(wanted) from None
         found = found.in_organisation(organisation.id)
@@ -187,9 +187,9 @@ def _shown() -> Identity:
     if not is_token(secret):
         raise Unauthenticated()
     now, wanted = wire.now(), _organisation()
-    known = identify.identify(database.reading(), secret, now, wanted)
+    known = identify.identify(database.reader_connection(), secret, now, wanted)
     if known is None:
-        if wanted and identify.identify(database.reading(), secret, now) is not None:
+        if wanted and identify.identify(database.reader_connection(), secret, now) is not None:
             raise _no_member(wanted)
         raise Unauthenticated("This token has ended, or was never good. Get another one.")
     found = _from_here(known)
@@ -213,8 +213,8 @@ def _note_use(found: Identity) -> None:
         return
     note_move = auditing.moved(found)
 
-    def unit(journal: Journal) -> None:
-        identify.note_use(journal.connection, found.token_id, now, address)
+    def unit(journal: Transaction) -> None:
+        identify.record_use(journal.connection, found.token_id, now, address)
         if note_move is not None:
             note_move(journal)
 

@@ -12,22 +12,22 @@ from werkzeug.http import parse_date
 from distributed_config import wire
 from distributed_config.errors import PreconditionFailed
 from distributed_config.services.documents.preconditions import (
-    Expect,
+    Precondition,
     Standing,
-    anything,
     is_unmodified,
+    no_precondition,
 )
 
 Times = Callable[[], tuple[int, ...]]
 
 
-def expectation() -> Expect:
+def expectation() -> Precondition:
     """What the conditions of a write demand of what is there."""
     given = request.headers
     wanted, unwanted = given.get("If-Match"), given.get("If-None-Match")
     since = _date("If-Unmodified-Since") if wanted is None else None
     if wanted is None and unwanted is None and since is None:
-        return anything
+        return no_precondition
 
     def holds(standing: Standing | None) -> bool:
         etag = None if standing is None else standing.etag
@@ -42,7 +42,7 @@ def expectation() -> Expect:
 
 def _names(header: str, etag: str | None) -> bool:
     """Whether the entity tags in ``header`` name the version ``etag``; None is none."""
-    return any(wire.same_version(tag, etag) for tag in wire.parse_etags(header))
+    return any(wire.etag_matches(tag, etag) for tag in wire.parse_etags(header))
 
 
 def _stands_since(standing: Standing | None, since: int) -> bool:

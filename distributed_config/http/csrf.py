@@ -14,7 +14,7 @@ from distributed_config.settings import Settings
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
-def guard(app: Flask, settings: Settings) -> None:
+def init_csrf(app: Flask, settings: Settings) -> None:
     """Refuses, before anything is parsed, what another site's page makes a browser send.
 
     A page that resolves its own name to this machine is told by its Host header; one that sends

@@ -22,7 +22,7 @@ from distributed_config.settings import Settings
 from distributed_config.store.acknowledged import refuse_lost_writes
 from distributed_config.store.verification import Verification
 from distributed_config.store.watermarks import Watermarks
-from distributed_config.store.writer import Commit, Unit, Writer
+from distributed_config.store.writer import BatchStats, Unit, Writer
 
 _ALIVE = "/healthz"
 T = TypeVar("T")
@@ -54,7 +54,9 @@ class Database:
         self.writer.stop()
 
 
-def init_database(app: Flask, settings: Settings, on_commit: Callable[[Commit], None]) -> Database:
+def init_database(
+    app: Flask, settings: Settings, on_commit: Callable[[BatchStats], None]
+) -> Database:
     """Connects ``app`` to its database; nothing is opened before the first request.
 
     ``on_commit`` is told of each batch of writes.
@@ -72,7 +74,7 @@ def init_database(app: Flask, settings: Settings, on_commit: Callable[[Commit], 
     with app.app_context():
         readers = db.engine
     engines.prepare(readers, "BEGIN")
-    keyring = keyrings.of_settings(settings)
+    keyring = keyrings.from_settings(settings)
     readers.update_execution_options(**{keyrings.OPTION: keyring})
     app.before_request(_refuse_unverified)
     app.teardown_request(_release)
@@ -119,10 +121,10 @@ def rehearse(actor: Actor, unit: Unit[T], note: str = "") -> T:
     return of().writer.rehearse(actor, unit, note, told.waited)
 
 
-def reading() -> Connection:
+def reader_connection() -> Connection:
     """The request's connection. One snapshot for the whole request; it cannot write."""
     if "connection" not in g:
-        told = {secrets.ON_REVEAL: secret_reads.note_reading}
+        told = {secrets.ON_REVEAL: secret_reads.record_secret_read}
         g.connection = db.engine.connect().execution_options(**told)
     connection: Connection = g.connection
     return connection

@@ -16,7 +16,7 @@ _LONGEST_PAUSE = 0.2
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-class _Once:
+class _CapturedStart:
     """Stands in for start_response, so that nothing is sent before the answer is the last."""
 
     arguments: tuple[Any, ...] = ()
@@ -25,7 +25,7 @@ class _Once:
         self.arguments = arguments
 
 
-class Holding:
+class LongPollMiddleware:
     """WSGI middleware that repeats a held question; it stands aside behind the front."""
 
     def __init__(self, app: WsgiApp, marks: Watermarks) -> None:
@@ -43,7 +43,7 @@ class Holding:
         pause = _PAUSE
         told = environ[exchange.KEY] = Exchange()
         while True:
-            once = _Once()
+            once = _CapturedStart()
             parts = self._app(environ, once)
             if told.hold is None:
                 start_response(*once.arguments)

@@ -8,7 +8,7 @@ from flask import request
 from distributed_config import wire
 from distributed_config.errors import Invalid, Problem
 from distributed_config.http import database
-from distributed_config.http.response import Answer, json_answer
+from distributed_config.http.response import ResponseData, json_response
 
 Key = TypeVar("Key", str, int)
 
@@ -22,7 +22,7 @@ def page_size(asked: int | None) -> int:
     return asked or settings.page
 
 
-def behind(query: dict[str, Any], epoch: str, kind: type[Key]) -> Key | None:
+def after_key(query: dict[str, Any], epoch: str, kind: type[Key]) -> Key | None:
     """The key, of this ``kind``, behind which the page begins; None: it is the first page.
 
     Raises Invalid for a cursor that is not of this list in this order, and EpochChanged.
@@ -32,7 +32,7 @@ def behind(query: dict[str, Any], epoch: str, kind: type[Key]) -> Key | None:
     return wire.decode_cursor(query["cursor"], epoch, kind, _listing(query))
 
 
-def cursor_behind(query: dict[str, Any], epoch: str, key: str | int) -> str:
+def cursor_after(query: dict[str, Any], epoch: str, key: str | int) -> str:
     """The cursor of the page that begins behind ``key``."""
     return wire.encode_cursor(epoch, key, _listing(query))
 
@@ -43,9 +43,9 @@ def _listing(query: dict[str, Any]) -> str:
     return " ".join((request.path, *order))
 
 
-def page_answer(body: dict[str, Any], cursor: str | None) -> Answer:
+def page_response(body: dict[str, Any], cursor: str | None) -> ResponseData:
     """``body`` with ``next`` and the Link header; a None cursor says that this is the last page."""
-    answer = json_answer({**body, "next": cursor}, Cache_Control="private, no-cache")
+    answer = json_response({**body, "next": cursor}, Cache_Control="private, no-cache")
     if cursor is not None:
         query = [(key, value) for key, value in request.args.items(multi=True) if key != "cursor"]
         target = f"{request.path}?{urlencode([*query, ('cursor', cursor)])}"

@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 from distributed_config import errors
 from distributed_config.errors import DistconfError, Problem, Unauthenticated, Unavailable
 from distributed_config.http import database
-from distributed_config.http.response import Answer, to_response
+from distributed_config.http.response import ResponseData, to_response
 from distributed_config.live import metrics
 from distributed_config.models.sqlite import storage_error
 
@@ -55,7 +55,7 @@ def status_of(error: DistconfError) -> int:
     return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 500)
 
 
-def problem_answer(error: DistconfError) -> Answer:
+def problem_response(error: DistconfError) -> ResponseData:
     """``error`` as it is answered."""
     status = status_of(error)
     body: dict[str, Any] = {
@@ -64,7 +64,7 @@ def problem_answer(error: DistconfError) -> Answer:
         "status": status,
         "detail": error.detail,
         "code": error.code,
-        "problems": [shown_problem(each) for each in error.problems],
+        "problems": [render_problem(each) for each in error.problems],
         "request_id": g.get("request_id", ""),
         "success": False,
         "error": status,
@@ -79,7 +79,7 @@ def problem_answer(error: DistconfError) -> Answer:
         headers["WWW-Authenticate"] = 'Bearer realm="distconf"'
     # Half a surrogate pair, told of in a problem, is written as the escape that it came as.
     text = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
-    return Answer(text, status, "application/problem+json", headers)
+    return ResponseData(text, status, "application/problem+json", headers)
 
 
 def init_errors(app: Flask) -> None:
@@ -89,7 +89,7 @@ def init_errors(app: Flask) -> None:
     def _answer(error: Exception) -> Response:
         if isinstance(error, HTTPException) and (error.response or (error.code or 500) < 400):
             return cast(Response, Response.force_type(error.get_response()))
-        response = to_response(problem_answer(meant_by(error)))
+        response = to_response(problem_response(to_domain_error(error)))
         if isinstance(error, HTTPException):
             for name, text in error.get_headers():
                 if name in {"Allow", "Location"}:
@@ -97,7 +97,7 @@ def init_errors(app: Flask) -> None:
         return response
 
 
-def meant_by(error: Exception) -> DistconfError:
+def to_domain_error(error: Exception) -> DistconfError:
     """What ``error`` is in the words of the domain; one that nobody foresaw is logged."""
     meant: DistconfError | None = None
     if isinstance(error, DistconfError):
@@ -132,7 +132,7 @@ def _from_http(error: HTTPException) -> DistconfError:
     return DistconfError("The server made a mistake. Its log has the details by request_id.")
 
 
-def shown_problem(problem: Problem) -> dict[str, str]:
+def render_problem(problem: Problem) -> dict[str, str]:
     """One fault as it is answered."""
     shown = {"pointer": problem.pointer, "message": problem.message, "rule": problem.rule}
     if problem.parameter:

@@ -21,8 +21,8 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 
 from distributed_config.errors import Forbidden, TooManyRequests, Unauthenticated
 from distributed_config.http import request as asked
-from distributed_config.live.exchange import Lender
-from distributed_config.services.access.token_format import digest_of
+from distributed_config.live.exchange import QuotaSource
+from distributed_config.services.access.token_format import token_digest
 from distributed_config.settings import PREFIX, Settings
 from distributed_config.wire.addresses import network_of
 
@@ -87,11 +87,11 @@ class Limits:
         self._remembering = threading.Lock()
 
     @property
-    def lender(self) -> Lender | None:
+    def lender(self) -> QuotaSource | None:
         """What the front takes reads from; None if reads are not counted."""
         if self.reads is None:
             return None
-        return Lender(self._lend, self.reads.item.get_expiry(), self._waits)
+        return QuotaSource(self._lend, self.reads.item.get_expiry(), self._waits)
 
     def spend(self, budget: Budget, *asker: str) -> None:
         """Takes one from a budget of ``asker``. Raises TooManyRequests if nothing is left."""
@@ -105,7 +105,9 @@ class Limits:
     def remember(self, budget: Budget, secret: str, refusal: TooManyRequests) -> None:
         """Keeps in mind who was refused, for as long as it is not worth trying."""
         with self._remembering:
-            self._refused[budget.name, digest_of(secret)] = time.monotonic() + refusal.retry_after
+            self._refused[budget.name, token_digest(secret)] = (
+                time.monotonic() + refusal.retry_after
+            )
             while len(self._refused) > _MOST_REMEMBERED:
                 del self._refused[next(iter(self._refused))]
 
@@ -113,7 +115,7 @@ class Limits:
         """Raises TooManyRequests for who was told to wait, and does not."""
         if not self._refused or not secret:
             return
-        which = (budget.name, digest_of(secret))
+        which = (budget.name, token_digest(secret))
         left = self._refused.get(which, 0.0) - time.monotonic()
         if left > 0:
             seconds = int(left) + 1
@@ -193,7 +195,7 @@ def of() -> Limits | None:
     return found
 
 
-def lender_of(app: Flask) -> Lender | None:
+def lender_of(app: Flask) -> QuotaSource | None:
     """What the front of ``app`` takes reads from; None if reads are not counted."""
     limits: Limits | None = app.extensions.get(_KEY)
     return None if limits is None else limits.lender
@@ -210,7 +212,7 @@ def count(secret: str, identify: Callable[[], str]) -> None:
         identify()
         return
     limits, budget = found
-    told = asked.told()
+    told = asked.exchange_of_request()
     if told.again:
         asker = identify()
     else:
@@ -228,7 +230,7 @@ def count(secret: str, identify: Callable[[], str]) -> None:
 def count_stranger() -> None:
     """Counts a request that nobody has to be known for. Raises TooManyRequests."""
     found = None if request.blueprint in _UNCOUNTED else _counting()
-    if found is not None and not asked.told().again:
+    if found is not None and not asked.exchange_of_request().again:
         limits, budget = found
         limits.spend(budget, "address", network_of(request.remote_addr or ""))
 
@@ -244,7 +246,7 @@ def spend_login(address: str, name: str) -> None:
         return
     network = network_of(address)
     limits.spend(limits.logins.times(_LOOSER), "address", network)
-    limits.spend(limits.logins, "name", network, digest_of(name.strip().casefold()))
+    limits.spend(limits.logins, "name", network, token_digest(name.strip().casefold()))
 
 
 def _known(limits: Limits, budget: Budget, identify: Callable[[], str]) -> str:

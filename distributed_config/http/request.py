@@ -20,7 +20,7 @@ from distributed_config.formats import Format
 from distributed_config.http import database
 from distributed_config.json_schema import SchemaLimits
 from distributed_config.live import exchange
-from distributed_config.live.exchange import Basis, Exchange, Hold
+from distributed_config.live.exchange import Exchange, Validity, Wait
 from distributed_config.wire import DocumentLimits
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -28,19 +28,19 @@ JSON_PATCH = "application/json-patch+json"
 FORM = "application/x-www-form-urlencoded"
 
 
-def told() -> Exchange:
+def exchange_of_request() -> Exchange:
     """What the server side and the application tell each other about this request."""
     found: Exchange = request.environ[exchange.KEY]
     return found
 
 
-def hold(basis: Basis, seconds: float) -> None:
+def wait_for_change(basis: Validity, seconds: float) -> None:
     """Says that the asker would rather wait until ``basis`` no longer holds."""
-    if seconds > 0 and not told().last:
-        told().hold = Hold(basis, seconds)
+    if seconds > 0 and not exchange_of_request().last:
+        exchange_of_request().hold = Wait(basis, seconds)
 
 
-def limits() -> DocumentLimits:
+def document_limits() -> DocumentLimits:
     """What a document may not exceed."""
     settings = database.of().settings
     return DocumentLimits(settings.document_bytes, settings.document_depth, settings.document_keys)
@@ -102,7 +102,7 @@ def body_value() -> Any:
     return formats.read(format_, body, database.of().settings.text_bytes)
 
 
-def written(format_: Format, value: Mapping[str, Any], size: int) -> str:
+def encode(format_: Format, value: Mapping[str, Any], size: int) -> str:
     """``value``, of about ``size`` bytes, in the format of the answer."""
     return formats.write(format_, value, size, database.of().settings.text_bytes)
 
@@ -138,7 +138,7 @@ def idempotency_key() -> str:
     return key
 
 
-def wanted_format(from_query: str | None) -> Format:
+def negotiate_format(from_query: str | None) -> Format:
     """The format of the answer: ``format=``, or the best of ``Accept``, or JSON."""
     if from_query is not None:
         return formats.FORMATS[from_query]
@@ -158,7 +158,7 @@ def wanted_format(from_query: str | None) -> Format:
     )
 
 
-def wait_seconds() -> float:
+def preferred_wait() -> float:
     """How long the asker would wait for news (``Prefer: wait=``, RFC 7240); 0: not at all."""
     most = database.of().settings.wait_seconds
     for preference in request.headers.get("Prefer", "").split(","):

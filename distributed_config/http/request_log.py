@@ -15,7 +15,7 @@ from distributed_config.http import auth
 from distributed_config.live import exchange, metrics
 from distributed_config.live.exchange import Exchange
 from distributed_config.settings import Settings
-from distributed_config.store.writer import Commit
+from distributed_config.store.writer import BatchStats
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -98,7 +98,7 @@ def init_observation(app: Flask, settings: Settings) -> None:
         return response
 
 
-def measure_commit(commit: Commit) -> None:
+def measure_commit(commit: BatchStats) -> None:
     """Counts one batch of writes."""
     metrics.COMMIT_UNITS.observe(commit.units)
     metrics.COMMIT_SECONDS.observe(commit.seconds)
@@ -116,7 +116,7 @@ def _log(told: Exchange, response: Response, method: str, seconds: float) -> Non
         "bytes": response.calculate_content_length(),
         "ms": round(seconds * 1000, 3),
         "client": request.remote_addr,
-        "actor": auth.name_for_log(),
+        "actor": auth.actor_name(),
         "request_id": g.request_id,
     }
     if "error_code" in g:

@@ -9,7 +9,7 @@ from flask import Response
 
 
 @dataclass
-class Answer:
+class ResponseData:
     """A whole answer. ``headers`` come on top of those that every answer has."""
 
     body: bytes = b""
@@ -18,12 +18,12 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def json_answer(value: Any, **headers: str) -> Answer:
+def json_response(value: Any, **headers: str) -> ResponseData:
     """``value`` as JSON. Header names are given with ``_`` for ``-``."""
     named = {name.replace("_", "-"): text for name, text in headers.items()}
     # Half a surrogate pair, told of in a refusal, is written as the escape that it came as.
     text = json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
-    return Answer(text, headers=named)
+    return ResponseData(text, headers=named)
 
 
 def http_date(microseconds: int) -> str:
@@ -37,7 +37,7 @@ class PlainResponse(Response):
     default_mimetype = "application/json"
 
 
-def to_response(answer: Answer) -> Response:
+def to_response(answer: ResponseData) -> Response:
     """``answer`` as Flask sends it."""
     response = Response(answer.body, answer.status)
     response.headers["Content-Type"] = answer.media_type

@@ -17,12 +17,12 @@ from distributed_config import wire
 from distributed_config.errors import Invalid, InvalidDocument, Problem
 from distributed_config.http import auth
 from distributed_config.http import request as asked
-from distributed_config.http.response import Answer, to_response
+from distributed_config.http.response import ResponseData, to_response
 from distributed_config.wire import escape_pointer
 
 
 @dataclass(frozen=True)
-class Door:
+class Route:
     """What is known of one method of one path. ``answers`` are schemas, or media types."""
 
     method: str
@@ -40,14 +40,14 @@ class Door:
     """A body for the manual, where it is not any configuration."""
 
 
-View = Callable[..., Answer]
+View = Callable[..., ResponseData]
 
 _MOST_ELEMENTS = 10_000
 _LONGEST_NAME = 80
 
 
-def door(blueprint: Blueprint, method: str, path: str, **described: Any) -> Callable[[View], View]:
-    """Registers a view under ``method`` and ``path``; the rest is as ``Door`` has it.
+def route(blueprint: Blueprint, method: str, path: str, **described: Any) -> Callable[[View], View]:
+    """Registers a view under ``method`` and ``path``; the rest is as ``Route`` has it.
 
     The view is called with the loaded ``query`` and, where one is described, ``body``.
     """
@@ -55,18 +55,18 @@ def door(blueprint: Blueprint, method: str, path: str, **described: Any) -> Call
     def register(view: View) -> View:
         text = (view.__doc__ or "").strip()
         summary, _, description = text.partition("\n")
-        made = Door(method, path, summary, description=_unindented(description), **described)
+        made = Route(method, path, summary, description=_unindented(description), **described)
         query = None if made.query is None else made.query(unknown=RAISE)
         body = None if made.body is None else made.body(unknown=RAISE)
 
-        @auth.allows(made.permission)
+        @auth.requires(made.permission)
         @wraps(view)
         def enter(**path_values: Any) -> Response:
             loaded: dict[str, Any] = dict(path_values)
             _refuse_conditions(made)
             if query is not None:
                 loaded["query"] = _load_query(query)
-                asked.told().service = _named_service(loaded["query"])
+                asked.exchange_of_request().service = _named_service(loaded["query"])
             if body is None:
                 return to_response(view(**loaded))
             value = asked.body_value()
@@ -83,7 +83,7 @@ def door(blueprint: Blueprint, method: str, path: str, **described: Any) -> Call
     return register
 
 
-def _refuse_conditions(made: Door) -> None:
+def _refuse_conditions(made: Route) -> None:
     """A write that would not heed its condition does nothing; readings have their own use of it."""
     if made.method == "GET":
         return
@@ -169,7 +169,7 @@ def _in_order(error: Invalid, value: Any) -> Invalid:
 
 
 def _load_body(schema: Schema, value: Any) -> Any:
-    wire.refuse_ambiguous(value)
+    wire.require_unambiguous(value)
     _refuse_long_lists(value)
     try:
         return schema.load(value)

@@ -3,7 +3,7 @@
 from flask import g
 
 
-def note_reading(service: str) -> None:
+def record_secret_read(service: str) -> None:
     """Notes that the current request reads a secret of ``service`` in the clear.
 
     Of a stream that tells secrets it is noted once, when it opens: of each service that it names,

@@ -8,13 +8,15 @@ from flask import request
 
 from distributed_config.http import auth, database
 from distributed_config.http import request as asked
-from distributed_config.http.response import Answer
+from distributed_config.http.response import ResponseData
 from distributed_config.services import idempotency
-from distributed_config.services.idempotency import Remembered
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.idempotency import StoredResponse
+from distributed_config.services.journal.transaction import Transaction
 
 
-def publish(unit: Callable[[Journal], Answer], note: str = "", dry_run: bool = False) -> Answer:
+def commit(
+    unit: Callable[[Transaction], ResponseData], note: str = "", dry_run: bool = False
+) -> ResponseData:
     """What ``unit`` answers, once what it wrote is on disk.
 
     With ``dry_run`` everything is done, answered and undone. With an Idempotency-Key it is done
@@ -26,7 +28,7 @@ def publish(unit: Callable[[Journal], Answer], note: str = "", dry_run: bool = F
     fingerprint = _fingerprint() if key else ""
     lifetime = database.of().settings.idempotency_hours
 
-    def run(journal: Journal) -> Answer:
+    def run(journal: Transaction) -> ResponseData:
         if key:
             before = idempotency.recall(journal, key, fingerprint, lifetime)
             if before is not None:
@@ -34,7 +36,7 @@ def publish(unit: Callable[[Journal], Answer], note: str = "", dry_run: bool = F
         answer = unit(journal)
         answer.headers["Config-Revision"] = str(journal.head.revision)
         if key and answer.headers.get("Cache-Control") != "no-store":
-            kept = Remembered(answer.status, json.dumps(answer.headers), answer.body)
+            kept = StoredResponse(answer.status, json.dumps(answer.headers), answer.body)
             idempotency.remember(journal, key, fingerprint, kept, lifetime)
         return answer
 
@@ -46,9 +48,11 @@ def publish(unit: Callable[[Journal], Answer], note: str = "", dry_run: bool = F
     return answer
 
 
-def _given_again(before: Remembered) -> Answer:
+def _given_again(before: StoredResponse) -> ResponseData:
     headers = json.loads(before.headers)
-    return Answer(before.body, before.status, headers={**headers, "Idempotency-Replayed": "true"})
+    return ResponseData(
+        before.body, before.status, headers={**headers, "Idempotency-Replayed": "true"}
+    )
 
 
 def _fingerprint() -> str:

@@ -49,7 +49,7 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Attempt:
+class LoginAttempt:
     """A log-in that began in one browser, which alone holds its ``secret``.
 
     The secret begins with the time at which it was made. Whoever changes that changes all that is
@@ -83,12 +83,12 @@ class Attempt:
         return urlsafe_b64encode(made).rstrip(b"=").decode()
 
 
-def begin() -> Attempt:
+def begin() -> LoginAttempt:
     """A log-in that nobody began before."""
-    return Attempt(f"{int(time.time())}.{secrets.token_urlsafe(32)}")
+    return LoginAttempt(f"{int(time.time())}.{secrets.token_urlsafe(32)}")
 
 
-def begun(secret: str, state: str) -> Attempt:
+def begun(secret: str, state: str) -> LoginAttempt:
     """The log-in that a browser with ``secret`` began. Raises Unauthenticated unless it did."""
     found = _SECRET.fullmatch(secret)
     age = time.time() - int(found[1]) if found else None
@@ -96,14 +96,14 @@ def begun(secret: str, state: str) -> Attempt:
         raise _refused("the browser shows no log-in that it began")
     if not -_LEEWAY <= age <= LIFETIME:
         raise _refused("it took too long")
-    attempt = Attempt(secret)
+    attempt = LoginAttempt(secret)
     if not hmac.compare_digest(state.encode("utf-8", "replace"), attempt.state.encode()):
         raise _refused("the state is not the browser's own")
     return attempt
 
 
 @dataclass(frozen=True)
-class _Known:
+class _Metadata:
     """What the provider says of itself, until ``until`` on the process's own clock."""
 
     issuer: str
@@ -129,7 +129,7 @@ class Provider:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._known: _Known | None = None
+        self._known: _Metadata | None = None
         self._reading = threading.Lock()
         self._rests_until = 0.0
         # Whoever waits for the provider holds a thread; most of them stay for other requests.
@@ -140,7 +140,7 @@ class Provider:
         """Where the provider sends browsers back to."""
         return f"{self._settings.public_url.rstrip('/')}/auth/oidc/callback"
 
-    def address(self, attempt: Attempt) -> str:
+    def address(self, attempt: LoginAttempt) -> str:
         """Where to send the browser. Raises ProviderUnavailable."""
         scope = "openid email" if self._settings.oidc_claim == "email" else "openid email profile"
         made: str = prepare_grant_uri(
@@ -156,7 +156,7 @@ class Provider:
         )
         return made
 
-    def email_of(self, attempt: Attempt, code: str) -> str:
+    def email_of(self, attempt: LoginAttempt, code: str) -> str:
         """The address of who logged in there.
 
         Raises Unauthenticated if the provider does not vouch for anybody, ProviderUnavailable if
@@ -173,7 +173,7 @@ class Provider:
                 claims = found if self._settings.oidc_claim in found else claims
         return self._email(claims)
 
-    def _fresh(self) -> _Known:
+    def _fresh(self) -> _Metadata:
         """What the provider says of itself, read again when that is an hour ago."""
         known = self._known
         if known is not None and time.monotonic() < known.until:
@@ -194,7 +194,7 @@ class Provider:
         finally:
             self._talks.release()
 
-    def _read(self) -> _Known:
+    def _read(self) -> _Metadata:
         if time.monotonic() < self._rests_until:
             raise _failed("it failed a moment ago")
         try:
@@ -203,7 +203,7 @@ class Provider:
             self._rests_until = time.monotonic() + _REST
             raise
 
-    def _discovered(self) -> _Known:
+    def _discovered(self) -> _Metadata:
         base = self._settings.oidc_issuer.rstrip("/")
         found = self._got(f"{base}/.well-known/openid-configuration")
         if str(found.get("issuer", "")).rstrip("/") != base:
@@ -216,7 +216,7 @@ class Provider:
         methods = found.get("token_endpoint_auth_methods_supported")
         userinfo = found.get("userinfo_endpoint")
         can_ask = isinstance(userinfo, str) and self._may_be_asked(userinfo)
-        return _Known(
+        return _Metadata(
             issuer=found["issuer"],
             authorization=found["authorization_endpoint"],
             token=found["token_endpoint"],
@@ -247,7 +247,7 @@ class Provider:
             raise _failed("it shows no key that can be used")
         return KeySet(usable)
 
-    def _exchanged(self, known: _Known, attempt: Attempt, code: str) -> _Given:
+    def _exchanged(self, known: _Metadata, attempt: LoginAttempt, code: str) -> _Given:
         """The tokens that the provider gives for ``code``."""
         body = prepare_token_request(
             "authorization_code",
@@ -270,7 +270,7 @@ class Provider:
         fits = isinstance(access, str) and _ACCESS.fullmatch(access)
         return _Given(token, str(access) if fits else "")
 
-    def _verified(self, known: _Known, token: str, attempt: Attempt) -> dict[str, Any]:
+    def _verified(self, known: _Metadata, token: str, attempt: LoginAttempt) -> dict[str, Any]:
         """What the identity token says, if the provider says it, to us, now, of this log-in."""
         try:
             try:
@@ -304,7 +304,7 @@ class Provider:
         # Where another claim is the address, its provider may well say nothing of the mail.
         return name in claims and (name != "email" or "email_verified" in claims)
 
-    def _userinfo(self, known: _Known, given: _Given, subject: Any) -> dict[str, Any]:
+    def _userinfo(self, known: _Metadata, given: _Given, subject: Any) -> dict[str, Any]:
         """What the provider tells only when it is asked, as many do by default.
 
         Nothing, where it cannot be asked. Raises Unauthenticated if it is not about ``subject``.

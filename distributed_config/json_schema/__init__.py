@@ -6,35 +6,35 @@ within bounds before it gets there, and says in words what a document breaks.
 
 from distributed_config.json_schema.compatibility import Compatibility, Reason, compare
 from distributed_config.json_schema.coverage import covers
-from distributed_config.json_schema.defaults import filled
-from distributed_config.json_schema.loading import SchemaLimits, properties_at, schema_of
+from distributed_config.json_schema.defaults import fill_defaults
+from distributed_config.json_schema.loading import SchemaLimits, load_schema, properties_at
 from distributed_config.json_schema.secret_marks import (
-    Marking,
+    SecretMarks,
     State,
     marking_of,
     marks_all,
     marks_path,
     may_mark,
-    relaxed,
+    with_masks_allowed,
 )
-from distributed_config.json_schema.validator import Checker, checker_of
+from distributed_config.json_schema.validator import Checker, validator_for
 
 __all__ = [
     "Checker",
     "Compatibility",
-    "Marking",
     "Reason",
     "SchemaLimits",
+    "SecretMarks",
     "State",
-    "checker_of",
     "compare",
     "covers",
-    "filled",
+    "fill_defaults",
+    "load_schema",
     "marking_of",
     "marks_all",
     "marks_path",
     "may_mark",
     "properties_at",
-    "relaxed",
-    "schema_of",
+    "validator_for",
+    "with_masks_allowed",
 ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from distributed_config.json_schema.containment import contains
-from distributed_config.json_schema.messages import shown, types_in_words
+from distributed_config.json_schema.messages import to_text, types_in_words
 from distributed_config.json_schema.outline import Node, Part
 from distributed_config.json_schema.places import Whole
 
@@ -46,7 +46,7 @@ def compare(old: dict[str, Any], new: dict[str, Any]) -> Compatibility:
     """The difference between two schemas that ``schema_of`` has passed."""
     before, after = Whole(old), Whole(new)
     kept, known = contains(after, before), contains(before, after)
-    reasons = _Walk(before, after).reasons()
+    reasons = _Comparison(before, after).reasons()
     narrower = [reason for reason in reasons if reason.narrower]
     wider = [reason for reason in reasons if reason.wider]
     return Compatibility(
@@ -55,7 +55,7 @@ def compare(old: dict[str, Any], new: dict[str, Any]) -> Compatibility:
 
 
 def _verdict(shown: bool | None, against: list[Reason]) -> bool | None:
-    """``shown`` is a proof. Where there is none, a keyword that clearly says less speaks for no."""
+    """``to_text`` is a proof. Where there is none, a keyword that clearly says less speaks for no."""
     if shown or shown is None:
         return shown
     return False if any(reason.narrower != reason.wider for reason in against) else None
@@ -131,7 +131,7 @@ def _either(node: Node, key: str, message: str) -> Reason:
     return Reason(f"{node.pointer}/{key}", message, narrower=True, wider=True)
 
 
-class _Walk:
+class _Comparison:
     """Two schemas side by side."""
 
     def __init__(self, old: Whole, new: Whole) -> None:
@@ -432,9 +432,9 @@ def _values(node: Node) -> set[str] | None:
     """The only values that are allowed, each as JSON; None: any."""
     values = None
     if "enum" in node.schema:
-        values = {shown(each) for each in node.schema["enum"]}
+        values = {to_text(each) for each in node.schema["enum"]}
     if "const" in node.schema:
-        only = {shown(node.schema["const"])}
+        only = {to_text(node.schema["const"])}
         values = only if values is None else values & only
     return values
 
@@ -444,11 +444,11 @@ def _of_limits(old: Node, new: Node) -> Iterator[Reason]:
         before, after = old.schema.get(key), new.schema.get(key)
         if before == after:
             continue
-        told = f"{key} was {shown(before)} and is {shown(after)}."
+        told = f"{key} was {to_text(before)} and is {to_text(after)}."
         if before is None:
-            yield _narrower(new, key, f"{key} is {shown(after)} now.")
+            yield _narrower(new, key, f"{key} is {to_text(after)} now.")
         elif after is None:
-            yield _wider(new, key, f"{key} was {shown(before)} and is gone.")
+            yield _wider(new, key, f"{key} was {to_text(before)} and is gone.")
         elif (after > before) == (key in _LEAST):
             yield _narrower(new, key, told)
         else:
@@ -459,7 +459,7 @@ def _of_multiples(old: Node, new: Node) -> Iterator[Reason]:
     before, after = old.schema.get("multipleOf"), new.schema.get("multipleOf")
     if before == after:
         return
-    told = f"multipleOf was {shown(before)} and is {shown(after)}."
+    told = f"multipleOf was {to_text(before)} and is {to_text(after)}."
     if before is None:
         yield _narrower(new, "multipleOf", f"It must be a multiple of {after} now.")
     elif after is None:
@@ -487,8 +487,8 @@ def _of_exact(old: Node, new: Node, key: str) -> Iterator[Reason]:
     if before == after:
         return
     if before is None:
-        yield _narrower(new, key, f"{key} is {shown(after)} now.")
+        yield _narrower(new, key, f"{key} is {to_text(after)} now.")
     elif after is None:
-        yield _wider(new, key, f"{key} was {shown(before)} and is gone.")
+        yield _wider(new, key, f"{key} was {to_text(before)} and is gone.")
     else:
-        yield _either(new, key, f"{key} was {shown(before)} and is {shown(after)}.")
+        yield _either(new, key, f"{key} was {to_text(before)} and is {to_text(after)}.")

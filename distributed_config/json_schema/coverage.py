@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 
 from distributed_config.json_schema.outline import Node, Part
-from distributed_config.json_schema.secret_marks import Marking, State, marking_of, may_mark
+from distributed_config.json_schema.secret_marks import SecretMarks, State, marking_of, may_mark
 
 # Schemas can be written for which the pairs of places multiply. Beyond this many steps, a tenth of
 # a second or so, the answer is no: the question is asked while other writers wait.
@@ -32,7 +32,7 @@ def covers(new: str, old: str) -> bool:
 class _Coverage:
     """A walk through all places of all documents, as the schemas before and after see them."""
 
-    def __init__(self, after: Marking, before: Marking) -> None:
+    def __init__(self, after: SecretMarks, before: SecretMarks) -> None:
         self._after = after
         self._before = before
 

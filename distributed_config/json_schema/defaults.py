@@ -15,7 +15,7 @@ from distributed_config.wire import parse_stored
 _HERE = "https://schema.invalid/"  # never fetched: it is the schema itself
 
 
-def filled(text: str, value: dict[str, Any]) -> dict[str, Any]:
+def fill_defaults(text: str, value: dict[str, Any]) -> dict[str, Any]:
     """``value`` with the defaults of the schema in ``text``; ``value`` itself is not changed.
 
     A property that is missing gets the default of the first schema that has one for it, as it is

@@ -14,7 +14,7 @@ from distributed_config.json_schema.cost import (
     LoopsInPlace,
     most_in_place,
 )
-from distributed_config.json_schema.messages import problems_of, shown
+from distributed_config.json_schema.messages import problems_of, to_text
 from distributed_config.json_schema.outline import (
     DRAFT_7,
     DRAFT_2020_12,
@@ -25,7 +25,7 @@ from distributed_config.json_schema.outline import (
 )
 from distributed_config.json_schema.patterns import LARGEST, compiling, program_size
 from distributed_config.json_schema.secret_marks import KEYWORD
-from distributed_config.wire import Document, DocumentLimits, object_of
+from distributed_config.wire import Document, DocumentLimits, make_object
 from distributed_config.wire.paths import MISSING, Keys, readings
 
 _MOST_SCHEMAS = 5_000
@@ -48,12 +48,12 @@ class SchemaLimits:
     keys: int = 60_000
 
 
-def schema_of(value: Any, limits: SchemaLimits) -> Document:
+def load_schema(value: Any, limits: SchemaLimits) -> Document:
     """``value`` as a definition will store it. Raises InvalidDocument with every problem in it.
 
     What it refers to lies inside it: nothing is ever fetched.
     """
-    document = object_of(value, DocumentLimits(limits.size, limits.depth, limits.keys))
+    document = make_object(value, DocumentLimits(limits.size, limits.depth, limits.keys))
     draft = draft_of(value)
     if draft is None:
         message = "Drafts 7 and 2020-12 are understood; leave $schema out for 2020-12."
@@ -114,10 +114,10 @@ def _faults_of_references(outline: Outline, node: Node) -> Iterator[Problem]:
         if outline.target(reference) is not None:
             continue
         if reference.startswith("#"):
-            yield Problem(node.pointer, f"{shown(reference)} leads to no schema.", "$ref")
+            yield Problem(node.pointer, f"{to_text(reference)} leads to no schema.", "$ref")
             continue
         message = (
-            f"{shown(reference)} lies outside, and nothing is fetched. "
+            f"{to_text(reference)} lies outside, and nothing is fetched. "
             "Put what it means under $defs, and refer to it as #/$defs/…."
         )
         yield Problem(node.pointer, message, "$ref")
@@ -168,7 +168,7 @@ def _faults_of_patterns(nodes: list[Node]) -> Iterator[Problem]:
         own = program_size(pattern)
         if own is None:
             message = (
-                f"{shown(pattern)} is not a pattern that is read here, or is too large; "
+                f"{to_text(pattern)} is not a pattern that is read here, or is too large; "
                 "look-around and back-references are not."
             )
             yield Problem(pointer, message, "pattern")

@@ -58,7 +58,7 @@ def pointer_of(path: list[str | int]) -> str:
     return "".join(f"/{escape_pointer(str(key))}" for key in path)
 
 
-def shown(value: Any) -> str:
+def to_text(value: Any) -> str:
     """A value of a schema as JSON, cut where it is long."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
@@ -88,16 +88,16 @@ def _sentence(error: ValidationError) -> str:
 
 _SENTENCES: dict[type, Callable[[Any], str]] = {
     Kind.Type: lambda kind: f"It must be {types_in_words(kind.types)}.",
-    Kind.Required: lambda kind: f"{shown(kind.property)} is missing; it is required.",
-    Kind.Enum: lambda kind: f"It must be one of: {', '.join(map(shown, kind.options[:20]))}.",
-    Kind.Constant: lambda kind: f"It must be {shown(kind.expected_value)}.",
+    Kind.Required: lambda kind: f"{to_text(kind.property)} is missing; it is required.",
+    Kind.Enum: lambda kind: f"It must be one of: {', '.join(map(to_text, kind.options[:20]))}.",
+    Kind.Constant: lambda kind: f"It must be {to_text(kind.expected_value)}.",
     Kind.Pattern: lambda kind: f"It must match the pattern {kind.pattern[:_LONGEST]}.",
     Kind.Format: lambda kind: f"It must be in the format {kind.format}.",
     Kind.MultipleOf: lambda kind: f"It must be a multiple of {kind.multiple_of}.",
     Kind.UniqueItems: lambda _: "Its elements must all be different.",
     Kind.FalseSchema: lambda _: "Nothing is allowed here; leave it out.",
     Kind.Contains: lambda _: "Too few or too many of its elements are what it must contain.",
-    Kind.Not: lambda kind: f"It must not be what is ruled out: {shown(kind.schema)}.",
+    Kind.Not: lambda kind: f"It must not be what is ruled out: {to_text(kind.schema)}.",
     Kind.OneOfMultipleValid: lambda _: "It fits several alternatives, and must fit exactly one.",
     Kind.AdditionalItems: lambda kind: f"It has at most {kind.limit} elements.",
     Kind.UnevaluatedItems: lambda _: "It has elements that nothing allows.",
@@ -123,7 +123,7 @@ def _unknown(name: str, known: list[str]) -> str:
     likely = known[:_MOST_KNOWN] if len(name) <= _LONGEST_LIKENED else []
     near = difflib.get_close_matches(name, likely, 1)
     if near:
-        return f"There is no such property; did you mean {shown(near[0])}?"
+        return f"There is no such property; did you mean {to_text(near[0])}?"
     if known and len(known) <= 20:
         return f"There is no such property; there are: {', '.join(sorted(known))}."
     return "There is no such property; leave it out."

@@ -17,7 +17,7 @@ State = frozenset[str]
 _MOST_KEPT = 20_000
 
 
-class Marking:
+class SecretMarks:
     """What the schema in ``text`` marks.
 
     Every schema that may apply to a place counts, alternatives and conditions too: which of them
@@ -118,9 +118,9 @@ class Marking:
 
 
 @lru_cache(maxsize=256)
-def marking_of(text: str) -> Marking:
+def marking_of(text: str) -> SecretMarks:
     """The marking of a stored schema; those used last are kept."""
-    return Marking(text)
+    return SecretMarks(text)
 
 
 def may_mark(text: str) -> bool:
@@ -146,7 +146,7 @@ def marks_path(text: str, keys: Iterable[str]) -> bool:
 
 
 @lru_cache(maxsize=256)
-def relaxed(text: str) -> str:
+def with_masks_allowed(text: str) -> str:
     """The schema in ``text``, with leave for every marked place to hold the mask."""
     made = parse_stored(text)
     outline = Outline(parse_stored(text))

@@ -109,6 +109,6 @@ def _without_alternatives(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=_MOST_KEPT)
-def checker_of(text: str) -> Checker:
+def validator_for(text: str) -> Checker:
     """The checker of a stored schema; those used last are kept, by what they say."""
     return Checker(text)

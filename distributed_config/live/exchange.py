@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from distributed_config.errors import DistconfError
-from distributed_config.live.feed import Watch
+from distributed_config.live.feed import Subscription
 
 KEY = "distributed_config.exchange"
 
 
 @dataclass(frozen=True)
-class Basis:
+class Validity:
     """What an answer rests on: it is right while ``word`` is not above ``revision``."""
 
     word: int
@@ -23,15 +23,15 @@ class Basis:
 
 
 @dataclass(frozen=True)
-class Hold:
+class Wait:
     """The asker would rather wait, up to ``seconds``, until ``basis`` no longer holds."""
 
-    basis: Basis
+    basis: Validity
     seconds: float
 
 
 @dataclass(frozen=True)
-class Lender:
+class QuotaSource:
     """Reads that may be answered again without the application.
 
     ``lend`` takes some from the budget of an asker at once and says how many; 0 when there are
@@ -65,9 +65,9 @@ class Exchange:
     reads: bool = False
     moves: bool = False
     streams: bool = False
-    stream: Watch | None = None
-    replay: Basis | None = None
-    hold: Hold | None = None
+    stream: Subscription | None = None
+    replay: Validity | None = None
+    hold: Wait | None = None
     service: str = ""
     route: str = ""
     until: int | None = None

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine
 
 from distributed_config import wire
 from distributed_config.services import event_documents
-from distributed_config.services.access.identify import still
-from distributed_config.services.event_documents import Text
+from distributed_config.services.access.identify import reidentify
+from distributed_config.services.event_documents import DocumentViews
 from distributed_config.services.journal.changes import Change, hidden_from, read_changes
 from distributed_config.services.journal.head import read_head
 from distributed_config.services.journal.kinds import (
@@ -30,14 +30,14 @@ _PAGE = 200
 _PAGE_WITH_DOCUMENTS = 16
 _EVERY_SIZE = 1 << 30
 
-DELETING = frozenset({VERSION_DELETED, SERVICE_DELETED})
+DELETION_KINDS = frozenset({VERSION_DELETED, SERVICE_DELETED})
 """Changes after which documents are gone."""
-MARKING = MARKING_KINDS
+SECRET_KINDS = MARKING_KINDS
 """Changes after which other places of documents are secret."""
 
 
 @dataclass(frozen=True)
-class Watch:
+class Subscription:
     """What one watcher wants to hear of, behind the revision ``after``.
 
     No ``services``, or no ``kinds``, are all; a service that ends in ``/`` stands for all that
@@ -86,13 +86,13 @@ class Watch:
         return hidden_from(self.actor)
 
 
-def concerns_rights(moments: list["Moment"]) -> bool:
+def concerns_rights(moments: list["RevisionEvents"]) -> bool:
     """Whether there is a change of who may do what among ``moments``."""
     kinds = (entry.change.kind for moment in moments for entry in moment.entries)
     return not ACCOUNT_KINDS.isdisjoint(kinds)
 
 
-class Entry:
+class ChangeEvent:
     """One change, encoded when the first one asks for it.
 
     ``masked`` is the change as those are told who may not read secrets.
@@ -101,7 +101,11 @@ class Entry:
     __slots__ = ("_plain", "change", "document", "masked", "previous")
 
     def __init__(
-        self, change: Change, masked: Change, document: Text | None, previous: Text | None
+        self,
+        change: Change,
+        masked: Change,
+        document: DocumentViews | None,
+        previous: DocumentViews | None,
     ) -> None:
         self.change = change
         self.masked = masked
@@ -113,7 +117,7 @@ class Entry:
         """The change as JSON."""
         told = self.change if reveal else self.masked
         if told not in self._plain:
-            self._plain[told] = json.dumps(shown_change(told), ensure_ascii=False)
+            self._plain[told] = json.dumps(render_change(told), ensure_ascii=False)
         return self._plain[told]
 
     def with_document(self, reveal: bool) -> str:
@@ -125,7 +129,7 @@ class Entry:
 
     def keys(self, reveal: bool) -> dict[str, Any]:
         """The keys of the section that are others now, as ``section:key``; None: gone."""
-        if self.change.kind not in event_documents.MOVING:
+        if self.change.kind not in event_documents.CURRENT_CHANGING:
             return {}
         previous, document = _shown(self.previous, reveal), _shown(self.document, reveal)
         if self.document is not None and document is None:
@@ -138,16 +142,16 @@ class Entry:
         }
 
 
-def _shown(text: Text | None, reveal: bool) -> str | None:
+def _shown(text: DocumentViews | None, reveal: bool) -> str | None:
     return None if text is None else text.shown(reveal)
 
 
-class Told:
+class EncodedMessage:
     """What is told of one revision: JSON, and the same as an event of a stream."""
 
     __slots__ = ("message", "revision", "text")
 
-    def __init__(self, revision: int, entries: list[Entry], watch: Watch) -> None:
+    def __init__(self, revision: int, entries: list[ChangeEvent], watch: Subscription) -> None:
         reveal = watch.reveals
         texts = (
             each.with_document(reveal) if watch.documents else each.plain(reveal)
@@ -163,15 +167,15 @@ class Told:
         self.message = {"type": "http.response.body", "body": event, "more_body": True}
 
 
-class Moment:
+class RevisionEvents:
     """One revision: all its changes, told at once or not at all."""
 
     __slots__ = ("_told", "entries", "revision")
 
-    def __init__(self, revision: int, entries: list[Entry]) -> None:
+    def __init__(self, revision: int, entries: list[ChangeEvent]) -> None:
         self.revision = revision
         self.entries = entries
-        self._told: dict[tuple[bool, str, bool], Told] = {}
+        self._told: dict[tuple[bool, str, bool], EncodedMessage] = {}
 
     @property
     def size(self) -> int:
@@ -191,20 +195,20 @@ class Moment:
                 entry.previous = None
             self._told.clear()
 
-    def wanted_by(self, watch: Watch) -> bool:
+    def wanted_by(self, watch: Subscription) -> bool:
         """Whether there is anything in it for ``watch``."""
         return any(watch.wants(each.change) for each in self.entries)
 
-    def told_to(self, watch: Watch) -> Told | None:
+    def told_to(self, watch: Subscription) -> EncodedMessage | None:
         """What ``watch`` is told; None: nothing. Those who want all of it share one."""
         entries = [each for each in self.entries if watch.wants(each.change)]
         if not entries:
             return None
         if len(entries) < len(self.entries):
-            return Told(self.revision, entries, watch)
+            return EncodedMessage(self.revision, entries, watch)
         form = (watch.documents, watch.shape, watch.reveals)
         if form not in self._told:
-            self._told[form] = Told(self.revision, entries, watch)
+            self._told[form] = EncodedMessage(self.revision, entries, watch)
         return self._told[form]
 
 
@@ -212,7 +216,7 @@ class Moment:
 class Page:
     """Some moments, and the revision up to which there are no others."""
 
-    moments: list[Moment]
+    moments: list[RevisionEvents]
     upto: int
 
 
@@ -235,7 +239,7 @@ class Feed:
             return found
         with self._engine.connect() as connection:
             for actor in rest:
-                identity = still(connection, actor, wire.now())
+                identity = reidentify(connection, actor, wire.now())
                 if identity is not None:
                     found[actor] = identity.expires_at
         return found
@@ -252,7 +256,7 @@ class Feed:
         """
         return self._read(after, None, {}, _PAGE, with_keys=with_keys, with_documents=True)
 
-    def of(self, watch: Watch, after: int) -> Page:
+    def of(self, watch: Subscription, after: int) -> Page:
         """The moments behind ``after`` in which there is something that ``watch`` wants."""
         filters = {"services": [*watch.services, *watch.prefixes], "kinds": list(watch.kinds)}
         by_keys = watch.shape == "configs"
@@ -286,11 +290,11 @@ class Feed:
                 entries = _entries(connection, changes, masked, with_keys)
             else:
                 entries = [
-                    Entry(change, told, None, None)
+                    ChangeEvent(change, told, None, None)
                     for change, told in zip(changes, masked, strict=True)
                 ]
         moments = [
-            Moment(revision, list(group))
+            RevisionEvents(revision, list(group))
             for revision, group in groupby(entries, key=lambda entry: entry.change.revision)
         ]
         complete = len(changes) < most
@@ -299,32 +303,32 @@ class Feed:
 
 def _entries(
     connection: Connection, changes: list[Change], masked: list[Change], with_keys: bool
-) -> list[Entry]:
+) -> list[ChangeEvent]:
     """``changes`` with their documents, and with what they put an end to if that is wanted."""
-    now = [event_documents.key_of(change) for change in changes]
+    now = [event_documents.version_key(change) for change in changes]
     before: list[event_documents.Key | None] = [None] * len(changes)
     if with_keys:
-        before = [event_documents.before(connection, change) for change in changes]
+        before = [event_documents.previous_key(connection, change) for change in changes]
     wanted = [key for key in (*before, *now) if key is not None]
     most = _EVERY_SIZE if with_keys else event_documents.LARGEST_DOCUMENT
     found = event_documents.documents(connection, wanted, most)
 
-    def text(key: event_documents.Key | None, change: Change) -> Text | None:
+    def text(key: event_documents.Key | None, change: Change) -> DocumentViews | None:
         stored = None if key is None else found.get(key)
         return None if stored is None else stored.at(change.revision)
 
     return [
-        Entry(change, told, text(after, change), text(earlier, change))
+        ChangeEvent(change, told, text(after, change), text(earlier, change))
         for change, told, after, earlier in zip(changes, masked, now, before, strict=True)
     ]
 
 
-def shown_change(change: Change) -> dict[str, Any]:
+def render_change(change: Change) -> dict[str, Any]:
     """One change as it is told everywhere."""
     return {
         "revision": change.revision,
         "position": change.position,
-        "time": wire.rfc3339(change.changed_at),
+        "time": wire.format_time(change.changed_at),
         "kind": change.kind,
         "service": change.service,
         "definition": change.definition,

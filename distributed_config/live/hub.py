@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from distributed_config.live.exchange import Basis
+from distributed_config.live.exchange import Validity
 from distributed_config.store.watermarks import Watermarks
 
 _LOOK_EVERY = 0.01
@@ -18,7 +18,7 @@ class Hub:
         self._looking: asyncio.Task[None] | None = None
         self._closing = False
 
-    async def outdated(self, basis: Basis, seconds: float) -> bool:
+    async def outdated(self, basis: Validity, seconds: float) -> bool:
         """Waits until ``basis`` no longer holds; False when the time is up before that."""
         deadline = time.monotonic() + seconds
         while True:
@@ -52,7 +52,7 @@ class Hub:
             moved.set_result(None)
 
 
-def wait_outdated(marks: Watermarks, basis: Basis, seconds: float) -> bool:
+def wait_outdated(marks: Watermarks, basis: Validity, seconds: float) -> bool:
     """The same for a thread."""
     deadline = time.monotonic() + seconds
     while marks.covers(basis.word, basis.revision):

@@ -95,7 +95,7 @@ class DoneAnswer(Schema):
     changed = fields.Boolean(required=True)
 
 
-class SomebodyAnswer(Schema):
+class ActorAnswer(Schema):
     """Who asks, and what they may."""
 
     name = fields.String(required=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from distributed_config import wire
-from distributed_config.live.feed import shown_change
-from distributed_config.services.journal.audit import Entry
+from distributed_config.live.feed import render_change
+from distributed_config.services.journal.audit import AuditEntry
 
 FORMATS = {"jsonl": "application/x-ndjson", "csv": "text/csv"}
 
@@ -30,11 +30,11 @@ _COLUMNS = (
 )
 
 
-def shown_entry(entry: Entry) -> dict[str, Any]:
+def render_entry(entry: AuditEntry) -> dict[str, Any]:
     """One entry, with the changes that it seals."""
     return {
         "id": entry.id,
-        "time": wire.rfc3339(entry.happened_at),
+        "time": wire.format_time(entry.happened_at),
         "organisation": entry.organisation_id,
         "kind": entry.kind,
         "actor": entry.actor,
@@ -44,16 +44,16 @@ def shown_entry(entry: Entry) -> dict[str, Any]:
         "detail": entry.detail,
         "previous": entry.previous,
         "hash": entry.hash,
-        "changes": [shown_change(change) for change in entry.changes],
+        "changes": [render_change(change) for change in entry.changes],
     }
 
 
-def written(entries: Iterable[Entry], format_name: str) -> Iterator[str]:
+def render_entries(entries: Iterable[AuditEntry], format_name: str) -> Iterator[str]:
     """``entries`` as pieces of a text in one of ``FORMATS``, with the ends of their lines."""
     if format_name == "csv":
         yield _line(_COLUMNS)
     for entry in entries:
-        shown = shown_entry(entry)
+        shown = render_entry(entry)
         if format_name == "csv":
             yield _line(_cell(shown[name]) for name in _COLUMNS)
         else:

@@ -4,8 +4,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from distributed_config.schemas.fields import TAG, ServiceName, WholeNumber, seconds
-from distributed_config.schemas.loader import Telling, Told
+from distributed_config.schemas.fields import TAG, ServiceName, StrictInteger, seconds
+from distributed_config.schemas.loader import NestedPartial, PartialSchema
 
 
 class TagsBody(Schema):
@@ -15,7 +15,7 @@ class TagsBody(Schema):
 POLICY = validate.OneOf(("none", "backward", "forward", "full"), error="It is one of: {choices}.")
 
 
-class DefinitionBody(Telling):
+class DefinitionBody(PartialSchema):
     """What stays as it is may be left out."""
 
     schema = fields.Dict(metadata={"description": "A JSON Schema, of draft 7 or 2020-12."})
@@ -53,16 +53,16 @@ class AttachBody(Schema):
     definition = ServiceName(required=True)
 
 
-class ChangesetStep(Telling):
+class ChangesetStep(PartialSchema):
     """What happens to one service: exactly one of the actions."""
 
     service = ServiceName(required=True)
     document = fields.Raw(metadata={"description": "The whole new document."})
     merge = fields.Dict(metadata={"description": "A merge patch (RFC 7396)."})
     patch = fields.List(fields.Raw(), metadata={"description": "A JSON Patch (RFC 6902)."})
-    rollback = WholeNumber(metadata={"description": "A version to copy."})
-    enable = WholeNumber(metadata={"description": "A version to turn on."})
-    disable = WholeNumber(metadata={"description": "A version to turn off."})
+    rollback = StrictInteger(metadata={"description": "A version to copy."})
+    enable = StrictInteger(metadata={"description": "A version to turn on."})
+    disable = StrictInteger(metadata={"description": "A version to turn off."})
     if_match = fields.String(metadata={"description": "The entity tag of the current version."})
 
     ACTIONS = ("document", "merge", "patch", "rollback", "enable", "disable")
@@ -73,8 +73,10 @@ class ChangesetStep(Telling):
             raise ValidationError(f"Exactly one is needed of: {', '.join(self.ACTIONS)}.")
 
 
-class ChangesetBody(Telling):
-    changes = fields.List(Told(ChangesetStep), required=True, validate=validate.Length(min=1))
+class ChangesetBody(PartialSchema):
+    changes = fields.List(
+        NestedPartial(ChangesetStep), required=True, validate=validate.Length(min=1)
+    )
 
 
 class OrganisationBody(Schema):
@@ -137,7 +139,7 @@ class TokenChangeBody(RightsChangeBody):
 
 
 class RotateBody(Schema):
-    overlap = WholeNumber(
+    overlap = StrictInteger(
         load_default=0, metadata={"description": "Seconds for which the old one stays good."}
     )
 

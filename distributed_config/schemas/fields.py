@@ -10,7 +10,7 @@ from distributed_config.errors import Invalid
 TAG = validate.Regexp(r"[\w][\w.:\-]{0,62}\Z", error="A tag is a word of at most 63 characters.")
 
 
-class WholeNumber(fields.Integer):
+class StrictInteger(fields.Integer):
     """Decimal digits and nothing else; ``int()`` would also take ``" 1_0"``."""
 
     def __init__(self, least: int = 0, most: int = wire.MOST_REVISION, **rest: Any) -> None:
@@ -25,7 +25,7 @@ class WholeNumber(fields.Integer):
         return super()._deserialize(value, attr, data, **rest)
 
 
-class Switch(fields.Boolean):
+class StrictBoolean(fields.Boolean):
     """``true`` or ``false``; queries may write them as Python (``True``) and shells (``TRUE``) do.
 
     ``yes`` and ``on`` are refused: readers of YAML disagree about what those mean.
@@ -35,7 +35,7 @@ class Switch(fields.Boolean):
     falsy = frozenset(("false", "False", "FALSE", "0", False))  # type: ignore[assignment]  # and only reads it
 
 
-class Moment(fields.String):
+class Time(fields.String):
     """An RFC 3339 time, as times are stored."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> Any:
@@ -79,8 +79,10 @@ def definition_name() -> ServiceName:
     return ServiceName(required=True, error_messages=missing, metadata={"example": "web"})
 
 
-def dry_run() -> Switch:
-    return Switch(load_default=False, metadata={"description": "Only answer what would happen."})
+def dry_run() -> StrictBoolean:
+    return StrictBoolean(
+        load_default=False, metadata={"description": "Only answer what would happen."}
+    )
 
 
 def note() -> fields.String:
@@ -89,10 +91,10 @@ def note() -> fields.String:
     )
 
 
-def seconds(**rest: Any) -> WholeNumber:
+def seconds(**rest: Any) -> StrictInteger:
     """How long a token lives."""
     text = {"description": "How long it lives, from now on; null: for ever."}
-    return WholeNumber(least=1, most=10**9, allow_none=True, metadata=text, **rest)
+    return StrictInteger(least=1, most=10**9, allow_none=True, metadata=text, **rest)
 
 
 def repeatable(inner: fields.Field[Any], description: str) -> fields.List[Any]:

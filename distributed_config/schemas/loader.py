@@ -11,7 +11,7 @@ from distributed_config.errors import Problem as Fault
 FAULTS = "faults"
 
 
-class Telling(Schema):
+class PartialSchema(Schema):
     """Loads what it can; what it cannot is under ``faults``, as problems with their pointers.
 
     So whoever takes the body can tell them together with all else that is wrong with it.
@@ -27,8 +27,8 @@ class Telling(Schema):
             return {**sound, FAULTS: wire.in_order(_faults(messages), data)}
 
 
-class Told(fields.Nested):
-    """A ``Telling`` schema in another; nothing in its place is a fault among its own."""
+class NestedPartial(fields.Nested):
+    """A ``PartialSchema`` schema in another; nothing in its place is a fault among its own."""
 
     def deserialize(self, value: Any, *rest: Any, **named: Any) -> Any:
         if value is None:

@@ -7,10 +7,10 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from distributed_config.formats import FORMATS
 from distributed_config.schemas.fields import (
     Cursor,
-    Moment,
     ServiceName,
-    Switch,
-    WholeNumber,
+    StrictBoolean,
+    StrictInteger,
+    Time,
     definition_name,
     dry_run,
     note,
@@ -41,11 +41,11 @@ class ConfigReadQuery(ServiceQuery):
         load_default=None,
         validate=validate.OneOf(list(FORMATS), error="It is one of: {choices}."),
     )
-    defaults = Switch(
+    defaults = StrictBoolean(
         load_default=False,
         metadata={"description": "Fill in what the definition has defaults for."},
     )
-    min_revision = WholeNumber(
+    min_revision = StrictInteger(
         load_default=None,
         metadata={"description": "Answer only from this revision on; waits up to 5 s for it."},
     )
@@ -69,8 +69,8 @@ class PutQuery(WriteQuery):
 
 
 class PatchQuery(WriteQuery):
-    version = WholeNumber(load_default=None)
-    enabled = Switch(load_default=None)
+    version = StrictInteger(load_default=None)
+    enabled = StrictBoolean(load_default=None)
 
     @validates_schema
     def _together(self, data: dict[str, Any], **_rest: Any) -> None:
@@ -79,11 +79,11 @@ class PatchQuery(WriteQuery):
 
 
 class DeleteQuery(WriteQuery):
-    version = WholeNumber(load_default=None)
+    version = StrictInteger(load_default=None)
 
 
 class PageQuery(Schema):
-    limit = WholeNumber(least=1, most=100_000, load_default=None)
+    limit = StrictInteger(least=1, most=100_000, load_default=None)
     cursor = fields.String(
         load_default=None, metadata={"description": "From the Link header of the page before."}
     )
@@ -98,16 +98,16 @@ class ServicesQuery(PageQuery):
 
 
 class VersionsQuery(ServiceQuery, PageQuery):
-    documents = Switch(load_default=False, metadata={"description": "Documents as well."})
+    documents = StrictBoolean(load_default=False, metadata={"description": "Documents as well."})
 
 
 class DiffQuery(ServiceQuery):
-    old = WholeNumber(required=True, data_key="from")
-    new = WholeNumber(required=True, data_key="to")
+    old = StrictInteger(required=True, data_key="from")
+    new = StrictInteger(required=True, data_key="to")
 
 
 class RollbackQuery(WriteQuery):
-    to = WholeNumber(
+    to = StrictInteger(
         load_default=None,
         metadata={
             "description": "The version to copy; without it the enabled one before the current."
@@ -125,8 +125,8 @@ class ChangesQuery(Schema):
             "example": "41.2b4e3723",
         },
     )
-    limit = WholeNumber(least=1, most=100_000, load_default=None)
-    wait = WholeNumber(
+    limit = StrictInteger(least=1, most=100_000, load_default=None)
+    wait = StrictInteger(
         load_default=None, metadata={"description": "Seconds to wait until there is something."}
     )
     include = fields.String(
@@ -157,12 +157,12 @@ class AuditFilter(Schema):
         load_default=None,
         metadata={"description": "Only about this service; one that ends in / is a prefix."},
     )
-    since = Moment(load_default=None, metadata={"description": "From this RFC 3339 time on."})
-    until = Moment(load_default=None, metadata={"description": "Up to this RFC 3339 time."})
-    from_revision = WholeNumber(
+    since = Time(load_default=None, metadata={"description": "From this RFC 3339 time on."})
+    until = Time(load_default=None, metadata={"description": "Up to this RFC 3339 time."})
+    from_revision = StrictInteger(
         load_default=None, metadata={"description": "Only what seals this revision or a later one."}
     )
-    to_revision = WholeNumber(
+    to_revision = StrictInteger(
         load_default=None,
         metadata={"description": "Only what seals this revision or an earlier one."},
     )
@@ -189,7 +189,7 @@ class DefinitionQuery(Schema):
 
 
 class DefinitionReadQuery(DefinitionQuery):
-    number = WholeNumber(
+    number = StrictInteger(
         load_default=None, metadata={"description": "A revision; the newest unless given."}
     )
 
@@ -201,12 +201,12 @@ class DefinitionsQuery(PageQuery):
 
 
 class RevisionsQuery(DefinitionQuery, PageQuery):
-    schemas = Switch(load_default=False, metadata={"description": "Schemas as well."})
+    schemas = StrictBoolean(load_default=False, metadata={"description": "Schemas as well."})
 
 
 class DefinitionDiffQuery(DefinitionQuery):
-    old = WholeNumber(required=True, data_key="from")
-    new = WholeNumber(required=True, data_key="to")
+    old = StrictInteger(required=True, data_key="from")
+    new = StrictInteger(required=True, data_key="to")
 
 
 class DefinitionWriteQuery(DefinitionQuery):
@@ -215,7 +215,7 @@ class DefinitionWriteQuery(DefinitionQuery):
 
 
 class ReviseQuery(DefinitionWriteQuery):
-    force = Switch(
+    force = StrictBoolean(
         load_default=False,
         metadata={"description": "Also if it breaks something; needs a note, and is journalled."},
     )
@@ -255,7 +255,7 @@ class ExportQuery(Schema):
 
 
 class ImportQuery(PublishQuery):
-    prune = Switch(
+    prune = StrictBoolean(
         load_default=False,
         metadata={
             "description": "Also delete every service that the object does not name. "
@@ -274,7 +274,7 @@ class ImportQuery(PublishQuery):
 
 
 class AccountsQuery(Schema):
-    limit = WholeNumber(least=1, load_default=None)
+    limit = StrictInteger(least=1, load_default=None)
     cursor = fields.String(load_default="")
     search = fields.String(load_default="")
 
@@ -292,7 +292,7 @@ class MembershipQuery(Schema):
 
 
 class AccountQuery(Schema):
-    id = WholeNumber(required=True)
+    id = StrictInteger(required=True)
     note = note()
     dry_run = dry_run()
 

@@ -12,20 +12,20 @@ from sqlalchemy import Connection, func, select
 from distributed_config.errors import Invalid, InvalidDocument, Problem
 from distributed_config.models import ServiceRow, VersionRow
 from distributed_config.services.documents.stored import intact
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Realm
-from distributed_config.services.secrets import Home, Viewer
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Visibility
+from distributed_config.services.secrets import DocumentKey, Viewer
 from distributed_config.wire import (
     Document,
     DocumentLimits,
     check_name,
     digest_of,
-    document_of,
+    make_document,
     repeated_keys,
 )
 
 
 def export(
-    connection: Connection, realm: Realm, prefix: str = ""
+    connection: Connection, realm: Visibility, prefix: str = ""
 ) -> Iterator[tuple[str, Document]]:
     """The current document of every service whose name begins with ``prefix``, by name.
 
@@ -58,7 +58,7 @@ def export(
     )
     viewer = Viewer(connection, realm.secrets)
     for service_id, name, marks, text, digest in connection.execute(query):
-        home = Home(service_id, realm.organisation, name, marks)
+        home = DocumentKey(service_id, realm.organisation, name, marks)
         shown = viewer.shown(home, intact(text, digest))
         yield name, Document(shown.text, digest_of(shown.text) if shown.view else digest)
 
@@ -90,7 +90,7 @@ def _document_or_faults(
     if repeated:
         problems.append(Problem("", "The service is given more than once.", "duplicate"))
     try:
-        document = document_of(value, limits, name)
+        document = make_document(value, limits, name)
     except InvalidDocument as error:
         problems += error.problems
     try:

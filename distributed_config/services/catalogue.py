@@ -13,8 +13,8 @@ from distributed_config.models import (
     VersionRow,
 )
 from distributed_config.services.journal import kinds
-from distributed_config.services.journal.transaction import Journal
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Realm
+from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Visibility
 from distributed_config.services.secrets.digests import Digests
 from distributed_config.services.versions import require
 
@@ -36,7 +36,7 @@ class Entry:
 
 def services(
     connection: Connection,
-    realm: Realm,
+    realm: Visibility,
     *,
     after: str = "",
     limit: int,
@@ -64,7 +64,7 @@ def services(
     return _entries(connection, realm, query.order_by(ServiceRow.name).limit(limit))
 
 
-def served_names(connection: Connection, realm: Realm, prefix: str = "") -> list[str]:
+def served_names(connection: Connection, realm: Visibility, prefix: str = "") -> list[str]:
     """The names of the services that begin with ``prefix`` and have an enabled version, in order.
 
     The order is that of their code points.
@@ -84,20 +84,20 @@ def served_names(connection: Connection, realm: Realm, prefix: str = "") -> list
     return list(connection.scalars(query.order_by(ServiceRow.name)))
 
 
-def services_by_id(connection: Connection, realm: Realm, ids: Sequence[int]) -> list[Entry]:
+def services_by_id(connection: Connection, realm: Visibility, ids: Sequence[int]) -> list[Entry]:
     """The services with these ids, in this order."""
     found = _entries(connection, realm, _SERVICES.where(ServiceRow.id.in_(ids)))
     by_id = {entry.id: entry for entry in found}
     return [by_id[each] for each in ids]
 
 
-def service(connection: Connection, realm: Realm, name: str) -> Entry:
+def service(connection: Connection, realm: Visibility, name: str) -> Entry:
     """One service. Raises ServiceNotFound."""
     [entry] = services_by_id(connection, realm, [require(connection, realm, name)])
     return entry
 
 
-def set_tags(journal: Journal, name: str, tags: tuple[str, ...]) -> bool:
+def set_tags(journal: Transaction, name: str, tags: tuple[str, ...]) -> bool:
     """Gives the service exactly these tags; whether that changed anything."""
     service_id = require(journal.connection, journal.realm, name)
     wanted = tuple(sorted(set(tags)))
@@ -124,7 +124,7 @@ _SERVICES = (
 
 
 def _entries(
-    connection: Connection, realm: Realm, query: Select[int, str, int, str, str]
+    connection: Connection, realm: Visibility, query: Select[int, str, int, str, str]
 ) -> list[Entry]:
     found = connection.execute(query).all()
     tags_of = _tags_of(connection, [row.id for row in found])

@@ -11,8 +11,8 @@ from distributed_config.errors import (
     TooMuchWork,
 )
 from distributed_config.services import catalogue, versions
-from distributed_config.services.journal.transaction import Journal
-from distributed_config.services.versions import Written
+from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.versions import WriteResult
 from distributed_config.wire import Document, escape_pointer
 
 _MOST_PROBLEMS = 100
@@ -30,7 +30,7 @@ class Step:
     pointer: str
     place: str
     service: str
-    act: Callable[[Journal], Written]
+    act: Callable[[Transaction], WriteResult]
     literal: bool
     sound: bool = True
 
@@ -38,19 +38,19 @@ class Step:
 def broken(pointer: str, error: Invalid, service: str = "") -> Step:
     """A step that is not sound: what is wrong with it is told in its turn."""
 
-    def refuse(_journal: Journal) -> Written:
+    def refuse(_journal: Transaction) -> WriteResult:
         raise error
 
     return Step(pointer, pointer, service, refuse, literal=True, sound=False)
 
 
-def publish(journal: Journal, steps: Sequence[Step]) -> list[Written]:
+def publish(journal: Transaction, steps: Sequence[Step]) -> list[WriteResult]:
     """Does every step, in order, or raises with the problems of all that would fail.
 
     The error is the first step's that failed, so that its kind says what to do; its ``problems``
     speak for all of them, in their order.
     """
-    written: list[Written] = []
+    written: list[WriteResult] = []
     failures: list[DistconfError] = []
     problems: list[Problem] = []
     for step in _once(steps):
@@ -75,7 +75,9 @@ class Imported:
     unchanged: tuple[str, ...]
 
 
-def import_all(journal: Journal, documents: Sequence[tuple[str, Document | Invalid]]) -> Imported:
+def import_all(
+    journal: Transaction, documents: Sequence[tuple[str, Document | Invalid]]
+) -> Imported:
     """Creates or updates every service named; one revision for all.
 
     In place of a document that cannot be stored is what says so, perhaps without a name. Raises
@@ -89,7 +91,7 @@ def import_all(journal: Journal, documents: Sequence[tuple[str, Document | Inval
     )
 
 
-def prune(journal: Journal, kept: Collection[str], prefix: str = "") -> tuple[str, ...]:
+def prune(journal: Transaction, kept: Collection[str], prefix: str = "") -> tuple[str, ...]:
     """Deletes the services that begin with ``prefix`` and are not in ``kept``; returns their names.
 
     Services that the actor may not see stay, and so do those whose versions are all disabled: an
@@ -103,7 +105,7 @@ def prune(journal: Journal, kept: Collection[str], prefix: str = "") -> tuple[st
     served = catalogue.served_names(journal.connection, journal.realm, prefix)
     gone = [name for name in served if name not in kept]
     for name in gone:
-        versions.retire(journal, name)
+        versions.delete_with_versions(journal, name)
     return tuple(gone)
 
 

@@ -20,7 +20,7 @@ from distributed_config.services.journal.kinds import (
     VERSION_ENABLED,
 )
 from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
-from distributed_config.services.secrets import Home, Viewer
+from distributed_config.services.secrets import DocumentKey, Viewer
 
 LARGEST_DOCUMENT = 64 << 10
 """Larger ones are not sent with the news; who wants one asks for it."""
@@ -29,7 +29,7 @@ _AT_ONCE = 200
 
 
 # A service that is made, or deleted, begins with nothing: what was before is another's.
-MOVING = (
+CURRENT_CHANGING = (
     SERVICE_CREATED,
     SERVICE_DELETED,
     SERVICE_DISABLED,
@@ -43,7 +43,7 @@ _BEFORE = (
     .where(
         ChangeRow.organisation_id == bindparam("organisation"),
         ChangeRow.service == bindparam("service_"),
-        ChangeRow.kind.in_(MOVING),
+        ChangeRow.kind.in_(CURRENT_CHANGING),
         tuple_(ChangeRow.revision, ChangeRow.position)
         < tuple_(bindparam("revision_"), bindparam("position_")),
     )
@@ -56,7 +56,7 @@ Key = tuple[int, str, int]
 
 
 @dataclass(frozen=True)
-class Text:
+class DocumentViews:
     """A document as it is shown; ``clear`` to those who may read secrets.
 
     ``clear`` None: a secret in it does not open, so they have to ask for it, and be told.
@@ -75,21 +75,21 @@ class Stored:
     """A document, and the revision that brought it."""
 
     revision: int
-    text: Text
+    text: DocumentViews
 
-    def at(self, revision: int) -> Text | None:
+    def at(self, revision: int) -> DocumentViews | None:
         """The text, if it was there at ``revision``."""
         return self.text if self.revision <= revision else None
 
 
-def key_of(change: Change) -> Key | None:
+def version_key(change: Change) -> Key | None:
     """What ``change`` made current; None if nothing is."""
     if change.service is None or change.current is None:
         return None
     return change.organisation_id, change.service, change.current
 
 
-def before(connection: Connection, change: Change) -> Key | None:
+def previous_key(connection: Connection, change: Change) -> Key | None:
     """What was current before ``change``; None if nothing was."""
     if change.service is None:
         return None
@@ -143,7 +143,7 @@ def documents(
             )
         )
         for service_id, organisation, name, marks, number, revision, digest, text in rows:
-            home = Home(service_id, organisation, name, marks)
+            home = DocumentKey(service_id, organisation, name, marks)
             # What was deleted since is not there. Whoever asks for what is damaged is told so.
             with suppress(DocumentDamaged):
                 shown = _text(viewers, home, intact(text, digest), clear)
@@ -151,12 +151,14 @@ def documents(
     return found
 
 
-def _text(viewers: tuple[Viewer, Viewer], home: Home, text: str, clear: bool) -> Text:
+def _text(
+    viewers: tuple[Viewer, Viewer], home: DocumentKey, text: str, clear: bool
+) -> DocumentViews:
     masking, revealing = viewers
     masked = masking.shown(home, text)
     if not masked.view or not clear:
-        return Text(masked.text, masked.text if not masked.view else None)
+        return DocumentViews(masked.text, masked.text if not masked.view else None)
     try:
-        return Text(masked.text, revealing.shown(home, text).text)
+        return DocumentViews(masked.text, revealing.shown(home, text).text)
     except SecretUnreadable:
-        return Text(masked.text, None)
+        return DocumentViews(masked.text, None)

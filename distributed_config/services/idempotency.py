@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, and_, delete, insert, select
 from distributed_config.errors import Forbidden, KeyReused
 from distributed_config.models import IdempotencyRow
 from distributed_config.services import secrets
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import Actor
 
 _PURGED_AT_ONCE = 100
@@ -25,7 +25,7 @@ _SEPARATOR = " "
 
 
 @dataclass(frozen=True)
-class Remembered:
+class StoredResponse:
     """An answer as it was given. ``headers`` is one JSON object."""
 
     status: int
@@ -33,7 +33,9 @@ class Remembered:
     body: bytes
 
 
-def recall(journal: Journal, key: str, fingerprint: str, lifetime_hours: int) -> Remembered | None:
+def recall(
+    journal: Transaction, key: str, fingerprint: str, lifetime_hours: int
+) -> StoredResponse | None:
     """The answer that ``key`` got before, or None.
 
     Raises KeyReused if it was another request, and Forbidden if the actor had other rights then.
@@ -60,11 +62,11 @@ def recall(journal: Journal, key: str, fingerprint: str, lifetime_hours: int) ->
             "This was done, and answered, while you had other rights. Read what is there now, and "
             "send what is still to be done with another Idempotency-Key."
         )
-    return Remembered(row.status, row.headers, row.body)
+    return StoredResponse(row.status, row.headers, row.body)
 
 
 def remember(
-    journal: Journal, key: str, fingerprint: str, answer: Remembered, lifetime_hours: int
+    journal: Transaction, key: str, fingerprint: str, answer: StoredResponse, lifetime_hours: int
 ) -> None:
     """Keeps ``answer`` for ``key``, and drops some that are too old to be asked for."""
     kept = secrets.fingerprint(journal.connection, fingerprint)
@@ -101,7 +103,7 @@ def _rights(actor: Actor) -> str:
     return hashlib.sha256(json.dumps([sorted(actor.permissions), scopes]).encode()).hexdigest()
 
 
-def _is_key(journal: Journal, key: str) -> ColumnElement[bool]:
+def _is_key(journal: Transaction, key: str) -> ColumnElement[bool]:
     return and_(
         IdempotencyRow.organisation_id == journal.organisation,
         IdempotencyRow.actor == journal.actor.key,
@@ -109,6 +111,6 @@ def _is_key(journal: Journal, key: str) -> ColumnElement[bool]:
     )
 
 
-def _oldest(journal: Journal, lifetime_hours: int) -> int:
+def _oldest(journal: Transaction, lifetime_hours: int) -> int:
     """What is older than this, in steady time, is forgotten."""
     return journal.steady - lifetime_hours * 3_600_000_000

@@ -17,14 +17,14 @@ from distributed_config.services.documents.stored import intact
 from distributed_config.services.journal import kinds
 from distributed_config.services.journal.head import read_head
 from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
-from distributed_config.services.secrets import Home, Viewer
+from distributed_config.services.secrets import DocumentKey, Viewer
 from distributed_config.wire import digest_of, parse_stored
 
 _MOST_FAULTS = 20
 _AT_ONCE = 500
 
 
-def faults(connection: Connection, progress: Callable[[int, int], None]) -> list[str]:
+def find_problems(connection: Connection, progress: Callable[[int, int], None]) -> list[str]:
     """Every fault found of what is stored, at most twenty of a kind.
 
     ``progress`` is called with the number of versions done and of all versions.
@@ -133,7 +133,7 @@ def faults_of_indexes(connection: Connection, progress: Callable[[int, int], Non
             with suppress(DocumentDamaged):  # it was found by its digest already
                 value = _value(viewer, row)
                 wanted = {
-                    index: index_keys.key_of(index_keys.at(value, path))
+                    index: index_keys.key_of(index_keys.value_at(value, path))
                     for path, index in paths(row.definition_id).items()
                 }
                 if keys.get(row.service_id, {}) != wanted:
@@ -147,7 +147,7 @@ def _value(viewer: Viewer, row: Any) -> Any:
     """The current document of a service as it may be indexed; None if nothing is current."""
     if row.digest is None:
         return None
-    home = Home(row.service_id, row.organisation_id, row.name, row.marks)
+    home = DocumentKey(row.service_id, row.organisation_id, row.name, row.marks)
     return parse_stored(viewer.shown(home, intact(row.document, row.digest)).text)
 
 

@@ -15,8 +15,8 @@ from distributed_config.models import ChangeRow, ServiceRow, VersionRow
 from distributed_config.services import event_documents
 from distributed_config.services.documents.stored import intact
 from distributed_config.services.journal import kinds
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Realm
-from distributed_config.services.secrets import Home, Viewer
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Visibility
+from distributed_config.services.secrets import DocumentKey, Viewer
 from distributed_config.wire import parse_stored
 
 WRAPPER = "$"
@@ -56,7 +56,7 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
 
 
 def history(
-    connection: Connection, realm: Realm, section: str = "", key: str = ""
+    connection: Connection, realm: Visibility, section: str = "", key: str = ""
 ) -> list[KeyChange]:
     """What happened to keys, newest first: whatever made another document current, or none.
 
@@ -82,7 +82,7 @@ def history(
 
 
 def _documents(
-    connection: Connection, realm: Realm, section: str
+    connection: Connection, realm: Visibility, section: str
 ) -> dict[tuple[str, int | None], dict[str, Any]]:
     """Every document that there is, by service and number, as ``realm`` sees it."""
     query = (
@@ -108,12 +108,12 @@ def _documents(
     found: dict[tuple[str, int | None], dict[str, Any]] = {}
     rows = connection.execute(query).yield_per(500)
     for service_id, name, marks, number, digest, text in rows:
-        home = Home(service_id, realm.organisation, name, marks)
+        home = DocumentKey(service_id, realm.organisation, name, marks)
         found[name, number] = parse_stored(viewer.shown(home, intact(text, digest)).text)
     return found
 
 
-def _moves(connection: Connection, realm: Realm, section: str) -> Iterator[Any]:
+def _moves(connection: Connection, realm: Visibility, section: str) -> Iterator[Any]:
     """What moved what is current, oldest first.
 
     Of services that were made anew, only the end of what was before; its documents are gone.
@@ -136,7 +136,7 @@ def _moves(connection: Connection, realm: Realm, section: str) -> Iterator[Any]:
         .where(
             ChangeRow.organisation_id == realm.organisation,
             realm.within(ChangeRow.service),
-            ChangeRow.kind.in_(event_documents.MOVING),
+            ChangeRow.kind.in_(event_documents.CURRENT_CHANGING),
         )
         .order_by(ChangeRow.revision, ChangeRow.position)
     )

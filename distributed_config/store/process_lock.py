@@ -16,7 +16,7 @@ _INSIDE = 0
 _DOOR = 1
 
 
-class Turnstile:
+class ProcessLock:
     """Locks on two bytes of the file at ``path``. One thread of a process uses it.
 
     The kernel frees what a process held when it ends, however it ends.

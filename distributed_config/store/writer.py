@@ -25,16 +25,16 @@ from distributed_config.models.sqlite import storage_error
 from distributed_config.services.journal import audit, transaction
 from distributed_config.services.journal.allowance import Allowance
 from distributed_config.services.journal.head import Head, advance_head, read_head
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR, Actor
 from distributed_config.store.checkpoints import Checkpoints
-from distributed_config.store.process_lock import Turnstile
+from distributed_config.store.process_lock import ProcessLock
 from distributed_config.store.uptime import uptime
 from distributed_config.store.watermarks import Watermarks
 from distributed_config.wire import now
 
 T = TypeVar("T")
-Unit = Callable[[Journal], T]
+Unit = Callable[[Transaction], T]
 
 _MOST_IN_BATCH = 64
 _LONGEST_BATCH = 0.25
@@ -48,7 +48,7 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Commit:
+class BatchStats:
     """What one batch came to, for those who measure."""
 
     units: int
@@ -56,7 +56,7 @@ class Commit:
 
 
 @dataclass(frozen=True)
-class _Order(Generic[T]):
+class _Job(Generic[T]):
     """A unit that is to be written. Whoever wants it waits no longer than ``until``."""
 
     actor: Actor
@@ -114,21 +114,21 @@ class Writer:
         engine: Engine,
         marks: Watermarks,
         lock_seconds: int,
-        on_commit: Callable[[Commit], None] = lambda _commit: None,
+        on_commit: Callable[[BatchStats], None] = lambda _commit: None,
         work_ms: int | None = None,
     ) -> None:
         self._engine = engine
         self._marks = marks
-        self._turnstile = Turnstile(marks.path)
+        self._turnstile = ProcessLock(marks.path)
         self._checkpoints = Checkpoints(engine, marks)
         self._lock_seconds = lock_seconds
         self._on_commit = on_commit
         self._work_ms = work_ms
-        self._orders: SimpleQueue[_Order[Any] | None] = SimpleQueue()
+        self._orders: SimpleQueue[_Job[Any] | None] = SimpleQueue()
         # What was taken from the queue and is still to be written; the thread's own.
-        self._left: deque[_Order[Any]] = deque()
+        self._left: deque[_Job[Any]] = deque()
         self._waiting_since: float | None = None
-        self._probe: _Order[int] | None = None
+        self._probe: _Job[int] | None = None
         self._warns_at = 0.0
         self._allowance: Allowance | None = None
         event.listen(engine, "before_cursor_execute", self._check_allowance)
@@ -182,7 +182,7 @@ class Writer:
     def rehearse(self, actor: Actor, unit: Unit[T], note: str = "", waited: float = 0) -> T:
         """What ``unit`` would return; everything it wrote is undone."""
 
-        def undone(journal: Journal) -> None:
+        def undone(journal: Transaction) -> None:
             raise _Undone(unit(journal))
 
         try:
@@ -204,11 +204,11 @@ class Writer:
             raise StorageFailed()
         self._marks.require_in_place()
 
-    def _ordered(self, actor: Actor, unit: Unit[T], note: str, patience: float) -> _Order[T]:
+    def _ordered(self, actor: Actor, unit: Unit[T], note: str, patience: float) -> _Job[T]:
         """An order in the queue, for the thread to see to."""
         self._refuse_after_failure()
         self._ensure_thread()
-        order = _Order(actor, note, unit, Future[T](), time.monotonic() + patience)
+        order = _Job(actor, note, unit, Future[T](), time.monotonic() + patience)
         self._orders.put(order)
         return order
 
@@ -226,10 +226,10 @@ class Writer:
                 self._write_batch(order)
                 self._checkpoints.look()
 
-    def _write_batch(self, first: _Order[Any]) -> None:
+    def _write_batch(self, first: _Job[Any]) -> None:
         """Writes ``first`` and all that wait behind it by the time the database's lock is held."""
         began = time.perf_counter()
-        batch: list[_Order[Any]] | None = None
+        batch: list[_Job[Any]] | None = None
         self._waiting_since = self._waiting_since or time.monotonic()
         try:
             with self._turnstile.turn(), self._engine.connect() as connection:
@@ -248,7 +248,7 @@ class Writer:
                 for order in batch:
                     order.fail(meant)
             return
-        self._tell_of(Commit(len(done), time.perf_counter() - began))
+        self._tell_of(BatchStats(len(done), time.perf_counter() - began))
         for order, outcome in done:
             outcome.tell(order.done)
 
@@ -264,7 +264,7 @@ class Writer:
             behind,
         )
 
-    def _refuse_late(self, waiting: list[_Order[Any]], error: Exception) -> None:
+    def _refuse_late(self, waiting: list[_Job[Any]], error: Exception) -> None:
         """Tells those in ``waiting`` that the lock was not to be had; those with time left wait on.
 
         Each waits for as long as it was promised, and not for what is left of the first one's time.
@@ -278,14 +278,14 @@ class Writer:
         if not self._left and self._orders.empty():
             self._waiting_since = None  # nobody waits any more
 
-    def _tell_of(self, commit: Commit) -> None:
+    def _tell_of(self, commit: BatchStats) -> None:
         """Tells first who measures: who reads its own write in the metrics finds it there."""
         try:
             self._on_commit(commit)
         except Exception:  # what is written is written, and those who wait must hear of it
             _logger.exception("a commit could not be measured")
 
-    def _gather(self, first: _Order[Any]) -> list[_Order[Any]]:
+    def _gather(self, first: _Job[Any]) -> list[_Job[Any]]:
         """``first`` and what waits after it, in the order in which it came."""
         batch = [first]
         while len(batch) < _MOST_IN_BATCH and (self._left or not self._orders.empty()):
@@ -297,18 +297,18 @@ class Writer:
         return batch
 
     def _run_units(
-        self, connection: Connection, head: Head, batch: list[_Order[Any]]
-    ) -> list[tuple[_Order[Any], "_Outcome"]]:
+        self, connection: Connection, head: Head, batch: list[_Job[Any]]
+    ) -> list[tuple[_Job[Any], "_Outcome"]]:
         """Runs every unit, each in a savepoint, and commits; what came of each, in their order.
 
         Nobody is told before the commit: even a refusal may rest on what another unit wrote. Of a
         long batch the rest is left for the next one, after the other processes had their turn.
         """
         first = head
-        done: list[tuple[_Order[Any], _Outcome]] = []
+        done: list[tuple[_Job[Any], _Outcome]] = []
         touched: set[tuple[int, str]] = set()
         everything = False
-        rest: list[_Order[Any]] = []
+        rest: list[_Job[Any]] = []
         began = time.thread_time()
         for position, order in enumerate(batch):
             if done and time.thread_time() - began > _LONGEST_BATCH:
@@ -319,7 +319,9 @@ class Writer:
                 continue
             connection.exec_driver_sql("SAVEPOINT unit")
             allowance = Allowance(self._work_ms)
-            journal = Journal(connection, order.actor, head, now(), order.note, allowance=allowance)
+            journal = Transaction(
+                connection, order.actor, head, now(), order.note, allowance=allowance
+            )
             try:
                 result = self._run_unit(order, journal)
             except Exception as error:  # a unit that fails takes nobody with it
@@ -344,7 +346,7 @@ class Writer:
         self._left.extendleft(reversed(rest))
         return done
 
-    def _run_unit(self, order: _Order[T], journal: Journal) -> T:
+    def _run_unit(self, order: _Job[T], journal: Transaction) -> T:
         """What a unit returns, with what it changed sealed. Raises TooMuchWork."""
         self._allowance = journal.allowance
         try:

@@ -6,29 +6,29 @@ from distributed_config.wire.documents import (
     SECRET_KEY,
     Document,
     DocumentLimits,
-    decode,
+    decode_utf8,
     digest_of,
-    document_of,
     in_order,
-    object_of,
+    make_document,
+    make_object,
     parse_json,
     parse_stored,
-    refuse_ambiguous,
     repeated_keys,
+    require_unambiguous,
 )
 from distributed_config.wire.etags import (
-    no_version_etag,
+    absent_etag,
+    etag_matches,
     parse_etags,
-    same_version,
     stamp_of,
     version_etag,
 )
-from distributed_config.wire.hashing import Field, framed
-from distributed_config.wire.names import NAME_LENGTH, check_name, check_note, fault_of_name
+from distributed_config.wire.hashing import HashField, length_prefixed
+from distributed_config.wire.names import NAME_LENGTH, check_name, check_note, name_problem
 from distributed_config.wire.numbers import exact_float
-from distributed_config.wire.pointers import Place, escape_pointer, inside, pointer_to
+from distributed_config.wire.pointers import Location, child_of, escape_pointer, pointer_of
 from distributed_config.wire.positions import MOST_REVISION, Position, parse_position
-from distributed_config.wire.times import now, parse_time, rfc3339
+from distributed_config.wire.times import format_time, now, parse_time
 
 __all__ = [
     "MASK",
@@ -37,35 +37,35 @@ __all__ = [
     "SECRET_KEY",
     "Document",
     "DocumentLimits",
-    "Field",
-    "Place",
+    "HashField",
+    "Location",
     "Position",
+    "absent_etag",
     "check_name",
     "check_note",
-    "decode",
+    "child_of",
     "decode_cursor",
+    "decode_utf8",
     "digest_of",
-    "document_of",
     "encode_cursor",
     "escape_pointer",
+    "etag_matches",
     "exact_float",
-    "fault_of_name",
-    "framed",
+    "format_time",
     "in_order",
-    "inside",
-    "no_version_etag",
+    "length_prefixed",
+    "make_document",
+    "make_object",
+    "name_problem",
     "now",
-    "object_of",
     "parse_etags",
     "parse_json",
     "parse_position",
     "parse_stored",
     "parse_time",
-    "pointer_to",
-    "refuse_ambiguous",
+    "pointer_of",
     "repeated_keys",
-    "rfc3339",
-    "same_version",
+    "require_unambiguous",
     "stamp_of",
     "version_etag",
 ]

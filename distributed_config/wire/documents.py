@@ -19,7 +19,7 @@ from distributed_config.wire.numbers import (
     exact_integer,
     shortened,
 )
-from distributed_config.wire.pointers import Place, escape_pointer, inside, pointer_to
+from distributed_config.wire.pointers import Location, child_of, escape_pointer, pointer_of
 
 MASK = "•••"
 
@@ -84,7 +84,7 @@ def _keys_of(value: Any) -> Sequence[Any]:
     return range(len(value)) if isinstance(value, list) else ()
 
 
-def document_of(value: Any, limits: DocumentLimits, service: str) -> Document:
+def make_document(value: Any, limits: DocumentLimits, service: str) -> Document:
     """``value`` as ``service`` will store it. Raises InvalidDocument with every problem in it.
 
     A document need not say whose it is; where it does, under the key ``service``, it must be so.
@@ -113,7 +113,7 @@ def _first_part(pointer: str) -> str:
     return f"/{pointer.split('/', 2)[1]}" if pointer else ""
 
 
-def object_of(value: Any, limits: DocumentLimits) -> Document:
+def make_object(value: Any, limits: DocumentLimits) -> Document:
     """``value``, a JSON object that is no configuration, as it is stored.
 
     Raises InvalidDocument with every problem in it.
@@ -148,9 +148,9 @@ def parse_json(data: bytes) -> Any:
     """The JSON value in ``data``, strictly (RFC 8259 in UTF-8, nothing more).
 
     Raises InvalidDocument where it is not JSON at all. What JSON leaves open (a key twice, NaN,
-    a number too large) is marked in the value, where ``document_of`` finds it with its place.
+    a number too large) is marked in the value, where ``make_document`` finds it with its place.
     """
-    text = decode(data)
+    text = decode_utf8(data)
     try:
         return json.loads(
             text,
@@ -166,7 +166,7 @@ def parse_json(data: bytes) -> Any:
         raise _invalid_document([Problem("", f"{error.msg} at {place}.", "json")]) from None
 
 
-def decode(data: bytes) -> str:
+def decode_utf8(data: bytes) -> str:
     """``data`` as text. Raises InvalidDocument unless it is UTF-8 without a byte order mark."""
     if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise _invalid_document(
@@ -205,7 +205,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return repeated
 
 
-def refuse_ambiguous(value: Any) -> None:
+def require_unambiguous(value: Any) -> None:
     """Raises InvalidDocument if ``value``, from ``parse_json``, can be understood in two ways."""
     limits = DocumentLimits(depth=_BODY_DEPTH, keys=sys.maxsize)
     problems = list(_faults_inside(value, limits))
@@ -224,47 +224,49 @@ def _faults(value: Any, limits: DocumentLimits) -> Iterator[Problem]:
 
 def _faults_inside(value: Any, limits: DocumentLimits) -> Iterator[Problem]:
     keys = 0
-    waiting: list[tuple[Place, Any, int]] = [(None, value, 1)]
+    waiting: list[tuple[Location, Any, int]] = [(None, value, 1)]
     while waiting:
         place, here, depth = waiting.pop()
         yield from _faults_of_scalar(place, here)
         if not isinstance(here, dict | list):
             continue
         if depth > limits.depth:
-            yield Problem(pointer_to(place), f"It is nested deeper than {limits.depth}.", "depth")
+            yield Problem(pointer_of(place), f"It is nested deeper than {limits.depth}.", "depth")
             continue
         if isinstance(here, dict):
             keys += len(here)
             if keys > limits.keys:
                 message = f"The document has more than {limits.keys} keys."
-                yield Problem(pointer_to(place), message, "keys")
+                yield Problem(pointer_of(place), message, "keys")
                 return
             yield from _faults_of_keys(place, here)
-        waiting.extend((inner, child, depth + 1) for inner, child in reversed(inside(place, here)))
+        waiting.extend(
+            (inner, child, depth + 1) for inner, child in reversed(child_of(place, here))
+        )
 
 
-def _faults_of_keys(place: Place, here: dict[Any, Any]) -> Iterator[Problem]:
+def _faults_of_keys(place: Location, here: dict[Any, Any]) -> Iterator[Problem]:
     for name in repeated_keys(here):
-        yield Problem(pointer_to((place, name)), "The key is given more than once.", "duplicate")
+        yield Problem(pointer_of((place, name)), "The key is given more than once.", "duplicate")
     for key in here:
         if not isinstance(key, str):
             message = f"The key {shortened(repr(key))} is not text; put it in quotes."
-            yield Problem(pointer_to(place), message, "key")
+            yield Problem(pointer_of(place), message, "key")
         elif not is_encodable(key):
-            yield Problem(pointer_to(place), "A key holds half of a surrogate pair.", "encoding")
+            yield Problem(pointer_of(place), "A key holds half of a surrogate pair.", "encoding")
 
 
 def _faults_of_secret_keys(value: Any) -> Iterator[Problem]:
-    waiting: list[tuple[Place, Any]] = [(None, value)]
+    waiting: list[tuple[Location, Any]] = [(None, value)]
     while waiting:
         place, here = waiting.pop()
         if isinstance(here, dict) and SECRET_KEY in here:
             message = f"The key {SECRET_KEY!r} is the server's own; use another."
-            yield Problem(pointer_to((place, SECRET_KEY)), message, "secret")
-        waiting.extend(reversed(inside(place, here)))
+            yield Problem(pointer_of((place, SECRET_KEY)), message, "secret")
+        waiting.extend(reversed(child_of(place, here)))
 
 
-def _faults_of_scalar(place: Place, here: Any) -> Iterator[Problem]:
+def _faults_of_scalar(place: Location, here: Any) -> Iterator[Problem]:
     fault: tuple[str, str] | None = None
     if isinstance(here, str):
         if not is_encodable(here):
@@ -280,7 +282,7 @@ def _faults_of_scalar(place: Place, here: Any) -> Iterator[Problem]:
     elif here is not None and not isinstance(here, dict | list):
         fault = f"{_kind(here)} has no place in JSON; write it as text.", "type"
     if fault is not None:
-        yield Problem(pointer_to(place), *fault)
+        yield Problem(pointer_of(place), *fault)
 
 
 def _kind(value: Any) -> str:

@@ -3,7 +3,7 @@
 import re
 
 from distributed_config.wire.documents import digest_of
-from distributed_config.wire.hashing import framed
+from distributed_config.wire.hashing import length_prefixed
 
 
 def stamp_of(life: int, digest: str) -> str:
@@ -12,7 +12,7 @@ def stamp_of(life: int, digest: str) -> str:
     ``life`` is the id under which a service, or a definition, is stored. One that is deleted and
     made again has another id, so that no tag of the first one comes back.
     """
-    return digest_of(framed((life, digest)).decode())
+    return digest_of(length_prefixed((life, digest)).decode())
 
 
 def version_etag(epoch: str, number: int, stamp: str, variant: str = "json") -> str:
@@ -25,12 +25,12 @@ def version_etag(epoch: str, number: int, stamp: str, variant: str = "json") -> 
     return f'"{number}.{stamp[:24]}.{epoch}{suffix}"'
 
 
-def no_version_etag(epoch: str, life: int, variant: str = "") -> str:
+def absent_etag(epoch: str, life: int, variant: str = "") -> str:
     """The tag of a service of which every version is disabled."""
     return f'"none.{stamp_of(life, "")[:24]}.{epoch}{variant}"'
 
 
-def same_version(tag: str, etag: str | None) -> bool:
+def etag_matches(tag: str, etag: str | None) -> bool:
     """Whether ``tag`` names the version of ``etag``, whatever the format it was read in.
 
     A weak tag never does; ``*`` names any, and None says that there is no service.

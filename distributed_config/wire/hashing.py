@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-Field = str | int | bytes | None
+HashField = str | int | bytes | None
 
 
-def framed(fields: Iterable[Field]) -> bytes:
+def length_prefixed(fields: Iterable[HashField]) -> bytes:
     """``fields`` in a row, each with its length before it, as in ``3:web``; None is ``-``.
 
     Two rows of as many fields that differ come out different.

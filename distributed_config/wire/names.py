@@ -21,13 +21,13 @@ def check_name(name: str, what: str = "service") -> str:
     Letters and digits of any script and ``_ . -``, in segments joined by ``/``; each segment
     starts with a letter, a digit or ``_``; normalised (NFC); at most 200 characters.
     """
-    fault = fault_of_name(name)
+    fault = name_problem(name)
     if fault:
         raise Invalid.of([Problem("", f"{shortened(name)!r}: {fault}", "name", what)])
     return name
 
 
-def fault_of_name(name: str) -> str | None:
+def name_problem(name: str) -> str | None:
     """What is wrong with ``name`` as a service's; None: nothing."""
     if not name:
         return "a name is needed, as in ?service=web."

@@ -9,7 +9,7 @@ Key = TypeVar("Key", str, int)
 POINTER_LENGTH = 2_000
 
 
-Place = tuple["Place", str | int] | None
+Location = tuple["Location", str | int] | None
 
 
 """Where a value stands: the place of what it is in, and its key there; None is the whole.
@@ -19,7 +19,7 @@ values would need gigabytes for all of them.
 """
 
 
-def inside(place: Place, value: Any) -> list[tuple[Place, Any]]:
+def child_of(place: Location, value: Any) -> list[tuple[Location, Any]]:
     """What is in an object or an array, each with its place; nothing is in anything else."""
     if isinstance(value, Mapping):
         return [((place, str(key)), child) for key, child in value.items()]
@@ -28,7 +28,7 @@ def inside(place: Place, value: Any) -> list[tuple[Place, Any]]:
     return []
 
 
-def pointer_to(place: Place) -> str:
+def pointer_of(place: Location) -> str:
     """The JSON pointer of ``place``; cut where it is absurdly long."""
     tokens: list[str] = []
     while place is not None:

@@ -10,7 +10,7 @@ def now() -> int:
     return int(datetime.now(UTC).timestamp() * 1_000_000)
 
 
-def rfc3339(microseconds: int) -> str:
+def format_time(microseconds: int) -> str:
     """A stored time as RFC 3339 text in UTC, as in ``2026-11-21T09:30:00.000001Z``."""
     moment = datetime.fromtimestamp(microseconds // 1_000_000, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{microseconds % 1_000_000:06d}Z"

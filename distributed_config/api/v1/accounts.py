@@ -10,33 +10,33 @@ from distributed_config import wire
 from distributed_config.errors import Forbidden
 from distributed_config.http import auth
 from distributed_config.http import request as asked
-from distributed_config.http.database import reading
-from distributed_config.http.pagination import behind, cursor_behind, page_answer, page_size
-from distributed_config.http.response import Answer, json_answer
-from distributed_config.http.routes import door
-from distributed_config.http.writes import publish
+from distributed_config.http.database import reader_connection
+from distributed_config.http.pagination import after_key, cursor_after, page_response, page_size
+from distributed_config.http.response import ResponseData, json_response
+from distributed_config.http.routes import route
+from distributed_config.http.writes import commit
 from distributed_config.schemas import answers, bodies, queries
 from distributed_config.services.access import memberships, organisations, roles, tokens, users
-from distributed_config.services.access.grants import Rights
+from distributed_config.services.access.grants import Grant
 from distributed_config.services.access.memberships import Membership
 from distributed_config.services.access.organisations import Organisation
-from distributed_config.services.access.passwords import hash_of
+from distributed_config.services.access.passwords import hash_password
 from distributed_config.services.access.roles import Role
-from distributed_config.services.access.tokens import Made, Token
+from distributed_config.services.access.tokens import IssuedToken, Token
 from distributed_config.services.access.users import User
 from distributed_config.services.journal import head
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.visibility import Scope
 
 blueprint = Blueprint("accounts", __name__)
 
 _USERS = {"permission": "user:manage"}
 _TENANTS = {"permission": "organisation:manage"}
-_TOKENS = {"permission": auth.SOMEBODY}
+_TOKENS = {"permission": auth.AUTHENTICATED}
 
-_listing = partial(door, blueprint, "GET", query=queries.AccountsQuery, refusals=(404, 410, 422))
+_listing = partial(route, blueprint, "GET", query=queries.AccountsQuery, refusals=(404, 410, 422))
 _making = partial(
-    door,
+    route,
     blueprint,
     query=queries.AccountWriteQuery,
     headers=("Config-Note",),
@@ -50,16 +50,18 @@ _of_member = partial(_changing, query=queries.MembershipQuery)
 # --- organisations
 
 
-@_listing("/organisations", permission=auth.SOMEBODY, answers={200: answers.OrganisationsAnswer})
-def list_organisations(query: dict[str, Any]) -> Answer:
+@_listing(
+    "/organisations", permission=auth.AUTHENTICATED, answers={200: answers.OrganisationsAnswer}
+)
+def list_organisations(query: dict[str, Any]) -> ResponseData:
     """List the organisations that you may know of, by name."""
     cursor, epoch = _cursor(query)
     size = page_size(query["limit"])
     found = organisations.organisations(
-        reading(), auth.actor(), after=cursor, search=query["search"], limit=size + 1
+        reader_connection(), auth.actor(), after=cursor, search=query["search"], limit=size + 1
     )
     shown = [_shown_organisation(each) for each in found[:size]]
-    return page_answer({"organisations": shown}, _next(query, epoch, found, size, "name"))
+    return page_response({"organisations": shown}, _next(query, epoch, found, size, "name"))
 
 
 @_making(
@@ -69,11 +71,11 @@ def list_organisations(query: dict[str, Any]) -> Answer:
     body=bodies.OrganisationBody,
     answers={200: answers.OrganisationAnswer},
 )
-def create_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+def create_organisation(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Create an organisation."""
 
-    def unit(journal: Journal) -> Answer:
-        return json_answer(
+    def unit(journal: Transaction) -> ResponseData:
+        return json_response(
             _shown_organisation(organisations.create_organisation(journal, body["name"]))
         )
 
@@ -87,12 +89,12 @@ def create_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     body=bodies.OrganisationBody,
     answers={200: answers.OrganisationAnswer},
 )
-def rename_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+def rename_organisation(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Give an organisation another name."""
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         found = organisations.rename_organisation(journal, query["name"], body["name"])
-        return json_answer(_shown_organisation(found))
+        return json_response(_shown_organisation(found))
 
     return _published(unit, query)
 
@@ -101,23 +103,27 @@ def rename_organisation(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 
 
 @_listing("/users", **_USERS, answers={200: answers.UsersAnswer})
-def list_users(query: dict[str, Any]) -> Answer:
+def list_users(query: dict[str, Any]) -> ResponseData:
     """List the organisation's users, by their addresses."""
     cursor, epoch = _cursor(query)
     size = page_size(query["limit"])
     found = users.users(
-        reading(), auth.actor().realm, after=cursor, search=query["search"], limit=size + 1
+        reader_connection(),
+        auth.actor().realm,
+        after=cursor,
+        search=query["search"],
+        limit=size + 1,
     )
     shown = [_shown_user(each) for each in found[:size]]
-    return page_answer({"users": shown}, _next(query, epoch, found, size, "email"))
+    return page_response({"users": shown}, _next(query, epoch, found, size, "email"))
 
 
 @_making("POST", "/users", **_USERS, body=bodies.UserBody, answers={200: answers.UserAnswer})
-def create_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+def create_user(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Create a user; who administers the server can make one of elsewhere a member."""
-    hashed = hash_of(body["password"]) if body["password"] else ""
+    hashed = hash_password(body["password"]) if body["password"] else ""
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         made = users.create_user(journal, body["email"], _rights(body), hashed)
         return _private(_shown_user(made))
 
@@ -127,11 +133,11 @@ def create_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 @_changing(
     "PATCH", "/users", **_USERS, body=bodies.UserChangeBody, answers={200: answers.UserAnswer}
 )
-def change_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+def change_user(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Change a user: rights, password, active or not. What is not given stays."""
-    hashed = hash_of(body["password"]) if "password" in body else None
+    hashed = hash_password(body["password"]) if "password" in body else None
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         before = users.user(journal.connection, journal.realm, query["id"])
         found = users.change_user(
             journal,
@@ -147,10 +153,10 @@ def change_user(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 
 
 @_changing("DELETE", "/users", **_USERS, answers={200: answers.DoneAnswer})
-def remove_user(query: dict[str, Any]) -> Answer:
+def remove_user(query: dict[str, Any]) -> ResponseData:
     """Remove a user from the organisation, with the tokens that they made in it."""
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         users.remove_user(journal, query["id"])
         return _done(True)
 
@@ -162,11 +168,11 @@ def remove_user(query: dict[str, Any]) -> Answer:
 
 @_listing(
     "/memberships",
-    permission=auth.SOMEBODY,
+    permission=auth.AUTHENTICATED,
     query=queries.MembershipsQuery,
     answers={200: answers.MembershipsAnswer},
 )
-def list_memberships(query: dict[str, Any]) -> Answer:
+def list_memberships(query: dict[str, Any]) -> ResponseData:
     """List who belongs to which organisation, and what they are there.
 
     Your own, in all organisations; if you may manage users, everybody's in this one; and if you
@@ -176,7 +182,7 @@ def list_memberships(query: dict[str, Any]) -> Answer:
     email, _, organisation = cursor.partition("\n")
     size = page_size(query["limit"])
     found = memberships.memberships(
-        reading(),
+        reader_connection(),
         auth.actor(),
         user_id=auth.identity().user_id,
         email=query["email"],
@@ -185,7 +191,7 @@ def list_memberships(query: dict[str, Any]) -> Answer:
         limit=size + 1,
     )
     shown = [_shown_membership(each) for each in found[:size]]
-    return page_answer({"memberships": shown}, _next(query, epoch, found, size, "key"))
+    return page_response({"memberships": shown}, _next(query, epoch, found, size, "key"))
 
 
 @_making(
@@ -195,13 +201,13 @@ def list_memberships(query: dict[str, Any]) -> Answer:
     body=bodies.MembershipBody,
     answers={200: answers.MembershipAnswer},
 )
-def add_member(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+def add_member(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Make a user of another organisation a member of this one.
 
     It takes who administers the server. Who is not known yet is made with `POST /users`.
     """
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         memberships.add_member(journal, body["email"], _rights(body))
         return _membership(journal, body["email"])
 
@@ -215,10 +221,10 @@ def add_member(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     body=bodies.RightsChangeBody,
     answers={200: answers.MembershipAnswer},
 )
-def change_member(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+def change_member(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Change what a member is in the organisation: role and scope. What is not given stays."""
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         before = memberships.membership(journal.connection, journal.realm, query["email"])
         users.change_user(journal, before.user_id, rights=_rights_with(before.rights, body))
         return _membership(journal, query["email"])
@@ -227,10 +233,10 @@ def change_member(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 
 
 @_of_member("DELETE", "/memberships", **_USERS, answers={200: answers.DoneAnswer})
-def remove_member(query: dict[str, Any]) -> Answer:
+def remove_member(query: dict[str, Any]) -> ResponseData:
     """Remove a user from the organisation, as `DELETE /users` does."""
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         found = memberships.membership(journal.connection, journal.realm, query["email"])
         users.remove_user(journal, found.user_id)
         return _done(True)
@@ -241,33 +247,39 @@ def remove_member(query: dict[str, Any]) -> Answer:
 # --- roles
 
 
-@_listing("/roles", permission=auth.SOMEBODY, answers={200: answers.RolesAnswer})
-def list_roles(query: dict[str, Any]) -> Answer:
+@_listing("/roles", permission=auth.AUTHENTICATED, answers={200: answers.RolesAnswer})
+def list_roles(query: dict[str, Any]) -> ResponseData:
     """List the roles: the six that every organisation has, and its own."""
     cursor, epoch = _cursor(query)
     size = page_size(query["limit"])
     found = roles.roles(
-        reading(), auth.actor().realm, after=cursor, search=query["search"], limit=size + 1
+        reader_connection(),
+        auth.actor().realm,
+        after=cursor,
+        search=query["search"],
+        limit=size + 1,
     )
     shown = [_shown_role(each) for each in found[:size]]
-    return page_answer({"roles": shown}, _next(query, epoch, found, size, "key"))
+    return page_response({"roles": shown}, _next(query, epoch, found, size, "key"))
 
 
 @_naming("PUT", "/roles", **_USERS, body=bodies.RoleBody, answers={200: answers.RoleAnswer})
-def set_role(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+def set_role(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Make a role, or give it other permissions."""
 
-    def unit(journal: Journal) -> Answer:
-        return json_answer(_shown_role(roles.set_role(journal, query["name"], body["permissions"])))
+    def unit(journal: Transaction) -> ResponseData:
+        return json_response(
+            _shown_role(roles.set_role(journal, query["name"], body["permissions"]))
+        )
 
     return _published(unit, query)
 
 
 @_naming("DELETE", "/roles", **_USERS, answers={200: answers.DoneAnswer})
-def remove_role(query: dict[str, Any]) -> Answer:
+def remove_role(query: dict[str, Any]) -> ResponseData:
     """Remove a role that nobody has."""
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         roles.remove_role(journal, query["name"])
         return _done(True)
 
@@ -278,13 +290,13 @@ def remove_role(query: dict[str, Any]) -> Answer:
 
 
 @_listing("/tokens", **_TOKENS, answers={200: answers.TokensAnswer})
-def list_tokens(query: dict[str, Any]) -> Answer:
+def list_tokens(query: dict[str, Any]) -> ResponseData:
     """List the organisation's tokens, oldest first; your own, unless you may manage them all."""
-    epoch = head.read_head(reading()).epoch
-    after = behind(query, epoch, int) or 0
+    epoch = head.read_head(reader_connection()).epoch
+    after = after_key(query, epoch, int) or 0
     size = page_size(query["limit"])
     found = tokens.tokens(
-        reading(),
+        reader_connection(),
         auth.actor().realm,
         user_id=None if auth.actor().may("token:manage") else auth.identity().user_id or 0,
         after=after,
@@ -292,11 +304,11 @@ def list_tokens(query: dict[str, Any]) -> Answer:
         limit=size + 1,
     )
     shown = [_shown_token(each) for each in found[:size]]
-    return page_answer({"tokens": shown}, _next(query, epoch, found, size, "id"))
+    return page_response({"tokens": shown}, _next(query, epoch, found, size, "id"))
 
 
 @_making("POST", "/tokens", **_TOKENS, body=bodies.TokenBody, answers={200: answers.TokenAnswer})
-def create_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+def create_token(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Create a token: for a program, or for yourself. It is shown once, in this answer."""
     rights, seconds = _rights(body), body["seconds"]
     owner = auth.identity().user_id
@@ -305,7 +317,7 @@ def create_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     if not body["personal"]:
         auth.require("token:manage")
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         if body["personal"] and owner is not None:
             made = tokens.create_personal(journal, owner, body["name"], rights, seconds)
         else:
@@ -318,19 +330,19 @@ def create_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 @_changing(
     "PATCH", "/tokens", **_TOKENS, body=bodies.TokenChangeBody, answers={200: answers.TokenAnswer}
 )
-def change_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+def change_token(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Change a token: its name, its rights, how long it lives from now on. What is not given stays.
 
     It takes effect as a revocation does: at once, and in open streams.
     """
     owner, asking = _owner(), _asking_for_own(query["id"])
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         tokens.require_owner(journal.connection, journal.realm, query["id"], owner)
         before = tokens.token(journal.connection, journal.realm, query["id"])
         ends = before.expires_at
         if "seconds" in body:
-            ends = tokens.end_in(journal, body["seconds"])
+            ends = tokens.expiry_after(journal, body["seconds"])
         after = tokens.change(
             journal,
             query["id"],
@@ -339,7 +351,7 @@ def change_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
             rights=_rights_with(before.rights, body),
             expires_at=ends,
         )
-        return json_answer(_shown_token(after))
+        return json_response(_shown_token(after))
 
     return _published(unit, query)
 
@@ -347,11 +359,11 @@ def change_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 @_changing(
     "POST", "/tokens/rotate", **_TOKENS, body=bodies.RotateBody, answers={200: answers.TokenAnswer}
 )
-def rotate_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+def rotate_token(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Make a new token in place of one, which stays good for a while."""
     owner, asking = _owner(), _asking_for_own(query["id"])
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         tokens.require_owner(journal.connection, journal.realm, query["id"], owner)
         return _shown_once(tokens.rotate(journal, query["id"], body["overlap"], asking), query)
 
@@ -359,11 +371,11 @@ def rotate_token(query: dict[str, Any], body: dict[str, Any]) -> Answer:
 
 
 @_changing("DELETE", "/tokens", **_TOKENS, answers={200: answers.DoneAnswer})
-def revoke_token(query: dict[str, Any]) -> Answer:
+def revoke_token(query: dict[str, Any]) -> ResponseData:
     """Revoke a token: from the next request on, and in open streams, it is good for nothing."""
     owner, asking = _owner(), _asking_for_own(query["id"])
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         tokens.require_owner(journal.connection, journal.realm, query["id"], owner)
         return _done(tokens.revoke(journal, query["id"], asking))
 
@@ -389,8 +401,8 @@ def _owner() -> int:
 
 def _cursor(query: dict[str, Any]) -> tuple[str, str]:
     """Behind what the page begins, and the epoch of cursors."""
-    epoch = head.read_head(reading()).epoch
-    return behind(query, epoch, str) or "", epoch
+    epoch = head.read_head(reader_connection()).epoch
+    return after_key(query, epoch, str) or "", epoch
 
 
 def _next(
@@ -398,36 +410,36 @@ def _next(
 ) -> str | None:
     if len(found) <= size:
         return None
-    return cursor_behind(query, epoch, getattr(found[size - 1], key))
+    return cursor_after(query, epoch, getattr(found[size - 1], key))
 
 
-def _published(unit: Callable[[Journal], Answer], query: dict[str, Any]) -> Answer:
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+def _published(unit: Callable[[Transaction], ResponseData], query: dict[str, Any]) -> ResponseData:
+    return commit(unit, asked.note(query["note"]), query["dry_run"])
 
 
-def _rights_with(before: Rights, given: dict[str, Any]) -> Rights:
+def _rights_with(before: Grant, given: dict[str, Any]) -> Grant:
     """``before`` with what is given of role, services and environments."""
     return _rights({**_shown_rights(before), **given})
 
 
-def _rights(body: dict[str, Any]) -> Rights:
-    return Rights(body["role"], Scope(tuple(body["services"]), tuple(body["environments"])))
+def _rights(body: dict[str, Any]) -> Grant:
+    return Grant(body["role"], Scope(tuple(body["services"]), tuple(body["environments"])))
 
 
-def _private(shown: dict[str, Any]) -> Answer:
+def _private(shown: dict[str, Any]) -> ResponseData:
     """What is not kept, also not for an idempotency key: its request held a password."""
-    return json_answer(shown, Cache_Control="no-store")
+    return json_response(shown, Cache_Control="no-store")
 
 
-def _done(changed: bool) -> Answer:
-    return json_answer({"success": True, "changed": changed})
+def _done(changed: bool) -> ResponseData:
+    return json_response({"success": True, "changed": changed})
 
 
 def _shown_organisation(found: Organisation) -> dict[str, Any]:
-    return {"id": found.id, "name": found.name, "created_at": wire.rfc3339(found.created_at)}
+    return {"id": found.id, "name": found.name, "created_at": wire.format_time(found.created_at)}
 
 
-def _shown_rights(rights: Rights) -> dict[str, Any]:
+def _shown_rights(rights: Grant) -> dict[str, Any]:
     return {
         "role": rights.role,
         "services": list(rights.scope.services),
@@ -443,14 +455,14 @@ def _shown_user(found: User) -> dict[str, Any]:
         "must_change": found.must_change,
         "has_password": found.has_password,
         **_shown_rights(found.rights),
-        "created_at": wire.rfc3339(found.created_at),
+        "created_at": wire.format_time(found.created_at),
     }
 
 
-def _membership(journal: Journal, email: str) -> Answer:
+def _membership(journal: Transaction, email: str) -> ResponseData:
     """The membership of an address, as it is now."""
     found = memberships.membership(journal.connection, journal.realm, email)
-    return json_answer(_shown_membership(found))
+    return json_response(_shown_membership(found))
 
 
 def _shown_membership(found: Membership) -> dict[str, Any]:
@@ -474,7 +486,7 @@ def _shown_token(found: Token) -> dict[str, Any]:
         "hint": found.hint,
         "user": found.user,
         **_shown_rights(found.rights),
-        "created_at": wire.rfc3339(found.created_at),
+        "created_at": wire.format_time(found.created_at),
         "created_by": found.created_by,
         "expires_at": _time(found.expires_at),
         "revoked_at": _time(found.revoked_at),
@@ -483,11 +495,11 @@ def _shown_token(found: Token) -> dict[str, Any]:
     }
 
 
-def _shown_once(made: Made, query: dict[str, Any]) -> Answer:
+def _shown_once(made: IssuedToken, query: dict[str, Any]) -> ResponseData:
     # One that is only rehearsed is never good; nobody may take it for the real one.
     secret = None if query["dry_run"] else made.secret
-    return json_answer({**_shown_token(made.token), "token": secret}, Cache_Control="no-store")
+    return json_response({**_shown_token(made.token), "token": secret}, Cache_Control="no-store")
 
 
 def _time(moment: int | None) -> str | None:
-    return None if moment is None else wire.rfc3339(moment)
+    return None if moment is None else wire.format_time(moment)

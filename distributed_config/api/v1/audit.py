@@ -6,13 +6,13 @@ from flask import Blueprint
 
 from distributed_config.errors import NotRepresentable
 from distributed_config.http import auditing, auth, database
-from distributed_config.http.database import reading
-from distributed_config.http.pagination import behind, cursor_behind, page_answer, page_size
-from distributed_config.http.response import Answer, json_answer
-from distributed_config.http.routes import door
+from distributed_config.http.database import reader_connection
+from distributed_config.http.pagination import after_key, cursor_after, page_response, page_size
+from distributed_config.http.response import ResponseData, json_response
+from distributed_config.http.routes import route
 from distributed_config.schemas import answers, audit_entries, queries
 from distributed_config.services.journal import audit
-from distributed_config.services.journal.audit import Wanted
+from distributed_config.services.journal.audit import AuditFilter
 from distributed_config.services.journal.head import read_head
 
 blueprint = Blueprint("audit", __name__)
@@ -20,7 +20,7 @@ blueprint = Blueprint("audit", __name__)
 _LONGEST_FACT = 200
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/audit",
@@ -29,23 +29,25 @@ _LONGEST_FACT = 200
     answers={200: answers.AuditAnswer},
     refusals=(410, 422),
 )
-def list_entries(query: dict[str, Any]) -> Answer:
+def list_entries(query: dict[str, Any]) -> ResponseData:
     """List the entries of the audit log, newest first.
 
     Those of your organisation, about services that your rights reach. An entry of kind `changed`
     seals one revision of the journal and shows the first hundred of its changes.
     """
-    epoch = read_head(reading()).epoch
+    epoch = read_head(reader_connection()).epoch
     size = page_size(query["limit"])
-    before = behind(query, epoch, int)
-    found = audit.newest(reading(), auth.actor(), _wanted(query), before=before, limit=size + 1)
-    cursor = cursor_behind(query, epoch, found[size - 1].id) if len(found) > size else None
-    return page_answer(
-        {"entries": [audit_entries.shown_entry(each) for each in found[:size]]}, cursor
+    before = after_key(query, epoch, int)
+    found = audit.newest(
+        reader_connection(), auth.actor(), _wanted(query), before=before, limit=size + 1
+    )
+    cursor = cursor_after(query, epoch, found[size - 1].id) if len(found) > size else None
+    return page_response(
+        {"entries": [audit_entries.render_entry(each) for each in found[:size]]}, cursor
     )
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/audit/export",
@@ -54,17 +56,17 @@ def list_entries(query: dict[str, Any]) -> Answer:
     answers={200: tuple(audit_entries.FORMATS.values())},
     refusals=(406, 422, 507),
 )
-def export_entries(query: dict[str, Any]) -> Answer:
+def export_entries(query: dict[str, Any]) -> ResponseData:
     """Export the same entries, oldest first, as JSON lines or as CSV.
 
     The export has an entry of its own, which is on disk before it is answered. In CSV a cell
     that a spreadsheet would take for a formula has a ' before it.
     """
     most = database.of().settings.answer_bytes
-    entries = audit.oldest(reading(), auth.actor(), _wanted(query))
+    entries = audit.oldest(reader_connection(), auth.actor(), _wanted(query))
     lines: list[bytes] = []
     size = 0
-    for line in audit_entries.written(entries, query["format"]):
+    for line in audit_entries.render_entries(entries, query["format"]):
         lines.append(line.encode())
         size += len(lines[-1])
         if size > most:
@@ -74,29 +76,29 @@ def export_entries(query: dict[str, Any]) -> Answer:
             )
     auditing.note_now(audit.AUDIT_EXPORT, _told(query))
     headers = {"Cache-Control": "no-store"}
-    return Answer(
+    return ResponseData(
         b"".join(lines), media_type=audit_entries.FORMATS[query["format"]], headers=headers
     )
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/audit/head",
     permission="audit:read",
     answers={200: answers.AuditHeadAnswer},
 )
-def show_head() -> Answer:
+def show_head() -> ResponseData:
     """Show the newest entry's id and hash: keep them elsewhere, and nobody can rewrite the log.
 
     `distconf audit verify --pinned ID:HASH` compares.
     """
-    head = audit.head(reading(), auth.actor())
-    return json_answer({"id": head.id, "hash": head.hash}, Cache_Control="no-store")
+    head = audit.head(reader_connection(), auth.actor())
+    return json_response({"id": head.id, "hash": head.hash}, Cache_Control="no-store")
 
 
-def _wanted(query: dict[str, Any]) -> Wanted:
-    return Wanted(
+def _wanted(query: dict[str, Any]) -> AuditFilter:
+    return AuditFilter(
         actor=query["actor"],
         kinds=tuple(query["kind"]),
         service=query["service"],

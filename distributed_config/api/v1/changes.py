@@ -10,12 +10,12 @@ from flask import Blueprint, request
 from distributed_config.errors import EpochChanged, Invalid, NotRepresentable, Problem
 from distributed_config.http import auth, database, secret_reads
 from distributed_config.http import request as asked
-from distributed_config.http.database import reading
+from distributed_config.http.database import reader_connection
 from distributed_config.http.pagination import page_size
-from distributed_config.http.response import Answer, json_answer
-from distributed_config.http.routes import door
-from distributed_config.live.exchange import Basis
-from distributed_config.live.feed import Watch, shown_change
+from distributed_config.http.response import ResponseData, json_response
+from distributed_config.http.routes import route
+from distributed_config.live.exchange import Validity
+from distributed_config.live.feed import Subscription, render_change
 from distributed_config.schemas import answers, queries
 from distributed_config.services import event_documents
 from distributed_config.services.journal.changes import Change, read_changes
@@ -31,7 +31,7 @@ _EVENTS = "text/event-stream"
 _SOONEST, _LATEST = 500, 5_000
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/changes",
@@ -41,7 +41,7 @@ _SOONEST, _LATEST = 500, 5_000
     refusals=(406, 410, 422),
     headers=("Prefer", "Last-Event-ID"),
 )
-def list_changes(query: dict[str, Any]) -> Answer:
+def list_changes(query: dict[str, Any]) -> ResponseData:
     """List what changed behind a revision, oldest first; or wait for it, or watch it.
 
     Whole revisions only. Go on with `after=` the `next` of the answer; when `more` is false, that
@@ -51,17 +51,17 @@ def list_changes(query: dict[str, Any]) -> Answer:
     on the same path tells the same; both begin with what comes next unless `after` says
     otherwise. The `id` of an event is a position as `next` is.
     """
-    head = read_head(reading())
+    head = read_head(reader_connection())
     best = (request.accept_mimetypes.best or "").partition(";")[0].strip().lower()
     if best == _EVENTS:
         return _stream(query, head)
-    waiting = query["wait"] or asked.wait_seconds()
+    waiting = query["wait"] or asked.preferred_wait()
     position = _position(query["after"] or Position(0), query["epoch"])
-    if not continues(reading(), position, head):
+    if not continues(reader_connection(), position, head):
         raise EpochChanged()
     size = page_size(query["limit"])
     found = read_changes(
-        reading(),
+        reader_connection(),
         auth.actor(),
         after=position.revision,
         limit=size,
@@ -70,7 +70,7 @@ def list_changes(query: dict[str, Any]) -> Answer:
     )
     if not found and waiting:
         most = database.of().settings.wait_seconds
-        asked.hold(Basis(_word(query["service"]), head.revision), min(waiting, most))
+        asked.wait_for_change(Validity(_word(query["service"]), head.revision), min(waiting, most))
     more = len(found) >= size
     upto = Position(found[-1].revision if more else head.revision, head.epoch)
     body = {
@@ -80,7 +80,7 @@ def list_changes(query: dict[str, Any]) -> Answer:
         "next": str(upto),
         "more": more,
     }
-    return json_answer(
+    return json_response(
         body,
         Cache_Control="private, no-cache",
         Config_Revision=str(head.revision),
@@ -91,19 +91,19 @@ def list_changes(query: dict[str, Any]) -> Answer:
 def _shown(changes: list[Change], with_documents: bool) -> list[dict[str, Any]]:
     reveal = auth.actor().realm.secrets
     if not reveal:
-        changes = without_secrets(reading(), changes)
+        changes = without_secrets(reader_connection(), changes)
     if not with_documents:
-        return [shown_change(change) for change in changes]
-    keys = [event_documents.key_of(change) for change in changes]
+        return [render_change(change) for change in changes]
+    keys = [event_documents.version_key(change) for change in changes]
     wanted = [key for key in keys if key is not None]
-    documents = event_documents.documents(reading(), wanted, clear=reveal)
+    documents = event_documents.documents(reader_connection(), wanted, clear=reveal)
     shown = []
     for change, key in zip(changes, keys, strict=True):
         stored = None if key is None else documents.get(key)
         found = None if stored is None else stored.at(change.revision)
         text = None if found is None else found.shown(reveal)
         document = None if text is None else parse_stored(text)
-        shown.append({**shown_change(change), "document": document})
+        shown.append({**render_change(change), "document": document})
     return shown
 
 
@@ -129,9 +129,9 @@ def _link_to(position: Position) -> str:
     return f'<{request.path}?{urlencode(query)}>; rel="next"'
 
 
-def _stream(query: dict[str, Any], head: Head) -> Answer:
+def _stream(query: dict[str, Any], head: Head) -> ResponseData:
     """The beginning of a stream; what follows is the server side's."""
-    if not asked.told().streams:
+    if not asked.exchange_of_request().streams:
         raise NotRepresentable(
             "This server answers one request at a time and cannot hold a stream open. "
             "Ask with wait= instead, or run `distconf serve`."
@@ -140,10 +140,10 @@ def _stream(query: dict[str, Any], head: Head) -> Answer:
     reset = False
     begin = Position(head.revision, head.epoch)
     if seen is not None:
-        reset = not continues(reading(), _position(seen, query["epoch"]), head)
+        reset = not continues(reader_connection(), _position(seen, query["epoch"]), head)
         begin = begin if reset else Position(seen.revision, head.epoch)
     services = query["service"]
-    watch = Watch(
+    watch = Subscription(
         actor=auth.actor(),
         after=begin.revision,
         epoch=head.epoch,
@@ -155,15 +155,15 @@ def _stream(query: dict[str, Any], head: Head) -> Answer:
     )
     if watch.documents and watch.reveals:
         for name in services or ["/"]:
-            secret_reads.note_reading(name)
+            secret_reads.record_secret_read(name)
     if request.method == "GET":  # and not HEAD, which wants to know and not to hear
-        asked.told().stream = watch
+        asked.exchange_of_request().stream = watch
     retry = random.randint(_SOONEST, _LATEST)  # noqa: S311  # it only has to differ
     began = json.dumps({"revision": begin.revision, "epoch": head.epoch})
     event = "reset" if reset else "hello"
     text = f"retry: {retry}\nid: {begin}\nevent: {event}\ndata: {began}\n\n"
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Answer(text.encode(), media_type=_EVENTS, headers=headers)
+    return ResponseData(text.encode(), media_type=_EVENTS, headers=headers)
 
 
 def _last_seen(from_query: Position | None) -> Position | None:

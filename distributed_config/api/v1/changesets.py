@@ -10,22 +10,22 @@ from distributed_config import wire
 from distributed_config.errors import Invalid, InvalidDocument, Problem
 from distributed_config.http import database
 from distributed_config.http import request as asked
-from distributed_config.http.response import Answer, json_answer
-from distributed_config.http.routes import door
-from distributed_config.http.writes import publish
+from distributed_config.http.response import ResponseData, json_response
+from distributed_config.http.routes import route
+from distributed_config.http.writes import commit
 from distributed_config.schemas import answers, bodies, loader, queries
 from distributed_config.services import versions
 from distributed_config.services.changesets import Step, broken
 from distributed_config.services.changesets import publish as publish_steps
-from distributed_config.services.documents.preconditions import Expect, anything
-from distributed_config.services.journal.transaction import Journal
-from distributed_config.services.versions import Written
+from distributed_config.services.documents.preconditions import Precondition, no_precondition
+from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.versions import WriteResult
 from distributed_config.wire import Document
 
 blueprint = Blueprint("changesets", __name__)
 
 
-@door(
+@route(
     blueprint,
     "POST",
     "/changesets",
@@ -36,7 +36,7 @@ blueprint = Blueprint("changesets", __name__)
     refusals=(404, 410, 412, 422, 507),
     headers=("Idempotency-Key", "Config-Note"),
 )
-def publish_changeset(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+def publish_changeset(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Change several services at once: one revision, all or nothing.
 
     Each entry names a service and one action: `document` (create or replace), `merge`, `patch`,
@@ -44,11 +44,11 @@ def publish_changeset(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """
     steps = _steps(body)
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         written = publish_steps(journal, steps)
-        return json_answer({"success": True, "services": [_shown(each) for each in written]})
+        return json_response({"success": True, "services": [_shown(each) for each in written]})
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return commit(unit, asked.note(query["note"]), query["dry_run"])
 
 
 def _steps(body: dict[str, Any]) -> list[Step]:
@@ -82,13 +82,13 @@ def _step(pointer: str, change: dict[str, Any]) -> Step:
 
 def _document(value: Any, name: str) -> Document:
     """``value`` as the service will store it. Raises InvalidDocument; without a name too."""
-    limits = asked.limits()
-    return wire.document_of(value, limits, name) if name else wire.object_of(value, limits)
+    limits = asked.document_limits()
+    return wire.make_document(value, limits, name) if name else wire.make_object(value, limits)
 
 
-def _act(change: dict[str, Any], document: Document | None) -> Callable[[Journal], Written]:
+def _act(change: dict[str, Any], document: Document | None) -> Callable[[Transaction], WriteResult]:
     """The one action of an entry; ``document`` if that is to be published."""
-    name, limits = change["service"], asked.limits()
+    name, limits = change["service"], asked.document_limits()
     expect = _expectation(change.get("if_match"))
     if document is not None:
         return lambda journal: versions.put(journal, name, document, expect)
@@ -103,14 +103,14 @@ def _act(change: dict[str, Any], document: Document | None) -> Callable[[Journal
     return lambda journal: versions.set_enabled(journal, name, change["disable"], False, expect)
 
 
-def _expectation(if_match: str | None) -> Expect:
+def _expectation(if_match: str | None) -> Precondition:
     if if_match is None:
-        return anything
+        return no_precondition
     tags = wire.parse_etags(if_match)
-    return lambda now: now is not None and any(wire.same_version(tag, now.etag) for tag in tags)
+    return lambda now: now is not None and any(wire.etag_matches(tag, now.etag) for tag in tags)
 
 
-def _shown(written: Written) -> dict[str, Any]:
+def _shown(written: WriteResult) -> dict[str, Any]:
     return {
         "service": written.service,
         "version": written.number,

@@ -12,23 +12,23 @@ from distributed_config.api.v1.services import shown_service
 from distributed_config.errors import Invalid, InvalidDocument, Problem
 from distributed_config.http import auth, conditions
 from distributed_config.http import request as asked
-from distributed_config.http.database import reading
-from distributed_config.http.pagination import behind, cursor_behind, page_answer, page_size
-from distributed_config.http.problems import shown_problem
-from distributed_config.http.response import Answer, json_answer
-from distributed_config.http.routes import door
-from distributed_config.http.writes import publish
-from distributed_config.json_schema import Compatibility, Reason, compare, schema_of
+from distributed_config.http.database import reader_connection
+from distributed_config.http.pagination import after_key, cursor_after, page_response, page_size
+from distributed_config.http.problems import render_problem
+from distributed_config.http.response import ResponseData, json_response
+from distributed_config.http.routes import route
+from distributed_config.http.writes import commit
+from distributed_config.json_schema import Compatibility, Reason, compare, load_schema
 from distributed_config.schemas import answers, bodies, loader, queries
 from distributed_config.services import catalogue, definitions, secrets
 from distributed_config.services.conformance import index_search, rules
-from distributed_config.services.conformance.index_search import Filter, Names, Order, Question
+from distributed_config.services.conformance.index_search import Filter, NameFilter, Order, Query
 from distributed_config.services.definitions import Definition
 from distributed_config.services.definitions import review as evolution
 from distributed_config.services.definitions.review import Review
 from distributed_config.services.diff import compare as compare_documents
 from distributed_config.services.journal import head
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.wire import Document
 
 blueprint = Blueprint("definitions", __name__)
@@ -43,7 +43,7 @@ _COMPARISON = re.compile(
 _MEMBERSHIP = re.compile(r"(?P<path>[^\s<>=]+)\s+in\s+(?P<values>.*)", re.DOTALL)
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/definitions",
@@ -52,12 +52,12 @@ _MEMBERSHIP = re.compile(r"(?P<path>[^\s<>=]+)\s+in\s+(?P<values>.*)", re.DOTALL
     answers={200: answers.DefinitionsAnswer},
     refusals=(410, 422),
 )
-def list_definitions(query: dict[str, Any]) -> Answer:
+def list_definitions(query: dict[str, Any]) -> ResponseData:
     """List the definitions, by name, without their schemas."""
-    connection = reading()
+    connection = reader_connection()
     epoch = head.read_head(connection).epoch
     size = page_size(query["limit"])
-    after = behind(query, epoch, str) or ""
+    after = after_key(query, epoch, str) or ""
     found = definitions.definitions(
         connection,
         auth.actor().realm,
@@ -65,11 +65,11 @@ def list_definitions(query: dict[str, Any]) -> Answer:
         limit=size + 1,
         search=query["search"],
     )
-    cursor = cursor_behind(query, epoch, found[size - 1].name) if len(found) > size else None
-    return page_answer({"definitions": [_shown(each) for each in found[:size]]}, cursor)
+    cursor = cursor_after(query, epoch, found[size - 1].name) if len(found) > size else None
+    return page_response({"definitions": [_shown(each) for each in found[:size]]}, cursor)
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/definitions/one",
@@ -79,16 +79,16 @@ def list_definitions(query: dict[str, Any]) -> Answer:
     refusals=(404, 412, 422),
     headers=("If-Match", "If-None-Match"),
 )
-def show_definition(query: dict[str, Any]) -> Answer:
+def show_definition(query: dict[str, Any]) -> ResponseData:
     """Show a definition with its schema, at its newest revision or at `number`."""
-    connection = reading()
+    connection = reader_connection()
     found = _require(query["definition"], query["number"])
     etag = wire.version_etag(head.read_head(connection).epoch, found.number, found.stamp)
     conditions.require_wanted(found.name, etag, _no_times, "definition")
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if conditions.is_known(etag, _no_times):
-        return Answer(b"", 304, headers=headers)
-    answer = json_answer(_shown_whole(found))
+        return ResponseData(b"", 304, headers=headers)
+    answer = json_response(_shown_whole(found))
     answer.headers = headers
     return answer
 
@@ -98,7 +98,7 @@ def _no_times() -> tuple[int, ...]:
     return ()
 
 
-@door(
+@route(
     blueprint,
     "POST",
     "/definitions",
@@ -108,21 +108,21 @@ def _no_times() -> tuple[int, ...]:
     answers={201: answers.DefinitionAnswer},
     refusals=(422, 507),
 )
-def create_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+def create_definition(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Create a definition, with `schema` as its revision 0."""
     name = query["definition"]
     schema = _schema(name, body)
     assert schema is not None  # it is required
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         policy, paths = body.get("policy", "none"), body.get("indexes", [])
         made = definitions.create(journal, name, schema, policy, paths)
         return _answer(journal, made, _shown_whole(made), 201)
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return commit(unit, asked.note(query["note"]), query["dry_run"])
 
 
-@door(
+@route(
     blueprint,
     "PUT",
     "/definitions",
@@ -132,7 +132,7 @@ def create_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     answers={200: answers.RevisedAnswer, 201: answers.RevisedAnswer},
     refusals=(404, 412, 422, 507),
 )
-def put_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+def put_definition(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Create a definition, or give it another schema, policy or indexes.
 
     What the body leaves out stays as it is; the schema that is there already makes no revision.
@@ -145,7 +145,7 @@ def put_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     expect, forced = conditions.expectation(), query["force"]
     review = _review(name, schema)
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         if schema is not None and not definitions.exists(journal, name, expect):
             made = definitions.create(journal, name, schema, policy or "none", paths or [])
             return _answer(journal, made, _shown_revision(made, True, None), 201)
@@ -162,10 +162,10 @@ def put_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
         shown = _shown_revision(done.definition, done.changed, done.review)
         return _answer(journal, done.definition, shown)
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return commit(unit, asked.note(query["note"]), query["dry_run"])
 
 
-@door(
+@route(
     blueprint,
     "POST",
     "/definitions/review",
@@ -175,7 +175,7 @@ def put_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     answers={200: answers.ReviewAnswer},
     refusals=(404, 422),
 )
-def review_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+def review_definition(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Tell what a schema would do in place of the newest revision; nothing is stored.
 
     Which current documents would not conform, and whether old documents stay valid (backward
@@ -186,10 +186,10 @@ def review_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     auth.require("config:read")  # its answer tells of what documents hold
     review = _review(query["definition"], _stored_as(body["schema"]))
     assert review is not None  # the definition was just found
-    return json_answer(_shown_review(review, found.policy))
+    return json_response(_shown_review(review, found.policy))
 
 
-@door(
+@route(
     blueprint,
     "DELETE",
     "/definitions",
@@ -198,7 +198,7 @@ def review_definition(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     answers={200: answers.RemovedAnswer},
     refusals=(404, 409, 412, 422, 507),
 )
-def delete_definition(query: dict[str, Any]) -> Answer:
+def delete_definition(query: dict[str, Any]) -> ResponseData:
     """Delete a definition to which no service conforms.
 
     With `cascade=detach` its services stay and conform to nothing; with `cascade=delete` they
@@ -207,14 +207,16 @@ def delete_definition(query: dict[str, Any]) -> Answer:
     asked.refuse_body()
     expect = conditions.expectation()
 
-    def unit(journal: Journal) -> Answer:
-        services = definitions.remove(journal, query["definition"], query["cascade"], expect)
-        return json_answer({"success": True, "services": services})
+    def unit(journal: Transaction) -> ResponseData:
+        services = definitions.delete_definition(
+            journal, query["definition"], query["cascade"], expect
+        )
+        return json_response({"success": True, "services": services})
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return commit(unit, asked.note(query["note"]), query["dry_run"])
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/definitions/revisions",
@@ -223,23 +225,23 @@ def delete_definition(query: dict[str, Any]) -> Answer:
     answers={200: answers.RevisionsAnswer},
     refusals=(404, 410, 422),
 )
-def list_revisions(query: dict[str, Any]) -> Answer:
+def list_revisions(query: dict[str, Any]) -> ResponseData:
     """List the revisions of a definition, newest first."""
-    connection, name = reading(), query["definition"]
+    connection, name = reader_connection(), query["definition"]
     epoch = head.read_head(connection).epoch
     size = page_size(query["limit"])
-    before = behind(query, epoch, int)
+    before = after_key(query, epoch, int)
     found = definitions.revisions(
         connection, auth.actor().realm, name, before=before, limit=size + 1
     )
-    cursor = cursor_behind(query, epoch, found[size - 1].number) if len(found) > size else None
+    cursor = cursor_after(query, epoch, found[size - 1].number) if len(found) > size else None
     show = _shown_whole if query["schemas"] else _shown
-    return page_answer(
+    return page_response(
         {"definition": name, "revisions": [show(each) for each in found[:size]]}, cursor
     )
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/definitions/diff",
@@ -248,14 +250,14 @@ def list_revisions(query: dict[str, Any]) -> Answer:
     answers={200: answers.SchemaDiffAnswer},
     refusals=(404, 422),
 )
-def diff_revisions(query: dict[str, Any]) -> Answer:
+def diff_revisions(query: dict[str, Any]) -> ResponseData:
     """Compare two revisions of a definition, as texts and as to what they allow."""
     name = query["definition"]
     old, new = (_require(name, query[side]) for side in ("old", "new"))
     before, after = old.document.value, new.document.value
     names = (f"{name} revision {old.number}", f"{name} revision {new.number}")
     difference = compare_documents(before, after, *names)
-    return json_answer(
+    return json_response(
         {
             "patch": difference.patch,
             "text": difference.text,
@@ -265,7 +267,7 @@ def diff_revisions(query: dict[str, Any]) -> Answer:
     )
 
 
-@door(
+@route(
     blueprint,
     "POST",
     "/definitions/check",
@@ -275,20 +277,20 @@ def diff_revisions(query: dict[str, Any]) -> Answer:
     answers={200: answers.CheckedAnswer},
     refusals=(404, 422),
 )
-def check_document(query: dict[str, Any]) -> Answer:
+def check_document(query: dict[str, Any]) -> ResponseData:
     """Check a document against a definition; nothing is stored.
 
     Of dots in place of a secret nothing is asked: only a service knows what they stand for.
     """
     found = _require(query["definition"], query["number"])
-    document = wire.object_of(asked.body_value(), asked.limits())
-    seen = secrets.checked_alone(document.text, found.schema)
+    document = wire.make_object(asked.body_value(), asked.document_limits())
+    seen = secrets.validation_input_alone(document.text, found.schema)
     problems = rules.problems_of(found.schema, seen)
-    shown = [shown_problem(each) for each in problems[:_MOST_SHOWN]]
-    return json_answer({"valid": not problems, "problems": shown})
+    shown = [render_problem(each) for each in problems[:_MOST_SHOWN]]
+    return json_response({"valid": not problems, "problems": shown})
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/definitions/services",
@@ -297,10 +299,10 @@ def check_document(query: dict[str, Any]) -> Answer:
     answers={200: answers.ConformingAnswer},
     refusals=(404, 410, 422),
 )
-def list_conforming(query: dict[str, Any]) -> Answer:
+def list_conforming(query: dict[str, Any]) -> ResponseData:
     """List the services that conform to a definition, found and sorted by indexed properties."""
     auth.require("config:read")
-    connection, name = reading(), query["definition"]
+    connection, name = reader_connection(), query["definition"]
     epoch = head.read_head(connection).epoch
     size = page_size(query["limit"])
     found = _require(name)
@@ -312,20 +314,20 @@ def list_conforming(query: dict[str, Any]) -> Answer:
     services = index_search.find(
         connection,
         found.id,
-        Question(filters, Names(search=query["search"], realm=auth.actor().realm)),
+        Query(filters, NameFilter(search=query["search"], realm=auth.actor().realm)),
         Order(sort, descending=query["order"] == "desc"),
         after=_position(query, epoch),
         limit=size + 1,
     )
     cursor = None
     if len(services) > size:
-        cursor = cursor_behind(query, epoch, json.dumps(services[size - 1].position))
+        cursor = cursor_after(query, epoch, json.dumps(services[size - 1].position))
     ids = [each.service_id for each in services[:size]]
     shown = [
         shown_service(entry)
         for entry in catalogue.services_by_id(connection, auth.actor().realm, ids)
     ]
-    return page_answer({"definition": name, "services": shown}, cursor)
+    return page_response({"definition": name, "services": shown}, cursor)
 
 
 # --- what is asked
@@ -353,20 +355,20 @@ def _faults_beside(name: str, body: dict[str, Any], schema: Document | None) -> 
     """What else is wrong in a body: with how ``schema`` goes with the indexes."""
     paths = body.get("indexes", [])
     if schema is None and "schema" in body:
-        return definitions.faults_of_paths(body["schema"], paths)
+        return definitions.path_problems(body["schema"], paths)
     if schema is not None:
-        marks = definitions.faults_of_marks(schema)
-        return [*marks, *definitions.faults_of_paths(schema.value, paths, schema.text)]
-    found = definitions.lookup(reading(), auth.actor().realm, name)
+        marks = definitions.mark_problems(schema)
+        return [*marks, *definitions.path_problems(schema.value, paths, schema.text)]
+    found = definitions.lookup(reader_connection(), auth.actor().realm, name)
     if found is None or any(each.pointer == "/schema" for each in body[loader.FAULTS]):
-        return definitions.faults_of_paths({}, paths)
-    return definitions.faults_of_paths(found.document.value, paths, found.schema)
+        return definitions.path_problems({}, paths)
+    return definitions.path_problems(found.document.value, paths, found.schema)
 
 
 def _stored_as(value: Any) -> Document:
     """The schema in a body. Raises InvalidDocument, with pointers into the body."""
     try:
-        return schema_of(value, asked.schema_limits())
+        return load_schema(value, asked.schema_limits())
     except InvalidDocument as error:
         raise InvalidDocument.of(
             [Problem(f"/schema{each.pointer}", each.message, each.rule) for each in error.problems]
@@ -377,7 +379,7 @@ def _review(name: str, schema: Document | None) -> Review | None:
     """What ``schema`` would do, found out before anybody waits for it; None: nothing."""
     if schema is None:
         return None
-    connection = reading()
+    connection = reader_connection()
     found = definitions.lookup(connection, auth.actor().realm, name)
     return (
         None
@@ -387,7 +389,7 @@ def _review(name: str, schema: Document | None) -> Review | None:
 
 
 def _require(name: str, number: int | None = None) -> Definition:
-    return definitions.require(reading(), auth.actor().realm, name, number)
+    return definitions.require(reader_connection(), auth.actor().realm, name, number)
 
 
 def _filters(where: list[str]) -> tuple[Filter, ...]:
@@ -444,14 +446,14 @@ def _json(text: str) -> Any:
     """A JSON value where it is one, and text otherwise."""
     try:
         value = wire.parse_json(text.encode())
-        wire.refuse_ambiguous(value)
+        wire.require_unambiguous(value)
     except (InvalidDocument, UnicodeEncodeError):
         return text
     return value
 
 
 def _position(query: dict[str, Any], epoch: str) -> tuple[Any, ...] | None:
-    key = behind(query, epoch, str)
+    key = after_key(query, epoch, str)
     if key is None:
         return None
     try:
@@ -469,10 +471,10 @@ def _position(query: dict[str, Any], epoch: str) -> tuple[Any, ...] | None:
 
 
 def _answer(
-    journal: Journal, definition: Definition, body: dict[str, Any], status: int = 200
-) -> Answer:
+    journal: Transaction, definition: Definition, body: dict[str, Any], status: int = 200
+) -> ResponseData:
     etag = wire.version_etag(journal.epoch, definition.number, definition.stamp)
-    answer = json_answer(body, ETag=etag)
+    answer = json_response(body, ETag=etag)
     answer.status = status
     return answer
 
@@ -488,9 +490,9 @@ def _shown(definition: Definition) -> dict[str, Any]:
         "author": definition.author,
         "note": definition.note,
         "forced": definition.forced,
-        "created_at": wire.rfc3339(definition.created_at),
-        "changed_at": wire.rfc3339(definition.changed_at),
-        "revised_at": wire.rfc3339(definition.revised_at),
+        "created_at": wire.format_time(definition.created_at),
+        "changed_at": wire.format_time(definition.changed_at),
+        "revised_at": wire.format_time(definition.revised_at),
     }
 
 
@@ -516,12 +518,12 @@ def _shown_review(review: Review, policy: str) -> dict[str, Any]:
             {
                 "service": name,
                 "version": each.number,
-                "problems": [shown_problem(problem) for problem in each.problems],
+                "problems": [render_problem(problem) for problem in each.problems],
             }
             for name, each in list(review.unfit.items())[:_MOST_SHOWN]
         ],
         "compatibility": _shown_compatibility(review.compatibility),
-        "allowed": not evolution.breaks(review, policy),
+        "allowed": not evolution.violations(review, policy),
     }
 
 

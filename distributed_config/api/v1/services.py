@@ -7,21 +7,21 @@ from flask import Blueprint
 from distributed_config import wire
 from distributed_config.http import auth
 from distributed_config.http import request as asked
-from distributed_config.http.database import reading
-from distributed_config.http.pagination import behind, cursor_behind, page_answer, page_size
-from distributed_config.http.response import Answer, json_answer
-from distributed_config.http.routes import door
-from distributed_config.http.writes import publish
+from distributed_config.http.database import reader_connection
+from distributed_config.http.pagination import after_key, cursor_after, page_response, page_size
+from distributed_config.http.response import ResponseData, json_response
+from distributed_config.http.routes import route
+from distributed_config.http.writes import commit
 from distributed_config.schemas import answers, bodies, queries
 from distributed_config.services import catalogue, definitions
 from distributed_config.services.catalogue import Entry
 from distributed_config.services.journal import head
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 
 blueprint = Blueprint("services", __name__)
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/services",
@@ -30,12 +30,12 @@ blueprint = Blueprint("services", __name__)
     answers={200: answers.ServicesAnswer},
     refusals=(410, 422),
 )
-def list_services(query: dict[str, Any]) -> Answer:
+def list_services(query: dict[str, Any]) -> ResponseData:
     """List the services, by name."""
-    connection = reading()
+    connection = reader_connection()
     epoch = head.read_head(connection).epoch
     size = page_size(query["limit"])
-    after = behind(query, epoch, str) or ""
+    after = after_key(query, epoch, str) or ""
     found = catalogue.services(
         connection,
         auth.actor().realm,
@@ -46,11 +46,11 @@ def list_services(query: dict[str, Any]) -> Answer:
         tags=tuple(query["tag"]),
     )
     more = len(found) > size
-    cursor = cursor_behind(query, epoch, found[size - 1].name) if more else None
-    return page_answer({"services": [shown_service(entry) for entry in found[:size]]}, cursor)
+    cursor = cursor_after(query, epoch, found[size - 1].name) if more else None
+    return page_response({"services": [shown_service(entry) for entry in found[:size]]}, cursor)
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/services/one",
@@ -59,14 +59,14 @@ def list_services(query: dict[str, Any]) -> Answer:
     answers={200: answers.ServiceAnswer},
     refusals=(404, 422),
 )
-def show_service(query: dict[str, Any]) -> Answer:
+def show_service(query: dict[str, Any]) -> ResponseData:
     """Show one service."""
-    return json_answer(
-        shown_service(catalogue.service(reading(), auth.actor().realm, query["service"]))
+    return json_response(
+        shown_service(catalogue.service(reader_connection(), auth.actor().realm, query["service"]))
     )
 
 
-@door(
+@route(
     blueprint,
     "PUT",
     "/services/tags",
@@ -77,18 +77,18 @@ def show_service(query: dict[str, Any]) -> Answer:
     refusals=(404, 422, 507),
     headers=("Idempotency-Key", "Config-Note"),
 )
-def tag_service(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+def tag_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Give a service exactly these tags."""
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         catalogue.set_tags(journal, query["service"], tuple(body["tags"]))
         entry = catalogue.service(journal.connection, journal.realm, query["service"])
-        return json_answer(shown_service(entry))
+        return json_response(shown_service(entry))
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return commit(unit, asked.note(query["note"]), query["dry_run"])
 
 
-@door(
+@route(
     blueprint,
     "PUT",
     "/services/definition",
@@ -99,18 +99,18 @@ def tag_service(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     refusals=(404, 422, 507),
     headers=("Idempotency-Key", "Config-Note"),
 )
-def attach_service(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+def attach_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Make a service conform to a definition; what is current must already."""
     name, definition = query["service"], body["definition"]
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         changed = definitions.attach(journal, name, definition)
-        return json_answer({"success": True, "changed": changed, "definition": definition})
+        return json_response({"success": True, "changed": changed, "definition": definition})
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return commit(unit, asked.note(query["note"]), query["dry_run"])
 
 
-@door(
+@route(
     blueprint,
     "DELETE",
     "/services/definition",
@@ -120,18 +120,18 @@ def attach_service(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     refusals=(404, 422, 507),
     headers=("Idempotency-Key", "Config-Note"),
 )
-def detach_service(query: dict[str, Any]) -> Answer:
+def detach_service(query: dict[str, Any]) -> ResponseData:
     """Make a service conform to no definition."""
     asked.refuse_body()
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         changed = definitions.detach(journal, query["service"])
-        return json_answer({"success": True, "changed": changed, "definition": None})
+        return json_response({"success": True, "changed": changed, "definition": None})
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return commit(unit, asked.note(query["note"]), query["dry_run"])
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/services/secrets",
@@ -140,16 +140,18 @@ def detach_service(query: dict[str, Any]) -> Answer:
     answers={200: answers.PointersAnswer},
     refusals=(404, 422),
 )
-def show_pointers(query: dict[str, Any]) -> Answer:
+def show_pointers(query: dict[str, Any]) -> ResponseData:
     """Show which places of a service's documents are secret by pointers of its own.
 
     Those that its definition marks, with `"x-secret": true`, are not among them.
     """
-    pointers = definitions.marked(reading(), auth.actor().realm, query["service"])
-    return json_answer({"pointers": pointers})
+    pointers = definitions.secret_pointers(
+        reader_connection(), auth.actor().realm, query["service"]
+    )
+    return json_response({"pointers": pointers})
 
 
-@door(
+@route(
     blueprint,
     "PUT",
     "/services/secrets",
@@ -160,7 +162,7 @@ def show_pointers(query: dict[str, Any]) -> Answer:
     refusals=(404, 422, 507),
     headers=("Idempotency-Key", "Config-Note"),
 )
-def mark_service(query: dict[str, Any], body: dict[str, Any]) -> Answer:
+def mark_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Make exactly these places of a service's documents secret, besides its definition's.
 
     They are masked at once, in old versions too, and encrypted from the next version on. To take
@@ -168,12 +170,12 @@ def mark_service(query: dict[str, Any], body: dict[str, Any]) -> Answer:
     """
     name, wanted = query["service"], body["pointers"]
 
-    def unit(journal: Journal) -> Answer:
-        changed = definitions.mark(journal, name, wanted)
-        pointers = definitions.marked(journal.connection, journal.realm, name)
-        return json_answer({"success": True, "changed": changed, "pointers": pointers})
+    def unit(journal: Transaction) -> ResponseData:
+        changed = definitions.set_secret_pointers(journal, name, wanted)
+        pointers = definitions.secret_pointers(journal.connection, journal.realm, name)
+        return json_response({"success": True, "changed": changed, "pointers": pointers})
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return commit(unit, asked.note(query["note"]), query["dry_run"])
 
 
 def shown_service(entry: Entry) -> dict[str, Any]:
@@ -185,6 +187,6 @@ def shown_service(entry: Entry) -> dict[str, Any]:
         "current": entry.current,
         "digest": entry.digest,
         "definition": entry.definition,
-        "created_at": wire.rfc3339(entry.created_at),
-        "updated_at": wire.rfc3339(entry.updated_at),
+        "created_at": wire.format_time(entry.created_at),
+        "updated_at": wire.format_time(entry.updated_at),
     }

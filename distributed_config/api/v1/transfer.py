@@ -9,20 +9,20 @@ from distributed_config.api import examples
 from distributed_config.errors import Invalid, NotRepresentable, Problem
 from distributed_config.http import auditing, auth, database
 from distributed_config.http import request as asked
-from distributed_config.http.database import reading
-from distributed_config.http.response import Answer, json_answer
-from distributed_config.http.routes import door
-from distributed_config.http.writes import publish
+from distributed_config.http.database import reader_connection
+from distributed_config.http.response import ResponseData, json_response
+from distributed_config.http.routes import route
+from distributed_config.http.writes import commit
 from distributed_config.schemas import answers, queries
 from distributed_config.services import bulk, changesets
 from distributed_config.services.journal import audit
 from distributed_config.services.journal.head import read_head
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 
 blueprint = Blueprint("transfer", __name__)
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/export",
@@ -31,14 +31,14 @@ blueprint = Blueprint("transfer", __name__)
     answers={200: "document"},
     refusals=(406, 422, 507),
 )
-def export(query: dict[str, Any]) -> Answer:
+def export(query: dict[str, Any]) -> ResponseData:
     """Export the current documents of all services, as one object `{service: document}`.
 
     Every export has an entry in the audit log before it is answered.
     """
-    connection = reading()
+    connection = reader_connection()
     head = read_head(connection)
-    format_ = asked.wanted_format(query["format"])
+    format_ = asked.negotiate_format(query["format"])
     most = database.of().settings.answer_bytes
     found = bulk.export(connection, auth.actor().realm, query["prefix"])
     values: dict[str, Any] = {}
@@ -51,14 +51,14 @@ def export(query: dict[str, Any]) -> Answer:
                 "Ask for a part with prefix=, or use `distconf export`."
             )
         values[name] = wire.parse_stored(document.text)
-    text = asked.written(format_, values, size)
+    text = asked.encode(format_, values, size)
     facts = {"prefix": query["prefix"][:200], "format": format_.name, "services": len(values)}
     auditing.note_now(audit.EXPORT, facts)
     headers = {"Config-Revision": str(head.revision), "Cache-Control": "private, no-cache"}
-    return Answer(text.encode(), media_type=format_.media_type, headers=headers)
+    return ResponseData(text.encode(), media_type=format_.media_type, headers=headers)
 
 
-@door(
+@route(
     blueprint,
     "POST",
     "/import",
@@ -70,7 +70,7 @@ def export(query: dict[str, Any]) -> Answer:
     headers=("Idempotency-Key", "Config-Note"),
     example=examples.IMPORT,
 )
-def import_all(query: dict[str, Any]) -> Answer:
+def import_all(query: dict[str, Any]) -> ResponseData:
     """Import an object `{service: document}`: creates or updates each, all or nothing.
 
     With `prune=true` the services that the object does not name are deleted with it, so that what
@@ -84,15 +84,15 @@ def import_all(query: dict[str, Any]) -> Answer:
             "Send them in parts, or use `distconf import`."
         )
         raise Invalid.of([Problem("", message, "limit")])
-    documents = bulk.documents_of(value, asked.limits())
+    documents = bulk.documents_of(value, asked.document_limits())
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         done = changesets.import_all(journal, documents)
         deleted: tuple[str, ...] = ()
         if query["prune"]:
             named = {name for name, _ in documents}
             deleted = changesets.prune(journal, named, query["prefix"])
-        return json_answer(
+        return json_response(
             {
                 "success": True,
                 "created": done.created,
@@ -102,4 +102,4 @@ def import_all(query: dict[str, Any]) -> Answer:
             }
         )
 
-    return publish(unit, asked.note(query["note"]), query["dry_run"])
+    return commit(unit, asked.note(query["note"]), query["dry_run"])

@@ -7,22 +7,22 @@ from flask import Blueprint
 from distributed_config import wire
 from distributed_config.http import auth, conditions
 from distributed_config.http import request as asked
-from distributed_config.http.database import reading
-from distributed_config.http.pagination import behind, cursor_behind, page_answer, page_size
-from distributed_config.http.response import Answer, json_answer
-from distributed_config.http.routes import door
-from distributed_config.http.writes import publish
+from distributed_config.http.database import reader_connection
+from distributed_config.http.pagination import after_key, cursor_after, page_response, page_size
+from distributed_config.http.response import ResponseData, json_response
+from distributed_config.http.routes import route
+from distributed_config.http.writes import commit
 from distributed_config.schemas import answers, queries
 from distributed_config.services import versions
 from distributed_config.services.diff import compare
 from distributed_config.services.journal import head
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.versions import Version
 
 blueprint = Blueprint("versions", __name__)
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/versions",
@@ -31,12 +31,12 @@ blueprint = Blueprint("versions", __name__)
     answers={200: answers.VersionsAnswer},
     refusals=(404, 410, 422),
 )
-def list_versions(query: dict[str, Any]) -> Answer:
+def list_versions(query: dict[str, Any]) -> ResponseData:
     """List the versions of a service, newest first, disabled and deleted ones among them."""
-    connection, name = reading(), query["service"]
+    connection, name = reader_connection(), query["service"]
     epoch = head.read_head(connection).epoch
     size = page_size(query["limit"])
-    before = behind(query, epoch, int)
+    before = after_key(query, epoch, int)
     found = versions.history(
         connection,
         auth.actor().realm,
@@ -46,12 +46,12 @@ def list_versions(query: dict[str, Any]) -> Answer:
         documents=query["documents"],
     )
     more = len(found) > size
-    cursor = cursor_behind(query, epoch, found[size - 1].number) if more else None
+    cursor = cursor_after(query, epoch, found[size - 1].number) if more else None
     shown = [_shown(version, query["documents"]) for version in found[:size]]
-    return page_answer({"service": name, "versions": shown}, cursor)
+    return page_response({"service": name, "versions": shown}, cursor)
 
 
-@door(
+@route(
     blueprint,
     "GET",
     "/diff",
@@ -60,13 +60,13 @@ def list_versions(query: dict[str, Any]) -> Answer:
     answers={200: answers.DiffAnswer},
     refusals=(404, 410, 422),
 )
-def diff(query: dict[str, Any]) -> Answer:
+def diff(query: dict[str, Any]) -> ResponseData:
     """Compare two versions of a service.
 
     `patch` is the JSON Patch that leads from one to the other, `text` a unified diff. Each has at
     most a megabyte; if there is more, `truncated` is true, and neither is complete.
     """
-    connection, realm, name = reading(), auth.actor().realm, query["service"]
+    connection, realm, name = reader_connection(), auth.actor().realm, query["service"]
     old = versions.stored(connection, realm, name, query["old"])
     new = versions.stored(connection, realm, name, query["new"])
     difference = compare(
@@ -75,7 +75,7 @@ def diff(query: dict[str, Any]) -> Answer:
         f"{name} version {old.number}",
         f"{name} version {new.number}",
     )
-    return json_answer(
+    return json_response(
         {
             "patch": difference.patch,
             "text": difference.text,
@@ -84,7 +84,7 @@ def diff(query: dict[str, Any]) -> Answer:
     )
 
 
-@door(
+@route(
     blueprint,
     "POST",
     "/rollback",
@@ -94,14 +94,14 @@ def diff(query: dict[str, Any]) -> Answer:
     refusals=(404, 410, 412, 422, 507),
     headers=("If-Match", "If-Unmodified-Since", "Idempotency-Key", "Config-Note"),
 )
-def roll_back(query: dict[str, Any]) -> Answer:
+def roll_back(query: dict[str, Any]) -> ResponseData:
     """Append a copy of an older version: of the one before, unless `to` says which."""
     asked.refuse_body()
     name, number, expect = query["service"], query["to"], conditions.expectation()
 
-    def unit(journal: Journal) -> Answer:
+    def unit(journal: Transaction) -> ResponseData:
         written = versions.roll_back(journal, name, number, expect)
-        return json_answer(
+        return json_response(
             {"success": True, "version": written.number, "current": written.current},
             Config_Version=str(written.number),
             ETag=wire.version_etag(journal.epoch, written.number, written.stamp),
@@ -109,7 +109,7 @@ def roll_back(query: dict[str, Any]) -> Answer:
 
     which = "the one before" if number is None else f"version {number}"
     note = asked.note(query["note"]) or f"Rolled back to {which}."
-    return publish(unit, note, query["dry_run"])
+    return commit(unit, note, query["dry_run"])
 
 
 def _shown(version: Version, with_document: bool) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _shown(version: Version, with_document: bool) -> dict[str, Any]:
         "size": version.size,
         "author": version.author,
         "note": version.note,
-        "created_at": wire.rfc3339(version.created_at),
+        "created_at": wire.format_time(version.created_at),
         "revision": version.revision,
         "definition": None,
         "definition_revision": None,

@@ -32,10 +32,10 @@ from distributed_config.client.cli.table import COMMANDS
 from distributed_config.client.cli.tables import history_rows, local_time, table_lines
 from distributed_config.client.client import Client, Written, token_of
 from distributed_config.client.http.profiles import Profile, profile_of, read_file
-from distributed_config.client.http.token_file import good_token
+from distributed_config.client.http.token_file import check_token
 from distributed_config.client.http.transport import Request
 from distributed_config.client.live.config import Config
-from distributed_config.client.sidecar.plan import plan_of
+from distributed_config.client.sidecar.plan import load_plan
 from distributed_config.client.sidecar.protected import environment
 from distributed_config.client.sidecar.rendering import as_json, as_text
 from distributed_config.client.sidecar.sidecar import Sidecar
@@ -180,7 +180,7 @@ def _put(asked: argparse.Namespace) -> int:
     body = _body(asked.file)
     with _client(asked) as client:
         answer = client.transport.ask(Request("PUT", "/config", query, headers, body)).json()
-    code = _wrote(asked, answer["version"], answer["changed"])
+    code = _print_write(asked, answer["version"], answer["changed"])
     _tell_removed(asked, answer.get("removed", []), answer.get("removed_more", 0))
     return code
 
@@ -197,7 +197,7 @@ def _patch(asked: argparse.Namespace) -> int:
             done = client.patch(changes, asked.service, if_match=asked.if_match, **options)
         else:
             done = _patch_by_paths(client, asked, pairs, options)
-    return _wrote(asked, done.version, done.changed)
+    return _print_write(asked, done.version, done.changed)
 
 
 def _patch_by_paths(
@@ -260,7 +260,7 @@ def _strictly(data: bytes, where: str) -> Any:
     """
     try:
         value = wire.parse_json(data)
-        wire.refuse_ambiguous(value)
+        wire.require_unambiguous(value)
     except InvalidDocument as error:
         problems = [
             replace(each, parameter=f"{where} {each.pointer}".strip()) for each in error.problems
@@ -295,7 +295,7 @@ def _diff(asked: argparse.Namespace) -> int:
 def _rollback(asked: argparse.Namespace) -> int:
     with _client(asked) as client:
         done = client.rollback(asked.to, asked.service, note=asked.note, dry_run=asked.dry_run)
-    return _wrote(asked, done.version, done.changed)
+    return _print_write(asked, done.version, done.changed)
 
 
 def _watch(asked: argparse.Namespace) -> int:
@@ -369,7 +369,7 @@ def _exec(asked: argparse.Namespace) -> int:
         fill_defaults=asked.defaults,
     ) as config:
         read = partial(environment, prefix=asked.prefix, allowed=asked.allow_env)
-        return _Child(command, config, read, asked.on_change).run()
+        return _ChildProcess(command, config, read, asked.on_change).run()
 
 
 def _smoke(asked: argparse.Namespace) -> int:
@@ -380,7 +380,7 @@ def _smoke(asked: argparse.Namespace) -> int:
     return DONE if smoke.run(profile.url, profile.token) else REFUSED
 
 
-class _Heard:
+class _SignalPipe:
     """The signals that come, and a word of our own, to be waited for.
 
     They come through a pipe: a handler of Python's runs only when the main thread does, and one
@@ -405,7 +405,7 @@ class _Heard:
         return list(os.read(self._read, 4096))
 
 
-class _Child:
+class _ChildProcess:
     """A command that runs with a configuration in its environment, as ``environment`` reads it."""
 
     def __init__(
@@ -425,7 +425,7 @@ class _Child:
 
     def run(self) -> int:
         """Until the command ends by itself; its exit code. All signals are the command's."""
-        heard = _Heard(signal.valid_signals() - _OWN_SIGNALS)
+        heard = _SignalPipe(signal.valid_signals() - _OWN_SIGNALS)
         if self._on_change != "none":
             self._config.on_change(lambda _new, _old: self._changed())
         while True:
@@ -446,7 +446,7 @@ class _Child:
             if not self._again.is_set() or self._ending:
                 return 128 - code if code < 0 else code
 
-    def _until_ended(self, process: "subprocess.Popen[bytes]", heard: _Heard) -> int:
+    def _until_ended(self, process: "subprocess.Popen[bytes]", heard: _SignalPipe) -> int:
         """Passes signals on until the process has ended; its exit code."""
         while (code := process.poll()) is None:
             for number in heard.next():
@@ -476,7 +476,7 @@ class _Child:
             process.kill()
 
 
-def _wait_and_tell(process: "subprocess.Popen[bytes]", heard: _Heard) -> None:
+def _wait_and_tell(process: "subprocess.Popen[bytes]", heard: _SignalPipe) -> None:
     process.wait()
     heard.tell()
 
@@ -489,8 +489,8 @@ def _sidecar(asked: argparse.Namespace) -> int:
         sys.stderr.write(f"distconf: give a plan, or one target by {flags}; not both\n")
         return USAGE
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    heard = _Heard()
-    sidecar = Sidecar(plan_of(_planned(asked)))
+    heard = _SignalPipe()
+    sidecar = Sidecar(load_plan(_plan_arguments(asked)))
     while True:
         good: list[bool] = []
         # In the background: a signal is obeyed whatever it waits for.
@@ -509,13 +509,13 @@ def _sidecar(asked: argparse.Namespace) -> int:
 def _anew(asked: argparse.Namespace, sidecar: Sidecar) -> Sidecar | None:
     """What follows ``sidecar``, as the plan is now; None if it cannot, and nothing has changed."""
     try:
-        return Sidecar(plan_of(_planned(asked)), sidecar)
+        return Sidecar(load_plan(_plan_arguments(asked)), sidecar)
     except (DistconfError, OSError) as error:
         logging.getLogger("distconf.sidecar").error("the old plan stays: %s", error)
         return None
 
 
-def _start(sidecar: Sidecar, good: list[bool], once: _Heard | None) -> None:
+def _start(sidecar: Sidecar, good: list[bool], once: _SignalPipe | None) -> None:
     """Starts ``sidecar`` and follows; or says so when that was all."""
     good.append(sidecar.start())
     if once is not None:
@@ -530,7 +530,7 @@ def _spawn(work: Callable[[], None]) -> threading.Thread:
     return thread
 
 
-def _planned(asked: argparse.Namespace) -> dict[str, Any]:
+def _plan_arguments(asked: argparse.Namespace) -> dict[str, Any]:
     """The plan's file, or the flags that stand for one; and the profile's server."""
     if asked.config:
         value = read_file(Path(asked.config))
@@ -558,7 +558,7 @@ def _profile(asked: argparse.Namespace) -> Profile:
     if not token and asked.profile:
         token = found.token  # who names a server means its token as well
     token = token or (found.token if asked.profile else token_of(os.environ) or found.token)
-    return Profile(asked.url or found.url, good_token(token))
+    return Profile(asked.url or found.url, check_token(token))
 
 
 def _client(asked: argparse.Namespace) -> Client:
@@ -615,7 +615,7 @@ def _set(target: dict[str, Any], path: str, keys: Sequence[str], value: Any) -> 
 # --- what is told
 
 
-def _wrote(asked: argparse.Namespace, version: int, changed: bool) -> int:
+def _print_write(asked: argparse.Namespace, version: int, changed: bool) -> int:
     if asked.output != "table":
         print(json.dumps({"service": asked.service, "version": version, "changed": changed}))
     elif not asked.quiet:

@@ -8,21 +8,21 @@ from distributed_config.errors import Invalid, Problem
 _TOKEN = re.compile(r"[!-~]*")
 
 
-class FiledToken(str):
+class FileToken(str):
     """A token that knows its file: when it has ended, a newer one may be there."""
 
     file: Path
     named: str
 
-    def again(self) -> "FiledToken":
+    def again(self) -> "FileToken":
         """What is in the file by now. Raises Invalid as ``token_in``."""
         return token_in(self.file, self.named)
 
 
-def token_in(file: Path, named: str) -> FiledToken:
+def token_in(file: Path, named: str) -> FileToken:
     """The token in ``file``, which ``named`` speaks of. Raises Invalid if it cannot be read."""
     try:
-        token = FiledToken(good_token(file.read_text(encoding="utf-8").strip()))
+        token = FileToken(check_token(file.read_text(encoding="utf-8").strip()))
     except UnicodeDecodeError:
         message = f"{file} holds no token, but something else. Put the token alone into it."
         raise Invalid.of([Problem("", message, "token", named)]) from None
@@ -34,7 +34,7 @@ def token_in(file: Path, named: str) -> FiledToken:
     return token
 
 
-def good_token(token: str) -> str:
+def check_token(token: str) -> str:
     """``token``, if it can be one. Raises Invalid, which does not tell it, if not."""
     if _TOKEN.fullmatch(token):
         return token

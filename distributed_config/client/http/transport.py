@@ -23,7 +23,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import SplitResult, urlencode, urlsplit
 
-from distributed_config.client.http.token_file import FiledToken, good_token
+from distributed_config.client.http.token_file import FileToken, check_token
 from distributed_config.errors import DistconfError, Invalid, Problem, Unreachable
 
 _UNAUTHENTICATED = 401
@@ -62,26 +62,26 @@ class Response:
         try:
             found = json.loads(self.body)
         except (ValueError, RecursionError):
-            raise _stranger() from None
+            raise _not_our_server() from None
         if not isinstance(found, dict):
-            raise _stranger()
+            raise _not_our_server()
         return found
 
     def header(self, name: str) -> str:
         """A header that the server always sends. Raises Unreachable if it is not there."""
         if name not in self.headers:
-            raise _stranger()
+            raise _not_our_server()
         return self.headers[name]
 
     def number(self, name: str) -> int:
         """A header that is a number, in the same way."""
         text = self.header(name)
         if not (text.isascii() and text.isdigit()):
-            raise _stranger()
+            raise _not_our_server()
         return int(text)
 
 
-def _stranger() -> Unreachable:
+def _not_our_server() -> Unreachable:
     return Unreachable("What answered is not a configuration server. Check the address.")
 
 
@@ -136,7 +136,7 @@ class Transport:
         self.timeout = timeout
         self.backoff = backoff or Backoff()
         self._retries = retries
-        self._token = good_token(token)
+        self._token = check_token(token)
         self._actor = actor.encode().decode("latin-1")
         self._host, self._port = parts.hostname or "", parts.port
         self._base = parts.path.rstrip("/")
@@ -168,7 +168,7 @@ class Transport:
             else:
                 if response.status < 400:
                     return response
-                failure = _told(response)
+                failure = _error_from(response)
                 if response.status not in _PASSING:
                     raise failure
             wait = failure.retry_after + self.backoff.seconds(number)
@@ -224,7 +224,7 @@ class Transport:
                     answer = self._send(request, kept)
                 if answer.status >= 400:
                     headers = {name.lower(): value for name, value in answer.getheaders()}
-                    raise _told(Response(answer.status, headers, answer.read()))
+                    raise _error_from(Response(answer.status, headers, answer.read()))
                 while line := answer.readline():
                     yield line.rstrip(b"\r\n")
                     kept.allow(timeout)
@@ -259,7 +259,7 @@ class Transport:
 
         Raises Invalid if its file cannot be read any more.
         """
-        if isinstance(token, FiledToken) and self._token == token:
+        if isinstance(token, FileToken) and self._token == token:
             self._token = token.again()
         return self._token != token
 
@@ -311,7 +311,7 @@ class _Connection:
         self.ended = False
         self._process = os.getpid()
         self._clock = _Clock()
-        connection.response_class = partial(_Answer, self._clock)  # type: ignore[assignment]  # is called
+        connection.response_class = partial(_RawResponse, self._clock)  # type: ignore[assignment]  # is called
 
     def allow(self, seconds: float) -> None:
         """What is sent and read from here on has to be over in ``seconds``."""
@@ -345,15 +345,15 @@ class _Clock:
     deadline: float = 0.0
 
 
-class _Answer(http.client.HTTPResponse):
+class _RawResponse(http.client.HTTPResponse):
     """An answer that is read before the deadline, however it trickles."""
 
     def __init__(self, clock: _Clock, sock: socket.socket, *rest: Any, **named: Any) -> None:
         super().__init__(sock, *rest, **named)
-        self.fp = io.BufferedReader(_InTime(clock, sock, self.fp.detach()))
+        self.fp = io.BufferedReader(_DeadlineReader(clock, sock, self.fp.detach()))
 
 
-class _InTime(io.RawIOBase):
+class _DeadlineReader(io.RawIOBase):
     """The bytes of a socket; each read may wait only for what is left until the deadline."""
 
     def __init__(self, clock: _Clock, sock: socket.socket, raw: io.RawIOBase) -> None:
@@ -431,7 +431,7 @@ def _whole(answer: http.client.HTTPResponse, most: int | None) -> bytes:
     return body
 
 
-def _told(response: Response) -> DistconfError:
+def _error_from(response: Response) -> DistconfError:
     """The error in an answer; the same class as on the server."""
     try:
         body = json.loads(response.body)

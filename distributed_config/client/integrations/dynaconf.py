@@ -11,7 +11,7 @@ from typing import Any
 
 from distributed_config.client.live.config import Config
 from distributed_config.errors import DistconfError, Invalid, Problem, Rejected
-from distributed_config.wire import Place, inside, pointer_to
+from distributed_config.wire import Location, child_of, pointer_of
 
 _MERGING = {"dynaconf_merge", "dynaconf_merge_unique"}
 _ORDER = re.compile("dynaconf_|_dynaconf", re.IGNORECASE)
@@ -78,13 +78,13 @@ def _as_data(value: Any) -> Any:
 def _refuse_orders(value: Mapping[str, Any]) -> None:
     """Raises Rejected for what tells dynaconf to do something, as to load a file of Python."""
     problems = []
-    waiting: list[tuple[Place, Any]] = [(None, value)]
+    waiting: list[tuple[Location, Any]] = [(None, value)]
     while waiting:
         place, here = waiting.pop()
         is_order = place is not None and _ORDER.search(str(place[1]))
         if is_order or (isinstance(here, str) and here in _MERGING):
-            problems.append(Problem(pointer_to(place), "Dynaconf would obey it.", "dynaconf"))
-        waiting.extend(reversed(inside(place, here)))
+            problems.append(Problem(pointer_of(place), "Dynaconf would obey it.", "dynaconf"))
+        waiting.extend(reversed(child_of(place, here)))
     if problems:
         names = ", ".join(each.pointer for each in problems)
         message = f"Dynaconf would take {names} for what it is to do. Rename it in the service."

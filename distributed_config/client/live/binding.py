@@ -13,7 +13,7 @@ from distributed_config.wire import escape_pointer
 T = TypeVar("T")
 
 
-def bound(kind: type[T], value: Any) -> T:
+def bind(kind: type[T], value: Any) -> T:
     """``value`` as a ``kind``. Raises Rejected with everything that does not fit.
 
     A dataclass takes what its fields name; other keys are left alone, so that a newer

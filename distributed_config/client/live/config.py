@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from distributed_config.client.client import Client
 from distributed_config.client.http.transport import Backoff, Request, Transport, same_spelling
-from distributed_config.client.live.binding import bound
+from distributed_config.client.live.binding import bind as bound
 from distributed_config.client.live.frozen import FrozenDict, frozen
 from distributed_config.client.live.snapshots import Snapshot, Snapshots, default_folder
 from distributed_config.errors import (

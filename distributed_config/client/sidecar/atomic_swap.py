@@ -14,7 +14,7 @@ _LINKS = threading.Lock()  # several targets may share a folder, and its link
 _RANDOM = "[0-9a-f]" * 12
 
 
-def draft_for(path: Path, data: bytes, mode: str) -> Path:
+def write_temporary(path: Path, data: bytes, mode: str) -> Path:
     """A new file beside ``path`` that holds ``data``, with the mode and the owner of ``path``.
 
     ``mode``: octal digits that go before. Without either it is for its user alone. Drafts that one

@@ -68,7 +68,7 @@ class Plan:
     deadline: float = 10.0
 
 
-def plan_of(value: Any) -> Plan:
+def load_plan(value: Any) -> Plan:
     """The plan in a configuration file. Raises Invalid with everything that is wrong in it."""
     problems: list[Problem] = []
     given = dict(value) if isinstance(value, dict) else {}

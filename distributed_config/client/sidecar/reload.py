@@ -19,11 +19,11 @@ _SAID = 500
 """How many bytes of what a command said are told; the last ones, as the reason is there."""
 
 
-class NobodyThereError(Exception):
+class ProcessNotRunningError(Exception):
     """The process that was to be told does not run."""
 
 
-def ways_of(target: Target) -> list[Callable[[Target], None]]:
+def notifiers(target: Target) -> list[Callable[[Target], None]]:
     """How its application is told, in this order. Each raises what it likes when it cannot."""
     ways = {_reload: target.reload, _signal: target.signal, _notify: target.notify}
     return [way for way, given in ways.items() if given]
@@ -84,7 +84,7 @@ def _signal(target: Target) -> None:
             raise Rejected(f"{target.pidfile} names no process.")
         os.kill(pid, getattr(signal, target.signal_name))
     except (FileNotFoundError, ProcessLookupError) as error:
-        raise NobodyThereError(f"{target.pidfile}: {error}") from None
+        raise ProcessNotRunningError(f"{target.pidfile}: {error}") from None
 
 
 def _notify(target: Target) -> None:

@@ -30,7 +30,7 @@ def as_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def filled_in(template: str, value: Mapping[str, Any]) -> str:
+def render_template(template: str, value: Mapping[str, Any]) -> str:
     """``template`` with ``${db.host}`` and ``${db.port:-5432}`` replaced; ``$$`` is a dollar.
 
     Raises NotRepresentable with every path that has neither a value nor a default, or could be

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from distributed_config.client.sidecar.plan import Plan
-from distributed_config.client.sidecar.target_file import Keeper
+from distributed_config.client.sidecar.target_file import TargetFile
 from distributed_config.errors import Invalid, Problem
 
 _PROBE_SECONDS = 5
@@ -34,7 +34,7 @@ class Sidecar:
 
     def __init__(self, plan: Plan, before: "Sidecar | None" = None) -> None:
         self.plan = plan
-        self.keepers = [Keeper(target, plan) for target in plan.targets]
+        self.keepers = [TargetFile(target, plan) for target in plan.targets]
         self._ended = threading.Event()
         self._door: _Door | None = None
         if before is not None and before.plan.health == plan.health:

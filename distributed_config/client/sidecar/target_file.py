@@ -14,11 +14,16 @@ from typing import Any
 
 from distributed_config.client.http.transport import Request
 from distributed_config.client.live.config import Config, State
-from distributed_config.client.sidecar.atomic_swap import draft_for, is_linked, swap, swap_link
+from distributed_config.client.sidecar.atomic_swap import (
+    is_linked,
+    swap,
+    swap_link,
+    write_temporary,
+)
 from distributed_config.client.sidecar.plan import Plan, Target
 from distributed_config.client.sidecar.protected import environment
-from distributed_config.client.sidecar.reload import NobodyThereError, run, ways_of
-from distributed_config.client.sidecar.rendering import BY_SERVER, as_json, filled_in
+from distributed_config.client.sidecar.reload import ProcessNotRunningError, notifiers, run
+from distributed_config.client.sidecar.rendering import BY_SERVER, as_json, render_template
 from distributed_config.errors import ClientError, Unavailable
 from distributed_config.formats.env import as_lines
 from distributed_config.formats.properties import write_properties
@@ -30,7 +35,7 @@ _LONGEST_PAUSE = 30.0
 _logger = logging.getLogger("distconf.sidecar")
 
 
-class _OldIsGoodError(Exception):
+class _StaleButUsableError(Exception):
     """The server cannot say now what the file should hold; what it holds is to be lived with."""
 
 
@@ -38,7 +43,7 @@ class _EndedError(Exception):
     """Nothing is written any more: another plan may have come meanwhile."""
 
 
-class Keeper:
+class TargetFile:
     """Keeps one target."""
 
     def __init__(self, target: Target, plan: Plan) -> None:
@@ -214,14 +219,14 @@ class Keeper:
             self._tried, self._tries = state, _Tries()
         if state.version is None:
             reason = config.problem.detail if config.problem else "The server does not answer."
-            raise _OldIsGoodError(f"There is no snapshot to write it from. {reason}")
+            raise _StaleButUsableError(f"There is no snapshot to write it from. {reason}")
         data = self._data if state is self._held else self._rendered(config, state)
         if not self._found(state, data):
             self._place(state, data)
         if self._changed:
             name = self.target.service
             _logger.info("%s is %s version %s", self.target.file, name, state.version)
-            self._untold, self._tells, self._changed = ways_of(self.target), _Tries(), False
+            self._untold, self._tells, self._changed = notifiers(self.target), _Tries(), False
 
     def _found(self, state: State, data: bytes) -> bool:
         """Whether the file holds ``data`` already."""
@@ -241,7 +246,7 @@ class Keeper:
 
     def _place_by_draft(self, state: State, data: bytes) -> None:
         path = self.target.path
-        draft = draft_for(path, data, self.target.mode)
+        draft = write_temporary(path, data, self.target.mode)
         try:
             if self.target.check:
                 run(self.target.check, draft)
@@ -249,7 +254,7 @@ class Keeper:
                 if self._ended.is_set():
                     raise _EndedError
                 # Who was not there yet reads the file when it starts.
-                nobody = NobodyThereError if path.exists() else Exception
+                nobody = ProcessNotRunningError if path.exists() else Exception
                 self._excused = () if self._held else (nobody,)
                 self._changed = True  # also if it fails half-way, and is found to be done later
                 (swap_link if self.target.symlink else swap)(path, draft)
@@ -260,7 +265,9 @@ class Keeper:
     def _rendered(self, config: Config, state: State) -> bytes:
         if self.target.template:
             # Bytes, so that the ends of its lines stay as they are.
-            return filled_in(Path(self.target.template).read_bytes().decode(), state.value).encode()
+            return render_template(
+                Path(self.target.template).read_bytes().decode(), state.value
+            ).encode()
         if self.target.kind in BY_SERVER:
             return self._by_server(config, state)
         write = {"env": self._as_env, "properties": write_properties}.get(self.target.kind, as_json)
@@ -282,7 +289,7 @@ class Keeper:
         except (ClientError, Unavailable) as error:
             if self.target.path.exists():
                 reason = f"Only the server writes {self.target.kind}. {error.detail}"
-                raise _OldIsGoodError(reason) from None
+                raise _StaleButUsableError(reason) from None
             if self.target.kind == "yaml":
                 return as_json(state.value).encode()
             raise
@@ -291,7 +298,7 @@ class Keeper:
         if self._ended.is_set():
             return
         self.problem = str(error) or type(error).__name__
-        self._old_is_good = isinstance(error, _OldIsGoodError)
+        self._old_is_good = isinstance(error, _StaleButUsableError)
         _logger.error("%s is not written: %s", self.target.file, self.problem)
 
     # --- telling

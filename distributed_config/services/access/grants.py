@@ -6,22 +6,22 @@ from dataclasses import dataclass
 
 from distributed_config.errors import Forbidden, Invalid, Problem
 from distributed_config.services.access.roles import permissions_of, refuse_more, roles
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.visibility import Scope
-from distributed_config.wire import fault_of_name
+from distributed_config.wire import name_problem
 
 _MOST_IN_SCOPE = 100
 
 
 @dataclass(frozen=True)
-class Rights:
+class Grant:
     """A role, and what it is limited to."""
 
     role: str
     scope: Scope = Scope()
 
 
-def refuse_beyond(journal: Journal, rights: Rights, *others: Problem) -> None:
+def require_can_grant(journal: Transaction, rights: Grant, *others: Problem) -> None:
     """Raises Invalid if ``rights`` name no role, Forbidden if they go beyond the actor's own.
 
     ``others`` are problems of what the rights came with; they are told first.
@@ -39,7 +39,7 @@ def refuse_beyond(journal: Journal, rights: Rights, *others: Problem) -> None:
         raise Forbidden("Your own rights are limited to fewer services than these would be.")
 
 
-def scope_of(services: str, environments: str) -> Scope:
+def load_scope(services: str, environments: str) -> Scope:
     """A scope from the two JSON arrays that are stored."""
     return Scope(tuple(json.loads(services)), tuple(json.loads(environments)))
 
@@ -62,5 +62,5 @@ def _entry_problems(pointer: str, entries: Sequence[str]) -> list[Problem]:
     return [
         Problem(f"{pointer}/{position}", message, "name")
         for position, each in enumerate(entries)
-        if fault_of_name(each.removesuffix("/"))
+        if name_problem(each.removesuffix("/"))
     ]

@@ -8,10 +8,10 @@ from sqlalchemy import Connection, bindparam, select, update
 from distributed_config.errors import AccountNotFound
 from distributed_config.models import MembershipRow, OrganisationRow, TokenRow, UserRow
 from distributed_config.services.access import grants, organisations, roles
-from distributed_config.services.access.token_format import digest_of
+from distributed_config.services.access.token_format import token_digest
 from distributed_config.services.policy.actor import Actor
 from distributed_config.services.policy.permissions import EVERYTHING
-from distributed_config.services.policy.visibility import Realm, Scope
+from distributed_config.services.policy.visibility import Scope, Visibility
 
 SECOND = 1_000_000
 
@@ -39,7 +39,7 @@ class Identity:
     used_from: str = ""
 
 
-def note_use(connection: Connection, token_id: int, at: int, address: str) -> None:
+def record_use(connection: Connection, token_id: int, at: int, address: str) -> None:
     """Remembers when a token was used last, and from where."""
     connection.execute(_USED, {"which": token_id, "at": at, "where": address})
 
@@ -52,11 +52,11 @@ def identify(
     ``organisation`` is the one that they want to act in, if not in their token's own. None also
     when they may not.
     """
-    row = connection.execute(_BY_DIGEST, {"digest_": digest_of(secret)}).one_or_none()
+    row = connection.execute(_BY_DIGEST, {"digest_": token_digest(secret)}).one_or_none()
     return None if row is None else _identity(connection, row, now, organisation)
 
 
-def still(connection: Connection, actor: Actor, now: int) -> Identity | None:
+def reidentify(connection: Connection, actor: Actor, now: int) -> Identity | None:
     """Who the token stands for that ``actor`` showed before; None if it is not they any more."""
     row = connection.execute(BY_ID, {"which": int(actor.key.partition(":")[2])}).one_or_none()
     if row is None:
@@ -152,7 +152,7 @@ def _identity(connection: Connection, row: Any, now: int, wanted: str) -> Identi
 
 def _machine(connection: Connection, row: Any, wanted: str) -> Actor | None:
     permissions = roles.permissions_of(connection, row.organisation_id, row.role)
-    scope = grants.scope_of(row.services, row.environments)
+    scope = grants.load_scope(row.services, row.environments)
     realm = _realm(row.organisation_id, scope)
     actor = Actor(f"token {row.name}", f"token:{row.id}", permissions, realm)
     if wanted in {"", row.organisation}:
@@ -172,13 +172,13 @@ def _as_user(connection: Connection, row: Any, wanted: str) -> Actor | None:
     if own is None:
         return None
     permissions = roles.permissions_of(connection, own.organisation_id, own.role)
-    scopes = [grants.scope_of(own.services, own.environments)]
+    scopes = [grants.load_scope(own.services, own.environments)]
     if row.role:
         held = roles.permissions_of(connection, row.organisation_id, row.role)
         permissions = held if EVERYTHING in permissions else permissions & held
-        scopes.append(grants.scope_of(row.services, row.environments))
+        scopes.append(grants.load_scope(row.services, row.environments))
     elif row.services != "[]" or row.environments != "[]":
-        scopes.append(grants.scope_of(row.services, row.environments))
+        scopes.append(grants.load_scope(row.services, row.environments))
     name = row.email if row.kind == "session" else f"{row.email} ({row.name})"
     realm = _realm(own.organisation_id, *scopes)
     actor = Actor(name, f"token:{row.id}", permissions, realm)
@@ -196,5 +196,5 @@ def _elsewhere(connection: Connection, actor: Actor, wanted: str) -> Actor | Non
     return actor.in_organisation(found.id)
 
 
-def _realm(organisation: int, *scopes: Scope) -> Realm:
-    return Realm(organisation, tuple(scope for scope in scopes if not scope.is_whole))
+def _realm(organisation: int, *scopes: Scope) -> Visibility:
+    return Visibility(organisation, tuple(scope for scope in scopes if not scope.is_whole))

@@ -18,14 +18,14 @@ from sqlalchemy import Connection, exists, or_, select
 
 from distributed_config.errors import LastAdministrator
 from distributed_config.models import MembershipRow, TokenRow, UserRow
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 
 _ROLE = "administrator"
 _NO_LIMIT = "[]"
 
 
 @contextmanager
-def keeping_one(journal: Journal, until: int | None = None) -> Iterator[None]:
+def guard_last_administrator(journal: Transaction, until: int | None = None) -> Iterator[None]:
     """For what may take an administrator away. Raises LastAdministrator if it was the last one.
 
     ``until`` is when some of it takes effect, if that is later: who is gone by then does not

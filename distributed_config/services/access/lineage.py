@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, or_, select, update
 from distributed_config.errors import Forbidden
 from distributed_config.models import TokenRow
 from distributed_config.services.journal import kinds
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Maker:
         return expires_at is not None and expires_at <= self.expires_at
 
 
-def maker_of(journal: Journal) -> Maker | None:
+def maker_of(journal: Transaction) -> Maker | None:
     """The token of who asks; None for a log-in and for the local operator.
 
     Raises Forbidden if it has ended since the request was let in: what it made now would be left
@@ -65,7 +65,7 @@ def is_below(connection: Connection, token_id: int, above: int) -> bool:
     return parent is not None
 
 
-def revoke(journal: Journal, *which: ColumnElement[bool]) -> None:
+def revoke(journal: Transaction, *which: ColumnElement[bool]) -> None:
     """Revokes the tokens that fit ``which``, and all that they made; the latter is recorded."""
     good = TokenRow.revoked_at.is_(None)
     ended = journal.connection.scalars(
@@ -83,7 +83,7 @@ def revoke(journal: Journal, *which: ColumnElement[bool]) -> None:
                 )
 
 
-def shorten(journal: Journal, token_id: int, expires_at: int | None) -> None:
+def shorten(journal: Transaction, token_id: int, expires_at: int | None) -> None:
     """Lets what a token made end at ``expires_at`` at the latest."""
     if expires_at is None:
         return
@@ -92,7 +92,7 @@ def shorten(journal: Journal, token_id: int, expires_at: int | None) -> None:
         journal.connection.execute(_SHORTEN, {"token": each, "at": expires_at})
 
 
-def hand_over(journal: Journal, token_id: int, to: int) -> None:
+def hand_over(journal: Transaction, token_id: int, to: int) -> None:
     """Makes what a token made that of its successor."""
     journal.connection.execute(_HAND_OVER, {"which": token_id, "to": to})
 

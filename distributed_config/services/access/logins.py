@@ -8,11 +8,11 @@ from sqlalchemy import Connection, select
 from distributed_config.errors import Invalid, Problem
 from distributed_config.models import MembershipRow, TokenRow, UserRow
 from distributed_config.services.access import lineage, users
-from distributed_config.services.access.grants import Rights
-from distributed_config.services.access.last_administrator import keeping_one
-from distributed_config.services.access.passwords import fits
+from distributed_config.services.access.grants import Grant
+from distributed_config.services.access.last_administrator import guard_last_administrator
+from distributed_config.services.access.passwords import verify_password
 from distributed_config.services.journal import kinds
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Login:
     """What is kept of the password that they gave; "" if they gave none."""
 
 
-def find(connection: Connection, email: str, password: str) -> Login | None:
+def authenticate(connection: Connection, email: str, password: str) -> Login | None:
     """The user of that address, if the password is theirs; None in every other case.
 
     It takes as long whether there is such a user or not: some dozen milliseconds.
@@ -35,13 +35,13 @@ def find(connection: Connection, email: str, password: str) -> Login | None:
             UserRow.email == email.strip().lower()
         )
     ).one_or_none()
-    good = fits(password, "" if row is None else row.password)
+    good = verify_password(password, "" if row is None else row.password)
     if row is None or not good or not row.active:
         return None
     return _login(connection, row.id, row.password)
 
 
-def is_good(connection: Connection, found: Login) -> bool:
+def is_still_valid(connection: Connection, found: Login) -> bool:
     """Whether the password is still theirs, and they still active: checking takes long."""
     row = connection.execute(
         select(UserRow.password, UserRow.active).where(UserRow.id == found.user_id)
@@ -49,7 +49,7 @@ def is_good(connection: Connection, found: Login) -> bool:
     return bool(row.active) and bool(row.password == found.kept)
 
 
-def vouched(journal: Journal, email: str, role: str) -> Login | None:
+def from_identity_provider(journal: Transaction, email: str, role: str) -> Login | None:
     """The user of an address that an identity provider vouches for; None if they may not log in.
 
     Who is not known yet becomes a user with ``role`` in the actor's organisation, unless it is
@@ -61,7 +61,7 @@ def vouched(journal: Journal, email: str, role: str) -> Login | None:
         select(UserRow.id, UserRow.active).where(UserRow.email == email)
     ).one_or_none()
     if row is None and role:
-        made = users.create_user(journal, email, Rights(role))
+        made = users.create_user(journal, email, Grant(role))
         return Login(made.id, journal.organisation, "")
     if row is None or not row.active:
         return None
@@ -73,7 +73,7 @@ def has_password(connection: Connection, user_id: int, password: str) -> bool:
     kept = connection.execute(
         select(UserRow.password).where(UserRow.id == user_id)
     ).scalar_one_or_none()
-    return fits(password, kept or "")
+    return verify_password(password, kept or "")
 
 
 def _login(connection: Connection, user_id: int, kept: str) -> Login | None:
@@ -97,12 +97,12 @@ def _as_kept(email: str) -> str:
     return kept
 
 
-def end(journal: Journal, token_id: int) -> None:
+def end_session(journal: Transaction, token_id: int) -> None:
     """Ends a session, or another token that its holder gives up.
 
     It is recorded, so that no process answers from memory to who still shows it. Raises
     LastAdministrator.
     """
-    with keeping_one(journal):
+    with guard_last_administrator(journal):
         lineage.revoke(journal, TokenRow.id == token_id)
     journal.record(kinds.TOKEN_REVOKED, subject=f"token:{token_id}", about="logged out")

@@ -8,12 +8,12 @@ from sqlalchemy import Connection, and_, delete, insert, or_, select
 
 from distributed_config.errors import AccountExists, AccountNotFound
 from distributed_config.models import MembershipRow, OrganisationRow, UserRow
-from distributed_config.services.access.grants import Rights, refuse_beyond, scope_of
+from distributed_config.services.access.grants import Grant, load_scope, require_can_grant
 from distributed_config.services.access.naming import email_problems, normalise_email
 from distributed_config.services.journal import kinds
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import Actor
-from distributed_config.services.policy.visibility import Realm
+from distributed_config.services.policy.visibility import Visibility
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Membership:
     user_id: int
     email: str
     organisation: str
-    rights: Rights
+    rights: Grant
 
     @property
     def key(self) -> str:
@@ -31,7 +31,7 @@ class Membership:
         return f"{self.email}\n{self.organisation}"
 
 
-def add_member(journal: Journal, email: str, rights: Rights) -> None:
+def add_member(journal: Transaction, email: str, rights: Grant) -> None:
     """Makes a user of another organisation a member of this one.
 
     For those who administer the server only, because whoever made the account may know its
@@ -39,7 +39,7 @@ def add_member(journal: Journal, email: str, rights: Rights) -> None:
     AccountExists for a member, AccountNotFound where there is no such user.
     """
     email = normalise_email(email)
-    refuse_beyond(journal, rights, *email_problems(email))
+    require_can_grant(journal, rights, *email_problems(email))
     known = user_id_of(journal.connection, email)
     if known is not None and is_member(journal, known):
         raise AccountExists("member", email)
@@ -49,7 +49,7 @@ def add_member(journal: Journal, email: str, rights: Rights) -> None:
     set_membership(journal, known, email, rights)
 
 
-def membership(connection: Connection, realm: Realm, email: str) -> Membership:
+def membership(connection: Connection, realm: Visibility, email: str) -> Membership:
     """The membership of the address ``email`` in the organisation. Raises AccountNotFound."""
     row = connection.execute(
         _MEMBERSHIPS.where(
@@ -107,11 +107,11 @@ _MEMBERSHIPS = (
 
 
 def _membership(row: Any) -> Membership:
-    rights = Rights(row.role, scope_of(row.services, row.environments))
+    rights = Grant(row.role, load_scope(row.services, row.environments))
     return Membership(row.id, row.email, row.name, rights)
 
 
-def set_membership(journal: Journal, user_id: int, email: str, rights: Rights) -> None:
+def set_membership(journal: Transaction, user_id: int, email: str, rights: Grant) -> None:
     key = {"user_id": user_id, "organisation_id": journal.organisation}
     journal.connection.execute(delete(MembershipRow).filter_by(**key))
     journal.connection.execute(
@@ -128,7 +128,7 @@ def set_membership(journal: Journal, user_id: int, email: str, rights: Rights) -
     journal.record(kinds.MEMBERSHIP_SET, subject=f"user:{user_id}", about=about)
 
 
-def is_member(journal: Journal, user_id: int) -> bool:
+def is_member(journal: Transaction, user_id: int) -> bool:
     query = select(MembershipRow.role).where(
         MembershipRow.user_id == user_id, MembershipRow.organisation_id == journal.organisation
     )

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from distributed_config.errors import Invalid, Problem
 from distributed_config.models import OrganisationRow, RoleRow
 from distributed_config.services.access import lookalikes
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.permissions import ROLES
 
 _EMAIL = re.compile(r"[^\s@\x00-\x1f]{1,64}@[^\s@\x00-\x1f]{1,189}")
@@ -37,7 +37,7 @@ def name_problems(name: str, pointer: str) -> list[Problem]:
     return [] if fault is None else [Problem(pointer, fault, "name")]
 
 
-def role_name_problems(journal: Journal, name: str) -> list[Problem]:
+def role_name_problems(journal: Transaction, name: str) -> list[Problem]:
     """What is wrong with the name of a new role, which nobody must take for another one."""
     query = select(RoleRow.name).where(RoleRow.organisation_id == journal.organisation)
     problems = name_problems(name, "/name")
@@ -51,7 +51,7 @@ def role_name_problems(journal: Journal, name: str) -> list[Problem]:
     return problems
 
 
-def refuse_alike(journal: Journal, name: str, itself: str = "") -> None:
+def refuse_alike(journal: Transaction, name: str, itself: str = "") -> None:
     """Raises Invalid if ``name`` would be taken for another organisation than ``itself``."""
     names = journal.connection.scalars(select(OrganisationRow.name))
     other = lookalikes.alike(name, (each for each in names if each != itself))

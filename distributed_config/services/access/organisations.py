@@ -8,7 +8,7 @@ from distributed_config.errors import AccountExists, AccountNotFound
 from distributed_config.models import OrganisationRow
 from distributed_config.services.access.naming import check_account_name, refuse_alike
 from distributed_config.services.journal import kinds
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import Actor
 
 
@@ -21,7 +21,7 @@ class Organisation:
     created_at: int
 
 
-def create_organisation(journal: Journal, name: str) -> Organisation:
+def create_organisation(journal: Transaction, name: str) -> Organisation:
     """Makes an organisation. Raises AccountExists."""
     journal.actor.require_whole()
     name = check_account_name(name, "/name")
@@ -38,7 +38,7 @@ def create_organisation(journal: Journal, name: str) -> Organisation:
     return Organisation(made, name, journal.now)
 
 
-def rename_organisation(journal: Journal, name: str, to: str) -> Organisation:
+def rename_organisation(journal: Transaction, name: str, to: str) -> Organisation:
     """Gives an organisation another name. Raises AccountNotFound or AccountExists.
 
     Whoever names it in requests has to know: for those who administer the server.

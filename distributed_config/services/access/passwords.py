@@ -15,7 +15,7 @@ _hasher = PasswordHasher()
 
 
 @lru_cache
-def _nobodys() -> str:
+def _dummy_hash() -> str:
     """What is kept of a password that nobody knows.
 
     Who does not exist, or has no password, costs as much time as who does.
@@ -23,7 +23,7 @@ def _nobodys() -> str:
     return _hasher.hash(secrets.token_hex(16))
 
 
-def hash_of(password: str, pointer: str = "/password") -> str:
+def hash_password(password: str, pointer: str = "/password") -> str:
     """What is kept of a password; takes some dozen milliseconds, so never under a lock.
 
     Raises Invalid if it is too short, or longer than anybody's.
@@ -34,9 +34,9 @@ def hash_of(password: str, pointer: str = "/password") -> str:
     return _hasher.hash(password)
 
 
-def fits(password: str, kept: str) -> bool:
+def verify_password(password: str, kept: str) -> bool:
     """Whether ``password`` is the one of which ``kept`` is kept; takes as long either way."""
     try:
-        return _hasher.verify(kept or _nobodys(), password[: _LONGEST + 1]) and kept != ""
+        return _hasher.verify(kept or _dummy_hash(), password[: _LONGEST + 1]) and kept != ""
     except (VerificationError, InvalidHashError):
         return False

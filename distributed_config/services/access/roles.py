@@ -11,10 +11,10 @@ from distributed_config.errors import AccountNotFound, Forbidden, Invalid, Probl
 from distributed_config.models import MembershipRow, RoleRow, TokenRow
 from distributed_config.services.access.naming import role_name_problems
 from distributed_config.services.journal import kinds
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import Actor
-from distributed_config.services.policy.permissions import EVERYTHING, ROLES, expanded, is_known
-from distributed_config.services.policy.visibility import Realm
+from distributed_config.services.policy.permissions import EVERYTHING, ROLES, expand, is_known
+from distributed_config.services.policy.visibility import Visibility
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Role:
         return f"{self.own:d}{self.name}"
 
 
-def set_role(journal: Journal, name: str, permissions: Sequence[str]) -> Role:
+def set_role(journal: Transaction, name: str, permissions: Sequence[str]) -> Role:
     """Makes a role of the organisation's own, or gives it other permissions.
 
     Raises Invalid for what is no permission and for the names of the six; Forbidden for a
@@ -49,7 +49,7 @@ def set_role(journal: Journal, name: str, permissions: Sequence[str]) -> Role:
     if problems:
         raise Invalid.of(problems)
     for each in (tuple(permissions), () if before is None else before.permissions):
-        refuse_more(journal.actor, expanded(each))
+        refuse_more(journal.actor, expand(each))
     journal.actor.require_whole()
     text = json.dumps(sorted(set(permissions)))
     key = {"organisation_id": journal.organisation, "name": name}
@@ -61,12 +61,12 @@ def set_role(journal: Journal, name: str, permissions: Sequence[str]) -> Role:
     return Role(name, tuple(json.loads(text)), own=True)
 
 
-def remove_role(journal: Journal, name: str) -> None:
+def remove_role(journal: Transaction, name: str) -> None:
     """Removes a role of the organisation's own. Raises AccountNotFound, or Invalid if in use."""
     found = own_role(journal.connection, journal.organisation, name)
     if found is None:
         raise AccountNotFound("role", name)
-    refuse_more(journal.actor, expanded(found.permissions))
+    refuse_more(journal.actor, expand(found.permissions))
     journal.actor.require_whole()
     holders = [
         journal.connection.execute(
@@ -87,7 +87,7 @@ def remove_role(journal: Journal, name: str) -> None:
 
 def roles(
     connection: Connection,
-    realm: Realm,
+    realm: Visibility,
     *,
     after: str = "",
     search: str = "",
@@ -111,9 +111,9 @@ def roles(
 def permissions_of(connection: Connection, organisation_id: int, role: str) -> frozenset[str]:
     """What a role comes to; nothing if it is no role any more."""
     if role in ROLES:
-        return expanded(ROLES[role])
+        return expand(ROLES[role])
     found = own_role(connection, organisation_id, role)
-    return frozenset() if found is None else expanded(found.permissions)
+    return frozenset() if found is None else expand(found.permissions)
 
 
 def refuse_more(actor: Actor, permissions: frozenset[str]) -> None:

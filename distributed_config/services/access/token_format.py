@@ -32,12 +32,12 @@ def is_token(text: str) -> bool:
     return _FORM.fullmatch(text) is not None and _checksum(text[:-_CHECK]) == text[-_CHECK:]
 
 
-def digest_of(token: str) -> str:
+def token_digest(token: str) -> str:
     """What is kept of a token."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def hint_of(token: str) -> str:
+def token_hint(token: str) -> str:
     """How a token begins: enough to recognise it, and no help in guessing it."""
     return token[:_HINT]
 

@@ -10,15 +10,15 @@ from sqlalchemy import Connection, insert, select, update
 from distributed_config.errors import AccountNotFound, Forbidden, Invalid, Problem
 from distributed_config.models import TokenRow, UserRow
 from distributed_config.services.access import grants, lineage, roles, users
-from distributed_config.services.access.grants import Rights
+from distributed_config.services.access.grants import Grant
 from distributed_config.services.access.identify import CLOCKS_DIFFER, COLUMNS, SECOND
-from distributed_config.services.access.last_administrator import keeping_one
+from distributed_config.services.access.last_administrator import guard_last_administrator
 from distributed_config.services.access.lineage import Maker
-from distributed_config.services.access.token_format import digest_of, hint_of, new_token
+from distributed_config.services.access.token_format import new_token, token_digest, token_hint
 from distributed_config.services.journal import kinds
-from distributed_config.services.journal.transaction import Journal
-from distributed_config.services.policy.visibility import Realm
-from distributed_config.wire import rfc3339
+from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.policy.visibility import Visibility
+from distributed_config.wire import format_time
 
 Kind = Literal["machine", "personal", "session"]
 
@@ -41,7 +41,7 @@ class Token:
     name: str
     hint: str
     user: str | None
-    rights: Rights
+    rights: Grant
     created_at: int
     created_by: str
     expires_at: int | None
@@ -51,7 +51,7 @@ class Token:
 
 
 @dataclass(frozen=True)
-class Made:
+class IssuedToken:
     """A token that was just made, and its secret."""
 
     token: Token
@@ -59,8 +59,8 @@ class Made:
 
 
 def create_machine(
-    journal: Journal, name: str, rights: Rights, seconds: int | None = None, secret: str = ""
-) -> Made:
+    journal: Transaction, name: str, rights: Grant, seconds: int | None = None, secret: str = ""
+) -> IssuedToken:
     """A token of the organisation's own, for a program. Lives ``seconds``, or for ever.
 
     What a token makes ends with that token at the latest. ``secret`` is a new one unless given.
@@ -82,8 +82,8 @@ def create_machine(
 
 
 def create_personal(
-    journal: Journal, user_id: int, name: str, rights: Rights, seconds: int | None = None
-) -> Made:
+    journal: Transaction, user_id: int, name: str, rights: Grant, seconds: int | None = None
+) -> IssuedToken:
     """A token of the user's own, which may be limited; an empty role limits nothing."""
     maker = lineage.maker_of(journal)
     expires_at = _end_for(journal, maker, seconds)
@@ -100,26 +100,28 @@ def create_personal(
     )
 
 
-def open_session(journal: Journal, user_id: int, organisation: int, seconds: int) -> Made:
+def open_session(
+    journal: Transaction, user_id: int, organisation: int, seconds: int
+) -> IssuedToken:
     """What a log-in gives. Nothing is recorded as a change: it concerns nobody else."""
     return _made(
         journal,
         "session",
         "log-in",
-        Rights(""),
+        Grant(""),
         user_id=user_id,
-        expires_at=end_in(journal, seconds),
+        expires_at=expiry_after(journal, seconds),
         organisation=organisation,
     )
 
 
 def change(
-    journal: Journal,
+    journal: Transaction,
     token_id: int,
     user_id: int | None,
     *,
     name: str,
-    rights: Rights,
+    rights: Grant,
     expires_at: int | None,
 ) -> Token:
     """Gives a token this name, these rights and this end; nothing is asked for what it has already.
@@ -128,7 +130,7 @@ def change(
     Who shows the token itself can only make it less. Raises AccountNotFound; Invalid; Forbidden,
     also for one that has ended; LastAdministrator.
     """
-    before, owner = _to_remake(journal, token_id, user_id)
+    before, owner = _require_renewable(journal, token_id, user_id)
     after = replace(before, name=name, rights=rights, expires_at=expires_at)
     if after == before:
         return before
@@ -143,7 +145,7 @@ def change(
         raise Invalid.of(problems)
     if journal.actor.key == f"token:{token_id}":
         _refuse_more(journal, before, after)
-    with keeping_one(journal, until=expires_at):
+    with guard_last_administrator(journal, until=expires_at):
         journal.connection.execute(
             update(TokenRow)
             .where(TokenRow.id == token_id)
@@ -155,12 +157,12 @@ def change(
     return after
 
 
-def end_in(journal: Journal, seconds: int | None) -> int | None:
+def expiry_after(journal: Transaction, seconds: int | None) -> int | None:
     """When a token ends that lives ``seconds`` from now on; None: never."""
     return None if seconds is None else journal.wall + seconds * SECOND
 
 
-def rotate(journal: Journal, token_id: int, overlap: int, user_id: int | None) -> Made:
+def rotate(journal: Transaction, token_id: int, overlap: int, user_id: int | None) -> IssuedToken:
     """A new token like this one, which goes on for ``overlap`` more seconds.
 
     What this one made is the new one's. ``user_id`` is who asks, if that is a user: what is
@@ -172,7 +174,7 @@ def rotate(journal: Journal, token_id: int, overlap: int, user_id: int | None) -
     maker = lineage.maker_of(journal)
     if _is_by_administrator(journal, maker, token_id):
         user_id = _owner(journal.connection, token_id)
-    before, owner = _to_remake(journal, token_id, user_id)
+    before, owner = _require_renewable(journal, token_id, user_id)
     if owner is not None and maker is not None and maker.id == token_id:
         raise Forbidden(
             "A personal token does not rotate itself: whoever found it could keep it alive. "
@@ -200,7 +202,7 @@ def rotate(journal: Journal, token_id: int, overlap: int, user_id: int | None) -
     return made
 
 
-def revoke(journal: Journal, token_id: int, user_id: int | None) -> bool:
+def revoke(journal: Transaction, token_id: int, user_id: int | None) -> bool:
     """Ends a token, and what it made, now; whether it was still good.
 
     Raises AccountNotFound or LastAdministrator. ``user_id`` is who asks, if that is a user.
@@ -209,18 +211,18 @@ def revoke(journal: Journal, token_id: int, user_id: int | None) -> bool:
     found = token(journal.connection, journal.realm, token_id)
     owner = _owner(journal.connection, token_id)
     if owner is None:
-        grants.refuse_beyond(journal, found.rights)
+        grants.require_can_grant(journal, found.rights)
     elif owner != user_id:
-        users.refuse_touching(journal, owner)
+        users.require_can_manage(journal, owner)
     if found.revoked_at is not None:
         return False
-    with keeping_one(journal):
+    with guard_last_administrator(journal):
         lineage.revoke(journal, TokenRow.id == token_id)
     journal.record(kinds.TOKEN_REVOKED, subject=f"token:{token_id}", about=found.name)
     return True
 
 
-def token(connection: Connection, realm: Realm, token_id: int) -> Token:
+def token(connection: Connection, realm: Visibility, token_id: int) -> Token:
     """A token of the organisation. Raises AccountNotFound."""
     row = connection.execute(
         _TOKENS.where(
@@ -234,7 +236,7 @@ def token(connection: Connection, realm: Realm, token_id: int) -> Token:
     return _token(row)
 
 
-def require_owner(connection: Connection, realm: Realm, token_id: int, owner: int) -> None:
+def require_owner(connection: Connection, realm: Visibility, token_id: int, owner: int) -> None:
     """Raises AccountNotFound unless the token is that of the user ``owner``; 0: anybody's."""
     row = connection.execute(
         select(TokenRow.user_id).where(
@@ -249,7 +251,7 @@ def require_owner(connection: Connection, realm: Realm, token_id: int, owner: in
 
 def tokens(
     connection: Connection,
-    realm: Realm,
+    realm: Visibility,
     *,
     user_id: int | None = None,
     after: int = 0,
@@ -287,7 +289,7 @@ _TOKENS = select(*COLUMNS).outerjoin(UserRow, UserRow.id == TokenRow.user_id)
 
 
 def _token(row: Any) -> Token:
-    rights = Rights(row.role, grants.scope_of(row.services, row.environments))
+    rights = Grant(row.role, grants.load_scope(row.services, row.environments))
     return Token(
         row.id,
         row.kind,
@@ -305,10 +307,10 @@ def _token(row: Any) -> Token:
 
 
 def _made(
-    journal: Journal,
+    journal: Transaction,
     kind: str,
     name: str,
-    rights: Rights,
+    rights: Grant,
     *,
     user_id: int | None = None,
     expires_at: int | None = None,
@@ -316,15 +318,15 @@ def _made(
     parent: int | None = None,
     secret: str = "",
     quiet: bool = False,
-) -> Made:
+) -> IssuedToken:
     secret = secret or new_token()
     values = {
         "kind": kind,
         "organisation_id": organisation or journal.organisation,
         "user_id": user_id,
         "name": name,
-        "digest": digest_of(secret),
-        "hint": hint_of(secret),
+        "digest": token_digest(secret),
+        "hint": token_hint(secret),
         **_stored(rights),
         "created_at": journal.wall,
         "created_by": journal.actor.name,
@@ -341,10 +343,12 @@ def _made(
         about = f"{name}: {rights.role or 'as its user'}"
         journal.record(kinds.TOKEN_CREATED, subject=f"token:{made}", about=about)
     row = journal.connection.execute(_TOKENS.where(TokenRow.id == made)).one()
-    return Made(_token(row), secret)
+    return IssuedToken(_token(row), secret)
 
 
-def _to_remake(journal: Journal, token_id: int, user_id: int | None) -> tuple[Token, int | None]:
+def _require_renewable(
+    journal: Transaction, token_id: int, user_id: int | None
+) -> tuple[Token, int | None]:
     """A token that who asks may make anew, and whose own it is; None: a program's.
 
     Raises AccountNotFound; Forbidden for somebody else's own, for one that may more than who asks,
@@ -355,25 +359,25 @@ def _to_remake(journal: Journal, token_id: int, user_id: int | None) -> tuple[To
     if owner is not None and owner != user_id:
         raise Forbidden(f"The token {found.name!r} is somebody's own; it takes their log-in.")
     if owner is None:
-        grants.refuse_beyond(journal, found.rights)
+        grants.require_can_grant(journal, found.rights)
     ended = found.expires_at is not None and found.expires_at <= journal.wall
     if found.revoked_at is not None or ended:
         raise Forbidden(f"The token {found.name!r} has ended. Make a new one.")
     return found, owner
 
 
-def _end_for(journal: Journal, maker: Maker | None, seconds: int | None) -> int | None:
+def _end_for(journal: Transaction, maker: Maker | None, seconds: int | None) -> int | None:
     """When a new token ends; without ``seconds`` with its maker, if that ends."""
     if seconds is None and maker is not None:
         return maker.expires_at
-    return end_in(journal, seconds)
+    return expiry_after(journal, seconds)
 
 
 def _too_long(above: Maker | None, expires_at: int | None) -> list[Problem]:
     """That a token would end after the one that it ends with, if it would."""
     if above is None or above.expires_at is None or above.outlasts(expires_at):
         return []
-    last = rfc3339(above.expires_at)
+    last = format_time(above.expires_at)
     message = f"It ends with the token that makes it, at {last}; ask for a sooner end, or log in."
     return [Problem("/seconds", message, "range")]
 
@@ -386,12 +390,12 @@ def _parent(connection: Connection, token_id: int) -> Maker | None:
     return Maker(parent, "", lineage.end_of(connection, parent))
 
 
-def _is_by_administrator(journal: Journal, maker: Maker | None, token_id: int) -> bool:
+def _is_by_administrator(journal: Transaction, maker: Maker | None, token_id: int) -> bool:
     """Whether an administrator asks, and shows another token than the one it is about."""
     return journal.actor.is_administrator and (maker is None or maker.id != token_id)
 
 
-def _parent_after_rotation(journal: Journal, maker: Maker | None, before: Token) -> int | None:
+def _parent_after_rotation(journal: Transaction, maker: Maker | None, before: Token) -> int | None:
     """What the successor of a token ends with: all that made it, and who knows its secret.
 
     Raises Forbidden where that would be two that have nothing to do with each other, and where
@@ -423,20 +427,22 @@ def _owner(connection: Connection, token_id: int) -> int | None:
     ).scalar_one_or_none()
 
 
-def _refuse_rights(journal: Journal, owner: int | None, rights: Rights, *others: Problem) -> None:
+def _refuse_rights(
+    journal: Transaction, owner: int | None, rights: Grant, *others: Problem
+) -> None:
     """Raises Invalid or Forbidden for rights that who asks cannot give to a token.
 
     A user's own needs no role: without one it may what its user may, within its scope. ``others``
     are problems of the rest of the token.
     """
     if rights.role or owner is None:
-        grants.refuse_beyond(journal, rights, *others)
+        grants.require_can_grant(journal, rights, *others)
     problems = [*others, *grants.scope_problems(rights.scope)]
     if problems:
         raise Invalid.of(problems)
 
 
-def _refuse_more(journal: Journal, before: Token, after: Token) -> None:
+def _refuse_more(journal: Transaction, before: Token, after: Token) -> None:
     """Raises Forbidden for what a token cannot make of itself: anything but less."""
     longer = before.expires_at is not None and (
         after.expires_at is None or after.expires_at > before.expires_at
@@ -455,7 +461,7 @@ def _refuse_more(journal: Journal, before: Token, after: Token) -> None:
         )
 
 
-def _problems_of(journal: Journal, name: str, expires_at: int | None) -> list[Problem]:
+def _problems_of(journal: Transaction, name: str, expires_at: int | None) -> list[Problem]:
     problems = []
     if not (name.isprintable() and 0 < len(name) <= _NAME_LENGTH):
         message = f"A name has 1 to {_NAME_LENGTH} characters that can be seen."
@@ -465,7 +471,7 @@ def _problems_of(journal: Journal, name: str, expires_at: int | None) -> list[Pr
     return problems
 
 
-def _stored(rights: Rights) -> dict[str, str]:
+def _stored(rights: Grant) -> dict[str, str]:
     """Rights as they stand in the table."""
     return {
         "role": rights.role,
@@ -482,4 +488,4 @@ def _differences(before: Token, after: Token) -> Iterator[str]:
         scope = after.rights.scope
         yield " ".join([after.rights.role or "as its user", *scope.services, *scope.environments])
     if after.expires_at != before.expires_at:
-        yield "for ever" if after.expires_at is None else f"until {rfc3339(after.expires_at)}"
+        yield "for ever" if after.expires_at is None else f"until {format_time(after.expires_at)}"

@@ -8,13 +8,13 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 from distributed_config.errors import AccountNotFound, Forbidden
 from distributed_config.models import MembershipRow, TokenRow, UserRow
 from distributed_config.services.access import lineage
-from distributed_config.services.access.grants import Rights, refuse_beyond, scope_of
-from distributed_config.services.access.last_administrator import keeping_one
+from distributed_config.services.access.grants import Grant, load_scope, require_can_grant
+from distributed_config.services.access.last_administrator import guard_last_administrator
 from distributed_config.services.access.memberships import add_member, set_membership, user_id_of
 from distributed_config.services.access.naming import email_problems, normalise_email
 from distributed_config.services.journal import kinds
-from distributed_config.services.journal.transaction import Journal
-from distributed_config.services.policy.visibility import Realm
+from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.policy.visibility import Visibility
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,17 @@ class User:
     must_change: bool
     has_password: bool
     created_at: int
-    rights: Rights
+    rights: Grant
 
 
-def create_user(journal: Journal, email: str, rights: Rights, hashed: str = "") -> User:
+def create_user(journal: Transaction, email: str, rights: Grant, hashed: str = "") -> User:
     """Makes a user; ``hashed`` is what is kept of their password, "" for none.
 
     Raises AccountExists. One who exists in another organisation is made a member of this one, as
     ``add_member`` does; if they get another password, all tokens of the account end.
     """
     email = normalise_email(email)
-    refuse_beyond(journal, rights, *email_problems(email))
+    require_can_grant(journal, rights, *email_problems(email))
     known = user_id_of(journal.connection, email)
     if known is not None:
         add_member(journal, email, rights)
@@ -55,13 +55,13 @@ def create_user(journal: Journal, email: str, rights: Rights, hashed: str = "") 
 
 
 def change_user(
-    journal: Journal,
+    journal: Transaction,
     user_id: int,
     *,
     active: bool | None = None,
     hashed: str | None = None,
     must_change: bool | None = None,
-    rights: Rights | None = None,
+    rights: Grant | None = None,
 ) -> User:
     """Changes what is not None; ``hashed`` is what is kept of another password.
 
@@ -71,34 +71,34 @@ def change_user(
     for their rights, of who belongs to other organisations as well.
     """
     found = user(journal.connection, journal.realm, user_id)
-    refuse_touching(journal, user_id)
+    require_can_manage(journal, user_id)
     account = {"active": active, "password": hashed, "must_change": must_change}
     values = {name: value for name, value in account.items() if value is not None}
-    with keeping_one(journal):
+    with guard_last_administrator(journal):
         if values:
             _change_account(journal, found, values)
         if rights is not None and rights != found.rights:
-            refuse_beyond(journal, rights)
+            require_can_grant(journal, rights)
             set_membership(journal, user_id, found.email, rights)
     return user(journal.connection, journal.realm, user_id)
 
 
-def set_own_password(journal: Journal, user_id: int, hashed: str) -> None:
+def set_own_password(journal: Transaction, user_id: int, hashed: str) -> None:
     """What a user does for themselves; every session of theirs ends."""
     _set_password(journal, user_id, hashed)
-    log_out(journal, user_id)
+    end_sessions(journal, user_id)
     journal.record(kinds.USER_CHANGED, subject=f"user:{user_id}", about="password")
 
 
-def remove_user(journal: Journal, user_id: int) -> None:
+def remove_user(journal: Transaction, user_id: int) -> None:
     """Ends a membership, and revokes the user's tokens here; the account stays for its history.
 
     Raises AccountNotFound, LastAdministrator, and Forbidden as ``change_user`` does.
     """
     found = user(journal.connection, journal.realm, user_id)
-    refuse_touching(journal, user_id)
+    require_can_manage(journal, user_id)
     here = MembershipRow.organisation_id == journal.organisation
-    with keeping_one(journal):
+    with guard_last_administrator(journal):
         journal.connection.execute(
             delete(MembershipRow).where(MembershipRow.user_id == user_id, here)
         )
@@ -108,7 +108,7 @@ def remove_user(journal: Journal, user_id: int) -> None:
     journal.record(kinds.MEMBERSHIP_REMOVED, subject=f"user:{user_id}", about=found.email)
 
 
-def user(connection: Connection, realm: Realm, user_id: int) -> User:
+def user(connection: Connection, realm: Visibility, user_id: int) -> User:
     """A member of the organisation. Raises AccountNotFound."""
     row = connection.execute(
         _USERS.where(MembershipRow.organisation_id == realm.organisation, UserRow.id == user_id)
@@ -119,7 +119,7 @@ def user(connection: Connection, realm: Realm, user_id: int) -> User:
 
 
 def users(
-    connection: Connection, realm: Realm, *, after: str = "", search: str = "", limit: int
+    connection: Connection, realm: Visibility, *, after: str = "", search: str = "", limit: int
 ) -> list[User]:
     """The members behind the address ``after``, by address; ``search`` is a part of it."""
     query = _USERS.where(MembershipRow.organisation_id == realm.organisation, UserRow.email > after)
@@ -129,12 +129,12 @@ def users(
     return [_user(row) for row in rows]
 
 
-def log_out(journal: Journal, user_id: int) -> None:
+def end_sessions(journal: Transaction, user_id: int) -> None:
     """Ends every session of a user; tokens that they made stay."""
     end_tokens(journal, TokenRow.user_id == user_id, TokenRow.kind == "session")
 
 
-def nobody_yet(connection: Connection) -> bool:
+def has_no_accounts(connection: Connection) -> bool:
     """Whether there is neither a user nor a token: then somebody has to be let in first."""
     counts = select(
         select(func.count()).select_from(UserRow).scalar_subquery(),
@@ -144,13 +144,13 @@ def nobody_yet(connection: Connection) -> bool:
     return not users_ and not tokens
 
 
-def refuse_touching(journal: Journal, user_id: int) -> None:
+def require_can_manage(journal: Transaction, user_id: int) -> None:
     """Raises Forbidden for the account of somebody who may more than the actor, here or elsewhere.
 
     Who may change a user's password, or take over a token of theirs, could become that user.
     """
     journal.actor.require("user:manage")
-    refuse_beyond(journal, user(journal.connection, journal.realm, user_id).rights)
+    require_can_grant(journal, user(journal.connection, journal.realm, user_id).rights)
     administers = journal.connection.execute(
         select(MembershipRow.user_id)
         .where(MembershipRow.user_id == user_id, MembershipRow.role == "administrator")
@@ -160,7 +160,7 @@ def refuse_touching(journal: Journal, user_id: int) -> None:
         journal.actor.require_administrator()
 
 
-def _refuse_shared(journal: Journal, found: User) -> None:
+def _require_sole_membership(journal: Transaction, found: User) -> None:
     if journal.actor.is_administrator:
         return
     elsewhere = journal.connection.execute(
@@ -192,7 +192,7 @@ _USERS = select(
 
 
 def _user(row: Any) -> User:
-    rights = Rights(row.role, scope_of(row.services, row.environments))
+    rights = Grant(row.role, load_scope(row.services, row.environments))
     return User(
         row.id,
         row.email,
@@ -204,17 +204,17 @@ def _user(row: Any) -> User:
     )
 
 
-def _change_account(journal: Journal, found: User, values: dict[str, Any]) -> None:
+def _change_account(journal: Transaction, found: User, values: dict[str, Any]) -> None:
     """What concerns the account itself, and so every organisation that it belongs to."""
-    _refuse_shared(journal, found)
+    _require_sole_membership(journal, found)
     journal.connection.execute(update(UserRow).where(UserRow.id == found.id).values(**values))
     if values.get("active") is False or "password" in values:
-        log_out(journal, found.id)
+        end_sessions(journal, found.id)
     told = ", ".join(values)
     journal.record(kinds.USER_CHANGED, subject=f"user:{found.id}", about=f"{found.email}: {told}")
 
 
-def _set_password(journal: Journal, user_id: int, hashed: str) -> None:
+def _set_password(journal: Transaction, user_id: int, hashed: str) -> None:
     journal.connection.execute(
         update(UserRow)
         .where(UserRow.id == user_id)
@@ -222,7 +222,7 @@ def _set_password(journal: Journal, user_id: int, hashed: str) -> None:
     )
 
 
-def end_tokens(journal: Journal, *which: ColumnElement[bool]) -> None:
+def end_tokens(journal: Transaction, *which: ColumnElement[bool]) -> None:
     """Revokes these tokens and what they made, if somebody still administers the server then."""
-    with keeping_one(journal):
+    with guard_last_administrator(journal):
         lineage.revoke(journal, *which)

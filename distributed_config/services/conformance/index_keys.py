@@ -59,7 +59,7 @@ def _number_key(number: Decimal) -> str:
     return f"0{key.translate(_COMPLEMENT)}~" if sign else f"2{key}"
 
 
-def at(value: Any, path: str) -> Any:
+def value_at(value: Any, path: str) -> Any:
     """What ``value`` has at ``path``; an empty list where there is nothing."""
     found = first(value, path)
     return [] if found is MISSING else found
@@ -71,7 +71,7 @@ def paths_of(connection: Connection, definition_id: int) -> dict[str, int]:
     return {row.path: row.id for row in sorted(rows, key=lambda row: row.position)}
 
 
-def write(
+def write_entries(
     connection: Connection, service_id: int, name: str, paths: Mapping[str, int], value: Any
 ) -> None:
     """Makes the entries of a service those of ``value``, its current document; None: it has none.
@@ -81,7 +81,12 @@ def write(
     if not paths:
         return
     rows = [
-        {"service_id": service_id, "index_id": index, "key": key_of(at(value, path)), "name": name}
+        {
+            "service_id": service_id,
+            "index_id": index,
+            "key": key_of(value_at(value, path)),
+            "name": name,
+        }
         for path, index in paths.items()
     ]
     connection.execute(
@@ -101,7 +106,7 @@ def keys_of(connection: Connection, services: Sequence[int]) -> dict[int, dict[i
     return found
 
 
-def forget(connection: Connection, service_id: int) -> None:
+def delete_entries(connection: Connection, service_id: int) -> None:
     """Removes every entry of a service."""
     connection.execute(delete(EntryRow).where(EntryRow.service_id == service_id))
 

@@ -10,11 +10,11 @@ from sqlalchemy.orm import aliased
 from distributed_config.errors import Invalid, Problem
 from distributed_config.models import ConformanceRow, EntryRow
 from distributed_config.services.conformance.index_keys import NO_KEY, key_of, paths_of
-from distributed_config.services.policy.visibility import Realm
+from distributed_config.services.policy.visibility import Visibility
 
 # What matches is gathered and sorted up to so many; more is walked in the wanted order, and each
 # is asked whether it matches. Either way a page costs some milliseconds, however many there are.
-_FEW = 3_000
+_SORT_IN_MEMORY = 3_000
 
 
 OPERATORS = ("=", "<=", ">=", "<", ">", "in")
@@ -42,7 +42,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Names:
+class NameFilter:
     """Which names are wanted: those that begin with ``prefix`` and have ``search`` behind it.
 
     ``search`` is looked for in any case, as the database does it: that of ASCII letters. What is
@@ -52,7 +52,7 @@ class Names:
     prefix: str = ""
     search: str = ""
     never: str = ""
-    realm: Realm = Realm()
+    realm: Visibility = Visibility()
 
     def fit(self, name: str) -> bool:
         """Whether ``name`` is wanted."""
@@ -80,20 +80,20 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Question:
+class Query:
     """Which services are wanted: those to which all of it applies. ``among`` None: any."""
 
     filters: tuple[Filter, ...] = ()
-    names: Names = Names()
+    names: NameFilter = NameFilter()
     among: frozenset[int] | None = None
 
-    def fits(self, found: "Found") -> bool:
+    def fits(self, found: "Match") -> bool:
         """Whether all but the filters apply."""
         return self.names.fit(found.name) and (self.among is None or found.service_id in self.among)
 
 
 @dataclass(frozen=True)
-class Found:
+class Match:
     """A service of a definition. ``position`` is its place in the order that was asked for."""
 
     service_id: int
@@ -104,13 +104,13 @@ class Found:
 def find(
     connection: Connection,
     definition_id: int,
-    question: Question,
+    question: Query,
     order: Order,
     *,
     after: tuple[Any, ...] | None = None,
     offset: int = 0,
     limit: int,
-) -> list[Found]:
+) -> list[Match]:
     """The services of a definition that answer ``question``, in ``order``.
 
     The page begins behind the position ``after``, and ``offset`` services later. Raises Invalid
@@ -118,22 +118,22 @@ def find(
     """
     paths = paths_of(connection, definition_id)
     wanted = _wanted(paths, question, order)
-    gathered = _gathered(connection, wanted)
+    gathered = _few_matches(connection, wanted)
     if gathered is None:
         source = _source(definition_id, paths, wanted, order)
-        walks = _walks(source, wanted, order, question, after)
+        walks = _scans(source, wanted, order, question, after)
         return _one_after_the_other(connection, walks, offset, limit)
     found = [
         each
-        for each in _placed(connection, gathered, paths, order)
-        if question.fits(each) and _is_behind(each.position, after, order)
+        for each in _with_positions(connection, gathered, paths, order)
+        if question.fits(each) and _is_after(each.position, after, order)
     ]
     found.sort(key=lambda each: each.position, reverse=order.descending)
     found.sort(key=lambda each: _is_last(each.position, order))
     return found[offset : offset + limit]
 
 
-def count(connection: Connection, definition_id: int, question: Question) -> int:
+def count(connection: Connection, definition_id: int, question: Query) -> int:
     """How many services ``find`` finds in all."""
     paths = paths_of(connection, definition_id)
     wanted = _wanted(paths, question, Order())
@@ -185,7 +185,7 @@ def _is_index(entry: Any, index: int) -> ColumnElement[bool]:
     return condition
 
 
-def _wanted(paths: Mapping[str, int], question: Question, order: Order) -> list[_Wanted]:
+def _wanted(paths: Mapping[str, int], question: Query, order: Order) -> list[_Wanted]:
     """The filters, each with its index. Raises Invalid where one is not indexed."""
     asked = [("where", each.path) for each in question.filters]
     if order.path is not None:
@@ -201,14 +201,14 @@ def _wanted(paths: Mapping[str, int], question: Question, order: Order) -> list[
     return [_Wanted(paths[each.path], each) for each in question.filters]
 
 
-def _gathered(connection: Connection, wanted: list[_Wanted]) -> dict[int, str] | None:
+def _few_matches(connection: Connection, wanted: list[_Wanted]) -> dict[int, str] | None:
     """The ids and names of all that match, where one filter alone leaves only a few."""
     best: dict[int, str] | None = None
     chosen = None
     for each in wanted:
         matching = select(EntryRow.service_id, EntryRow.name).where(each.on(EntryRow))
         # The database passes over so many in a tenth of the time that reading them here takes.
-        if connection.execute(matching.offset(_FEW).limit(1)).first() is not None:
+        if connection.execute(matching.offset(_SORT_IN_MEMORY).limit(1)).first() is not None:
             continue
         found = {row[0]: row[1] for row in connection.execute(matching)}
         if best is None or len(found) < len(best):
@@ -225,9 +225,9 @@ def _gathered(connection: Connection, wanted: list[_Wanted]) -> dict[int, str] |
     return best
 
 
-def _placed(
+def _with_positions(
     connection: Connection, services: Mapping[int, str], paths: Mapping[str, int], order: Order
-) -> list[Found]:
+) -> list[Match]:
     """``services``, each with its position."""
     query: Select[*tuple[Any, ...]]
     if order.path is not None:
@@ -239,16 +239,16 @@ def _placed(
             ConformanceRow.service_id.in_(services)
         )
     elif order.by == "created":
-        return [Found(service, name, (service,)) for service, name in services.items()]
+        return [Match(service, name, (service,)) for service, name in services.items()]
     else:
-        return [Found(service, name, (name,)) for service, name in services.items()]
+        return [Match(service, name, (name,)) for service, name in services.items()]
     return [
-        Found(service, services[service], (first, services[service]))
+        Match(service, services[service], (first, services[service]))
         for service, first in connection.execute(query)
     ]
 
 
-def _is_behind(position: tuple[Any, ...], after: tuple[Any, ...] | None, order: Order) -> bool:
+def _is_after(position: tuple[Any, ...], after: tuple[Any, ...] | None, order: Order) -> bool:
     if after is None:
         return True
     last = _is_last(position, order)
@@ -290,11 +290,11 @@ class _Source:
     position: list[Any]
 
 
-def _walks(
+def _scans(
     source: _Source,
     wanted: list[_Wanted],
     order: Order,
-    question: Question,
+    question: Query,
     after: tuple[Any, ...] | None,
 ) -> list[Select[Any]]:
     """What is walked, one after the other, for all that is behind ``after``.
@@ -316,12 +316,12 @@ def _walks(
 
 def _one_after_the_other(
     connection: Connection, walks: Sequence[Select[Any]], offset: int, limit: int
-) -> list[Found]:
+) -> list[Match]:
     """As many as ``limit`` of what the walks find together, ``offset`` later."""
-    found: list[Found] = []
+    found: list[Match] = []
     for walk in walks:
         rows = connection.execute(walk.offset(offset).limit(limit - len(found))).all()
-        found += [Found(row[0], row[1], tuple(row[2:])) for row in rows]
+        found += [Match(row[0], row[1], tuple(row[2:])) for row in rows]
         if len(found) == limit:
             break
         if rows:
@@ -336,7 +336,7 @@ def _walk(
     source: _Source,
     wanted: list[_Wanted],
     order: Order,
-    question: Question,
+    question: Query,
     after: tuple[Any, ...] | None,
 ) -> Select[Any]:
     query = select(source.row.service_id, source.row.name, *source.position).where(source.condition)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
 from distributed_config.errors import NotConforming, Problem
-from distributed_config.json_schema import checker_of, relaxed
+from distributed_config.json_schema import validator_for, with_masks_allowed
 from distributed_config.models import (
     CheckRow,
     ConformanceRow,
@@ -20,9 +20,9 @@ from distributed_config.models import (
 from distributed_config.services import secrets
 from distributed_config.services.conformance import index_keys
 from distributed_config.services.documents.stored import intact
-from distributed_config.services.journal.transaction import Journal
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Realm
-from distributed_config.services.secrets import Checked, Home, Viewer
+from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Visibility
+from distributed_config.services.secrets import DocumentKey, ValidationInput, Viewer
 from distributed_config.wire import in_order
 
 
@@ -37,7 +37,7 @@ class Rule:
     number: int
     schema: str
 
-    def require(self, document: Checked, which: str = "") -> None:
+    def require(self, document: ValidationInput, which: str = "") -> None:
         """Raises NotConforming with all that ``document`` breaks."""
         problems = problems_of(self.schema, document)
         if problems:
@@ -45,18 +45,18 @@ class Rule:
             raise NotConforming(self.definition, self.number, problems, which)
 
 
-def problems_of(schema: str, document: Checked) -> list[Problem]:
+def problems_of(schema: str, document: ValidationInput) -> list[Problem]:
     """Every rule of the schema in ``schema`` that ``document`` breaks.
 
     Of secrets that whoever asks may not see nothing is asked: what they keep was checked when it
     was given, and the answer would tell them of it.
     """
-    found = checker_of(schema).problems(document.value, document.size)
+    found = validator_for(schema).problems(document.value, document.size)
     strict = in_order(found, document.value)
     if not strict or not document.unseen:
         return strict
     with suppress(ValueError):  # it refers to a part of what is marked, and cannot be relaxed
-        loose = checker_of(relaxed(schema)).problems(document.value, document.size)
+        loose = validator_for(with_masks_allowed(schema)).problems(document.value, document.size)
         if not [each for each in loose if not _is_inside(each.pointer, document.unseen)]:
             return []
     return [each for each in strict if not _is_inside(each.pointer, document.unseen)]
@@ -67,7 +67,7 @@ def _is_inside(pointer: str, places: frozenset[str]) -> bool:
     return any("/".join(parts[:length]) in places for length in range(2, len(parts) + 1))
 
 
-def rule_of(connection: Connection, service_id: int) -> Rule | None:
+def rule_for_service(connection: Connection, service_id: int) -> Rule | None:
     """What a service must satisfy; None: it conforms to no definition."""
     row = connection.execute(_RULE, {"service": service_id}).one_or_none()
     if row is None:
@@ -76,7 +76,7 @@ def rule_of(connection: Connection, service_id: int) -> Rule | None:
     return Rule(*row[:-1])
 
 
-def count(connection: Connection, definition_id: int, realm: Realm | None = None) -> int:
+def count(connection: Connection, definition_id: int, realm: Visibility | None = None) -> int:
     """How many services conform to a definition; of those in ``realm``, if one is given."""
     query = _COUNT if realm is None else _COUNT.where(realm.within(ConformanceRow.name))
     return connection.execute(query, {"definition": definition_id}).scalar_one()
@@ -98,7 +98,9 @@ class Configuration:
     text: str | None
 
 
-def configurations(connection: Connection, realm: Realm, ids: Sequence[int]) -> list[Configuration]:
+def configurations(
+    connection: Connection, realm: Visibility, ids: Sequence[int]
+) -> list[Configuration]:
     """What the services with these ids have, in this order, as it is shown in ``realm``."""
     rows = connection.execute(_CURRENT, {"ids": list(ids)})
     found = {row.service_id: row for row in rows}
@@ -107,7 +109,7 @@ def configurations(connection: Connection, realm: Realm, ids: Sequence[int]) -> 
     def text(row: Any) -> str | None:
         if row.digest is None:
             return None  # nothing is current
-        home = Home(row.service_id, row.organisation_id, row.name, row.marks)
+        home = DocumentKey(row.service_id, row.organisation_id, row.name, row.marks)
         return viewer.shown(home, intact(row.document, row.digest)).text
 
     return [
@@ -132,14 +134,14 @@ def at_times(
     return frozenset(connection.scalars(query))
 
 
-def bind(journal: Journal, service_id: int, name: str, definition_id: int) -> None:
+def attach_definition(journal: Transaction, service_id: int, name: str, definition_id: int) -> None:
     """Makes a service, that conforms to none, conform to a definition from here on.
 
     What is current must be admitted by the caller.
     """
     row = journal.connection.execute(_SCHEMA, {"definition": definition_id}).one()
     schema = intact(row.schema, row.digest)
-    secrets.note_marks(journal.connection, service_id, schema, journal.now)
+    secrets.enable_secret_marks(journal.connection, service_id, schema, journal.now)
     journal.connection.execute(
         insert(ConformanceRow),
         {
@@ -151,19 +153,21 @@ def bind(journal: Journal, service_id: int, name: str, definition_id: int) -> No
     )
 
 
-def release(connection: Connection, service_id: int) -> None:
+def detach_definition(connection: Connection, service_id: int) -> None:
     """Makes a service conform to nothing. What its versions were checked against stays known."""
-    index_keys.forget(connection, service_id)
+    index_keys.delete_entries(connection, service_id)
     connection.execute(delete(ConformanceRow).where(ConformanceRow.service_id == service_id))
 
 
-def forget(connection: Connection, service_id: int) -> None:
+def delete_conformance(connection: Connection, service_id: int) -> None:
     """Removes all that is known of a service, which is about to go."""
-    release(connection, service_id)
+    detach_definition(connection, service_id)
     connection.execute(delete(CheckRow).where(CheckRow.service_id == service_id))
 
 
-def admit(journal: Journal, rule: Rule, number: int, document: Checked, which: str = "It") -> None:
+def accept(
+    journal: Transaction, rule: Rule, number: int, document: ValidationInput, which: str = "It"
+) -> None:
     """Lets version ``number`` become current. Raises NotConforming if it may not.
 
     Keeps which revision it was checked against, and what the indexes find the service by.
@@ -181,15 +185,15 @@ def admit(journal: Journal, rule: Rule, number: int, document: Checked, which: s
     _follow(journal, rule, document.masked)
 
 
-def nothing_current(journal: Journal, rule: Rule) -> None:
+def clear(journal: Transaction, rule: Rule) -> None:
     """Says that the service serves nothing any more."""
     _follow(journal, rule, None)
 
 
-def _follow(journal: Journal, rule: Rule, value: Any) -> None:
+def _follow(journal: Transaction, rule: Rule, value: Any) -> None:
     connection = journal.connection
     paths = index_keys.paths_of(connection, rule.definition_id)
-    index_keys.write(connection, rule.service_id, rule.service, paths, value)
+    index_keys.write_entries(connection, rule.service_id, rule.service, paths, value)
     connection.execute(_TOUCH, {"service": rule.service_id, "at": journal.now})
 
 

@@ -9,9 +9,9 @@ from distributed_config.services.definitions.attachments import (
 )
 from distributed_config.services.definitions.limits import (
     check_paths,
-    faults_of_marks,
-    faults_of_paths,
     indexed_path,
+    mark_problems,
+    path_problems,
 )
 from distributed_config.services.definitions.read import (
     Definition,
@@ -21,8 +21,17 @@ from distributed_config.services.definitions.read import (
     require,
     revisions,
 )
-from distributed_config.services.definitions.secret_pointers import mark, marked
-from distributed_config.services.definitions.write import POLICIES, create, exists, remove, revise
+from distributed_config.services.definitions.secret_pointers import (
+    secret_pointers,
+    set_secret_pointers,
+)
+from distributed_config.services.definitions.write import (
+    POLICIES,
+    create,
+    delete_definition,
+    exists,
+    revise,
+)
 
 __all__ = [
     "POLICIES",
@@ -32,19 +41,19 @@ __all__ = [
     "create",
     "create_service",
     "definitions",
+    "delete_definition",
     "detach",
     "exists",
-    "faults_of_marks",
-    "faults_of_paths",
     "indexed_path",
     "lookup",
-    "mark",
-    "marked",
+    "mark_problems",
     "of_service",
     "page",
+    "path_problems",
     "put_service",
-    "remove",
     "require",
     "revise",
     "revisions",
+    "secret_pointers",
+    "set_secret_pointers",
 ]

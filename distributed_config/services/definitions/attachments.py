@@ -12,15 +12,15 @@ from distributed_config.services.definitions.secret_pointers import (
     refuse_marked_indexes,
     require_to_unmark,
 )
-from distributed_config.services.documents.preconditions import Expect
+from distributed_config.services.documents.preconditions import Precondition
 from distributed_config.services.journal import kinds
-from distributed_config.services.journal.transaction import Journal
-from distributed_config.services.policy.visibility import Realm
-from distributed_config.services.versions import Written
+from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.policy.visibility import Visibility
+from distributed_config.services.versions import WriteResult
 from distributed_config.wire import Document
 
 
-def attach(journal: Journal, service: str, name: str) -> bool:
+def attach(journal: Transaction, service: str, name: str) -> bool:
     """Makes a service conform to a definition; whether it did not already.
 
     Raises NotConforming if what is current does not, and Invalid if the service conforms to
@@ -28,18 +28,20 @@ def attach(journal: Journal, service: str, name: str) -> bool:
     """
     definition = require(journal.connection, journal.realm, name)
     service_id = versions.require(journal.connection, journal.realm, service)
-    before = rules.rule_of(journal.connection, service_id)
+    before = rules.rule_for_service(journal.connection, service_id)
     if before is not None and before.definition_id == definition.id:
         return False
     refuse_another(before)
-    rules.bind(journal, service_id, service, definition.id)
+    rules.attach_definition(journal, service_id, service, definition.id)
     refuse_marked_indexes(journal, definition, service_id)
-    versions.admit_current(journal, service)
+    versions.check_current(journal, service)
     journal.record(kinds.SERVICE_ATTACHED, service, definition=name)
     return True
 
 
-def create_service(journal: Journal, service: str, document: Document, name: str) -> Written:
+def create_service(
+    journal: Transaction, service: str, document: Document, name: str
+) -> WriteResult:
     """Makes a service that conforms to a definition from its first version on.
 
     Raises what ``versions.create`` does, and DefinitionNotFound.
@@ -52,8 +54,8 @@ def create_service(journal: Journal, service: str, document: Document, name: str
 
 
 def put_service(
-    journal: Journal, service: str, document: Document, name: str, expect: Expect
-) -> Written:
+    journal: Transaction, service: str, document: Document, name: str, expect: Precondition
+) -> WriteResult:
     """Creates a service that conforms to a definition, or makes it conform with a new version.
 
     Raises what ``versions.put`` does, and what ``attach`` does.
@@ -64,38 +66,38 @@ def put_service(
         if not expect(None):
             raise PreconditionFailed(service, None)
         return create_service(journal, service, document, name)
-    before = rules.rule_of(journal.connection, found)
+    before = rules.rule_for_service(journal.connection, found)
     if before is not None and before.definition_id == definition.id:
         return versions.put(journal, service, document, expect)
     refuse_another(before)
     # Judged before anything is marked: the tag that was read does not know of it.
     versions.check_expected(journal, service, expect)
     # What it marks must be known before the document is stored.
-    rules.bind(journal, found, service, definition.id)
+    rules.attach_definition(journal, found, service, definition.id)
     refuse_marked_indexes(journal, definition, found)
     written = versions.put(journal, service, document)
     if not written.changed:
-        versions.admit_current(journal, service)
+        versions.check_current(journal, service)
     journal.record(kinds.SERVICE_ATTACHED, service, definition=name)
     return written
 
 
-def detach(journal: Journal, service: str) -> bool:
+def detach(journal: Transaction, service: str) -> bool:
     """Makes a service conform to nothing; whether it did conform to something."""
     service_id = versions.require(journal.connection, journal.realm, service)
-    before = rules.rule_of(journal.connection, service_id)
+    before = rules.rule_for_service(journal.connection, service_id)
     if before is None:
         return False
     journal.actor.require(versions.PUBLISH)  # what holds it to a form is taken away
     if not covers("{}", before.schema):
         require_to_unmark(journal, before.definition)
-    rules.release(journal.connection, service_id)
+    rules.detach_definition(journal.connection, service_id)
     journal.record(kinds.SERVICE_DETACHED, service, definition=before.definition)
     return True
 
 
-def of_service(connection: Connection, realm: Realm, service: str) -> Definition | None:
+def of_service(connection: Connection, realm: Visibility, service: str) -> Definition | None:
     """The definition that a service conforms to, at its newest revision."""
     service_id = versions.require(connection, realm, service)
-    rule = rules.rule_of(connection, service_id)
+    rule = rules.rule_for_service(connection, service_id)
     return None if rule is None else require(connection, realm, rule.definition)

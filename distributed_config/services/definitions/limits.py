@@ -17,20 +17,20 @@ def check_paths(schema: Document, paths: Sequence[str]) -> None:
 
     A schema that says nothing at all may have any. None may be secret.
     """
-    problems = faults_of_paths(schema.value, paths, schema.text)
+    problems = path_problems(schema.value, paths, schema.text)
     if problems:
         raise Invalid.of(problems)
 
 
 def check_limits(schema: Document, paths: Sequence[str]) -> None:
     """The same, and raises InvalidDocument if ``schema`` marks a whole document as one secret."""
-    marks = faults_of_marks(schema)
+    marks = mark_problems(schema)
     if marks:
-        raise InvalidDocument.of([*marks, *faults_of_paths(schema.value, paths, schema.text)])
+        raise InvalidDocument.of([*marks, *path_problems(schema.value, paths, schema.text)])
     check_paths(schema, paths)
 
 
-def faults_of_marks(schema: Document) -> list[Problem]:
+def mark_problems(schema: Document) -> list[Problem]:
     """That a schema marks the whole document as one secret, if it does."""
     if not may_mark(schema.text) or not marks_all(schema.text):
         return []
@@ -38,7 +38,7 @@ def faults_of_marks(schema: Document) -> list[Problem]:
     return [Problem("/schema/x-secret", message, "secret")]
 
 
-def faults_of_paths(schema: dict[str, Any], paths: Sequence[str], text: str = "") -> list[Problem]:
+def path_problems(schema: dict[str, Any], paths: Sequence[str], text: str = "") -> list[Problem]:
     """What is wrong with ``paths`` as the indexes of ``schema``.
 
     Without its ``text``, as of a schema that cannot be stored, it is not asked what that marks.

@@ -10,7 +10,7 @@ from distributed_config.models import DefinitionRevisionRow, DefinitionRow
 from distributed_config.services.conformance import index_keys, rules
 from distributed_config.services.definitions.review import Proposal
 from distributed_config.services.documents.stored import intact
-from distributed_config.services.policy.visibility import Realm
+from distributed_config.services.policy.visibility import Visibility
 from distributed_config.wire import Document, stamp_of
 
 
@@ -49,7 +49,7 @@ class Definition:
 
 
 def require(
-    connection: Connection, realm: Realm, name: str, number: int | None = None
+    connection: Connection, realm: Visibility, name: str, number: int | None = None
 ) -> Definition:
     """The definition at revision ``number``, or at its newest.
 
@@ -64,7 +64,7 @@ def require(
 
 
 def lookup(
-    connection: Connection, realm: Realm, name: str, number: int | None = None
+    connection: Connection, realm: Visibility, name: str, number: int | None = None
 ) -> Definition | None:
     """The same, or None where there is none."""
     if number is None:
@@ -80,7 +80,7 @@ def lookup(
 
 def definitions(
     connection: Connection,
-    realm: Realm,
+    realm: Visibility,
     *,
     after: str = "",
     limit: int,
@@ -96,7 +96,7 @@ def definitions(
 
 def page(
     connection: Connection,
-    realm: Realm,
+    realm: Visibility,
     *,
     by: Literal["name", "created", "changed"],
     descending: bool,
@@ -124,7 +124,7 @@ def page(
 
 
 def revisions(
-    connection: Connection, realm: Realm, name: str, *, before: int | None, limit: int
+    connection: Connection, realm: Visibility, name: str, *, before: int | None, limit: int
 ) -> list[Definition]:
     """The revisions below number ``before``, newest first."""
     found = require(connection, realm, name)
@@ -152,7 +152,7 @@ def _every_revision() -> Select[*tuple[Any, ...]]:
     ).join(DefinitionRevisionRow, DefinitionRevisionRow.definition_id == DefinitionRow.id)
 
 
-def _newest(realm: Realm) -> Select[*tuple[Any, ...]]:
+def _newest(realm: Visibility) -> Select[*tuple[Any, ...]]:
     """Definitions at their newest revisions."""
     newest = (
         select(func.max(DefinitionRevisionRow.number))
@@ -165,7 +165,7 @@ def _newest(realm: Realm) -> Select[*tuple[Any, ...]]:
     )
 
 
-def _definition(connection: Connection, realm: Realm, row: Any) -> Definition:
+def _definition(connection: Connection, realm: Visibility, row: Any) -> Definition:
     intact(row.schema, row.digest)
     paths = tuple(index_keys.paths_of(connection, row.id))
     services = rules.count(connection, row.id, realm)

@@ -14,9 +14,9 @@ from distributed_config.services import secrets
 from distributed_config.services.conformance import rules
 from distributed_config.services.documents.stored import intact
 from distributed_config.services.journal import head
-from distributed_config.services.journal.transaction import Journal
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Realm
-from distributed_config.services.secrets import Home
+from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Visibility
+from distributed_config.services.secrets import DocumentKey
 from distributed_config.wire import Document
 
 _MOST_PROBLEMS = 10  # of one document
@@ -25,7 +25,7 @@ _AT_ONCE = 500
 
 
 @dataclass(frozen=True)
-class Unfit:
+class NonConforming:
     """A current document that would not conform: its version, and the first ten of its problems."""
 
     number: int
@@ -54,10 +54,10 @@ class Review:
     revision: int
     compatibility: Compatibility
     checked: int
-    unfit: Mapping[str, Unfit]
+    unfit: Mapping[str, NonConforming]
 
 
-def review(connection: Connection, proposal: Proposal, realm: Realm) -> Review:
+def review(connection: Connection, proposal: Proposal, realm: Visibility) -> Review:
     """Compares the two schemas, and checks every current document against the new one.
 
     Of secrets that are not seen in ``realm`` nothing is asked. It takes some microseconds for each
@@ -71,7 +71,7 @@ def review(connection: Connection, proposal: Proposal, realm: Realm) -> Review:
     return Review(proposal, revision, compatibility, checked, unfit)
 
 
-def renewed(journal: Journal, proposal: Proposal, before: Review | None) -> Review:
+def refresh(journal: Transaction, proposal: Proposal, before: Review | None) -> Review:
     """The review as of now, under the write lock: only what changed since is looked at again."""
     connection = journal.connection
     if before is None or before.proposal != proposal:
@@ -96,7 +96,7 @@ def renewed(journal: Journal, proposal: Proposal, before: Review | None) -> Revi
     return replace(before, unfit=unfit, checked=rules.count(connection, proposal.definition_id))
 
 
-def breaks(found: Review, policy: str) -> list[Problem]:
+def violations(found: Review, policy: str) -> list[Problem]:
     """What speaks against the revision: documents that would not conform, a policy not kept.
 
     The first hundred problems of documents are told, each with its pointer into the document and
@@ -122,7 +122,7 @@ def breaks(found: Review, policy: str) -> list[Problem]:
     return problems
 
 
-def refusal(found: Review, policy: str, problems: Sequence[Problem]) -> BreakingRevision:
+def to_error(found: Review, policy: str, problems: Sequence[Problem]) -> BreakingRevision:
     """The error that says so, and what can be done."""
     said = []
     if found.unfit:
@@ -163,13 +163,15 @@ def _current(definition_id: int) -> Select[*tuple[Any, ...]]:
 
 def _unfit(
     connection: Connection, rows: Iterable[Row[*tuple[Any, ...]]], schema: Document, reveal: bool
-) -> Iterator[tuple[str, Unfit]]:
+) -> Iterator[tuple[str, NonConforming]]:
     for *whose, number, digest, stored in rows:
         text = intact(stored, digest)
-        home = Home(*whose)
-        seen = secrets.checked(text)
+        home = DocumentKey(*whose)
+        seen = secrets.validation_input(text)
         if home.marks:
-            seen = secrets.checked_stored(secrets.stored(connection, home, text), reveal)
+            seen = secrets.validation_input_of_stored(
+                secrets.load_stored(connection, home, text), reveal
+            )
         problems = rules.problems_of(schema.text, seen)
         if problems:
-            yield home.name, Unfit(number, tuple(problems[:_MOST_PROBLEMS]))
+            yield home.name, NonConforming(number, tuple(problems[:_MOST_PROBLEMS]))

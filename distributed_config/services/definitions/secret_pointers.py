@@ -11,9 +11,9 @@ from distributed_config.services.conformance import rules
 from distributed_config.services.conformance.rules import Rule
 from distributed_config.services.definitions.read import Definition, require
 from distributed_config.services.journal import kinds
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.permissions import READ_SECRET
-from distributed_config.services.policy.visibility import Realm
+from distributed_config.services.policy.visibility import Visibility
 from distributed_config.wire.paths import may_lead_into
 
 MOST_POINTERS = 100
@@ -25,7 +25,7 @@ _LONGEST_POINTER = 500
 _POINTER = re.compile(r"(?:/(?:[^~/\x00-\x1f\ud800-\udfff]|~[01])*)+")
 
 
-def mark(journal: Journal, service: str, pointers: Sequence[str]) -> bool:
+def set_secret_pointers(journal: Transaction, service: str, pointers: Sequence[str]) -> bool:
     """Makes exactly these places of a service's documents secret; whether that changed anything.
 
     Raises Invalid for pointers that cannot be, or lead to what is indexed, and Forbidden if one
@@ -33,14 +33,14 @@ def mark(journal: Journal, service: str, pointers: Sequence[str]) -> bool:
     """
     service_id = versions.require(journal.connection, journal.realm, service)
     wanted = list(dict.fromkeys(pointers))
-    before = marked(journal.connection, journal.realm, service)
+    before = secret_pointers(journal.connection, journal.realm, service)
     _refuse_pointers(wanted)
     if set(before) - set(wanted):
         journal.actor.require(READ_SECRET)
     if wanted == before:
         return False
     secrets.set_pointers(journal.connection, service_id, wanted, journal.now)
-    rule = rules.rule_of(journal.connection, service_id)
+    rule = rules.rule_for_service(journal.connection, service_id)
     if rule is not None:
         definition = require(journal.connection, journal.realm, rule.definition)
         refuse_marked_indexes(journal, definition, service_id)
@@ -64,7 +64,7 @@ def _refuse_pointers(pointers: Sequence[str]) -> None:
         raise Invalid.of(problems)
 
 
-def marked(connection: Connection, realm: Realm, service: str) -> list[str]:
+def secret_pointers(connection: Connection, realm: Visibility, service: str) -> list[str]:
     """The pointers of a service's own to what is secret in it. Raises ServiceNotFound."""
     return secrets.pointers(connection, versions.require(connection, realm, service))
 
@@ -75,7 +75,7 @@ def refuse_another(rule: Rule | None) -> None:
         raise Invalid.of([Problem("", message, "definition", "definition")])
 
 
-def refuse_marked_indexes(journal: Journal, definition: Definition, service_id: int) -> None:
+def refuse_marked_indexes(journal: Transaction, definition: Definition, service_id: int) -> None:
     """Raises Invalid if a service's pointers mark what the definition has an index on."""
     own = [secrets.tokens_of(each) for each in secrets.pointers(journal.connection, service_id)]
     problems = [
@@ -87,7 +87,7 @@ def refuse_marked_indexes(journal: Journal, definition: Definition, service_id: 
         raise Invalid.of(problems)
 
 
-def require_to_unmark(journal: Journal, definition: str) -> None:
+def require_to_unmark(journal: Transaction, definition: str) -> None:
     """What was stored before it was marked is in the clear: a mark hides it, until it is gone."""
     if not journal.actor.may(READ_SECRET):
         raise Forbidden(
@@ -96,7 +96,7 @@ def require_to_unmark(journal: Journal, definition: str) -> None:
         )
 
 
-def refuse_indexes_on_marked(journal: Journal, name: str) -> None:
+def refuse_indexes_on_marked(journal: Transaction, name: str) -> None:
     """Raises Invalid if the definition now has an index on what one of its services marks."""
     definition = require(journal.connection, journal.realm, name)
     for service_id in secrets.with_pointers(journal.connection, definition.id):

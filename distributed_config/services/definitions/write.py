@@ -24,16 +24,20 @@ from distributed_config.services.definitions.secret_pointers import (
     refuse_indexes_on_marked,
     require_to_unmark,
 )
-from distributed_config.services.documents.preconditions import Expect, Standing, anything
+from distributed_config.services.documents.preconditions import (
+    Precondition,
+    Standing,
+    no_precondition,
+)
 from distributed_config.services.journal import kinds
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.wire import Document, version_etag
 
 POLICIES = ("none", "backward", "forward", "full")
 
 
 @dataclass(frozen=True)
-class Revised:
+class RevisionResult:
     """What a revision did. ``review`` is None where the schema stayed as it was."""
 
     definition: Definition
@@ -42,7 +46,7 @@ class Revised:
 
 
 def create(
-    journal: Journal, name: str, schema: Document, policy: str, paths: Sequence[str]
+    journal: Transaction, name: str, schema: Document, policy: str, paths: Sequence[str]
 ) -> Definition:
     """Makes the definition ``name`` with ``schema`` as revision 0. Raises DefinitionExists."""
     journal.actor.require("definition:write")
@@ -66,7 +70,7 @@ def create(
 
 
 def revise(
-    journal: Journal,
+    journal: Transaction,
     name: str,
     *,
     schema: Document | None = None,
@@ -74,8 +78,8 @@ def revise(
     paths: Sequence[str] | None = None,
     review: Review | None = None,
     forced: bool = False,
-    expect: Expect = anything,
-) -> Revised:
+    expect: Precondition = no_precondition,
+) -> RevisionResult:
     """Gives the definition another schema, policy or indexes; what is None stays.
 
     ``review`` tells what the schema would do, from before the write lock was held; what changed
@@ -100,31 +104,31 @@ def revise(
         require_to_unmark(journal, name)
     current: Review | None = None
     if after.digest != before.digest:
-        current = evolution.renewed(journal, before.proposal(after), review)
+        current = evolution.refresh(journal, before.proposal(after), review)
         wanted = policy or before.policy
-        breaks = evolution.breaks(current, wanted)
+        breaks = evolution.violations(current, wanted)
         if breaks and not forced:
-            raise evolution.refusal(current, wanted, breaks)
+            raise evolution.to_error(current, wanted, breaks)
         _add_revision(journal, before.id, before.number + 1, after, forced=bool(breaks))
-        secrets.note_marks_of_all(journal.connection, before.id, after.text, journal.now)
+        secrets.enable_secret_marks_of_all(journal.connection, before.id, after.text, journal.now)
         kind = kinds.DEFINITION_FORCED if breaks else kinds.DEFINITION_REVISED
         number = before.number + 1
         journal.record(kind, definition=name, number=number, digest=after.digest)
-    settled = _settle(journal, before, policy, paths)
+    settled = _update_settings(journal, before, policy, paths)
     changed = settled or current is not None
     if changed:
         journal.connection.execute(_TOUCH, {"which": before.id, "at": journal.now})
     after_all = require(journal.connection, journal.realm, name)
-    return Revised(after_all, changed, current)
+    return RevisionResult(after_all, changed, current)
 
 
-def _check_expected(journal: Journal, definition: Definition, expect: Expect) -> None:
+def _check_expected(journal: Transaction, definition: Definition, expect: Precondition) -> None:
     etag = version_etag(journal.epoch, definition.number, definition.stamp)
     if not expect(Standing(etag)):
         raise PreconditionFailed(definition.name, etag, "definition")
 
 
-def exists(journal: Journal, name: str, expect: Expect) -> bool:
+def exists(journal: Transaction, name: str, expect: Precondition) -> bool:
     """Whether there is such a definition. Raises PreconditionFailed if one was expected."""
     if lookup(journal.connection, journal.realm, name) is not None:
         return True
@@ -133,7 +137,9 @@ def exists(journal: Journal, name: str, expect: Expect) -> bool:
     return False
 
 
-def remove(journal: Journal, name: str, cascade: str = "", expect: Expect = anything) -> list[str]:
+def delete_definition(
+    journal: Transaction, name: str, cascade: str = "", expect: Precondition = no_precondition
+) -> list[str]:
     """Deletes the definition; the services that conformed to it.
 
     ``cascade`` says what becomes of them: ``detach`` or ``delete``; without it DefinitionInUse is
@@ -150,10 +156,10 @@ def remove(journal: Journal, name: str, cascade: str = "", expect: Expect = anyt
         require_to_unmark(journal, name)
     for service_id, service in services:
         if cascade == "delete":
-            versions.retire(journal, service)
+            versions.delete_with_versions(journal, service)
         else:
             journal.actor.require(versions.PUBLISH)
-            rules.release(journal.connection, service_id)
+            rules.detach_definition(journal.connection, service_id)
             journal.record(kinds.SERVICE_DETACHED, service, definition=name)
     for rows in (IndexRow.definition_id, DefinitionRevisionRow.definition_id, DefinitionRow.id):
         journal.connection.execute(delete(rows.class_).where(rows == found.id))
@@ -169,7 +175,7 @@ _TOUCH = (
 
 
 def _add_revision(
-    journal: Journal, definition_id: int, number: int, schema: Document, *, forced: bool
+    journal: Transaction, definition_id: int, number: int, schema: Document, *, forced: bool
 ) -> None:
     journal.connection.execute(
         insert(DefinitionRevisionRow),
@@ -187,8 +193,8 @@ def _add_revision(
     )
 
 
-def _settle(
-    journal: Journal, before: Definition, policy: str | None, paths: Sequence[str] | None
+def _update_settings(
+    journal: Transaction, before: Definition, policy: str | None, paths: Sequence[str] | None
 ) -> bool:
     """Gives the definition another policy and indexes; whether these are others."""
     changes = []
@@ -208,7 +214,7 @@ def _settle(
     return bool(changes)
 
 
-def _index_again(journal: Journal, definition: Definition, new: Sequence[str]) -> None:
+def _index_again(journal: Transaction, definition: Definition, new: Sequence[str]) -> None:
     """Writes the entries of ``new`` indexes for every service of the definition."""
     known = index_keys.paths_of(journal.connection, definition.id)
     paths = {path: known[path] for path in new}
@@ -217,4 +223,4 @@ def _index_again(journal: Journal, definition: Definition, new: Sequence[str]) -
     for service_id, service in rules.services(journal.connection, definition.id):
         journal.allowance.count(changes=1)
         value = versions.current_value(journal.connection, service_id)
-        index_keys.write(journal.connection, service_id, service, paths, value)
+        index_keys.write_entries(journal.connection, service_id, service, paths, value)

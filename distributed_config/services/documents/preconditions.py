@@ -22,11 +22,11 @@ class Standing:
     times: Callable[[], tuple[int, ...]] = _no_times
 
 
-Expect = Callable[[Standing | None], bool]
+Precondition = Callable[[Standing | None], bool]
 """Whether a write may go on, given what there is; None: there is nothing."""
 
 
-def anything(_standing: Standing | None) -> bool:
+def no_precondition(_standing: Standing | None) -> bool:
     """Expects nothing."""
     return True
 

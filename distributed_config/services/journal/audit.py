@@ -28,12 +28,12 @@ from sqlalchemy import (
 from distributed_config.errors import DocumentDamaged
 from distributed_config.models import AuditRow, ChangeRow
 from distributed_config.services.journal import chain
-from distributed_config.services.journal.chain import Link
+from distributed_config.services.journal.chain import ChainHead
 from distributed_config.services.journal.changes import Change, changes_of_revision
 from distributed_config.services.journal.head import read_head
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import Actor
-from distributed_config.services.policy.visibility import Realm, named
+from distributed_config.services.policy.visibility import Visibility, name_filter
 from distributed_config.services.secrets.digests import Digests, without_secrets
 
 CHANGED = "changed"
@@ -62,7 +62,7 @@ _CHANGES_SHOWN = 100
 
 
 @dataclass(frozen=True)
-class Entry:
+class AuditEntry:
     """One entry, as readers get it; ``changes`` are the first hundred that they may hear of."""
 
     id: int
@@ -80,7 +80,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class AuditFilter:
     """Which entries: those for which all of it holds. Times and revisions are inclusive.
 
     A service that ends in ``/`` stands for all whose names begin so.
@@ -95,13 +95,13 @@ class Wanted:
     last_revision: int | None = None
 
 
-EVERYTHING = Wanted()
+EVERYTHING = AuditFilter()
 
 
 # --- writing
 
 
-def seal(journal: Journal) -> None:
+def seal(journal: Transaction) -> None:
     """Adds the entry of a unit of work that recorded changes; nothing if it did not."""
     if not journal.wrote:
         return
@@ -116,8 +116,8 @@ def seal(journal: Journal) -> None:
     )
 
 
-def note(
-    journal: Journal,
+def record(
+    journal: Transaction,
     kind: str,
     *,
     organisation: int | None,
@@ -132,7 +132,7 @@ def note(
     _append(journal, kind, organisation, service=service, detail=json.dumps(detail or {}))
 
 
-def prune(journal: Journal, before: int) -> int:
+def prune(journal: Transaction, before: int) -> int:
     """Removes the oldest entries from before a moment, at most 50,000; how many that were.
 
     The entry that is added pins the one from which the chain now goes on.
@@ -149,13 +149,13 @@ def prune(journal: Journal, before: int) -> int:
         "previous": connection.execute(select(AuditRow.hash).where(newest_gone)).scalar_one(),
         "revision": _sealed_before(connection, kept),
     }
-    note(journal, PRUNED, organisation=None, detail=facts)
+    record(journal, PRUNED, organisation=None, detail=facts)
     connection.execute(delete(AuditRow).where(AuditRow.id < kept))
     return kept - oldest
 
 
 def _append(
-    journal: Journal,
+    journal: Transaction,
     kind: str,
     organisation: int | None,
     *,
@@ -185,14 +185,14 @@ def _sealed_before(connection: Connection, kept: int) -> int | None:
     ).scalar_one()
     if sealed is not None:
         return sealed
-    earlier = pruned(connection)
+    earlier = last_pruning(connection)
     return None if earlier is None else earlier.get("revision")
 
 
 # --- reading
 
 
-def head(connection: Connection, actor: Actor | None = None) -> Link:
+def head(connection: Connection, actor: Actor | None = None) -> ChainHead:
     """The newest entry, for who wants to pin it, as ``actor`` sees it; None: as it is."""
     link = read_head(connection).link
     if actor is None or actor.realm.secrets:
@@ -200,15 +200,15 @@ def head(connection: Connection, actor: Actor | None = None) -> Link:
     return replace(link, hash=Digests(connection).of_entry(link.id, link.hash))
 
 
-def pruned(connection: Connection) -> dict[str, Any] | None:
+def last_pruning(connection: Connection) -> dict[str, Any] | None:
     """What the last pruning said: ``first``, ``previous``, ``revision``; None: there was none."""
     text = connection.execute(_LAST_PRUNED).scalar_one_or_none()
     return None if text is None else _facts(text)
 
 
 def newest(
-    connection: Connection, actor: Actor, wanted: Wanted, *, before: int | None, limit: int
-) -> list[Entry]:
+    connection: Connection, actor: Actor, wanted: AuditFilter, *, before: int | None, limit: int
+) -> list[AuditEntry]:
     """The entries below the id ``before`` that ``actor`` may see, newest first."""
     query = _query(connection, actor, wanted).order_by(AuditRow.id.desc()).limit(limit)
     if before is not None:
@@ -217,8 +217,8 @@ def newest(
 
 
 def oldest(
-    connection: Connection, actor: Actor | None, wanted: Wanted, page: int = 500
-) -> Iterator[Entry]:
+    connection: Connection, actor: Actor | None, wanted: AuditFilter, page: int = 500
+) -> Iterator[AuditEntry]:
     """All entries that ``actor`` may see, oldest first; None: those of all organisations."""
     query = _query(connection, actor, wanted).order_by(AuditRow.id).limit(page)
     after = 0
@@ -227,7 +227,9 @@ def oldest(
         after = found[-1].id
 
 
-def _query(connection: Connection, actor: Actor | None, wanted: Wanted) -> Select[*tuple[Any, ...]]:
+def _query(
+    connection: Connection, actor: Actor | None, wanted: AuditFilter
+) -> Select[*tuple[Any, ...]]:
     query = select(*_COLUMNS).where(_seen_by(actor))
     if wanted.actor is not None:
         query = query.where(AuditRow.actor == wanted.actor)
@@ -263,10 +265,10 @@ def _about(actor: Actor | None, service: str | None) -> ColumnElement[bool]:
     """
 
     def fits(column: Any) -> ColumnElement[bool]:
-        wanted = true() if service is None else named(column, (service,))
+        wanted = true() if service is None else name_filter(column, (service,))
         return and_(column.is_not(None), wanted, realm.within(column))
 
-    realm = Realm() if actor is None else actor.realm
+    realm = Visibility() if actor is None else actor.realm
     inside = select(ChangeRow.revision).where(
         ChangeRow.revision == AuditRow.revision, fits(ChangeRow.service)
     )
@@ -276,14 +278,14 @@ def _about(actor: Actor | None, service: str | None) -> ColumnElement[bool]:
 
 def _entries(
     connection: Connection, actor: Actor | None, query: Select[*tuple[Any, ...]]
-) -> list[Entry]:
+) -> list[AuditEntry]:
     rows = connection.execute(query).all()
     revisions = [row.revision for row in rows if row.revision is not None]
     inside = changes_of_revision(connection, actor, revisions, _CHANGES_SHOWN) if revisions else {}
     # How many changes there were in all is not for who sees only some of them.
     whole = actor is None or actor.realm.is_whole
     found = [
-        Entry(
+        AuditEntry(
             **{
                 **row._asdict(),
                 "detail": _facts(row.detail) if whole or row.revision is None else {},
@@ -298,7 +300,7 @@ def _entries(
     return [_without_secrets(connection, digests, entry) for entry in found]
 
 
-def _without_secrets(connection: Connection, digests: Digests, entry: Entry) -> Entry:
+def _without_secrets(connection: Connection, digests: Digests, entry: AuditEntry) -> AuditEntry:
     """``entry`` without what confirms a guess: its hashes rest on digests of documents."""
     detail = dict(entry.detail)
     if "digest" in detail:

@@ -13,11 +13,11 @@ from functools import lru_cache
 from sqlalchemy import Connection, Dialect, insert
 
 from distributed_config.models import AuditRow
-from distributed_config.wire import Field, framed
+from distributed_config.wire import HashField, length_prefixed
 
 
 @dataclass(frozen=True)
-class Link:
+class ChainHead:
     """Where the chain stands: its newest entry."""
 
     id: int
@@ -28,13 +28,13 @@ class Link:
         return f"{self.id}:{self.hash}"
 
 
-BEGINNING = Link(0, 0, "0" * 64)
+GENESIS = ChainHead(0, 0, "0" * 64)
 """What the first entry follows."""
 
 
 def append(
     connection: Connection,
-    before: Link,
+    before: ChainHead,
     now: int,
     *,
     organisation: int | None,
@@ -44,7 +44,7 @@ def append(
     service: str | None,
     revision: int | None,
     detail: str,
-) -> Link:
+) -> ChainHead:
     """Adds an entry behind ``before``, which must be the newest. Only under the write lock."""
     link_id, happened_at = before.id + 1, max(now, before.happened_at)
     fields = (
@@ -63,12 +63,12 @@ def append(
     made = hash_of(fields)
     # Every write pays for this. As the driver has it, the statement costs a third.
     connection.exec_driver_sql(_append_for(connection.dialect), (*fields, made))
-    return Link(link_id, happened_at, made)
+    return ChainHead(link_id, happened_at, made)
 
 
-def hash_of(fields: Iterable[Field]) -> str:
+def hash_of(fields: Iterable[HashField]) -> str:
     """The hash of an entry with these columns: all but the hash itself, in their order."""
-    return hashlib.sha256(framed(fields)).hexdigest()
+    return hashlib.sha256(length_prefixed(fields)).hexdigest()
 
 
 @lru_cache(maxsize=8)

@@ -11,7 +11,7 @@ from distributed_config.models import ChangeRow
 from distributed_config.services.journal.kinds import ACCOUNT_KINDS, DEFINITION_KINDS
 from distributed_config.services.journal.transaction import COLUMNS
 from distributed_config.services.policy.actor import Actor
-from distributed_config.services.policy.visibility import named
+from distributed_config.services.policy.visibility import name_filter
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def read_changes(
     query = _heard_by(actor, select(*COLUMNS).where(ChangeRow.revision > after))
     query = query.order_by(ChangeRow.revision, ChangeRow.position)
     if services:
-        query = query.where(named(ChangeRow.service, tuple(services)))
+        query = query.where(name_filter(ChangeRow.service, tuple(services)))
     if kinds:
         query = query.where(ChangeRow.kind.in_(kinds))
     found = [Change(**row._asdict()) for row in connection.execute(query.limit(limit))]

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from distributed_config.errors import CannotStart
 from distributed_config.models import HeadRow
-from distributed_config.services.journal.chain import Link
+from distributed_config.services.journal.chain import ChainHead
 from distributed_config.services.journal.steady import Steady, Uptime
 from distributed_config.wire import Position
 
@@ -21,7 +21,7 @@ class Head:
     epoch: str
     revision: int
     changed_at: int
-    link: Link
+    link: ChainHead
     steady: Steady
 
     def behind(self, clock: int) -> float:
@@ -66,7 +66,7 @@ def read_head(connection: Connection) -> Head:
     row = connection.execute(_HEAD).one_or_none()
     if row is None:
         raise CannotStart("The database has no journal; run `distconf db upgrade`.")
-    link = Link(row.audit_id, row.audit_at, row.audit_hash)
+    link = ChainHead(row.audit_id, row.audit_at, row.audit_hash)
     steady = Steady(row.steady_at, Uptime(row.boot, row.uptime))
     return Head(row.epoch, row.revision, row.changed_at, link, steady)
 

@@ -9,8 +9,8 @@ from distributed_config.models import ChangeRow, HeadRow
 from distributed_config.services.journal.allowance import Allowance
 from distributed_config.services.journal.head import Head
 from distributed_config.services.policy.actor import Actor
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Realm
-from distributed_config.wire import Field, framed
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Visibility
+from distributed_config.wire import HashField, length_prefixed
 
 # Statements are made once. Making one takes several times as long as running it.
 _RECORD = insert(ChangeRow)
@@ -37,7 +37,7 @@ COLUMNS = (
 """All of a change, in the order in which it is digested."""
 
 
-class Journal:
+class Transaction:
     """The pen of one unit of work, and the connection it writes on.
 
     ``revision`` is the one that the unit will have if it records anything. ``services`` collects
@@ -76,7 +76,7 @@ class Journal:
         self._digest = hashlib.sha256()
 
     @property
-    def realm(self) -> Realm:
+    def realm(self) -> Visibility:
         """What the unit sees."""
         return self.actor.realm
 
@@ -127,7 +127,7 @@ class Journal:
         ``note`` is the unit's own unless given; ``about`` stands before it, and cannot be left
         out. ``organisation`` is the actor's own unless given.
         """
-        values: dict[str, Field] = {
+        values: dict[str, HashField] = {
             "revision": self.revision,
             "position": self._position,
             "changed_at": self.now,
@@ -144,7 +144,7 @@ class Journal:
             "subject": subject,
         }
         self.connection.execute(_RECORD, values)
-        self._digest.update(framed(values.values()))
+        self._digest.update(length_prefixed(values.values()))
         self._position += 1
         self.allowance.count(changes=1)
         if service is None:
@@ -157,7 +157,7 @@ def _told(about: str, note: str) -> str:
     return f"{about}; {note}" if about and note else about or note
 
 
-def touch_head(journal: Journal) -> int:
+def touch_head(journal: Transaction) -> int:
     """Writes what is there already, to see that writing works; the journal's revision."""
     journal.connection.execute(update(HeadRow).values(changed_at=HeadRow.changed_at))
     return journal.head.revision

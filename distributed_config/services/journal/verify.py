@@ -15,17 +15,17 @@ from sqlalchemy import Connection, LargeBinary, cast, func, select
 from distributed_config.models import AuditRow, ChangeRow
 from distributed_config.services.journal import transaction
 from distributed_config.services.journal.audit import CHANGED, PRUNED
-from distributed_config.services.journal.chain import BEGINNING, Link, hash_of
+from distributed_config.services.journal.chain import GENESIS, ChainHead, hash_of
 from distributed_config.services.journal.head import read_head
 from distributed_config.services.secrets.digests import Digests
-from distributed_config.wire import framed
+from distributed_config.wire import length_prefixed
 
 _AT_ONCE = 500
 _MOST_FAULTS = 20
 
 
 @dataclass(frozen=True)
-class Proof:
+class Verification:
     """What was found: the ids of the first and last entry, and what they seal; 0 where nothing.
 
     The first of the ``faults``, of which there are at most twenty, is about the first broken entry.
@@ -38,11 +38,11 @@ class Proof:
     faults: tuple[str, ...]
 
 
-def prove(
+def verify_chain(
     connection: Connection,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
-    pinned: Link | None = None,
-) -> Proof:
+    pinned: ChainHead | None = None,
+) -> Verification:
     """Looks at every entry, and at every change that one seals.
 
     ``pinned`` is the head of the chain as somebody kept it elsewhere. ``progress`` is told of the
@@ -50,10 +50,14 @@ def prove(
     """
     walk = _Walk(connection, progress)
     faults: list[str] = []
-    for fault in (*_first(walk.faults()), *walk.faults_of_head(), *_unlike(connection, pinned)):
+    for fault in (
+        *_first(walk.faults()),
+        *walk.faults_of_head(),
+        *_pin_problems(connection, pinned),
+    ):
         if fault not in faults:
             faults.append(fault)
-    return Proof(
+    return Verification(
         walk.first,
         walk.link.id if walk.first else 0,
         walk.first_revision,
@@ -84,7 +88,7 @@ class _Walk:
         self.first = 0
         self.first_revision = 0
         self.sealed: int | None = None
-        self.link = BEGINNING
+        self.link = GENESIS
 
     def faults(self) -> Iterator[str]:
         """What is wrong with the entries, in their order; at most one fault for each."""
@@ -122,7 +126,7 @@ class _Walk:
         facts = _facts(text)
         first, previous, sealed = (facts.get(key) for key in ("first", "previous", "revision"))
         if isinstance(first, int) and isinstance(previous, str):
-            self.link = Link(first - 1, 0, previous)
+            self.link = ChainHead(first - 1, 0, previous)
             self.sealed = sealed if isinstance(sealed, int) else None
 
     def _fault(self, row: Any, digests: dict[int, tuple[int, str]]) -> str | None:
@@ -131,7 +135,7 @@ class _Walk:
         fields = tuple(row)[1:-1]
         said = _text(row.hash)
         self.first = self.first or row.key
-        self.link = Link(row.key, _number(row.happened_at), said)
+        self.link = ChainHead(row.key, _number(row.happened_at), said)
         self._whole = hash_of(fields) == said
         if row.key != before.id + 1:
             self.sealed = None
@@ -176,12 +180,12 @@ def _digests(connection: Connection, revisions: list[int]) -> dict[int, tuple[in
         count, digest = 0, hashlib.sha256()
         for change in changes:
             count += 1
-            digest.update(framed(tuple(change)[1:]))
+            digest.update(length_prefixed(tuple(change)[1:]))
         found[revision] = count, digest.hexdigest()
     return found
 
 
-def _unlike(connection: Connection, pinned: Link | None) -> list[str]:
+def _pin_problems(connection: Connection, pinned: ChainHead | None) -> list[str]:
     """What the chain has otherwise than somebody kept it."""
     if pinned is None or pinned.id == 0:
         return []

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field, replace
 
 from distributed_config.errors import Forbidden
-from distributed_config.services.policy.permissions import EVERYTHING, READ_SECRET, expanded
-from distributed_config.services.policy.visibility import Realm
+from distributed_config.services.policy.permissions import EVERYTHING, READ_SECRET, expand
+from distributed_config.services.policy.visibility import Visibility
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Actor:
     name: str
     key: str
     permissions: frozenset[str]
-    realm: Realm = field(default_factory=Realm)
+    realm: Visibility = field(default_factory=Visibility)
     address: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -64,10 +64,10 @@ class Actor:
 
     def in_organisation(self, organisation: int) -> "Actor":
         """The same in another organisation; for those who hold everything everywhere."""
-        return replace(self, realm=Realm(organisation))
+        return replace(self, realm=Visibility(organisation))
 
 
-LOCAL_OPERATOR = Actor("local operator", "local operator", expanded({EVERYTHING}))
+LOCAL_OPERATOR = Actor("local operator", "local operator", expand({EVERYTHING}))
 
 
 """Who asks in the open mode, and on the terminal of the server's own machine."""

@@ -53,7 +53,7 @@ def is_known(permission: str) -> bool:
     )
 
 
-def expanded(permissions: Iterable[str]) -> frozenset[str]:
+def expand(permissions: Iterable[str]) -> frozenset[str]:
     """Each permission that ``permissions`` come to, one by one; ``*`` stays among them."""
     given = set(permissions)
     if EVERYTHING in given:

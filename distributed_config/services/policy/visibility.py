@@ -54,7 +54,7 @@ class Scope:
 
 
 @dataclass(frozen=True)
-class Realm:
+class Visibility:
     """What can be seen: one organisation, and of its services those in all of the scopes.
 
     What lies outside is as if it were not there. ``secrets``: what is marked as secret is seen in
@@ -81,11 +81,11 @@ class Realm:
             if scope.environments and DEFAULT_ENVIRONMENT not in scope.environments:
                 return false()
             if scope.services:
-                condition = condition & named(name, scope.services)
+                condition = condition & name_filter(name, scope.services)
         return condition
 
 
-def named(
+def name_filter(
     name: Any,
     services: tuple[str, ...],
 ) -> ColumnElement[bool]:

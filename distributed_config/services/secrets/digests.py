@@ -19,7 +19,7 @@ from distributed_config.errors import SecretUnreadable
 from distributed_config.models import ServiceRow
 from distributed_config.services import secrets
 from distributed_config.services.journal.changes import Change
-from distributed_config.wire import Field, framed
+from distributed_config.wire import HashField, length_prefixed
 
 _UNKNOWN = "0" * 64
 
@@ -69,14 +69,14 @@ class Digests:
         except SecretUnreadable:
             return None
 
-    def _keyed(self, fields: tuple[Field, ...]) -> str | None:
+    def _keyed(self, fields: tuple[HashField, ...]) -> str | None:
         if self._key is None:
             return None
-        return hmac.new(self._key, framed(fields), hashlib.sha256).hexdigest()
+        return hmac.new(self._key, length_prefixed(fields), hashlib.sha256).hexdigest()
 
 
-def _plain(fields: tuple[Field, ...]) -> str:
-    return hashlib.sha256(framed(fields)).hexdigest()
+def _plain(fields: tuple[HashField, ...]) -> str:
+    return hashlib.sha256(length_prefixed(fields)).hexdigest()
 
 
 def without_secrets(connection: Connection, changes: Sequence[Change]) -> list[Change]:

@@ -9,17 +9,17 @@ from typing import Any
 from sqlalchemy import Connection
 
 from distributed_config.errors import InvalidDocument, Problem, SecretUnreadable
-from distributed_config.services.secrets.marking import Marks, find
-from distributed_config.services.secrets.masking import Checked, Stored
+from distributed_config.services.secrets.marking import SecretPaths, find_secrets
+from distributed_config.services.secrets.masking import StoredDocument, ValidationInput
 from distributed_config.services.secrets.sealing import newest_key, seal
 from distributed_config.services.secrets.values import (
-    Home,
-    Kept,
+    DocumentKey,
+    KeptSecret,
     Path,
     is_sealed,
     pointer_of,
-    replaced,
-    written,
+    to_json,
+    with_replaced,
 )
 from distributed_config.wire import MASK
 
@@ -32,9 +32,9 @@ class Draft:
     they are: where each is in ``base``.
     """
 
-    home: Home
+    home: DocumentKey
     value: dict[str, Any]
-    base: Stored | None
+    base: StoredDocument | None
     reveal: bool
     given: Mapping[Path, Any] = field(default_factory=dict)
     kept: Mapping[Path, Path] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Draft:
     @cached_property
     def masked(self) -> Any:
         """The document with the mask in place of every secret."""
-        return replaced(self.value, dict.fromkeys((*self.given, *self.kept), MASK))
+        return with_replaced(self.value, dict.fromkeys((*self.given, *self.kept), MASK))
 
     @property
     def has_secrets(self) -> bool:
@@ -58,16 +58,16 @@ class Draft:
             return False
         same = all(path == source for path, source in self.kept.items())
         sealed = all(is_sealed(self.base.secrets[source]) for source in self.kept.values())
-        return same and sealed and written(self.masked) == written(self.base.masked)
+        return same and sealed and to_json(self.masked) == to_json(self.base.masked)
 
-    def checked(self) -> Checked:
+    def checked(self) -> ValidationInput:
         """The document as it is checked."""
         if self.reveal or not self.kept:
-            value = replaced(self.value, {path: self._open(path) for path in self.kept})
-            return Checked(value, len(written(value)), self.masked)
-        value = replaced(self.value, dict.fromkeys(self.kept, MASK))
+            value = with_replaced(self.value, {path: self._open(path) for path in self.kept})
+            return ValidationInput(value, len(to_json(value)), self.masked)
+        value = with_replaced(self.value, dict.fromkeys(self.kept, MASK))
         unseen = frozenset(pointer_of(path) for path in self.kept)
-        return Checked(value, len(written(value)), self.masked, unseen)
+        return ValidationInput(value, len(to_json(value)), self.masked, unseen)
 
     def sealed(self, connection: Connection, now: int) -> str:
         """The document as it is stored."""
@@ -81,23 +81,27 @@ class Draft:
                 value = self.given[path] if path in self.given else self._open(path)
                 key = key or newest_key(connection, now)
                 new[path] = seal(key, self.home, path, value)
-        return written(replaced(self.value, new))
+        return to_json(with_replaced(self.value, new))
 
     def _open(self, path: Path) -> Any:
         assert self.base is not None  # nothing is kept but from a base
         return self.base.open(self.kept[path])
 
 
-def draft(
-    home: Home, marks: Marks, value: dict[str, Any], base: Stored | None, reveal: bool
+def draft_document(
+    home: DocumentKey,
+    marks: SecretPaths,
+    value: dict[str, Any],
+    base: StoredDocument | None,
+    reveal: bool,
 ) -> Draft:
     """``value`` as a document of the service. The mask, at a secret's place, means as it was.
 
-    ``value`` may have ``Kept`` from ``base``. Raises InvalidDocument where a mask stands for
+    ``value`` may have ``KeptSecret`` from ``base``. Raises InvalidDocument where a mask stands for
     nothing, or it cannot be seen for what.
     """
-    marked = dict(find(value, marks))
-    sources = dict(_sources(value, base))
+    marked = dict(find_secrets(value, marks))
+    sources = dict(_resolve_masks(value, base))
     problems: list[Problem] = []
     given: dict[Path, Any] = {}
     kept: dict[Path, Path] = {}
@@ -152,7 +156,7 @@ def _fault(path: Path, message: str) -> Problem:
     return Problem(pointer_of(path), message, "secret")
 
 
-def _unchanged(value: Any, base: Stored) -> Iterator[Path]:
+def _unchanged(value: Any, base: StoredDocument) -> Iterator[Path]:
     """The places of secrets of ``base`` at which ``value`` has the same in the clear."""
     for path in base.secrets:
         here = value
@@ -165,23 +169,23 @@ def _unchanged(value: Any, base: Stored) -> Iterator[Path]:
         else:
             # One that does not open any more is another.
             with suppress(SecretUnreadable):
-                if written(here) == written(base.open(path)):
+                if to_json(here) == to_json(base.open(path)):
                     yield path
 
 
-def _sources(value: Any, base: Stored | None) -> Iterator[tuple[Path, Path | str]]:
+def _resolve_masks(value: Any, base: StoredDocument | None) -> Iterator[tuple[Path, Path | str]]:
     """Every mask in ``value``, and where in ``base`` the secret is that it stands for.
 
     Or, in words, why none is.
     """
     if base is None:
-        return _Trace(frozenset(), frozenset()).of(value, (), None, ())
-    trace = _Trace(frozenset(base.secrets), frozenset(_prefixes(base.secrets)))
+        return _MaskResolver(frozenset(), frozenset()).of(value, (), None, ())
+    trace = _MaskResolver(frozenset(base.secrets), frozenset(_prefixes(base.secrets)))
     return trace.of(value, (), base.masked, ())
 
 
 @dataclass(frozen=True)
-class _Trace:
+class _MaskResolver:
     """``secret`` are the places of secrets in the base, and ``around`` all that those lie in."""
 
     secret: frozenset[Path]
@@ -191,7 +195,7 @@ class _Trace:
         self, value: Any, path: Path, old: Any, at: Path | None
     ) -> Iterator[tuple[Path, Path | str]]:
         """``old``, at ``at`` in the base, is what ``value`` was; None: nobody knows what was."""
-        if isinstance(value, Kept):
+        if isinstance(value, KeptSecret):
             yield path, value.path
         elif value == MASK and isinstance(value, str):
             yield path, _UNCLEAR if at is None else at if at in self.secret else _NOTHING_THERE
@@ -211,26 +215,26 @@ class _Trace:
             for i, child in enumerate(value):
                 yield from self.of(child, (*path, i), None, None if at is None else (*at, i))
             return
-        partners = _partners(value, old)
+        partners = _match_elements(value, old)
         for i, child in enumerate(value):
             j = partners.get(i)
             element, was = (None, None) if j is None else (old[j], (*at, j))
             yield from self.of(child, (*path, i), element, was)
 
 
-def _partners(new: list[Any], old: list[Any]) -> dict[int, int]:
+def _match_elements(new: list[Any], old: list[Any]) -> dict[int, int]:
     """Which element of ``old`` each of ``new`` was, of those with a mask in them.
 
     The one that looks the same. Of several that look the same each is the one at its place, if all
     of them are there. The one at its place, too, if it looks like none and that is no other's.
     Where elements came or went, places say nothing.
     """
-    asking = {i: written(each) for i, each in enumerate(new) if _has_mask(each)}
+    asking = {i: to_json(each) for i, each in enumerate(new) if _has_mask(each)}
     if not asking or not old:
         return {}
     alike: dict[str, list[int]] = {}
     for j, each in enumerate(old):
-        alike.setdefault(written(each), []).append(j)
+        alike.setdefault(to_json(each), []).append(j)
     wanted: dict[str, list[int]] = {}
     for i, look in asking.items():
         wanted.setdefault(look, []).append(i)

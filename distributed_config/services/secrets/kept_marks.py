@@ -12,16 +12,16 @@ from distributed_config.models import DefinitionRevisionRow, KeptMarksRow
 from distributed_config.services import secrets
 from distributed_config.services.conformance import rules
 from distributed_config.services.documents.stored import intact
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.permissions import READ_SECRET
 
 
-def keep(journal: Journal, service_id: int, name: str) -> None:
+def keep(journal: Transaction, service_id: int, name: str) -> None:
     """Remembers what is secret in a service that is about to go."""
-    pointers = secrets.written(secrets.pointers(journal.connection, service_id))
-    rule = rules.rule_of(journal.connection, service_id)
+    pointers = secrets.to_json(secrets.pointers(journal.connection, service_id))
+    rule = rules.rule_for_service(journal.connection, service_id)
     schema = rule.schema if rule is not None and may_mark(rule.schema) else ""
-    if schema or pointers != secrets.ONLY_BY_DEFINITION:
+    if schema or pointers != secrets.DEFINITION_ONLY:
         journal.connection.execute(
             insert(KeptMarksRow),
             {
@@ -33,7 +33,7 @@ def keep(journal: Journal, service_id: int, name: str) -> None:
         )
 
 
-def restore(journal: Journal, name: str, definition_id: int | None) -> str:
+def restore(journal: Transaction, name: str, definition_id: int | None) -> str:
     """The marks with which a service begins that is about to conform to this definition, or none.
 
     Raises Forbidden where the definition of the one that was deleted marked more, and the actor
@@ -46,10 +46,12 @@ def restore(journal: Journal, name: str, definition_id: int | None) -> str:
     if row.schema and not journal.actor.may(READ_SECRET):
         _refuse_to_unmark(journal, name, definition_id, row.schema)
     journal.connection.execute(_DROP, asked)
-    return "" if row.pointers == secrets.ONLY_BY_DEFINITION else row.pointers
+    return "" if row.pointers == secrets.DEFINITION_ONLY else row.pointers
 
 
-def _refuse_to_unmark(journal: Journal, name: str, definition_id: int | None, schema: str) -> None:
+def _refuse_to_unmark(
+    journal: Transaction, name: str, definition_id: int | None, schema: str
+) -> None:
     new = "{}"
     if definition_id is not None:
         row = journal.connection.execute(_SCHEMA, {"definition": definition_id}).one()

@@ -116,14 +116,14 @@ class Keyring:
             raise SecretUnreadable() from None
 
 
-def of_settings(settings: Settings) -> Keyring:
+def from_settings(settings: Settings) -> Keyring:
     """The keyring that ``settings`` name, read. Raises CannotStart."""
     made = Keyring(settings.secret_keys, may_make=settings.secret_key_file == Path())
     made.load()
     return made
 
 
-def keyring_of(connection: Connection) -> Keyring:
+def from_connection(connection: Connection) -> Keyring:
     """The keyring that ``connection`` came with. Raises SecretUnreadable if it has none."""
     found: Keyring | None = connection.get_execution_options().get(OPTION)
     if found is None:

@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from distributed_config.json_schema import Marking, State, marking_of, may_mark
+from distributed_config.json_schema import SecretMarks, State, marking_of, may_mark
 from distributed_config.models import ConformanceRow, DefinitionRevisionRow, ServiceRow
 from distributed_config.services.documents.stored import intact
 from distributed_config.services.secrets.sealing import _prepare_key
-from distributed_config.services.secrets.values import Home, Path, is_sealed, tokens_of
+from distributed_config.services.secrets.values import DocumentKey, Path, is_sealed, tokens_of
 
 ON_REVEAL = "on_reveal"
 
@@ -21,7 +21,7 @@ ON_REVEAL = "on_reveal"
 secret was read on it in the clear."""
 
 
-ONLY_BY_DEFINITION = "[]"
+DEFINITION_ONLY = "[]"
 
 
 """The marks of a service that has no pointers of its own."""
@@ -34,17 +34,17 @@ Pointers = frozenset[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
-class Marks:
+class SecretPaths:
     """What is secret in the documents of one service: by a schema ("": none) and by pointers."""
 
     schema: str = ""
     pointers: tuple[tuple[str, ...], ...] = ()
 
 
-NOTHING = Marks()
+NOTHING = SecretPaths()
 
 
-def marks_of(connection: Connection, home: Home) -> Marks:
+def marks_of(connection: Connection, home: DocumentKey) -> SecretPaths:
     """What is secret in the service's documents now."""
     if not home.marks:
         return NOTHING
@@ -52,20 +52,22 @@ def marks_of(connection: Connection, home: Home) -> Marks:
     return marks_by("" if row is None else intact(row.schema, row.digest), home.marks)
 
 
-def marks_by(schema: str, marks: str) -> Marks:
+def marks_by(schema: str, marks: str) -> SecretPaths:
     """The same from the definition's schema ("": none) and the service's column."""
     pointers = tuple(tokens_of(each) for each in json.loads(marks)) if marks else ()
-    return Marks(schema if may_mark(schema) else "", pointers)
+    return SecretPaths(schema if may_mark(schema) else "", pointers)
 
 
-def note_marks(connection: Connection, service_id: int, schema: str, now: int) -> None:
+def enable_secret_marks(connection: Connection, service_id: int, schema: str, now: int) -> None:
     """Remembers that something may be secret in a service, if ``schema``, now its own, marks."""
     if may_mark(schema):
         _prepare_key(connection, now)
         connection.execute(_NOTE_ONE, {"which": service_id})
 
 
-def note_marks_of_all(connection: Connection, definition_id: int, schema: str, now: int) -> None:
+def enable_secret_marks_of_all(
+    connection: Connection, definition_id: int, schema: str, now: int
+) -> None:
     """The same for all services of a definition."""
     if may_mark(schema):
         _prepare_key(connection, now)
@@ -91,7 +93,7 @@ def with_pointers(connection: Connection, definition_id: int) -> list[int]:
     return list(connection.scalars(_WITH_POINTERS, {"definition": definition_id}))
 
 
-def find(value: Any, marks: Marks) -> Iterator[tuple[Path, Any]]:
+def find_secrets(value: Any, marks: SecretPaths) -> Iterator[tuple[Path, Any]]:
     """What is secret in ``value``, with its place: what is marked, and what is sealed.
 
     Of what is inside a secret nothing is told.
@@ -121,7 +123,7 @@ def _below(pointers: Pointers) -> tuple[dict[str, Pointers], Pointers]:
 def _found(
     value: Any,
     path: Path,
-    marking: Marking | None,
+    marking: SecretMarks | None,
     state: State,
     pointers: Pointers,
 ) -> Iterator[tuple[Path, Any]]:
@@ -166,7 +168,7 @@ _WITH_POINTERS = (
     .join(ConformanceRow, ConformanceRow.service_id == ServiceRow.id)
     .where(
         ConformanceRow.definition_id == bindparam("definition"),
-        ServiceRow.marks.not_in(("", ONLY_BY_DEFINITION)),
+        ServiceRow.marks.not_in(("", DEFINITION_ONLY)),
     )
 )
 
@@ -174,7 +176,7 @@ _WITH_POINTERS = (
 _NOTE_ONE = (
     update(ServiceRow)
     .where(ServiceRow.id == bindparam("which"), ServiceRow.marks == "")
-    .values(marks=ONLY_BY_DEFINITION)
+    .values(marks=DEFINITION_ONLY)
 )
 
 
@@ -188,5 +190,5 @@ _NOTE_ALL = (
             )
         ),
     )
-    .values(marks=ONLY_BY_DEFINITION)
+    .values(marks=DEFINITION_ONLY)
 )

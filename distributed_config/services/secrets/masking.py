@@ -8,23 +8,29 @@ from typing import Any
 from sqlalchemy import Connection
 
 from distributed_config.json_schema import may_mark
-from distributed_config.services.secrets.marking import NOTHING, ON_REVEAL, Marks, find, marks_of
+from distributed_config.services.secrets.marking import (
+    NOTHING,
+    ON_REVEAL,
+    SecretPaths,
+    find_secrets,
+    marks_of,
+)
 from distributed_config.services.secrets.sealing import open_sealed
 from distributed_config.services.secrets.values import (
     SEAL,
-    Home,
+    DocumentKey,
     Path,
     is_sealed,
     kept_at,
     pointer_of,
-    replaced,
-    written,
+    to_json,
+    with_replaced,
 )
 from distributed_config.wire import MASK, digest_of, parse_stored
 
 
 @dataclass(frozen=True)
-class Shown:
+class Rendered:
     """A document as it is shown.
 
     ``view`` tells the masked and the revealed form apart; "": there is nothing secret in it.
@@ -35,24 +41,24 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredDocument:
     """A document as it is stored, and what is secret in it now."""
 
     connection: Connection
-    home: Home
+    home: DocumentKey
     value: dict[str, Any]
     secrets: Mapping[Path, Any]
 
     @cached_property
     def masked(self) -> dict[str, Any]:
         """The document as it is shown to those who may not read secrets."""
-        made: dict[str, Any] = replaced(self.value, dict.fromkeys(self.secrets, MASK))
+        made: dict[str, Any] = with_replaced(self.value, dict.fromkeys(self.secrets, MASK))
         return made
 
     @cached_property
     def plain(self) -> dict[str, Any]:
         """The document in the clear. Raises SecretUnreadable."""
-        made: dict[str, Any] = replaced(
+        made: dict[str, Any] = with_replaced(
             self.value, {path: self.open(path) for path in self.secrets}
         )
         return made
@@ -61,7 +67,9 @@ class Stored:
         """The document for who changes it: in the clear, or with ``Kept`` in place of secrets."""
         if reveal:
             return self.plain
-        made: dict[str, Any] = replaced(self.value, {path: kept_at(path) for path in self.secrets})
+        made: dict[str, Any] = with_replaced(
+            self.value, {path: kept_at(path) for path in self.secrets}
+        )
         return made
 
     def open(self, path: Path) -> Any:
@@ -70,19 +78,21 @@ class Stored:
         if is_sealed(value):
             return self._unseal(path, value)
         # What was marked later, as a whole, may have sealed parts.
-        parts = dict(find(value, NOTHING)) if isinstance(value, dict | list) else {}
+        parts = dict(find_secrets(value, NOTHING)) if isinstance(value, dict | list) else {}
         opened = {part: self._unseal((*path, *part), each) for part, each in parts.items()}
-        return replaced(value, opened) if opened else value
+        return with_replaced(value, opened) if opened else value
 
     def _unseal(self, path: Path, sealed: dict[str, str]) -> Any:
         return open_sealed(self.connection, self.home, path, sealed)
 
 
-def stored(connection: Connection, home: Home, text: str, marks: Marks | None = None) -> Stored:
+def load_stored(
+    connection: Connection, home: DocumentKey, text: str, marks: SecretPaths | None = None
+) -> StoredDocument:
     """The document in ``text``; ``marks`` are the service's present ones."""
     value = parse_stored(text)
     now = marks_of(connection, home) if marks is None else marks
-    return Stored(connection, home, value, dict(find(value, now)))
+    return StoredDocument(connection, home, value, dict(find_secrets(value, now)))
 
 
 class Viewer:
@@ -91,33 +101,33 @@ class Viewer:
     def __init__(self, connection: Connection, reveal: bool) -> None:
         self._connection = connection
         self._reveal = reveal
-        self._marks: dict[int, Marks] = {}
+        self._marks: dict[int, SecretPaths] = {}
 
-    def shown(self, home: Home, text: str) -> Shown:
+    def shown(self, home: DocumentKey, text: str) -> Rendered:
         """A stored document as it is shown. Raises SecretUnreadable."""
         if not home.marks and SEAL not in text:
-            return Shown(text)
-        found = stored(self._connection, home, text, self._marks_of(home))
+            return Rendered(text)
+        found = load_stored(self._connection, home, text, self._marks_of(home))
         if not found.secrets:
-            return Shown(text)
+            return Rendered(text)
         if not self._reveal:
-            masked = written(found.masked)
+            masked = to_json(found.masked)
             # Another mark, and the same version looks another way.
-            return Shown(masked, f"masked-{digest_of(masked)[:16]}")
-        plain = written(found.plain)
+            return Rendered(masked, f"masked-{digest_of(masked)[:16]}")
+        plain = to_json(found.plain)
         note: Callable[[str], None] | None = self._connection.get_execution_options().get(ON_REVEAL)
         if note is not None:
             note(home.name)
-        return Shown(plain, "revealed")
+        return Rendered(plain, "revealed")
 
-    def _marks_of(self, home: Home) -> Marks:
+    def _marks_of(self, home: DocumentKey) -> SecretPaths:
         if home.service_id not in self._marks:
             self._marks[home.service_id] = marks_of(self._connection, home)
         return self._marks[home.service_id]
 
 
 @dataclass(frozen=True)
-class Checked:
+class ValidationInput:
     """A document as it is checked, and found by.
 
     ``unseen`` are the pointers of secrets that were kept by one who may not read them: ``value``
@@ -130,24 +140,24 @@ class Checked:
     unseen: frozenset[str] = frozenset()
 
 
-def checked(text: str) -> Checked:
+def validation_input(text: str) -> ValidationInput:
     """A document without secrets."""
     value = parse_stored(text)
-    return Checked(value, len(text), value)
+    return ValidationInput(value, len(text), value)
 
 
-def checked_alone(text: str, schema: str) -> Checked:
+def validation_input_alone(text: str, schema: str) -> ValidationInput:
     """A document of no service. The mask, where ``schema`` marks, stands for what would be kept."""
-    found = checked(text)
+    found = validation_input(text)
     if not may_mark(schema):
         return found
-    kept = [path for path, each in find(found.value, Marks(schema)) if each == MASK]
+    kept = [path for path, each in find_secrets(found.value, SecretPaths(schema)) if each == MASK]
     return replace(found, unseen=frozenset(map(pointer_of, kept)))
 
 
-def checked_stored(found: Stored, reveal: bool) -> Checked:
+def validation_input_of_stored(found: StoredDocument, reveal: bool) -> ValidationInput:
     """A document that is stored already."""
     if not reveal:
         unseen = frozenset(pointer_of(path) for path in found.secrets)
-        return Checked(found.masked, len(written(found.masked)), found.masked, unseen)
-    return Checked(found.plain, len(written(found.plain)), found.masked)
+        return ValidationInput(found.masked, len(to_json(found.masked)), found.masked, unseen)
+    return ValidationInput(found.plain, len(to_json(found.plain)), found.masked)

@@ -11,24 +11,32 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from distributed_config.errors import SecretUnreadable
 from distributed_config.models import SecretKeyRow
-from distributed_config.services.secrets.keyring import decrypt, encrypt, keyring_of
-from distributed_config.services.secrets.values import SEALED, Home, Path, pointer_of, written
+from distributed_config.services.secrets.keyring import decrypt, encrypt, from_connection
+from distributed_config.services.secrets.values import (
+    SEALED,
+    DocumentKey,
+    Path,
+    pointer_of,
+    to_json,
+)
 from distributed_config.wire import SECRET_KEY
 
 
-def _about(key_id: str, home: Home, path: Path) -> bytes:
+def _about(key_id: str, home: DocumentKey, path: Path) -> bytes:
     """What a seal is bound to."""
     place = ["distconf secret 1", key_id, home.organisation, home.name, pointer_of(path)]
     return json.dumps(place).encode()
 
 
-def seal(under: tuple[str, bytes], home: Home, path: Path, value: Any) -> dict[str, str]:
+def seal(under: tuple[str, bytes], home: DocumentKey, path: Path, value: Any) -> dict[str, str]:
     key_id, key = under
-    text = encrypt(key, written(value).encode(), _about(key_id, home, path))
+    text = encrypt(key, to_json(value).encode(), _about(key_id, home, path))
     return {SECRET_KEY: f"1.{key_id}.{text}"}
 
 
-def open_sealed(connection: Connection, home: Home, path: Path, sealed: dict[str, str]) -> Any:
+def open_sealed(
+    connection: Connection, home: DocumentKey, path: Path, sealed: dict[str, str]
+) -> Any:
     match = SEALED.fullmatch(sealed[SECRET_KEY])
     if match is None:
         raise SecretUnreadable()
@@ -41,7 +49,7 @@ def _key(connection: Connection, key_id: str) -> bytes:
         asked = {"which": key_id}
         return connection.execute(_WRAPPED, asked).scalar_one_or_none()
 
-    return keyring_of(connection).data_key(key_id, wrapped)
+    return from_connection(connection).data_key(key_id, wrapped)
 
 
 def newest_key(connection: Connection, now: int) -> tuple[str, bytes]:
@@ -49,8 +57,8 @@ def newest_key(connection: Connection, now: int) -> tuple[str, bytes]:
     key_id = connection.execute(_NEWEST).scalar_one_or_none()
     if key_id is None:
         # Writers take turns: no other makes one at the same time.
-        keyring_of(connection).ensure()
-        key_id = start_key(connection, now)
+        from_connection(connection).ensure()
+        key_id = create_data_key(connection, now)
     return key_id, _key(connection, key_id)
 
 
@@ -62,14 +70,14 @@ def _prepare_key(connection: Connection, now: int) -> None:
     # Without a key file that can be written, the first secret that is given says so.
     with suppress(SecretUnreadable):
         if oldest_key(connection) is None:
-            keyring_of(connection).ensure()
-            start_key(connection, now)
+            from_connection(connection).ensure()
+            create_data_key(connection, now)
 
 
-def start_key(connection: Connection, now: int) -> str:
+def create_data_key(connection: Connection, now: int) -> str:
     """Makes the data key that seals from here on; its id."""
     key_id = secrets.token_hex(8)
-    wrapped = keyring_of(connection).wrap(key_id, secrets.token_bytes(32))
+    wrapped = from_connection(connection).wrap(key_id, secrets.token_bytes(32))
     connection.execute(insert(SecretKeyRow), {"id": key_id, "wrapped": wrapped, "created_at": now})
     return key_id
 
@@ -95,7 +103,7 @@ def _opens(connection: Connection, key_id: str) -> bool:
 def rewrap(connection: Connection, key_id: str) -> None:
     """Encrypts a data key anew, under the first key of the file. What it sealed stays as it is."""
     old = connection.execute(_WRAPPED, {"which": key_id}).scalar_one()
-    keyring = keyring_of(connection)
+    keyring = from_connection(connection)
     new = keyring.wrap(key_id, keyring.unwrap(key_id, old))
     connection.execute(_REWRAP, {"which": key_id, "to": new})
 

@@ -18,7 +18,7 @@ SEALED = re.compile(r"1\.([0-9a-f]{16})\.([A-Za-z0-9_=-]+)")
 
 
 @dataclass(frozen=True)
-class Home:
+class DocumentKey:
     """Whose document it is. ``marks`` is the service's column of that name."""
 
     service_id: int
@@ -27,7 +27,7 @@ class Home:
     marks: str
 
 
-class Kept(str):
+class KeptSecret(str):
     """The mask, in place of the secret that the base has at ``path``."""
 
     path: Path = ()
@@ -51,7 +51,7 @@ def is_sealed(value: Any) -> bool:
     return isinstance(text, str) and SEALED.fullmatch(text) is not None
 
 
-def replaced(value: Any, by: Mapping[Path, Any]) -> Any:
+def with_replaced(value: Any, by: Mapping[Path, Any]) -> Any:
     """``value`` with others at some places, none of them inside another; it is not changed."""
     made: dict[Path, Any] = {(): _shallow(value)}
     for path, new in by.items():
@@ -67,12 +67,12 @@ def _shallow(value: Any) -> Any:
     return dict(value) if isinstance(value, dict) else list(value)
 
 
-def written(value: Any) -> str:
+def to_json(value: Any) -> str:
     """A value as documents are stored."""
     return json.dumps(value, ensure_ascii=False)
 
 
-def kept_at(path: Path) -> Kept:
-    kept = Kept(MASK)
+def kept_at(path: Path) -> KeptSecret:
+    kept = KeptSecret(MASK)
     kept.path = path
     return kept

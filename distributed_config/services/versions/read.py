@@ -16,9 +16,9 @@ from distributed_config.errors import (
 )
 from distributed_config.models import ChangeRow, ServiceRow
 from distributed_config.services.documents.stored import intact
-from distributed_config.services.journal.transaction import Journal
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Realm
-from distributed_config.services.secrets import Home, Viewer
+from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Visibility
+from distributed_config.services.secrets import DocumentKey, Viewer
 from distributed_config.services.secrets.digests import Digests
 from distributed_config.services.versions.statements import (
     CHECKS,
@@ -37,22 +37,22 @@ from distributed_config.services.versions.statements import (
     SIZE,
     STORED,
 )
-from distributed_config.services.versions.values import ServiceKey, Version, Written
+from distributed_config.services.versions.values import ServiceKey, Version, WriteResult
 from distributed_config.wire import Document, parse_stored, stamp_of
 
 
-def lookup(connection: Connection, realm: Realm, name: str) -> int | None:
+def lookup(connection: Connection, realm: Visibility, name: str) -> int | None:
     """The service's id; None: there is none."""
     found = find_service(connection, realm, name)
     return None if found is None else found.id
 
 
-def require(connection: Connection, realm: Realm, name: str) -> int:
+def require(connection: Connection, realm: Visibility, name: str) -> int:
     """The service's id. Raises ServiceNotFound."""
     return require_service(connection, realm, name).id
 
 
-def current(connection: Connection, realm: Realm, name: str) -> Version:
+def current(connection: Connection, realm: Visibility, name: str) -> Version:
     """What is served. Raises ServiceNotFound or NoCurrentVersion."""
     asked = {"organisation": realm.organisation, "name": name}
     row = connection.execute(CURRENT, asked).one_or_none() if realm.sees(name) else None
@@ -60,12 +60,12 @@ def current(connection: Connection, realm: Realm, name: str) -> Version:
         raise ServiceNotFound(name)
     if row.number is None:
         raise NoCurrentVersion(name)
-    home = Home(row.service_id, realm.organisation, name, row.marks)
+    home = DocumentKey(row.service_id, realm.organisation, name, row.marks)
     found = version_of_row(name, row)
     return Showing(connection, realm.secrets).shown(home, found, row.moved_at)
 
 
-def numbered(connection: Connection, realm: Realm, name: str, number: int) -> Version:
+def numbered(connection: Connection, realm: Visibility, name: str, number: int) -> Version:
     """Exactly version ``number``. Raises VersionNotFound, VersionDeleted or VersionDisabled."""
     found = stored(connection, realm, name, number)
     if not found.enabled:
@@ -73,15 +73,17 @@ def numbered(connection: Connection, realm: Realm, name: str, number: int) -> Ve
     return found
 
 
-def stored(connection: Connection, realm: Realm, name: str, number: int) -> Version:
+def stored(connection: Connection, realm: Visibility, name: str, number: int) -> Version:
     """Version ``number``, also when it is disabled. Raises VersionNotFound or VersionDeleted."""
     service = require_service(connection, realm, name)
     found = load_version(connection, service.id, name, number)
-    home = Home(service.id, realm.organisation, name, service.marks)
+    home = DocumentKey(service.id, realm.organisation, name, service.marks)
     return Showing(connection, realm.secrets).shown(home, found)
 
 
-def existing(connection: Connection, realm: Realm, name: str, most_bytes: int) -> list[Version]:
+def all_existing(
+    connection: Connection, realm: Visibility, name: str, most_bytes: int
+) -> list[Version]:
     """Every version that still exists, ascending, with its document.
 
     Raises NotRepresentable if together they have more than ``most_bytes``.
@@ -94,14 +96,14 @@ def existing(connection: Connection, realm: Realm, name: str, most_bytes: int) -
             "(DISTCONF_ANSWER_BYTES). Ask for version=current, or page through /api/v1/versions."
         )
     rows = connection.execute(EXISTING, {"series": service.id}).all()
-    home = Home(service.id, realm.organisation, name, service.marks)
+    home = DocumentKey(service.id, realm.organisation, name, service.marks)
     showing = Showing(connection, realm.secrets)
     return [showing.shown(home, version_of_row(name, row)) for row in rows]
 
 
 def history(
     connection: Connection,
-    realm: Realm,
+    realm: Visibility,
     name: str,
     *,
     before: int | None,
@@ -113,7 +115,7 @@ def history(
     query = HISTORY_WITH_DOCUMENTS if documents else HISTORY
     asked = {"series": service.id, "before": before, "most": limit}
     rows = connection.execute(query, asked).all()
-    home = Home(service.id, realm.organisation, name, service.marks)
+    home = DocumentKey(service.id, realm.organisation, name, service.marks)
     showing = Showing(connection, realm.secrets)
     found = [showing.shown(home, version_of_row(name, row)) for row in rows]
     if not found:
@@ -123,7 +125,7 @@ def history(
     return [replace(each, checked=checks.get(each.number)) for each in found]
 
 
-def shown_back(journal: Journal, written: Written, document: Document) -> str:
+def masked_text(journal: Transaction, written: WriteResult, document: Document) -> str:
     """``document``, which was just written, as answers to writes show it: without its secrets.
 
     Such answers are kept for those who ask again, in the database's file.
@@ -136,22 +138,22 @@ def shown_back(journal: Journal, written: Written, document: Document) -> str:
     return Showing(journal.connection, reveal=False).shown(home, found).served
 
 
-def as_of_revision(connection: Connection, realm: Realm, name: str, revision: int) -> Version:
+def as_of_revision(connection: Connection, realm: Visibility, name: str, revision: int) -> Version:
     """What was current when the journal stood at ``revision``."""
     return _as_of(connection, realm, name, ChangeRow.revision <= revision, f"at {revision}")
 
 
-def as_of_time(connection: Connection, realm: Realm, name: str, moment: int) -> Version:
+def as_of_time(connection: Connection, realm: Visibility, name: str, moment: int) -> Version:
     """What was current at ``moment``, in microseconds since 1970."""
     return _as_of(connection, realm, name, ChangeRow.changed_at <= moment, "then")
 
 
-def version_times(connection: Connection, realm: Realm, name: str) -> tuple[int, ...]:
+def version_times(connection: Connection, realm: Visibility, name: str) -> tuple[int, ...]:
     """The times at which a service's versions changed last and before that, newest first."""
     return last_two(connection, realm, name, (MOVED,))
 
 
-def change_times(connection: Connection, realm: Realm, name: str) -> tuple[int, ...]:
+def change_times(connection: Connection, realm: Visibility, name: str) -> tuple[int, ...]:
     """The same of all that changes how its versions are shown: marks and definitions as well."""
     return last_two(connection, realm, name, (MOVED, MARKED, REVISED))
 
@@ -166,10 +168,10 @@ def current_value(connection: Connection, service_id: int) -> dict[str, Any] | N
         return None
     row = connection.execute(HOME, {"service": service_id}).one()
     found = load_version(connection, service_id, row.name, key.number)
-    return parse_stored(Showing(connection, reveal=False).shown(Home(*row), found).served)
+    return parse_stored(Showing(connection, reveal=False).shown(DocumentKey(*row), found).served)
 
 
-def count_services(connection: Connection, realm: Realm) -> int:
+def count_services(connection: Connection, realm: Visibility) -> int:
     """How many services there are to see."""
     query = COUNT.where(realm.within(ServiceRow.name))
     return connection.execute(query, {"organisation": realm.organisation}).scalar_one()
@@ -202,7 +204,7 @@ class Showing:
         self._digests = Digests(connection)
         self._reveal = reveal
 
-    def shown(self, home: Home, version: Version, moved_at: int = 0) -> Version:
+    def shown(self, home: DocumentKey, version: Version, moved_at: int = 0) -> Version:
         """``version`` with its document and its digest as they are shown, and its stamp."""
         digest = stamped = version.digest
         if home.marks:
@@ -225,7 +227,7 @@ class Showing:
         )
 
 
-def find_service(connection: Connection, realm: Realm, name: str) -> ServiceKey | None:
+def find_service(connection: Connection, realm: Visibility, name: str) -> ServiceKey | None:
     if not realm.sees(name):
         return None
     asked = {"organisation": realm.organisation, "name": name}
@@ -233,7 +235,7 @@ def find_service(connection: Connection, realm: Realm, name: str) -> ServiceKey 
     return None if row is None else ServiceKey(*row)
 
 
-def require_service(connection: Connection, realm: Realm, name: str) -> ServiceKey:
+def require_service(connection: Connection, realm: Visibility, name: str) -> ServiceKey:
     found = find_service(connection, realm, name)
     if found is None:
         raise ServiceNotFound(name)
@@ -245,7 +247,7 @@ def current_key(connection: Connection, service_id: int) -> Any:
     return connection.execute(CURRENT_KEY, {"series": service_id}).one_or_none()
 
 
-def current_number(journal: Journal, service_id: int) -> int | None:
+def current_number(journal: Transaction, service_id: int) -> int | None:
     key = current_key(journal.connection, service_id)
     return None if key is None else key.number
 
@@ -260,7 +262,7 @@ def load_version(connection: Connection, service_id: int, name: str, number: int
     return version
 
 
-def _as_of(connection: Connection, realm: Realm, name: str, until: Any, when: str) -> Version:
+def _as_of(connection: Connection, realm: Visibility, name: str, until: Any, when: str) -> Version:
     service = require_service(connection, realm, name)
     born = select(ServiceRow.created_revision).where(ServiceRow.id == service.id)
     number = connection.execute(
@@ -277,13 +279,13 @@ def _as_of(connection: Connection, realm: Realm, name: str, until: Any, when: st
     ).scalar_one_or_none()
     if number is None:
         raise VersionNotFound(name, f"that was current {when}")
-    home = Home(service.id, realm.organisation, name, service.marks)
+    home = DocumentKey(service.id, realm.organisation, name, service.marks)
     found = load_version(connection, service.id, name, number)
     return Showing(connection, realm.secrets).shown(home, found)
 
 
 def last_two(
-    connection: Connection, realm: Realm, name: str, queries: Sequence[Any]
+    connection: Connection, realm: Visibility, name: str, queries: Sequence[Any]
 ) -> tuple[int, ...]:
     asked = {"organisation": realm.organisation, "name": name}
     # What one revision does to a service is one change of it.
@@ -306,5 +308,5 @@ def stamp_of_version(connection: Connection, service: ServiceKey, number: int, d
     return stamp_of(service.id, digest)
 
 
-def document_key(journal: Journal, service: ServiceKey, name: str) -> Home:
-    return Home(service.id, journal.organisation, name, service.marks)
+def document_key(journal: Transaction, service: ServiceKey, name: str) -> DocumentKey:
+    return DocumentKey(service.id, journal.organisation, name, service.marks)

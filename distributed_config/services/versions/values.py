@@ -43,7 +43,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Written:
+class WriteResult:
     """What a write did. ``changed`` is False when the service already was as asked.
 
     ``number`` is the version that was written or, when nothing changed, the one that was found;

@@ -18,13 +18,17 @@ from distributed_config.models import ServiceRow, TagRow, VersionRow
 from distributed_config.services import secrets
 from distributed_config.services.conformance import rules
 from distributed_config.services.conformance.rules import Rule
-from distributed_config.services.documents.preconditions import Expect, Standing, anything
+from distributed_config.services.documents.preconditions import (
+    Precondition,
+    Standing,
+    no_precondition,
+)
 from distributed_config.services.documents.stored import intact
 from distributed_config.services.journal import kinds
-from distributed_config.services.journal.transaction import Journal
+from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.patches import merged, patched
 from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
-from distributed_config.services.secrets import Draft, Stored, kept_marks
+from distributed_config.services.secrets import Draft, StoredDocument, kept_marks
 from distributed_config.services.versions.read import (
     change_times,
     current_key,
@@ -45,13 +49,13 @@ from distributed_config.services.versions.statements import (
     INSERT_SERVICE,
     INSERT_VERSION,
 )
-from distributed_config.services.versions.values import PUBLISH, WRITE, ServiceKey, Written
+from distributed_config.services.versions.values import PUBLISH, WRITE, ServiceKey, WriteResult
 from distributed_config.wire import (
     Document,
     DocumentLimits,
+    absent_etag,
     digest_of,
-    document_of,
-    no_version_etag,
+    make_document,
     parse_stored,
     version_etag,
 )
@@ -63,8 +67,8 @@ _OPERATIONS_OF_A_CHANGE = 25
 
 
 def create(
-    journal: Journal, name: str, document: Document, definition_id: int | None = None
-) -> Written:
+    journal: Transaction, name: str, document: Document, definition_id: int | None = None
+) -> WriteResult:
     """Makes the service ``name`` with ``document`` as version 0; it may conform to a definition.
 
     What was secret in one of its name that was deleted is secret in it. Raises ServiceExists,
@@ -90,12 +94,14 @@ def create(
     if definition_id is None:
         return _insert(journal, ServiceKey(service_id, -1, None, marks), name, document)
     # Before there is anything to keep: what the definition marks is never stored in the clear.
-    rules.bind(journal, service_id, name, definition_id)
+    rules.attach_definition(journal, service_id, name, definition_id)
     service = require_service(journal.connection, journal.realm, name)._replace(last=-1)
     return _insert(journal, service, name, document)
 
 
-def append(journal: Journal, name: str, document: Document, expect: Expect = anything) -> Written:
+def append(
+    journal: Transaction, name: str, document: Document, expect: Precondition = no_precondition
+) -> WriteResult:
     """Makes ``document`` the next version.
 
     Raises ServiceNotFound, PreconditionFailed, or InvalidDocument where it has the mask in place
@@ -107,7 +113,9 @@ def append(journal: Journal, name: str, document: Document, expect: Expect = any
     return replace(_insert(journal, service, name, document), removed=removed)
 
 
-def put(journal: Journal, name: str, document: Document, expect: Expect = anything) -> Written:
+def put(
+    journal: Transaction, name: str, document: Document, expect: Precondition = no_precondition
+) -> WriteResult:
     """Creates the service or appends a version, unless ``document`` is what is current already."""
     found = find_service(journal.connection, journal.realm, name)
     if found is None:
@@ -120,7 +128,7 @@ def put(journal: Journal, name: str, document: Document, expect: Expect = anythi
     draft = _draft(journal, found, name, document)
     same = draft.is_as_before if draft else current and current.digest == document.digest
     if current is not None and same:
-        return Written(
+        return WriteResult(
             name,
             current.number,
             stamp_of_version(journal.connection, found, current.number, current.digest),
@@ -133,24 +141,24 @@ def put(journal: Journal, name: str, document: Document, expect: Expect = anythi
 
 
 def merge(
-    journal: Journal,
+    journal: Transaction,
     name: str,
     patch: dict[str, Any],
     limits: DocumentLimits,
-    expect: Expect = anything,
-) -> Written:
+    expect: Precondition = no_precondition,
+) -> WriteResult:
     """Appends the current document merged with ``patch`` (RFC 7396)."""
     found = _base_for_patch(journal, name, expect)
     return _changed(journal, name, found, merged(found.value, patch), limits)
 
 
 def patch(
-    journal: Journal,
+    journal: Transaction,
     name: str,
     operations: list[Any],
     limits: DocumentLimits,
-    expect: Expect = anything,
-) -> Written:
+    expect: Precondition = no_precondition,
+) -> WriteResult:
     """Appends the current document changed by ``operations`` (RFC 6902), all of them or none."""
     found = _base_for_patch(journal, name, expect)
     journal.allowance.count(changes=len(operations) // _OPERATIONS_OF_A_CHANGE)
@@ -159,8 +167,8 @@ def patch(
 
 
 def roll_back(
-    journal: Journal, name: str, number: int | None, expect: Expect = anything
-) -> Written:
+    journal: Transaction, name: str, number: int | None, expect: Precondition = no_precondition
+) -> WriteResult:
     """Appends a copy of version ``number``, disabled or not.
 
     ``None`` stands for the enabled version before the current one. Raises
@@ -175,14 +183,18 @@ def roll_back(
     journal.allowance.count(size=len(document.text))
     if not service.marks:
         return _insert(journal, service, name, document)
-    base = secrets.stored(journal.connection, document_key(journal, service, name), old.served)
+    base = secrets.load_stored(journal.connection, document_key(journal, service, name), old.served)
     draft = _drafted(journal, base.base(reveal=False), base)
     return _insert(journal, service, name, document, draft)
 
 
 def set_enabled(
-    journal: Journal, name: str, number: int, enabled: bool, expect: Expect = anything
-) -> Written:
+    journal: Transaction,
+    name: str,
+    number: int,
+    enabled: bool,
+    expect: Precondition = no_precondition,
+) -> WriteResult:
     """Turns a version on or off; current moves by its one rule."""
     journal.actor.require(PUBLISH)
     service = _expected(journal, name, expect)
@@ -190,7 +202,7 @@ def set_enabled(
     stamp = stamp_of_version(journal.connection, service, number, version.digest)
     before = current_number(journal, service.id)
     if version.enabled == enabled:
-        return Written(name, number, stamp, before, changed=False)
+        return WriteResult(name, number, stamp, before, changed=False)
     journal.connection.execute(ENABLE, {"series": service.id, "which": number, "to": enabled})
     current = current_number(journal, service.id)
     if current != before:
@@ -198,10 +210,12 @@ def set_enabled(
         _admit_stored(journal, service, name, current, which)
     kind = kinds.VERSION_ENABLED if enabled else kinds.VERSION_DISABLED
     journal.record(kind, name, number=number, current=current, digest=version.digest)
-    return Written(name, number, stamp, current)
+    return WriteResult(name, number, stamp, current)
 
 
-def delete_version(journal: Journal, name: str, number: int, expect: Expect = anything) -> Written:
+def delete_version(
+    journal: Transaction, name: str, number: int, expect: Precondition = no_precondition
+) -> WriteResult:
     """Deletes a disabled version's document; its number stays taken. Raises StillEnabled."""
     journal.actor.require(PUBLISH)
     service = _expected(journal, name, expect)
@@ -219,10 +233,10 @@ def delete_version(journal: Journal, name: str, number: int, expect: Expect = an
         kinds.VERSION_DELETED, name, number=number, current=current, digest=version.digest
     )
     stamp = stamp_of_version(journal.connection, service, number, version.digest)
-    return Written(name, number, stamp, current)
+    return WriteResult(name, number, stamp, current)
 
 
-def delete_service(journal: Journal, name: str, expect: Expect = anything) -> None:
+def delete_service(journal: Transaction, name: str, expect: Precondition = no_precondition) -> None:
     """Deletes the service and all its versions, if none is enabled. Raises StillEnabled."""
     journal.actor.require(PUBLISH)
     service_id = _expected(journal, name, expect).id
@@ -236,7 +250,7 @@ def delete_service(journal: Journal, name: str, expect: Expect = anything) -> No
     _remove(journal, service_id, name)
 
 
-def disable_service(journal: Journal, name: str, expect: Expect = anything) -> int:
+def disable_service(journal: Transaction, name: str, expect: Precondition = no_precondition) -> int:
     """Disables every version, so that nothing is served and all can be again; what was current.
 
     Raises NoCurrentVersion if nothing is, or PreconditionFailed.
@@ -253,7 +267,9 @@ def disable_service(journal: Journal, name: str, expect: Expect = anything) -> i
     return number
 
 
-def retire(journal: Journal, name: str, expect: Expect = anything) -> None:
+def delete_with_versions(
+    journal: Transaction, name: str, expect: Precondition = no_precondition
+) -> None:
     """Deletes the service and all its versions, enabled or not; what was served is served no more.
 
     For those who were told to, as when a definition goes with its services.
@@ -263,31 +279,31 @@ def retire(journal: Journal, name: str, expect: Expect = anything) -> None:
     _remove(journal, service_id, name)
 
 
-def check_expected(journal: Journal, name: str, expect: Expect) -> None:
+def check_expected(journal: Transaction, name: str, expect: Precondition) -> None:
     """Raises PreconditionFailed unless the service is as expected."""
     _expected(journal, name, expect)
 
 
-def admit_current(journal: Journal, name: str) -> None:
+def check_current(journal: Transaction, name: str) -> None:
     """Makes sure that what is current conforms to the service's definition, from now its own."""
     service = require_service(journal.connection, journal.realm, name)
     number = current_number(journal, service.id)
     _admit_stored(journal, service, name, number, f"Version {number}, which is current,")
 
 
-def _expected(journal: Journal, name: str, expect: Expect) -> ServiceKey:
+def _expected(journal: Transaction, name: str, expect: Precondition) -> ServiceKey:
     """The service, if it is as expected. Raises ServiceNotFound or PreconditionFailed."""
     service = require_service(journal.connection, journal.realm, name)
     _check(journal, service, name, expect)
     return service
 
 
-def _check(journal: Journal, service: ServiceKey, name: str, expect: Expect) -> None:
-    if expect is anything:
+def _check(journal: Transaction, service: ServiceKey, name: str, expect: Precondition) -> None:
+    if expect is no_precondition:
         return
     key = current_key(journal.connection, service.id)
     if key is None:
-        etag = no_version_etag(journal.epoch, service.id)
+        etag = absent_etag(journal.epoch, service.id)
     else:
         stamp = stamp_of_version(journal.connection, service, key.number, key.digest)
         etag = version_etag(journal.epoch, key.number, stamp)
@@ -303,10 +319,10 @@ class _Base:
 
     service: ServiceKey
     value: dict[str, Any]
-    stored: Stored | None
+    stored: StoredDocument | None
 
 
-def _base_for_patch(journal: Journal, name: str, expect: Expect) -> _Base:
+def _base_for_patch(journal: Transaction, name: str, expect: Precondition) -> _Base:
     """The current document, if it is the expected one.
 
     Who may not read it cannot patch it either: patches can ask what is there.
@@ -327,55 +343,59 @@ def _base_for_patch(journal: Journal, name: str, expect: Expect) -> _Base:
 
 
 def _changed(
-    journal: Journal, name: str, base: _Base, value: dict[str, Any], limits: DocumentLimits
-) -> Written:
+    journal: Transaction, name: str, base: _Base, value: dict[str, Any], limits: DocumentLimits
+) -> WriteResult:
     """Appends ``value``, which was made of ``base``."""
-    document = document_of(value, limits, name)
+    document = make_document(value, limits, name)
     draft = _drafted(journal, value, base.stored) if base.stored else None
     return _insert(journal, base.service, name, document, draft)
 
 
-def _current_stored(journal: Journal, service: ServiceKey, name: str) -> Stored | None:
+def _current_stored(journal: Transaction, service: ServiceKey, name: str) -> StoredDocument | None:
     """The current document as it is stored, with its secrets; None: nothing is current."""
     number = current_number(journal, service.id)
     if number is None:
         return None
     found = load_version(journal.connection, service.id, name, number)
     journal.allowance.count(size=found.size)
-    return secrets.stored(journal.connection, document_key(journal, service, name), found.served)
+    return secrets.load_stored(
+        journal.connection, document_key(journal, service, name), found.served
+    )
 
 
-def _draft(journal: Journal, service: ServiceKey, name: str, document: Document) -> Draft | None:
+def _draft(
+    journal: Transaction, service: ServiceKey, name: str, document: Document
+) -> Draft | None:
     """``document`` with what is secret in it; None where nothing can be, which costs no look."""
     if not service.marks:
         return None
     base = _current_stored(journal, service, name)
     home = document_key(journal, service, name)
     marks = secrets.marks_of(journal.connection, home)
-    return secrets.draft(home, marks, document.value, base, journal.realm.secrets)
+    return secrets.draft_document(home, marks, document.value, base, journal.realm.secrets)
 
 
-def _drafted(journal: Journal, value: dict[str, Any], base: Stored) -> Draft:
+def _drafted(journal: Transaction, value: dict[str, Any], base: StoredDocument) -> Draft:
     """The same of a value that was made of ``base``."""
     marks = secrets.marks_of(journal.connection, base.home)
-    return secrets.draft(base.home, marks, value, base, journal.realm.secrets)
+    return secrets.draft_document(base.home, marks, value, base, journal.realm.secrets)
 
 
 def _insert(
-    journal: Journal,
+    journal: Transaction,
     service: ServiceKey,
     name: str,
     document: Document,
     draft: Draft | None = None,
-) -> Written:
+) -> WriteResult:
     """Checks and stores the next version; the one place where secrets are encrypted."""
     journal.actor.require(WRITE)
     number = service.last + 1
     draft = draft or _draft(journal, service, name, document)
     rule = _rule(journal, service)
     if rule is not None:
-        seen = secrets.checked(document.text) if draft is None else draft.checked()
-        rules.admit(journal, rule, number, seen)
+        seen = secrets.validation_input(document.text) if draft is None else draft.checked()
+        rules.accept(journal, rule, number, seen)
     text, digest = document.text, document.digest
     if draft is not None:
         text = draft.sealed(journal.connection, journal.now)
@@ -397,7 +417,7 @@ def _insert(
         },
     )
     journal.record(kinds.VERSION_CREATED, name, number=number, current=number, digest=digest)
-    return Written(
+    return WriteResult(
         name,
         number,
         stamp_of_version(journal.connection, service, number, digest),
@@ -407,7 +427,7 @@ def _insert(
     )
 
 
-def _removed(journal: Journal, service: ServiceKey, document: Document) -> tuple[str, ...]:
+def _removed(journal: Transaction, service: ServiceKey, document: Document) -> tuple[str, ...]:
     """The top-level keys of what is current that ``document`` does not have.
 
     Who may not read is not told of them.
@@ -425,30 +445,30 @@ def _removed(journal: Journal, service: ServiceKey, document: Document) -> tuple
     return tuple(key for key in before if key not in now)
 
 
-def _rule(journal: Journal, service: ServiceKey) -> Rule | None:
+def _rule(journal: Transaction, service: ServiceKey) -> Rule | None:
     """What the service must satisfy; who conforms to nothing costs no look-up."""
     if service.definition_id is None:
         return None
-    return rules.rule_of(journal.connection, service.id)
+    return rules.rule_for_service(journal.connection, service.id)
 
 
 def _admit_stored(
-    journal: Journal, service: ServiceKey, name: str, number: int | None, which: str
+    journal: Transaction, service: ServiceKey, name: str, number: int | None, which: str
 ) -> None:
     """Makes sure that version ``number``, if it is one, may be current."""
     rule = _rule(journal, service)
     if rule is None:
         return
     if number is None:
-        rules.nothing_current(journal, rule)
+        rules.clear(journal, rule)
         return
     version = load_version(journal.connection, service.id, name, number)
-    seen = secrets.checked(version.served)
+    seen = secrets.validation_input(version.served)
     if service.marks:
         home = document_key(journal, service, name)
-        found = secrets.stored(journal.connection, home, version.served)
-        seen = secrets.checked_stored(found, journal.realm.secrets)
-    rules.admit(journal, rule, number, seen, which)
+        found = secrets.load_stored(journal.connection, home, version.served)
+        seen = secrets.validation_input_of_stored(found, journal.realm.secrets)
+    rules.accept(journal, rule, number, seen, which)
 
 
 def _number_before_current(connection: Connection, service_id: int, name: str) -> int:
@@ -459,9 +479,9 @@ def _number_before_current(connection: Connection, service_id: int, name: str) -
     return enabled[-2]
 
 
-def _remove(journal: Journal, service_id: int, name: str) -> None:
+def _remove(journal: Transaction, service_id: int, name: str) -> None:
     kept_marks.keep(journal, service_id, name)
-    rules.forget(journal.connection, service_id)
+    rules.delete_conformance(journal.connection, service_id)
     for rows in (VersionRow.service_id, TagRow.service_id, ServiceRow.id):
         journal.connection.execute(delete(rows.class_).where(rows == service_id))
     journal.record(kinds.SERVICE_DELETED, name)
