@@ -19,6 +19,7 @@ from distributed_config.services.conformance.index_search import Filter, Order, 
 from distributed_config.services.definitions import review as evolution
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
+from distributed_config.services.reader import Reader
 from distributed_config.settings import Settings
 from distributed_config.store.writer import Writer
 from distributed_config.wire import Document, DocumentLimits, digest_of, make_object
@@ -88,13 +89,13 @@ def _document(number: int) -> Document:
 def _fill(writer: Writer) -> None:
     stored = make_object(SCHEMA, DocumentLimits())
 
-    def unit(journal: Transaction) -> None:
-        definitions.create(journal, "many", stored, "none", _PATHS[:2])
-        definitions.create(journal, "d", stored, "none", _PATHS)
-        versions.create(journal, "free", _document(0))
-        versions.create(journal, "bound", _document(0))
-        definitions.attach(journal, "bound", "d")
-        journal.connection.execute(
+    def unit(transaction: Transaction) -> None:
+        definitions.create(transaction, "many", stored, "none", _PATHS[:2])
+        definitions.create(transaction, "d", stored, "none", _PATHS)
+        versions.create(transaction, "free", _document(0))
+        versions.create(transaction, "bound", _document(0))
+        definitions.attach(transaction, "bound", "d")
+        transaction.connection.execute(
             text("INSERT INTO services VALUES (:id + 10, 1, :name, 0, 1, '')"), _rows(SERVICES)
         )
         for statement, rows in (
@@ -107,7 +108,7 @@ def _fill(writer: Writer) -> None:
                 REVIEWED,
             ),
         ):
-            journal.connection.execute(text(statement), _rows(rows))
+            transaction.connection.execute(text(statement), _rows(rows))
 
     writer.write(LOCAL_OPERATOR, unit)
 
@@ -140,23 +141,26 @@ def _append(writer: Writer, name: str) -> float:
     return _each(
         calls,
         lambda: writer.rehearse(
-            LOCAL_OPERATOR, lambda journal: versions.append(journal, name, next(documents))
+            LOCAL_OPERATOR, lambda transaction: versions.append(transaction, name, next(documents))
         ),
     )
 
 
 def _page(connection: Connection, question: Query, order: Order) -> float:
-    definition = definitions.require(connection, LOCAL_OPERATOR.realm, "many")
+    definition = definitions.require(Reader(connection, LOCAL_OPERATOR.visibility), "many")
     return _each(
         5, lambda: index_search.find(connection, definition.id, question, order, limit=101)
     )
 
 
 def _review(connection: Connection) -> float:
-    definition = definitions.require(connection, LOCAL_OPERATOR.realm, "many")
+    definition = definitions.require(Reader(connection, LOCAL_OPERATOR.visibility), "many")
     wider = make_object({**SCHEMA, "title": "wider", "required": ["p00"]}, DocumentLimits())
     proposal = definition.proposal(wider)
-    return _each(1, lambda: evolution.review(connection, proposal, LOCAL_OPERATOR.realm)) / REVIEWED
+    return (
+        _each(1, lambda: evolution.review(connection, proposal, LOCAL_OPERATOR.visibility))
+        / REVIEWED
+    )
 
 
 def _each(calls: int, call: Callable[[], Any]) -> float:

@@ -22,6 +22,8 @@ from distributed_config.models import sqlite as engines
 from distributed_config.services import versions
 from distributed_config.services.journal import kinds
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
+from distributed_config.services.reader import Reader
 from distributed_config.store.watermarks import Watermarks
 from distributed_config.store.writer import Writer
 from distributed_config.wire import Document, digest_of
@@ -98,7 +100,7 @@ class _Stock:
 
     def read(self, name: str) -> None:
         assert self._connection is not None
-        versions.current(self._connection, LOCAL_OPERATOR.realm, name)
+        versions.current(Reader(self._connection, LOCAL_OPERATOR.visibility), name)
 
     def append(self, name: str) -> None:
         self._writer.write(LOCAL_OPERATOR, lambda pen: versions.append(pen, name, _DOCUMENT))
@@ -214,7 +216,7 @@ def _version_rows(series: Series) -> Iterator[dict[str, Any]]:
     for service_id, revision, _, number in _revisions(series):
         yield {
             "service_id": service_id,
-            "environment": log.DEFAULT_ENVIRONMENT,
+            "environment": DEFAULT_ENVIRONMENT,
             "number": number,
             "enabled": 1,
             "digest": _DOCUMENT.digest,
@@ -248,7 +250,7 @@ def _change_rows(series: Series) -> Iterator[dict[str, Any]]:
         yield row | {
             "position": int(number == 0),
             "kind": kinds.VERSION_CREATED,
-            "environment": log.DEFAULT_ENVIRONMENT,
+            "environment": DEFAULT_ENVIRONMENT,
             "number": number,
             "current": number,
             "digest": _DOCUMENT.digest,

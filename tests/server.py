@@ -33,7 +33,7 @@ _warm.set_forkserver_preload(
     [
         "apispec.ext.marshmallow",
         "distributed_config.cli",
-        "distributed_config.schemas.schemas",
+        "distributed_config.schemas.answers",
         "distributed_config.services.definitions",
         "distributed_config.services.secrets",
         "distributed_config.services.access.tokens",

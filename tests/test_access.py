@@ -531,8 +531,10 @@ def test_a_token_is_changed_in_part_and_at_once_on_every_worker_and_in_streams(
     assert told("GET") == {401}
     ended = administrator.ask("PATCH", "/api/v1/tokens", {"seconds": None}, id=made["id"])
     assert ended.status_code == 403, "what has ended came back"
-    journal = administrator.ask("GET", "/api/v1/changes", kind="token.changed", limit=500).json()
-    mine = [each for each in journal["changes"] if each["subject"] == f"token:{made['id']}"]
+    transaction = administrator.ask(
+        "GET", "/api/v1/changes", kind="token.changed", limit=500
+    ).json()
+    mine = [each for each in transaction["changes"] if each["subject"] == f"token:{made['id']}"]
     assert mine[0]["note"] == "before: named after, reader; routine"
     assert len(mine) == 4, "a rehearsal was recorded"
     audited = administrator.ask("GET", "/api/v1/audit", kind="changed", limit=20).json()["entries"]

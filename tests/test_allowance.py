@@ -61,8 +61,8 @@ def writer(tmp_path: Path, commits: list[BatchStats]) -> Iterator[Writer]:
     made.stop()
 
 
-def put(journal: Transaction, name: str) -> versions.WriteResult:
-    return versions.put(journal, name, EMPTY)
+def put(transaction: Transaction, name: str) -> versions.WriteResult:
+    return versions.put(transaction, name, EMPTY)
 
 
 # --- the bound
@@ -71,19 +71,19 @@ def put(journal: Transaction, name: str) -> versions.WriteResult:
 def test_a_unit_that_takes_too_long_is_undone_and_its_neighbours_are_not(
     writer: Writer, clock: Clock
 ) -> None:
-    def greedy(journal: Transaction) -> None:
-        put(journal, "greedy")
+    def greedy(transaction: Transaction) -> None:
+        put(transaction, "greedy")
         clock.seconds += 1  # a single step, found out at the end
 
     with pytest.raises(TooMuchWork, match="DISTCONF_LOCK_WORK_MS"):
         writer.write(LOCAL_OPERATOR, greedy)
-    writer.write(LOCAL_OPERATOR, lambda journal: put(journal, "modest"))
+    writer.write(LOCAL_OPERATOR, lambda transaction: put(transaction, "modest"))
 
-    def names(journal: Transaction) -> list[str]:
-        return list(journal.connection.scalars(text("SELECT name FROM services")))
+    def names(transaction: Transaction) -> list[str]:
+        return list(transaction.connection.scalars(text("SELECT name FROM services")))
 
     assert writer.write(LOCAL_OPERATOR, names) == ["modest"]
-    assert writer.write(LOCAL_OPERATOR, lambda journal: journal.revision) == 2
+    assert writer.write(LOCAL_OPERATOR, lambda transaction: transaction.revision) == 2
 
 
 def test_a_unit_that_only_computes_is_refused_at_its_end(writer: Writer, clock: Clock) -> None:
@@ -99,11 +99,11 @@ def test_a_unit_that_takes_too_long_is_stopped_at_its_next_step(
 ) -> None:
     steps: list[int] = []
 
-    def greedy(journal: Transaction) -> None:
+    def greedy(transaction: Transaction) -> None:
         for step in range(100):
             steps.append(step)
             clock.seconds += 0.1
-            journal.connection.execute(text("SELECT 1"))
+            transaction.connection.execute(text("SELECT 1"))
 
     with pytest.raises(TooMuchWork):
         writer.write(LOCAL_OPERATOR, greedy)
@@ -134,16 +134,16 @@ def test_a_changeset_is_refused_as_a_whole_and_the_rest_of_it_is_not_tried(
     tried: list[str] = []
 
     def act(name: str) -> Callable[[Transaction], versions.WriteResult]:
-        def step(journal: Transaction) -> versions.WriteResult:
+        def step(transaction: Transaction) -> versions.WriteResult:
             tried.append(name)
             clock.seconds += 0.4
-            return put(journal, name)
+            return put(transaction, name)
 
         return step
 
     steps = [Step("", "", name, act(name), literal=True) for name in ("a", "b", "c")]
     with pytest.raises(DistconfError) as found:
-        writer.write(LOCAL_OPERATOR, lambda journal: changesets.publish(journal, steps))
+        writer.write(LOCAL_OPERATOR, lambda transaction: changesets.publish(transaction, steps))
 
     assert (found.value.code, tried) == ("too-much-work", ["a"])
 
@@ -171,7 +171,7 @@ def test_after_a_long_batch_the_others_have_their_turn(
         go_on.wait(5)
 
     def unit(name: str) -> Callable[[Transaction], object]:
-        return hold if name == "hold" else lambda journal: put(journal, name)
+        return hold if name == "hold" else lambda transaction: put(transaction, name)
 
     threads = [
         threading.Thread(target=writer.write, args=(LOCAL_OPERATOR, unit(name)))

@@ -59,11 +59,11 @@ def document(value: Any) -> Document:
 
 
 def put(writer: Writer, name: str, value: Any, actor: Any = LOCAL_OPERATOR) -> None:
-    writer.write(actor, lambda journal: versions.put(journal, name, document(value)))
+    writer.write(actor, lambda transaction: versions.put(transaction, name, document(value)))
 
 
 def noted(writer: Writer, kind: str = audit.EXPORT, actor: Any = LOCAL_OPERATOR) -> None:
-    writer.write(actor, lambda journal: audit.record(journal, kind, organisation=1))
+    writer.write(actor, lambda transaction: audit.record(transaction, kind, organisation=1))
 
 
 def faults(settings: Settings) -> list[str]:
@@ -96,14 +96,14 @@ def test_every_unit_that_wrote_is_sealed_whatever_became_of_its_neighbours(tmp_p
     chosen = random.Random(7)
     held = threading.Event()
 
-    def failing(journal: Transaction) -> None:
-        versions.put(journal, "web", document({"n": secrets.token_hex(4)}))
-        audit.record(journal, audit.EXPORT, organisation=1)
+    def failing(transaction: Transaction) -> None:
+        versions.put(transaction, "web", document({"n": secrets.token_hex(4)}))
+        audit.record(transaction, audit.EXPORT, organisation=1)
         raise DistconfError("It was not meant.")
 
-    def several(journal: Transaction) -> None:
+    def several(transaction: Transaction) -> None:
         value = {"n": secrets.token_hex(4)}
-        changesets.import_all(journal, [("a", document(value)), ("b", document(value))])
+        changesets.import_all(transaction, [("a", document(value)), ("b", document(value))])
 
     def one(writer: Writer, which: int) -> None:
         if which == 0:
@@ -203,14 +203,16 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         for number in range(6):
             put(writer, "web", {"n": number})
         schema = make_object({"type": "object"}, DocumentLimits())
-        writer.write(actor, lambda journal: definitions.create(journal, "any", schema, "none", ()))
         writer.write(
-            actor, lambda journal: tokens.create_machine(journal, "ci", Grant("publisher"))
+            actor, lambda transaction: definitions.create(transaction, "any", schema, "none", ())
+        )
+        writer.write(
+            actor, lambda transaction: tokens.create_machine(transaction, "ci", Grant("publisher"))
         )
         writer.write(
             actor,
-            lambda journal: audit.record(
-                journal, audit.SECRET_READ, organisation=1, service="web", detail={"key": "x"}
+            lambda transaction: audit.record(
+                transaction, audit.SECRET_READ, organisation=1, service="web", detail={"key": "x"}
             ),
         )
         put(writer, "web", {"n": "last"})
@@ -356,7 +358,7 @@ def test_what_is_left_after_pruning_is_verified_from_where_it_was_pinned(copy: S
         put(writer, "web", {"n": "later"})
         # Again, with everything that seals something, and the entry of the first pruning.
         end = wire.now() + 1
-        assert writer.write(LOCAL_OPERATOR, lambda journal: audit.prune(journal, end)) == 8
+        assert writer.write(LOCAL_OPERATOR, lambda transaction: audit.prune(transaction, end)) == 8
         for number in range(2):
             put(writer, "web", {"n": f"after {number}"})
     assert faults(copy) == []
@@ -389,25 +391,26 @@ class Clients:
         self.secrets: dict[str, str] = {}
         with opened.writing(self.settings) as writer:
 
-            def make(journal: Transaction) -> None:
-                roles.set_role(journal, "auditor", ("audit:read", "config:read"))
+            def make(transaction: Transaction) -> None:
+                roles.set_role(transaction, "auditor", ("audit:read", "config:read"))
                 for name, rights in {
                     "admin": whole,
                     "auditor": auditors[0],
                     "limited": auditors[1],
                     "publisher": Grant("publisher"),
                 }.items():
-                    self.secrets[name] = tokens.create_machine(journal, name, rights).secret
+                    self.secrets[name] = tokens.create_machine(transaction, name, rights).secret
 
             writer.write(LOCAL_OPERATOR, make)
             other = writer.write(
-                LOCAL_OPERATOR, lambda journal: organisations.create_organisation(journal, "other")
+                LOCAL_OPERATOR,
+                lambda transaction: organisations.create_organisation(transaction, "other"),
             )
 
-            def make_other(journal: Transaction) -> None:
-                made = tokens.create_machine(journal, "theirs", Grant("administrator"))
+            def make_other(transaction: Transaction) -> None:
+                made = tokens.create_machine(transaction, "theirs", Grant("administrator"))
                 self.secrets["theirs"] = made.secret
-                versions.put(journal, "theirs", document({}))
+                versions.put(transaction, "theirs", document({}))
 
             writer.write(LOCAL_OPERATOR.in_organisation(other.id), make_other)
 

@@ -35,16 +35,16 @@ def _settings(folder: Path, services: int) -> Settings:
     schema.upgrade(settings)
     documents = [(f"plain-{i}", _document(i)) for i in range(services)]
 
-    def conforming(journal: Transaction) -> None:
+    def conforming(transaction: Transaction) -> None:
         numbers = make_document({"properties": {"n": {}}}, _LIMITS, "any")
-        definitions.create(journal, "numbers", numbers, "none", ["n"])
+        definitions.create(transaction, "numbers", numbers, "none", ["n"])
         for i in range(services):
-            definitions.create_service(journal, f"conforming-{i}", _document(i), "numbers")
+            definitions.create_service(transaction, f"conforming-{i}", _document(i), "numbers")
 
     with opened.writing(settings) as writer:
-        writer.write(LOCAL_OPERATOR, lambda journal: import_all(journal, documents))
+        writer.write(LOCAL_OPERATOR, lambda transaction: import_all(transaction, documents))
         again = [(name, _document(-1)) for name, _ in documents]
-        writer.write(LOCAL_OPERATOR, lambda journal: import_all(journal, again))
+        writer.write(LOCAL_OPERATOR, lambda transaction: import_all(transaction, again))
         writer.write(LOCAL_OPERATOR, conforming)
     return settings
 

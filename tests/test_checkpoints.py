@@ -44,7 +44,7 @@ def writing(database: Path) -> Iterator[Writer]:
 def _write(writer: Writer, number: int) -> None:
     text = f'{{"n": {number}, "text": "{_LARGE}"}}'
     document = Document(text, digest_of(text))
-    writer.write(LOCAL_OPERATOR, lambda journal: versions.put(journal, "web", document))
+    writer.write(LOCAL_OPERATOR, lambda transaction: versions.put(transaction, "web", document))
 
 
 def _log_size(database: Path) -> int:

@@ -81,12 +81,12 @@ class Writes:
         self.done = 0
 
     def __call__(self, key: str = "key") -> None:
-        def unit(journal: Transaction) -> None:
-            if idempotency.recall(journal, key, "same", 24) is None:
+        def unit(transaction: Transaction) -> None:
+            if idempotency.recall(transaction, key, "same", 24) is None:
                 self.done += 1
                 text = f'{{"n": {self.done}}}'
-                versions.put(journal, "web", Document(text, digest_of(text)))
-                idempotency.remember(journal, key, "same", StoredResponse(200, "{}", b""), 24)
+                versions.put(transaction, "web", Document(text, digest_of(text)))
+                idempotency.remember(transaction, key, "same", StoredResponse(200, "{}", b""), 24)
 
         self._writer.write(LOCAL_OPERATOR, unit)
 
@@ -186,12 +186,12 @@ def test_a_token_that_is_made_after_a_jump_ends_when_it_was_to(
     clocks: Clocks, writer: Writer
 ) -> None:
     clocks.wall += YEAR
-    do(writer, lambda journal: organisations.create_organisation(journal, "ahead"))
+    do(writer, lambda transaction: organisations.create_organisation(transaction, "ahead"))
     clocks.wall -= YEAR
 
-    def make(journal: Transaction) -> int | None:
-        assert journal.now == START + YEAR  # changes still have that time
-        return tokens.expiry_after(journal, 3_600)
+    def make(transaction: Transaction) -> int | None:
+        assert transaction.now == START + YEAR  # changes still have that time
+        return tokens.expiry_after(transaction, 3_600)
 
     assert do(writer, make) == START + HOUR
 
@@ -201,18 +201,18 @@ def test_a_session_that_was_opened_while_the_clock_was_ahead_is_over_when_it_is_
 ) -> None:
     user = do(writer, lambda j: users.create_user(j, "ada@example.org", Grant("reader")))
 
-    def shown(journal: Transaction, secret: str) -> bool:
-        return identify.identify(journal.connection, secret, clocks.wall) is not None
+    def shown(transaction: Transaction, secret: str) -> bool:
+        return identify.identify(transaction.connection, secret, clocks.wall) is not None
 
     clocks.wall += YEAR
-    ahead = do(writer, lambda journal: tokens.open_session(journal, user.id, 1, 3_600))
-    assert do(writer, lambda journal: shown(journal, ahead.secret))
+    ahead = do(writer, lambda transaction: tokens.open_session(transaction, user.id, 1, 3_600))
+    assert do(writer, lambda transaction: shown(transaction, ahead.secret))
     clocks.wall -= YEAR
-    assert not do(writer, lambda journal: shown(journal, ahead.secret))
-    right = do(writer, lambda journal: tokens.open_session(journal, user.id, 1, 3_600))
-    assert do(writer, lambda journal: shown(journal, right.secret))
+    assert not do(writer, lambda transaction: shown(transaction, ahead.secret))
+    right = do(writer, lambda transaction: tokens.open_session(transaction, user.id, 1, 3_600))
+    assert do(writer, lambda transaction: shown(transaction, right.secret))
     clocks.pass_by(2 * HOUR)
-    assert not do(writer, lambda journal: shown(journal, right.secret))
+    assert not do(writer, lambda transaction: shown(transaction, right.secret))
 
 
 def test_the_last_administrator_is_looked_for_at_the_time_of_the_clock(
@@ -221,11 +221,11 @@ def test_the_last_administrator_is_looked_for_at_the_time_of_the_clock(
     rights = Grant("administrator")
     short = do(writer, lambda j: tokens.create_machine(j, "short", rights, 24 * 3_600)).token
     clocks.wall += YEAR
-    do(writer, lambda journal: organisations.create_organisation(journal, "ahead"))
+    do(writer, lambda transaction: organisations.create_organisation(transaction, "ahead"))
     clocks.wall -= YEAR
 
     with pytest.raises(LastAdministrator):
-        do(writer, lambda journal: tokens.revoke(journal, short.id, None))
+        do(writer, lambda transaction: tokens.revoke(transaction, short.id, None))
 
 
 # --- saying so

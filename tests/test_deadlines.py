@@ -43,7 +43,7 @@ def writer(database: Path) -> Iterator[Writer]:
 
 
 def put(name: str) -> Callable[[Transaction], object]:
-    return lambda journal: versions.put(journal, name, EMPTY)
+    return lambda transaction: versions.put(transaction, name, EMPTY)
 
 
 # --- for a thread

@@ -244,9 +244,9 @@ def test_without_the_key_file_what_is_masked_is_read_and_confirms_nothing(tmp_pa
 def auditor_of(world: World) -> Api:
     """Somebody who reads the audit log, and no secrets."""
 
-    def unit(journal: Transaction) -> str:
-        roles.set_role(journal, "auditor", ["config:read", "audit:read"])
-        return tokens.create_machine(journal, "auditor", Grant("auditor")).secret
+    def unit(transaction: Transaction) -> str:
+        roles.set_role(transaction, "auditor", ["config:read", "audit:read"])
+        return tokens.create_machine(transaction, "auditor", Grant("auditor")).secret
 
     with opened.writing(Settings(instance=world.server.instance)) as writer:
         secret = writer.write(LOCAL_OPERATOR, unit)

@@ -45,8 +45,8 @@ def opened_to_all(tmp_path: Path) -> Iterator[Server]:
 def token_of(server: Server, name: str) -> str:
     with opened.writing(load(server.environment)) as writer:
 
-        def make(journal: Transaction) -> str:
-            return tokens.create_machine(journal, name, Grant("administrator")).secret
+        def make(transaction: Transaction) -> str:
+            return tokens.create_machine(transaction, name, Grant("administrator")).secret
 
         return writer.write(LOCAL_OPERATOR, make)
 

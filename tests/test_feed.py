@@ -478,11 +478,11 @@ def test_every_revision_is_one_event_that_says_what_the_journal_says(
     api.enable(f"{name}/a", 0, False)
     last = changeset(api, *({"service": f"{name}/{i}", "document": {"i": i}} for i in range(5)))
 
-    journal = api.changes(start)
+    transaction = api.changes(start)
     for watcher in (live, watch(server, way, after=start)):
         events = watcher.upto(last)
         assert revisions(events) == [start + 1, start + 2, start + 3]
-        assert as_journal(events) == journal
+        assert as_journal(events) == transaction
         assert len(events[-1].changes) == 10
         assert "document" not in events[-1].changes[0]
 
@@ -1700,10 +1700,10 @@ def test_no_watcher_misses_a_revision_while_the_server_is_killed_again_and_again
             last = time.monotonic()
             head = head_of(own.api)
             wait_until(lambda: all(each.seen[-1:] == [head] for each in followers), 20)
-        journal = own.api.changes()
+        transaction = own.api.changes()
 
     whole = list(range(1, head + 1))
-    assert sorted({change["revision"] for change in journal}) == whole
+    assert sorted({change["revision"] for change in transaction}) == whole
     assert set(storm.acknowledged) <= set(whole)
     assert head >= commits
     assert [i for i, each in enumerate(followers) if each.seen != whole] == []
@@ -1805,9 +1805,9 @@ def test_whatever_the_filters_a_watcher_hears_what_the_journal_has(
     with following(followers):
         for number in range(1_500 if drill else 150):
             _random_write(api, name, choose, number)
-        journal = api.changes(start)
+        transaction = api.changes(start)
         expected = [
-            [change for change in journal if _passes(change, each.query)] for each in followers
+            [change for change in transaction if _passes(change, each.query)] for each in followers
         ]
         lengths = [len(each) for each in expected]
         wait_until(lambda: [len(each.told) for each in followers] == lengths, 20)
@@ -1831,7 +1831,7 @@ def fill(server: Server, wanted: int, document: Callable[[int], dict[str, Any]] 
     def put(number: int) -> None:
         service = f"many/{number % 20}"
         made = make_document(document(number), DocumentLimits(), service)
-        writer.write(LOCAL_OPERATOR, lambda journal: versions.put(journal, service, made))
+        writer.write(LOCAL_OPERATOR, lambda transaction: versions.put(transaction, service, made))
 
     with ExitStack() as held:
         writer = held.enter_context(opened.writing(Settings(instance=server.instance)))

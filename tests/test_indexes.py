@@ -17,6 +17,7 @@ from distributed_config.services.conformance.index_keys import key_of
 from distributed_config.services.conformance.index_search import Filter, NameFilter, Order, Query
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
+from distributed_config.services.reader import Reader
 from distributed_config.settings import Settings
 from distributed_config.store.writer import Writer
 from distributed_config.wire import Document, DocumentLimits, make_document, make_object
@@ -61,16 +62,16 @@ def define(writer: Writer, paths: tuple[str, ...] = PATHS) -> None:
     writer.write(LOCAL_OPERATOR, lambda j: definitions.create(j, "d", definition, "none", paths))
 
 
-def put(journal: Transaction, name: str, value: Any) -> None:
-    versions.put(journal, name, document(value, name))
-    definitions.attach(journal, name, "d")
+def put(transaction: Transaction, name: str, value: Any) -> None:
+    versions.put(transaction, name, document(value, name))
+    definitions.attach(transaction, name, "d")
 
 
 def found(
     connection: Connection, question: Query, order: Order | None = None, **page: Any
 ) -> list[str]:
     connection.rollback()
-    definition = definitions.require(connection, LOCAL_OPERATOR.realm, "d")
+    definition = definitions.require(Reader(connection, LOCAL_OPERATOR.visibility), "d")
     page.setdefault("limit", 10_000)
     order = order or Order()
     return [
@@ -154,7 +155,7 @@ def test_after_any_history_the_entries_are_those_of_the_current_documents(
         define(writer)
         for step in history:
             try:
-                writer.write(LOCAL_OPERATOR, lambda journal, step=step: act(journal, *step))
+                writer.write(LOCAL_OPERATOR, lambda transaction, step=step: act(transaction, *step))
             except DistconfError:
                 continue  # there was nothing to do it to
         with opened.reading(own) as connection:
@@ -162,26 +163,26 @@ def test_after_any_history_the_entries_are_those_of_the_current_documents(
             assert_as_scanned(connection)
 
 
-def act(journal: Transaction, what: str, name: str, number: int, value: Any) -> None:
+def act(transaction: Transaction, what: str, name: str, number: int, value: Any) -> None:
     if what == "put":
-        put(journal, name, value)
+        put(transaction, name, value)
     elif what in {"disable", "enable"}:
-        versions.set_enabled(journal, name, number, what == "enable")
+        versions.set_enabled(transaction, name, number, what == "enable")
     elif what == "roll back":
-        versions.roll_back(journal, name, number)
+        versions.roll_back(transaction, name, number)
     elif what == "delete":
-        versions.delete_service(journal, name)
+        versions.delete_service(transaction, name)
     elif what == "retire":
-        versions.delete_with_versions(journal, name)
+        versions.delete_with_versions(transaction, name)
     elif what == "detach":
-        definitions.detach(journal, name)
+        definitions.detach(transaction, name)
     else:
-        definitions.revise(journal, "d", paths=PATHS[: number % 4])
+        definitions.revise(transaction, "d", paths=PATHS[: number % 4])
 
 
 def assert_as_scanned(connection: Connection) -> None:
     """Every entry is what its service has, and every service has an entry for each index."""
-    definition = definitions.require(connection, LOCAL_OPERATOR.realm, "d")
+    definition = definitions.require(Reader(connection, LOCAL_OPERATOR.visibility), "d")
     paths = index_keys.paths_of(connection, definition.id)
     conforming = connection.execute(text("SELECT service_id, name FROM conformances")).all()
     wanted = {
@@ -249,9 +250,9 @@ def some(writer: Writer, reader: Connection) -> Connection:
 def test_filters_find_what_they_say_whether_gathered_or_walked(
     some: Connection, question: Query, names: str, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexes, "_FEW", few)
+    monkeypatch.setattr(index_search, "_SORT_IN_MEMORY", few)
     assert found(some, question) == list(names)
-    definition = definitions.require(some, LOCAL_OPERATOR.realm, "d")
+    definition = definitions.require(Reader(some, LOCAL_OPERATOR.visibility), "d")
     assert index_search.count(some, definition.id, question) == len(names)
 
 
@@ -261,14 +262,14 @@ def test_filters_find_what_they_say_whether_gathered_or_walked(
 def test_pages_together_are_the_whole_in_any_order(
     some: Connection, few: int, path: str | None, descending: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexes, "_FEW", few)
+    monkeypatch.setattr(index_search, "_SORT_IN_MEMORY", few)
     order, question = Order(path, descending), where(("n", "in", [9, 10, "10", 100, -1.5]))
     whole = found(some, question, order)
     assert sorted(whole) == list("abcde")
 
     pages: list[str] = []
     after = None
-    definition = definitions.require(some, LOCAL_OPERATOR.realm, "d")
+    definition = definitions.require(Reader(some, LOCAL_OPERATOR.visibility), "d")
     while page := index_search.find(some, definition.id, question, order, after=after, limit=2):
         pages += [each.name for each in page]
         after = page[-1].position
@@ -291,9 +292,9 @@ def test_what_has_nothing_under_the_path_comes_last_however_one_goes_through_it(
     some: Connection, order: Order, names: str, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By cursors and by offsets, gathered and walked."""
-    monkeypatch.setattr(indexes, "_FEW", few)
+    monkeypatch.setattr(index_search, "_SORT_IN_MEMORY", few)
     everything = where(("all", "=", 1))
-    definition = definitions.require(some, LOCAL_OPERATOR.realm, "d")
+    definition = definitions.require(Reader(some, LOCAL_OPERATOR.visibility), "d")
 
     def page(**which: Any) -> list[index_search.Match]:
         return index_search.find(some, definition.id, everything, order, **which)
@@ -408,8 +409,8 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
             yield connection
 
 
-def fill(journal: Transaction) -> None:
-    connection = journal.connection
+def fill(transaction: Transaction) -> None:
+    connection = transaction.connection
     numbers = range(1, MANY + 1)
     rows = [
         {

@@ -51,9 +51,9 @@ def token_of(server: Server) -> str:
     """A token of its own, made beside the running server."""
     with opened.writing(load(server.environment)) as writer:
 
-        def make(journal: Transaction) -> str:
+        def make(transaction: Transaction) -> str:
             rights = Grant("administrator")
-            return tokens.create_machine(journal, f"test {next(_numbers)}", rights).secret
+            return tokens.create_machine(transaction, f"test {next(_numbers)}", rights).secret
 
         return writer.write(LOCAL_OPERATOR, make)
 

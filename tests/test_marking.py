@@ -195,7 +195,9 @@ def people(tmp_path: Path) -> Iterator[dict[str, Api]]:
             with opened.writing(Settings(instance=server.instance)) as writer:
                 made = writer.write(
                     LOCAL_OPERATOR,
-                    lambda journal, role=role: tokens.create_machine(journal, role, Grant(role)),
+                    lambda transaction, role=role: tokens.create_machine(
+                        transaction, role, Grant(role)
+                    ),
                 )
             apis[role] = Api(server.url)
             apis[role].http.headers["Authorization"] = f"Bearer {made.secret}"

@@ -28,7 +28,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from distributed_config.app import create_app
 from distributed_config.http.auth import AUTHENTICATED, AUTHENTICATED_PENDING_PASSWORD, PUBLIC
-from distributed_config.schemas import loader
+from distributed_config.schemas import bodies, loader
 from distributed_config.services.policy.permissions import PERMISSIONS
 from distributed_config.settings import Settings
 from tests.server import Api, Server
@@ -164,7 +164,7 @@ def test_every_body_has_an_example_that_is_taken(described: dict[str, Any]) -> N
         assert "example" in body, (method, path)
         name = body["schema"].get("$ref", "").rpartition("/")[2]
         if name:
-            loaded = getattr(schemas, name)().load(body["example"])
+            loaded = getattr(bodies, name)().load(body["example"])
             assert not loaded.get(loader.FAULTS), (method, path)
 
 

@@ -462,7 +462,7 @@ def test_marks_are_raised_before_a_commit_can_be_seen(tmp_path: Path) -> None:
         for n in range(3):
             document = Document(text := f'{{"n": {n}}}', digest_of(text))
             writer.write(
-                LOCAL_OPERATOR, lambda journal, d=document: versions.put(journal, "web", d)
+                LOCAL_OPERATOR, lambda transaction, d=document: versions.put(transaction, "web", d)
             )
             assert marks.head == n + 1
             assert not marks.covers(_WEB, n)

@@ -24,6 +24,7 @@ from distributed_config.services import versions
 from distributed_config.services.access import tokens
 from distributed_config.services.access.grants import Grant
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
+from distributed_config.services.reader import Reader
 from distributed_config.services.secrets.keyring import Keyring, new_key
 from distributed_config.settings import Settings
 from tests.server import Api, Server
@@ -57,7 +58,7 @@ class World:
             made = {
                 role: writer.write(
                     LOCAL_OPERATOR,
-                    lambda journal, r=role: tokens.create_machine(journal, r, Grant(r)),
+                    lambda transaction, r=role: tokens.create_machine(transaction, r, Grant(r)),
                 ).secret
                 for role in ROLES
             }
@@ -638,7 +639,7 @@ def test_keys_are_rotated_while_the_server_goes_on(tmp_path: Path) -> None:
         file.write_text(lines[0] + "\n")
         with opened.reading(Settings(instance=world.server.instance)) as connection:
             for service, document in (("old", before), ("new", after)):
-                found = versions.current(connection, LOCAL_OPERATOR.realm, service)
+                found = versions.current(Reader(connection, LOCAL_OPERATOR.visibility), service)
                 assert json.loads(found.served) == document
 
         # Another key: the masked form is still there, and the clear one is one sentence away.

@@ -252,13 +252,15 @@ def test_a_token_that_ended_while_its_request_waited_makes_none(tmp_path: Path) 
     rights = Grant(MANAGER)
     with opened.writing(settings) as writer, opened.reading(settings) as connection:
         made = writer.write(
-            LOCAL_OPERATOR, lambda journal: tokens.create_machine(journal, "parent", rights)
+            LOCAL_OPERATOR, lambda transaction: tokens.create_machine(transaction, "parent", rights)
         )
         let_in = identify.identify(connection, made.secret, wire.now())
         assert let_in is not None
-        writer.write(LOCAL_OPERATOR, lambda journal: tokens.revoke(journal, made.token.id, None))
+        writer.write(
+            LOCAL_OPERATOR, lambda transaction: tokens.revoke(transaction, made.token.id, None)
+        )
 
         with pytest.raises(Forbidden, match="just ended"):
             writer.write(
-                let_in.actor, lambda journal: tokens.create_machine(journal, "late", rights)
+                let_in.actor, lambda transaction: tokens.create_machine(transaction, "late", rights)
             )

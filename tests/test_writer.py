@@ -34,8 +34,8 @@ def test_a_unit_that_meets_a_damaged_document_takes_nobody_with_it(tmp_path: Pat
     def meet_damage(_journal: Transaction) -> None:
         raise DAMAGED
 
-    def put(journal: Transaction) -> None:
-        versions.put(journal, "web", Document("{}", digest_of("{}")))
+    def put(transaction: Transaction) -> None:
+        versions.put(transaction, "web", Document("{}", digest_of("{}")))
 
     def order(unit: object) -> None:
         try:

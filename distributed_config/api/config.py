@@ -30,6 +30,7 @@ from distributed_config.services import definitions, versions
 from distributed_config.services.definitions import Definition
 from distributed_config.services.journal.head import Head, read_head
 from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.reader import Reader
 from distributed_config.services.versions import Version, WriteResult
 from distributed_config.store.watermarks import HEAD, word_of
 from distributed_config.wire import Document
@@ -101,20 +102,20 @@ def create(query: dict[str, Any]) -> ResponseData:
     name = query["service"]
     document = _document(name)
 
-    def unit(journal: Transaction) -> ResponseData:
+    def unit(transaction: Transaction) -> ResponseData:
         if query["definition"] is None:
-            written = versions.create(journal, name, document)
+            written = versions.create(transaction, name, document)
         else:
-            written = definitions.create_service(journal, name, document, query["definition"])
-        total = versions.count_services(journal.connection, journal.realm)
+            written = definitions.create_service(transaction, name, document, query["definition"])
+        total = versions.count_services(transaction.reader)
         return _answer(
-            journal,
+            transaction,
             written,
             {
                 "ID": written.service_id,
                 "enabled": True,
                 "service": name,
-                "serviceJSONconf": versions.masked_text(journal, written, document),
+                "serviceJSONconf": versions.masked_text(transaction, written, document),
                 "success": True,
                 "total_configs": total,
             },
@@ -146,13 +147,13 @@ def put(query: dict[str, Any]) -> ResponseData:
     document = _document(name)
     expect = conditions.expectation()
 
-    def unit(journal: Transaction) -> ResponseData:
+    def unit(transaction: Transaction) -> ResponseData:
         if query["definition"] is None:
-            written = versions.put(journal, name, document, expect)
+            written = versions.put(transaction, name, document, expect)
         else:
             wanted = query["definition"]
-            written = definitions.put_service(journal, name, document, wanted, expect)
-        return _written(journal, written)
+            written = definitions.put_service(transaction, name, document, wanted, expect)
+        return _written(transaction, written)
 
     return commit(unit, asked.note(query["note"]), query["dry_run"])
 
@@ -182,28 +183,30 @@ def patch(query: dict[str, Any]) -> ResponseData:
     if query["version"] is not None:
         asked.refuse_body()
 
-        def unit(journal: Transaction) -> ResponseData:
+        def unit(transaction: Transaction) -> ResponseData:
             number, enabled = query["version"], query["enabled"]
-            written = versions.set_enabled(journal, name, number, enabled, expect)
-            return _written(journal, written, enabled=enabled)
+            written = versions.set_enabled(transaction, name, number, enabled, expect)
+            return _written(transaction, written, enabled=enabled)
 
     elif asked.media_type() == asked.MERGE_PATCH:
         changes = _object_of_merge_patch()
 
-        def unit(journal: Transaction) -> ResponseData:
-            return _written(journal, versions.merge(journal, name, changes, limits, expect))
+        def unit(transaction: Transaction) -> ResponseData:
+            return _written(transaction, versions.merge(transaction, name, changes, limits, expect))
 
     elif asked.media_type() == asked.JSON_PATCH:
         operations = _operations()
 
-        def unit(journal: Transaction) -> ResponseData:
-            return _written(journal, versions.patch(journal, name, operations, limits, expect))
+        def unit(transaction: Transaction) -> ResponseData:
+            return _written(
+                transaction, versions.patch(transaction, name, operations, limits, expect)
+            )
 
     else:
         document = _document(name)
 
-        def unit(journal: Transaction) -> ResponseData:
-            return _written(journal, versions.append(journal, name, document, expect))
+        def unit(transaction: Transaction) -> ResponseData:
+            return _written(transaction, versions.append(transaction, name, document, expect))
 
     return commit(unit, asked.note(query["note"]), query["dry_run"])
 
@@ -224,11 +227,11 @@ def delete(query: dict[str, Any]) -> ResponseData:
     name = query["service"]
     expect = conditions.expectation()
 
-    def unit(journal: Transaction) -> ResponseData:
+    def unit(transaction: Transaction) -> ResponseData:
         if query["version"] is not None:
             number = query["version"]
-            return _written(journal, versions.delete_version(journal, name, number, expect))
-        versions.delete_service(journal, name, expect)
+            return _written(transaction, versions.delete_version(transaction, name, number, expect))
+        versions.delete_service(transaction, name, expect)
         return json_response({"success": True})
 
     return commit(unit, asked.note(query["note"]), query["dry_run"])
@@ -282,23 +285,25 @@ class _Form:
 def _form(query: dict[str, Any]) -> _Form:
     definition = None
     if query["defaults"]:
-        realm = auth.actor().realm
-        definition = definitions.of_service(reader_connection(), realm, query["service"])
+        visibility = auth.actor().visibility
+        definition = definitions.of_service(
+            Reader(reader_connection(), visibility), query["service"]
+        )
     return _Form(asked.negotiate_format(query["format"]), definition)
 
 
 def _selected(query: dict[str, Any], head: Head, form: _Form) -> _Found:
-    connection, realm, name = reader_connection(), auth.actor().realm, query["service"]
+    connection, visibility, name = reader_connection(), auth.actor().visibility, query["service"]
     which = query["version"]
     if query["as_of"] is not None:
         return _one(_as_of(name, query["as_of"], head), head, form, is_fixed=True)
     if which == "current":
-        return _one(versions.current(connection, realm, name), head, form)
+        return _one(versions.current(Reader(connection, visibility), name), head, form)
     if which is not None:
-        found = versions.numbered(connection, realm, name, int(which))
+        found = versions.numbered(Reader(connection, visibility), name, int(which))
         return _one(found, head, form, is_fixed=True)
     most = database.of().settings.answer_bytes
-    existing = versions.all_existing(connection, realm, name, most)
+    existing = versions.all_existing(Reader(connection, visibility), name, most)
     if len(existing) > 1:
         return _all(existing, head, form)
     if not existing or not existing[0].enabled:
@@ -307,11 +312,11 @@ def _selected(query: dict[str, Any], head: Head, form: _Form) -> _Found:
 
 
 def _as_of(name: str, moment: str, head: Head) -> Version:
-    connection, realm = reader_connection(), auth.actor().realm
+    connection, visibility = reader_connection(), auth.actor().visibility
     if moment.isascii() and moment.isdigit() and len(moment) < 19:
         if int(moment) > head.revision:
             raise _in_future(name, f"The newest revision is {head.revision}.")
-        return versions.as_of_revision(connection, realm, name, int(moment))
+        return versions.as_of_revision(Reader(connection, visibility), name, int(moment))
     try:
         time = wire.parse_time(moment)
     except (ValueError, OverflowError):
@@ -321,12 +326,12 @@ def _as_of(name: str, moment: str, head: Head) -> Version:
     latest = max(wire.now(), head.changed_at)
     if time > latest:
         raise _in_future(name, f"Here it is {wire.format_time(latest)}.")
-    return versions.as_of_time(connection, realm, name, time)
+    return versions.as_of_time(Reader(connection, visibility), name, time)
 
 
 def _in_future(name: str, now: str) -> Invalid:
     """Nobody knows what will be current: the answer would be another one later."""
-    versions.require(reader_connection(), auth.actor().realm, name)  # else that is what is told
+    versions.require(auth.reader(), name)  # else that is what is told
     message = f"It lies in the future. {now} Leave as_of out for what is current."
     return Invalid.of([Problem("", message, "time", "as_of")])
 
@@ -379,11 +384,11 @@ def _all(found: list[Version], head: Head, form: _Form) -> _Found:
 
 
 def _times_of(name: str) -> tuple[int, ...]:
-    return versions.version_times(reader_connection(), auth.actor().realm, name)
+    return versions.version_times(auth.reader(), name)
 
 
 def _times_of_all(name: str) -> tuple[int, ...]:
-    return versions.change_times(reader_connection(), auth.actor().realm, name)
+    return versions.change_times(auth.reader(), name)
 
 
 def _judged(found: _Found, name: str, basis: Validity) -> ResponseData:
@@ -426,13 +431,13 @@ def _operations() -> list[Any]:
 
 
 def _written(
-    journal: Transaction, written: WriteResult, enabled: bool | None = None
+    transaction: Transaction, written: WriteResult, enabled: bool | None = None
 ) -> ResponseData:
     body: dict[str, Any] = {"success": True, "version": written.number}
     if enabled is not None:
         body["enabled"] = enabled
     body |= {"current": written.current, "changed": written.changed, **_removed(written)}
-    return _answer(journal, written, body)
+    return _answer(transaction, written, body)
 
 
 def _removed(written: WriteResult) -> dict[str, Any]:
@@ -444,8 +449,8 @@ def _removed(written: WriteResult) -> dict[str, Any]:
     return {"removed": some, "removed_more": more} if more else {"removed": some}
 
 
-def _answer(journal: Transaction, written: WriteResult, body: dict[str, Any]) -> ResponseData:
+def _answer(transaction: Transaction, written: WriteResult, body: dict[str, Any]) -> ResponseData:
     headers = {"Config_Version": str(written.number)}
     if written.current == written.number:
-        headers["ETag"] = wire.version_etag(journal.epoch, written.number, written.stamp)
+        headers["ETag"] = wire.version_etag(transaction.epoch, written.number, written.stamp)
     return json_response(body, **headers)

@@ -82,8 +82,8 @@ def log_out() -> ResponseData:
     """End the session, or whatever token is shown."""
     shown = auth.identity()
 
-    def unit(journal: Transaction) -> None:
-        logins.end_session(journal, shown.token_id)
+    def unit(transaction: Transaction) -> None:
+        logins.end_session(transaction, shown.token_id)
 
     database.write(auth.actor(), unit)
     answer = json_response({"success": True, "changed": True}, Cache_Control="no-store")
@@ -117,8 +117,8 @@ def change_password(body: dict[str, Any]) -> ResponseData:
 
     hashed = hash_password(body["new"], "/new")
 
-    def unit(journal: Transaction) -> None:
-        users.set_own_password(journal, user_id, hashed)
+    def unit(transaction: Transaction) -> None:
+        users.set_own_password(transaction, user_id, hashed)
 
     database.write(auth.actor(), unit)
     return json_response({"success": True, "changed": True}, Cache_Control="no-store")
@@ -138,7 +138,7 @@ def who_am_i() -> ResponseData:
     actor = found.actor
     scopes = [
         {"services": list(scope.services), "environments": list(scope.environments)}
-        for scope in actor.realm.scopes
+        for scope in actor.visibility.scopes
     ]
     body = {
         "name": actor.name,
@@ -179,11 +179,11 @@ def _logged_in(email: str, password: str) -> IssuedToken:
 def _opened(found: Login) -> IssuedToken:
     settings = database.of().settings
 
-    def unit(journal: Transaction) -> IssuedToken:
-        if not logins.is_still_valid(journal.connection, found):
+    def unit(transaction: Transaction) -> IssuedToken:
+        if not logins.is_still_valid(transaction.connection, found):
             raise Unauthenticated(_WRONG)
         return tokens.open_session(
-            journal, found.user_id, found.organisation, settings.session_seconds
+            transaction, found.user_id, found.organisation, settings.session_seconds
         )
 
     return database.write(LOCAL_OPERATOR, unit)

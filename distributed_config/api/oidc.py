@@ -112,16 +112,16 @@ def _opened(attempt: LoginAttempt, email: str) -> tuple[IssuedToken, int]:
     """
     settings = database.of().settings
 
-    def unit(journal: Transaction) -> tuple[IssuedToken, int]:
+    def unit(transaction: Transaction) -> tuple[IssuedToken, int]:
         hours = settings.idempotency_hours
-        if idempotency.recall(journal, attempt.key, "", hours) is not None:
+        if idempotency.recall(transaction, attempt.key, "", hours) is not None:
             raise Unauthenticated("This log-in was completed already. Begin again.")
-        found = logins.from_identity_provider(journal, email, settings.oidc_role)
+        found = logins.from_identity_provider(transaction, email, settings.oidc_role)
         if found is None:
             raise Forbidden(_NO_ACCOUNT)
-        idempotency.remember(journal, attempt.key, "", StoredResponse(200, "{}", b""), hours)
+        idempotency.remember(transaction, attempt.key, "", StoredResponse(200, "{}", b""), hours)
         made = tokens.open_session(
-            journal, found.user_id, found.organisation, settings.session_seconds
+            transaction, found.user_id, found.organisation, settings.session_seconds
         )
         return made, found.organisation
 

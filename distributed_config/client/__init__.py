@@ -34,13 +34,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Backoff": "client.transport",
-    "Bound": "client.config",
+    "Backoff": "client.http.transport",
+    "Bound": "client.live.config",
     "Client": "client.client",
-    "Config": "client.config",
+    "Config": "client.live.config",
     "Configuration": "client.client",
     "DistconfError": "errors",
-    "Revision": "client.streams",
+    "Revision": "client.http.events",
     "Written": "client.client",
 }
 

@@ -18,6 +18,7 @@ from distributed_config.services.access.tokens import IssuedToken
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR, Actor
 from distributed_config.services.policy.visibility import Scope
+from distributed_config.services.reader import Reader
 from distributed_config.settings import load
 
 T = TypeVar("T")
@@ -52,7 +53,7 @@ _PASSWORD = click.option(
 @click.argument("name")
 def create_organisation(name: str) -> None:
     """Create the organisation NAME."""
-    made = _write(lambda journal: organisations.create_organisation(journal, name))
+    made = _write(lambda transaction: organisations.create_organisation(transaction, name))
     click.echo(f"Created organisation id={made.id}")
 
 
@@ -85,7 +86,9 @@ def create_user(
     """Create the user EMAIL in ORGANISATION with ROLE; `distconf list-roles` shows the roles."""
     rights = Grant(role, Scope(services, environments))
     hashed = hash_password(_password(password))
-    made = _write(lambda journal: users.create_user(journal, email, rights, hashed), organisation)
+    made = _write(
+        lambda transaction: users.create_user(transaction, email, rights, hashed), organisation
+    )
     click.echo(f"Created user id={made.id}")
 
 
@@ -96,8 +99,8 @@ def create_user(
 def list_users(organisation: str, search: str, output: str) -> None:
     """List the users of an organisation."""
     with opened.reading(load()) as connection:
-        realm = _in(connection, organisation).realm
-        found = users.users(connection, realm, search=search, limit=_EVERY)
+        visibility = _in(connection, organisation).visibility
+        found = users.users(Reader(connection, visibility), search=search, limit=_EVERY)
     _list(
         output,
         [
@@ -121,9 +124,9 @@ def set_password(email: str, password: str | None, must_change: bool, organisati
     """Give the user EMAIL another password; all their sessions end."""
     hashed = hash_password(_password(password))
 
-    def unit(journal: Transaction) -> None:
-        found = memberships.membership(journal.connection, journal.realm, email)
-        users.change_user(journal, found.user_id, hashed=hashed, must_change=must_change)
+    def unit(transaction: Transaction) -> None:
+        found = memberships.membership(transaction.reader, email)
+        users.change_user(transaction, found.user_id, hashed=hashed, must_change=must_change)
 
     _write(unit, organisation)
     click.echo(f"The password of {email} is changed.")
@@ -144,7 +147,7 @@ def add_member(
 ) -> None:
     """Make the user EMAIL of another organisation a member of ORGANISATION with ROLE."""
     rights = Grant(role, Scope(services, environments))
-    _write(lambda journal: memberships.add_member(journal, email, rights), organisation)
+    _write(lambda transaction: memberships.add_member(transaction, email, rights), organisation)
     click.echo(f"{email} is a member of {organisation}.")
 
 
@@ -169,10 +172,10 @@ def list_memberships(email: str, output: str) -> None:
 def change_user(email: str, active: bool | None, organisation: str, **given: Any) -> None:
     """Change the user EMAIL, and what they are in an organisation; what is not given stays."""
 
-    def unit(journal: Transaction) -> None:
-        found = memberships.membership(journal.connection, journal.realm, email)
+    def unit(transaction: Transaction) -> None:
+        found = memberships.membership(transaction.reader, email)
         rights = _rights_with(found.rights, **given)
-        users.change_user(journal, found.user_id, active=active, rights=rights)
+        users.change_user(transaction, found.user_id, active=active, rights=rights)
 
     _write(unit, organisation)
     click.echo(f"{email} is changed.")
@@ -184,9 +187,9 @@ def change_user(email: str, active: bool | None, organisation: str, **given: Any
 def remove_user(email: str, organisation: str) -> None:
     """Remove the user EMAIL from an organisation, with the tokens that they made in it."""
 
-    def unit(journal: Transaction) -> None:
-        found = memberships.membership(journal.connection, journal.realm, email)
-        users.remove_user(journal, found.user_id)
+    def unit(transaction: Transaction) -> None:
+        found = memberships.membership(transaction.reader, email)
+        users.remove_user(transaction, found.user_id)
 
     _write(unit, organisation)
     click.echo(f"{email} is removed from {organisation}.")
@@ -198,7 +201,7 @@ def remove_user(email: str, organisation: str) -> None:
 @_ORGANISATION
 def create_role(name: str, permissions: tuple[str, ...], organisation: str) -> None:
     """Make the role NAME with these PERMISSIONS, or give it others."""
-    _write(lambda journal: roles.set_role(journal, name, permissions), organisation)
+    _write(lambda transaction: roles.set_role(transaction, name, permissions), organisation)
     click.echo(f"The role {name} has {len(permissions)} permissions.")
 
 
@@ -208,7 +211,7 @@ def create_role(name: str, permissions: tuple[str, ...], organisation: str) -> N
 def list_roles(organisation: str, output: str) -> None:
     """List the roles, and what each may do."""
     with opened.reading(load()) as connection:
-        found = roles.roles(connection, _in(connection, organisation).realm)
+        found = roles.roles(Reader(connection, _in(connection, organisation).visibility))
     _list(
         output,
         [{"name": each.name, "permissions": " ".join(each.permissions)} for each in found],
@@ -235,7 +238,7 @@ def create_token(
     rights = Grant(role, Scope(services, environments))
     seconds = None if days is None else days * _DAY
     made = _write(
-        lambda journal: tokens.create_machine(journal, name, rights, seconds), organisation
+        lambda transaction: tokens.create_machine(transaction, name, rights, seconds), organisation
     )
     _show_once("Created", made)
 
@@ -247,8 +250,8 @@ def create_token(
 def list_tokens(organisation: str, search: str, output: str) -> None:
     """List the tokens of an organisation, with how each begins."""
     with opened.reading(load()) as connection:
-        realm = _in(connection, organisation).realm
-        found = tokens.tokens(connection, realm, search=search, limit=_EVERY)
+        visibility = _in(connection, organisation).visibility
+        found = tokens.tokens(Reader(connection, visibility), search=search, limit=_EVERY)
     _list(
         output,
         [
@@ -287,16 +290,16 @@ def change_token(
 ) -> None:
     """Change the token ID of a program; what is not given stays."""
 
-    def unit(journal: Transaction) -> None:
-        before = tokens.token(journal.connection, journal.realm, token_id)
+    def unit(transaction: Transaction) -> None:
+        before = tokens.token(transaction.reader, token_id)
         ends = None if for_ever else before.expires_at
         tokens.change(
-            journal,
+            transaction,
             token_id,
             None,
             name=name or before.name,
             rights=_rights_with(before.rights, **given),
-            expires_at=tokens.expiry_after(journal, days * _DAY) if days else ends,
+            expires_at=tokens.expiry_after(transaction, days * _DAY) if days else ends,
         )
 
     _write(unit, organisation)
@@ -308,7 +311,7 @@ def change_token(
 @_ORGANISATION
 def revoke_token(token_id: int, organisation: str) -> None:
     """Revoke the token ID; it is good for nothing from the next request on."""
-    changed = _write(lambda journal: tokens.revoke(journal, token_id, None), organisation)
+    changed = _write(lambda transaction: tokens.revoke(transaction, token_id, None), organisation)
     click.echo(f"The token {token_id} {'is' if changed else 'was already'} revoked.")
 
 
@@ -318,7 +321,9 @@ def revoke_token(token_id: int, organisation: str) -> None:
 @_ORGANISATION
 def rotate_token(token_id: int, overlap: int, organisation: str) -> None:
     """Make a new token in place of the token ID."""
-    made = _write(lambda journal: tokens.rotate(journal, token_id, overlap, None), organisation)
+    made = _write(
+        lambda transaction: tokens.rotate(transaction, token_id, overlap, None), organisation
+    )
     _show_once("Created", made)
 
 

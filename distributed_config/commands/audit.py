@@ -96,8 +96,8 @@ def prune(before: int) -> None:
     if faults:
         raise CannotStart(f"The audit log is broken, and nothing was pruned: {faults[0]}.")
 
-    def unit(journal: Transaction) -> int:
-        return audit.prune(journal, before)
+    def unit(transaction: Transaction) -> int:
+        return audit.prune(transaction, before)
 
     removed = 0
     with opened.writing(settings) as writer:
@@ -114,8 +114,10 @@ def prune(before: int) -> None:
 def export(target: Path | None, format_name: str) -> None:
     """Write all entries, of all organisations, to TARGET or to standard output, oldest first."""
 
-    def unit(journal: Transaction) -> None:
-        audit.record(journal, audit.AUDIT_EXPORT, organisation=None, detail={"format": format_name})
+    def unit(transaction: Transaction) -> None:
+        audit.record(
+            transaction, audit.AUDIT_EXPORT, organisation=None, detail={"format": format_name}
+        )
 
     settings = load()
     with opened.writing(settings) as writer:

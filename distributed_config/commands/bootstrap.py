@@ -30,8 +30,8 @@ def bootstrap(settings: Settings) -> None:
         try:
             documents = read_sources((source,), settings, _reader_of_sections(settings))
 
-            def unit(journal: Transaction) -> Imported | None:
-                return import_all(journal, documents) if _is_new(journal) else None
+            def unit(transaction: Transaction) -> Imported | None:
+                return import_all(transaction, documents) if _is_new(transaction) else None
 
             done = writer.write(LOCAL_OPERATOR, unit, f"Began with {source}.")
         except Invalid as error:
@@ -47,5 +47,5 @@ def _reader_of_sections(settings: Settings) -> Callable[[Any], Any]:
     return lambda value: value if value is None else sections.wrapped(value)
 
 
-def _is_new(journal: Transaction) -> bool:
-    return journal.revision == 1 and not journal.wrote
+def _is_new(transaction: Transaction) -> bool:
+    return transaction.revision == 1 and not transaction.wrote

@@ -21,6 +21,7 @@ from distributed_config.services.definitions.review import Review
 from distributed_config.services.diff import compare as compare_documents
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
+from distributed_config.services.reader import Reader
 from distributed_config.settings import load
 from distributed_config.wire import DocumentLimits
 
@@ -45,7 +46,7 @@ def list_definitions(search: str, output: str) -> None:
     """List the definitions."""
     with opened.reading(load()) as connection:
         found = definitions.definitions(
-            connection, LOCAL_OPERATOR.realm, search=search, limit=_EVERY
+            Reader(connection, LOCAL_OPERATOR.visibility), search=search, limit=_EVERY
         )
     if output == "json":
         click.echo(json.dumps([_shown(each) for each in found], indent=2))
@@ -69,7 +70,7 @@ def list_definitions(search: str, output: str) -> None:
 def show(name: str, number: int | None, format_name: str | None) -> None:
     """Write the schema of NAME."""
     with opened.reading(load()) as connection:
-        found = definitions.require(connection, LOCAL_OPERATOR.realm, name, number)
+        found = definitions.require(Reader(connection, LOCAL_OPERATOR.visibility), name, number)
     format_ = formats.FORMATS[format_name or "json"]
     click.echo(format_.write(found.document.value).rstrip("\n"))
 
@@ -81,7 +82,7 @@ def history(name: str, output: str) -> None:
     """List the revisions of NAME, newest first."""
     with opened.reading(load()) as connection:
         found = definitions.revisions(
-            connection, LOCAL_OPERATOR.realm, name, before=None, limit=_EVERY
+            Reader(connection, LOCAL_OPERATOR.visibility), name, before=None, limit=_EVERY
         )
     if output == "json":
         click.echo(json.dumps([_shown(each) for each in found], indent=2))
@@ -129,22 +130,22 @@ def put(
     wire.check_name(name, "definition")
     wanted = () if no_indexes else paths or None
 
-    def unit(journal: Transaction) -> tuple[Definition, bool, Review | None]:
-        if definitions.lookup(journal.connection, journal.realm, name) is None:
+    def unit(transaction: Transaction) -> tuple[Definition, bool, Review | None]:
+        if definitions.lookup(transaction.reader, name) is None:
             if schema is None:
                 raise DefinitionNotFound(name)
-            made = definitions.create(journal, name, schema, policy or "none", wanted or ())
+            made = definitions.create(transaction, name, schema, policy or "none", wanted or ())
             return made, True, None
         done = definitions.revise(
-            journal, name, schema=schema, policy=policy, paths=wanted, review=seen, forced=force
+            transaction, name, schema=schema, policy=policy, paths=wanted, review=seen, forced=force
         )
         return done.definition, done.changed, done.review
 
     seen = None
     with opened.reading(settings) as connection:
-        before = definitions.lookup(connection, LOCAL_OPERATOR.realm, name)
+        before = definitions.lookup(Reader(connection, LOCAL_OPERATOR.visibility), name)
         if before is not None and schema is not None:
-            seen = evolution.review(connection, before.proposal(schema), LOCAL_OPERATOR.realm)
+            seen = evolution.review(connection, before.proposal(schema), LOCAL_OPERATOR.visibility)
     with opened.writing(settings) as writer:
         act = writer.rehearse if dry_run else writer.write
         definition, changed, found = act(LOCAL_OPERATOR, unit, note)
@@ -165,8 +166,8 @@ def review(name: str, file: Path) -> None:
     settings = load()
     schema = load_schema(_read(file), SchemaLimits(settings.schema_bytes))
     with opened.reading(settings) as connection:
-        definition = definitions.require(connection, LOCAL_OPERATOR.realm, name)
-        found = evolution.review(connection, definition.proposal(schema), LOCAL_OPERATOR.realm)
+        definition = definitions.require(Reader(connection, LOCAL_OPERATOR.visibility), name)
+        found = evolution.review(connection, definition.proposal(schema), LOCAL_OPERATOR.visibility)
     _tell(found)
     if evolution.violations(found, definition.policy):
         raise SystemExit(1)
@@ -184,7 +185,7 @@ def check(name: str, file: Path, number: int | None) -> None:
     )
     document = wire.make_object(_read(file), limits)
     with opened.reading(settings) as connection:
-        found = definitions.require(connection, LOCAL_OPERATOR.realm, name, number)
+        found = definitions.require(Reader(connection, LOCAL_OPERATOR.visibility), name, number)
     seen = secrets.validation_input_alone(document.text, found.schema)
     problems = rules.problems_of(found.schema, seen)
     if problems:
@@ -200,7 +201,9 @@ def diff(name: str, old: int, new: int) -> None:
     """Show how revision NEW of NAME differs from revision OLD."""
     with opened.reading(load()) as connection:
         before, after = (
-            definitions.require(connection, LOCAL_OPERATOR.realm, name, number).document.value
+            definitions.require(
+                Reader(connection, LOCAL_OPERATOR.visibility), name, number
+            ).document.value
             for number in (old, new)
         )
     names = (f"{name} revision {old}", f"{name} revision {new}")
@@ -217,7 +220,7 @@ def diff(name: str, old: int, new: int) -> None:
 def services(name: str) -> None:
     """List the services that conform to NAME."""
     with opened.reading(load()) as connection:
-        found = definitions.require(connection, LOCAL_OPERATOR.realm, name)
+        found = definitions.require(Reader(connection, LOCAL_OPERATOR.visibility), name)
         conforming = rules.services(connection, found.id)
     for _, each in conforming:
         click.echo(each)
@@ -229,7 +232,7 @@ def services(name: str) -> None:
 @_NOTE
 def attach(name: str, service: str, note: str) -> None:
     """Make SERVICE conform to NAME; what is current must already."""
-    _write(lambda journal: definitions.attach(journal, service, name), note)
+    _write(lambda transaction: definitions.attach(transaction, service, name), note)
     click.echo(f"The service {service!r} conforms to {name!r}.")
 
 
@@ -238,7 +241,7 @@ def attach(name: str, service: str, note: str) -> None:
 @_NOTE
 def detach(service: str, note: str) -> None:
     """Make SERVICE conform to no definition."""
-    _write(lambda journal: definitions.detach(journal, service), note)
+    _write(lambda transaction: definitions.detach(transaction, service), note)
     click.echo(f"The service {service!r} conforms to no definition.")
 
 
@@ -252,7 +255,9 @@ def detach(service: str, note: str) -> None:
 @_NOTE
 def delete(name: str, cascade: str | None, note: str) -> None:
     """Delete NAME."""
-    gone = _write(lambda journal: definitions.delete_definition(journal, name, cascade or ""), note)
+    gone = _write(
+        lambda transaction: definitions.delete_definition(transaction, name, cascade or ""), note
+    )
     done = "deleted" if cascade == "delete" else "detached"
     click.echo(f"The definition {name!r} is deleted; services {done}: {len(gone)}.")
 

@@ -15,6 +15,7 @@ from distributed_config.services import bulk
 from distributed_config.services.journal import audit
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
+from distributed_config.services.reader import Reader
 from distributed_config.settings import load
 
 
@@ -41,16 +42,18 @@ def command(
     settings = load()
     facts = {"prefix": prefix, "reveal": reveal}
 
-    def unit(journal: Transaction) -> None:
-        audit.record(journal, audit.EXPORT, organisation=LOCAL_OPERATOR.organisation, detail=facts)
+    def unit(transaction: Transaction) -> None:
+        audit.record(
+            transaction, audit.EXPORT, organisation=LOCAL_OPERATOR.organisation, detail=facts
+        )
 
     with opened.writing(settings) as writer:
         writer.write(LOCAL_OPERATOR, unit)
-    realm = replace(LOCAL_OPERATOR.realm, secrets=reveal)
+    visibility = replace(LOCAL_OPERATOR.visibility, secrets=reveal)
     with opened.reading(settings) as connection:
         found = {
             name: wire.parse_stored(document.text)
-            for name, document in bulk.export(connection, realm, prefix)
+            for name, document in bulk.export(Reader(connection, visibility), prefix)
         }
     format_ = formats.by_name(format_name) if format_name else formats.by_extension(target or "")
     format_ = format_ or formats.FORMATS["json"]

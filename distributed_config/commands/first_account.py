@@ -29,14 +29,14 @@ def let_in_the_first(settings: Settings) -> None:
 
     hashed = hash_password(settings.admin_password) if settings.admin_password else ""
 
-    def unit(journal: Transaction) -> IssuedToken | None:
-        if not users.has_no_accounts(journal.connection):
+    def unit(transaction: Transaction) -> IssuedToken | None:
+        if not users.has_no_accounts(transaction.connection):
             return None
         if settings.admin_email:
-            users.create_user(journal, settings.admin_email, _ADMINISTRATOR, hashed)
+            users.create_user(transaction, settings.admin_email, _ADMINISTRATOR, hashed)
         if settings.admin_token or not settings.admin_email:
             return tokens.create_machine(
-                journal, "first administrator", _ADMINISTRATOR, secret=settings.admin_token
+                transaction, "first administrator", _ADMINISTRATOR, secret=settings.admin_token
             )
         return None
 

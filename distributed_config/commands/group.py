@@ -52,6 +52,9 @@ COMMANDS = {
 }
 
 
+_MODULES = {"import": "import_"}  # a word of Python's own names no module
+
+
 class _Group(click.Group):
     """A group that knows its commands' names and help without loading them."""
 
@@ -63,8 +66,8 @@ class _Group(click.Group):
             return None
         # Commands with a hyphen are all about accounts, and live in one module.
         is_account = "-" in cmd_name
-        module_name = "accounts" if is_account else cmd_name
-        module = importlib.import_module(f"distributed_config.commands.{module_name}_command")
+        module_name = "accounts" if is_account else _MODULES.get(cmd_name, cmd_name)
+        module = importlib.import_module(f"distributed_config.commands.{module_name}")
         attribute = cmd_name.replace("-", "_") if is_account else "command"
         command: click.Command = getattr(module, attribute)
         return command

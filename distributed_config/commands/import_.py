@@ -37,10 +37,10 @@ def command(sources: tuple[Path, ...], dry_run: bool, prune: bool, prefix: str, 
     documents = read_sources(sources, settings)
     wire.check_note(note, settings.note_length)
 
-    def unit(journal: Transaction) -> tuple[Imported, tuple[str, ...]]:
-        imported = import_all(journal, documents)
+    def unit(transaction: Transaction) -> tuple[Imported, tuple[str, ...]]:
+        imported = import_all(transaction, documents)
         named = {name for name, _ in documents}
-        return imported, changesets.prune(journal, named, prefix) if prune else ()
+        return imported, changesets.prune(transaction, named, prefix) if prune else ()
 
     with opened.writing(settings) as writer:
         act = writer.rehearse if dry_run else writer.write

@@ -39,16 +39,18 @@ def rotate(added: bool) -> None:
 
     def renew(key_id: str) -> bool:
         try:
-            writer.write(LOCAL_OPERATOR, lambda journal: secrets.rewrap(journal.connection, key_id))
+            writer.write(
+                LOCAL_OPERATOR, lambda transaction: secrets.rewrap(transaction.connection, key_id)
+            )
         except SecretUnreadable:
             return False
         return True
 
-    def start(journal: Transaction) -> str:
-        return secrets.create_data_key(journal.connection, journal.now)
+    def start(transaction: Transaction) -> str:
+        return secrets.create_data_key(transaction.connection, transaction.now)
 
     with opened.writing(settings) as writer, opened.progress("Data keys") as show:
-        old = writer.write(LOCAL_OPERATOR, lambda journal: secrets.keys(journal.connection))
+        old = writer.write(LOCAL_OPERATOR, lambda transaction: secrets.keys(transaction.connection))
         # The new one first: what is written meanwhile has it.
         writer.write(LOCAL_OPERATOR, start)
         renewed = 0

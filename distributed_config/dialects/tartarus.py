@@ -265,9 +265,9 @@ def create_definition() -> ResponseData:
         paths = _paths(_field(body, "indexes", list, []), schema)
     look.done()
 
-    def unit(journal: Transaction) -> ResponseData:
+    def unit(transaction: Transaction) -> ResponseData:
         try:
-            definitions.create(journal, key, schema, "none", paths)
+            definitions.create(transaction, key, schema, "none", paths)
         except errors.DefinitionExists:
             said = f"Definition already exists with '{key}'!"
             raise _Failure(409, "conflict_error", said) from None
@@ -286,8 +286,7 @@ _DEFINITION = ("config_definition_key", "json_schema")
 def list_definitions() -> ResponseData:
     listing = _listing("config_definition_key")
     found, total = definitions.page(
-        reader_connection(),
-        auth.actor().realm,
+        auth.reader(),
         by=listing.by,
         descending=listing.descending,
         search=listing.search,
@@ -318,18 +317,18 @@ def update_definition(key: str) -> ResponseData:
         if "indexes" in body or "json_schema" not in body:
             paths = _paths(_field(body, "indexes", list), known)
     look.done()
-    realm = auth.actor().realm
+    visibility = auth.actor().visibility
     review = (
         None
         if schema is None
-        else evolution.review(reader_connection(), found.proposal(schema), realm)
+        else evolution.review(reader_connection(), found.proposal(schema), visibility)
     )
     expect = conditions.expectation()
 
-    def unit(journal: Transaction) -> ResponseData:
+    def unit(transaction: Transaction) -> ResponseData:
         try:
             done = definitions.revise(
-                journal, key, schema=schema, paths=paths, review=review, expect=expect
+                transaction, key, schema=schema, paths=paths, review=review, expect=expect
             )
         except errors.BreakingRevision as error:
             raise _invalid("json_schema", _unforced(key, error), *_reasons(error)) from None
@@ -358,11 +357,11 @@ def delete_definition(key: str) -> ResponseData:
     _definition(key)
     expect = conditions.expectation()
 
-    def unit(journal: Transaction) -> ResponseData:
-        journal.actor.require_whole()  # before any service of it is named
+    def unit(transaction: Transaction) -> ResponseData:
+        transaction.actor.require_unrestricted()  # before any service of it is named
         try:
-            _release_others(journal, key)
-            definitions.delete_definition(journal, key, "delete", expect)
+            _release_others(transaction, key)
+            definitions.delete_definition(transaction, key, "delete", expect)
         except errors.DefinitionNotFound:
             raise _definition_missing(key) from None
         return _success("Configuration definition deleted", {"config_definition_key": key})
@@ -370,12 +369,12 @@ def delete_definition(key: str) -> ResponseData:
     return write(unit)
 
 
-def _release_others(journal: Transaction, key: str) -> None:
+def _release_others(transaction: Transaction, key: str) -> None:
     """Detaches the services that are no configurations of the dialect's: they stay."""
-    found = definitions.require(journal.connection, journal.realm, key)
-    for _, service in rules.services(journal.connection, found.id):
+    found = definitions.require(transaction.reader, key)
+    for _, service in rules.services(transaction.connection, found.id):
         if not service.startswith(f"{key}/"):
-            definitions.detach(journal, service)
+            definitions.detach(transaction, service)
 
 
 # --- configurations
@@ -395,10 +394,10 @@ def create_config(key: str) -> ResponseData:
         document = _document(_field(body, "data", dict), name)
     _finish(look, found, body)
 
-    def unit(journal: Transaction) -> ResponseData:
+    def unit(transaction: Transaction) -> ResponseData:
         name = f"{key}/{config_key}"
         try:
-            written = definitions.create_service(journal, name, document, key)
+            written = definitions.create_service(transaction, name, document, key)
         except errors.ServiceExists:
             said = f"Config already exists with '{config_key}'!"
             raise _Failure(409, "conflict_error", said) from None
@@ -406,7 +405,7 @@ def create_config(key: str) -> ResponseData:
             raise _definition_missing(key) from None
         except errors.NotConforming as error:
             raise _invalid("data", *_reasons(error)) from None
-        return _success("Configuration created", _back(journal, written, document))
+        return _success("Configuration created", _back(transaction, written, document))
 
     return write(unit)
 
@@ -423,7 +422,7 @@ def list_configs(key: str) -> ResponseData:
         among = _among(found)
     look.done()
     connection = reader_connection()
-    names = NameFilter(f"{key}/", listing.search, never="/", realm=auth.actor().realm)
+    names = NameFilter(f"{key}/", listing.search, never="/", visibility=auth.actor().visibility)
     question = Query(filters, names, among)
     order = Order(listing.path, listing.descending, listing.by)
     listed = index_search.find(
@@ -431,7 +430,7 @@ def list_configs(key: str) -> ResponseData:
     )
     total = index_search.count(connection, found.id, question)
     ids = [each.service_id for each in listed]
-    configurations = rules.configurations(connection, auth.actor().realm, ids)
+    configurations = rules.configurations(auth.reader(), ids)
     shown = [_shown_config(each) for each in configurations]
     return _success("Configurations listed", listing.answer(shown, total))
 
@@ -455,16 +454,16 @@ def update_config(key: str, config_key: str) -> ResponseData:
     _finish(look, found, body)
     expect = conditions.expectation()
 
-    def unit(journal: Transaction) -> ResponseData:
+    def unit(transaction: Transaction) -> ResponseData:
         name = f"{key}/{config_key}"
         try:
-            versions.require(journal.connection, journal.realm, name)
-            written = versions.put(journal, name, document, expect)
+            versions.require(transaction.reader, name)
+            written = versions.put(transaction, name, document, expect)
         except errors.ServiceNotFound:
             raise _config_missing(config_key) from None
         except errors.NotConforming as error:
             raise _invalid("data", *_reasons(error)) from None
-        return _success("Configuration updated", _back(journal, written, document))
+        return _success("Configuration updated", _back(transaction, written, document))
 
     return write(unit)
 
@@ -474,9 +473,9 @@ def delete_config(key: str, config_key: str) -> ResponseData:
     _config(_definition(key), config_key)
     expect = conditions.expectation()
 
-    def unit(journal: Transaction) -> ResponseData:
+    def unit(transaction: Transaction) -> ResponseData:
         try:
-            versions.delete_with_versions(journal, f"{key}/{config_key}", expect)
+            versions.delete_with_versions(transaction, f"{key}/{config_key}", expect)
         except errors.ServiceNotFound:
             raise _config_missing(config_key) from None
         gone = {"config_definition_key": key, "config_key": config_key}
@@ -485,9 +484,9 @@ def delete_config(key: str, config_key: str) -> ResponseData:
     return write(unit)
 
 
-def _back(journal: Transaction, written: WriteResult, document: Document) -> Any:
+def _back(transaction: Transaction, written: WriteResult, document: Document) -> Any:
     """What was written, without its secrets."""
-    return wire.parse_stored(versions.masked_text(journal, written, document))
+    return wire.parse_stored(versions.masked_text(transaction, written, document))
 
 
 # --- what is asked
@@ -599,7 +598,7 @@ def _said(problems: Sequence[Problem]) -> list[str]:
 
 
 def _definition(key: str) -> Definition:
-    found = definitions.lookup(reader_connection(), auth.actor().realm, key)
+    found = definitions.lookup(auth.reader(), key)
     if found is not None:
         return found
     _check_key(key, "config_definition_key")  # a key that cannot be says so
@@ -609,14 +608,14 @@ def _definition(key: str) -> Definition:
 def _config(definition: Definition, config_key: str) -> Configuration:
     connection, name = reader_connection(), f"{definition.name}/{config_key}"
     try:
-        service_id = versions.require(connection, auth.actor().realm, name)
+        service_id = versions.require(auth.reader(), name)
     except errors.ServiceNotFound:
         _check_key(config_key, "config_key")
         raise _config_missing(config_key) from None
     rule = rules.rule_for_service(connection, service_id)
     if rule is None or rule.definition_id != definition.id:
         raise _config_missing(config_key)
-    [found] = rules.configurations(connection, auth.actor().realm, [service_id])
+    [found] = rules.configurations(auth.reader(), [service_id])
     return found
 
 

@@ -108,11 +108,11 @@ def set_values() -> ResponseData:
     _refuse(faults)
     section, limits, expect = body["section"], asked.document_limits(), conditions.expectation()
 
-    def unit(journal: Transaction) -> ResponseData:
+    def unit(transaction: Transaction) -> ResponseData:
         if key is None:
-            _put(journal, section, wrapped(values), limits, expect)
+            _put(transaction, section, wrapped(values), limits, expect)
         else:
-            _set_keys(journal, section, {key: value}, limits, expect)
+            _set_keys(transaction, section, {key: value}, limits, expect)
         return _saved()
 
     return write(unit)
@@ -142,8 +142,8 @@ def update_bulk() -> ResponseData:
     limits = asked.document_limits()
     steps = [_step(section, values, limits) for section, values in body.items()]
 
-    def unit(journal: Transaction) -> ResponseData:
-        changesets.publish(journal, steps)
+    def unit(transaction: Transaction) -> ResponseData:
+        changesets.publish(transaction, steps)
         return json_response({"message": "Configurations updated successfully!"})
 
     return write(unit)
@@ -157,15 +157,15 @@ def delete() -> ResponseData:
         raise _missing("section")
     limits, expect = asked.document_limits(), conditions.expectation()
 
-    def unit(journal: Transaction) -> ResponseData:
-        document = _current(journal, section)
+    def unit(transaction: Transaction) -> ResponseData:
+        document = _current(transaction, section)
         if document is None or (key and (key not in document or key == sections.WRAPPER)):
             raise _Failure(404, "Config not found.")
         if key:
             rest = {name: value for name, value in document.items() if name != key}
-            _put(journal, section, rest, limits, expect)
+            _put(transaction, section, rest, limits, expect)
         else:
-            versions.disable_service(journal, section, expect)
+            versions.disable_service(transaction, section, expect)
         return json_response({"status": "deleted"})
 
     return write(unit)
@@ -178,16 +178,18 @@ def _saved() -> ResponseData:
 def _step(section: str, values: Any, limits: DocumentLimits) -> Step:
     """Writes one section of several. A fault is told at ``/section/key``."""
 
-    def act(journal: Transaction) -> WriteResult:
+    def act(transaction: Transaction) -> WriteResult:
         if isinstance(values, dict):
-            return _set_keys(journal, section, values, limits)
-        return _replace(journal, section, values, limits)
+            return _set_keys(transaction, section, values, limits)
+        return _replace(transaction, section, values, limits)
 
     pointer = f"/{section}"
     return Step(pointer, pointer, section, act, literal=True)
 
 
-def _replace(journal: Transaction, section: str, value: Any, limits: DocumentLimits) -> WriteResult:
+def _replace(
+    transaction: Transaction, section: str, value: Any, limits: DocumentLimits
+) -> WriteResult:
     """Makes a list or a plain value the whole of a section. A fault is told at its place there."""
     try:
         document = wire.make_document(wrapped(value), limits, section)
@@ -196,37 +198,37 @@ def _replace(journal: Transaction, section: str, value: Any, limits: DocumentLim
         raise InvalidDocument.of(
             [replace(each, pointer=each.pointer.removeprefix(inside)) for each in error.problems]
         ) from None
-    return versions.put(journal, section, document)
+    return versions.put(transaction, section, document)
 
 
 def _set_keys(
-    journal: Transaction,
+    transaction: Transaction,
     section: str,
     values: dict[str, Any],
     limits: DocumentLimits,
     expect: Precondition = no_precondition,
 ) -> WriteResult:
     """Writes keys over what is there."""
-    before = _current(journal, section) or {}
+    before = _current(transaction, section) or {}
     if before.keys() == {sections.WRAPPER}:
         raise InvalidDocument.of([Problem("", "It is a value, and has no keys.", "type")])
-    return _put(journal, section, {**before, **values}, limits, expect)
+    return _put(transaction, section, {**before, **values}, limits, expect)
 
 
 def _put(
-    journal: Transaction,
+    transaction: Transaction,
     section: str,
     document: dict[str, Any],
     limits: DocumentLimits,
     expect: Precondition,
 ) -> WriteResult:
-    return versions.put(journal, section, wire.make_document(document, limits, section), expect)
+    return versions.put(transaction, section, wire.make_document(document, limits, section), expect)
 
 
-def _current(journal: Transaction, section: str) -> dict[str, Any] | None:
+def _current(transaction: Transaction, section: str) -> dict[str, Any] | None:
     """The current document of a section, None if there is none."""
     try:
-        found = versions.current(journal.connection, journal.realm, section)
+        found = versions.current(transaction.reader, section)
     except (errors.ServiceNotFound, errors.NoCurrentVersion):
         return None
     return wire.parse_stored(found.served)
@@ -242,7 +244,7 @@ def get() -> ResponseData:
     if not section:
         raise _missing("section")
     try:
-        found = versions.current(reader_connection(), auth.actor().realm, section)
+        found = versions.current(auth.reader(), section)
     except (errors.ServiceNotFound, errors.NoCurrentVersion):
         raise _Failure(404, "Configuration not found") from None
     document = wire.parse_stored(found.served)
@@ -261,7 +263,7 @@ def export() -> ResponseData:
         raise _Failure(400, "Unsupported format. Choose 'json', 'yaml', or 'toml'.")
     found = {}
     size = 0
-    for name, document in bulk.export(reader_connection(), auth.actor().realm):
+    for name, document in bulk.export(auth.reader()):
         size += len(document.text)
         if size > database.of().settings.answer_bytes:
             raise _Failure(413, "There is too much for one answer; use GET /api/v1/export.")
@@ -282,8 +284,7 @@ def history() -> ResponseData:
     """What happened to keys, newest first."""
     limit, offset = _number("limit", 1, _MOST_LISTED, 10), _number("offset", 0, 10**9, 0)
     found = sections.history(
-        reader_connection(),
-        auth.actor().realm,
+        auth.reader(),
         request.args.get("section", ""),
         request.args.get("key", ""),
     )

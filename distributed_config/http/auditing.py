@@ -152,11 +152,11 @@ def _secrets_read(services: list[str]) -> None:
     actor, organisation = _asking()
     path = request.path[:_LONGEST_PATH]
 
-    def unit(journal: Transaction) -> None:
+    def unit(transaction: Transaction) -> None:
         for service in services:
             detail = {"path": path}
             audit.record(
-                journal,
+                transaction,
                 audit.SECRET_READ,
                 organisation=organisation,
                 service=service,
@@ -195,8 +195,8 @@ def _counted(left_out: int) -> dict[str, int]:
 
 
 def _unit(kind: str, organisation: int | None, service: str | None, detail: Facts) -> Unit[None]:
-    def unit(journal: Transaction) -> None:
-        audit.record(journal, kind, organisation=organisation, service=service, detail=detail)
+    def unit(transaction: Transaction) -> None:
+        audit.record(transaction, kind, organisation=organisation, service=service, detail=detail)
 
     return unit
 

@@ -31,6 +31,7 @@ from distributed_config.services.access.token_format import PREFIX, is_token
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR, Actor
 from distributed_config.services.policy.permissions import PERMISSIONS
+from distributed_config.services.reader import Reader
 from distributed_config.settings import Settings
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -71,6 +72,11 @@ def requires(permission: str) -> Callable[[View], View]:
 def actor() -> Actor:
     """Who sent the current request."""
     return identity().actor
+
+
+def reader() -> Reader:
+    """The request's connection, with what the sender may see."""
+    return Reader(database.reader_connection(), actor().visibility)
 
 
 def identity() -> Identity:
@@ -213,10 +219,10 @@ def _note_use(found: Identity) -> None:
         return
     note_move = auditing.moved(found)
 
-    def unit(journal: Transaction) -> None:
-        identify.record_use(journal.connection, found.token_id, now, address)
+    def unit(transaction: Transaction) -> None:
+        identify.record_use(transaction.connection, found.token_id, now, address)
         if note_move is not None:
-            note_move(journal)
+            note_move(transaction)
 
     database.of().writer.post(found.actor, unit)
 

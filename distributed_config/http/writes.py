@@ -28,16 +28,16 @@ def commit(
     fingerprint = _fingerprint() if key else ""
     lifetime = database.of().settings.idempotency_hours
 
-    def run(journal: Transaction) -> ResponseData:
+    def run(transaction: Transaction) -> ResponseData:
         if key:
-            before = idempotency.recall(journal, key, fingerprint, lifetime)
+            before = idempotency.recall(transaction, key, fingerprint, lifetime)
             if before is not None:
                 return _given_again(before)
-        answer = unit(journal)
-        answer.headers["Config-Revision"] = str(journal.head.revision)
+        answer = unit(transaction)
+        answer.headers["Config-Revision"] = str(transaction.head.revision)
         if key and answer.headers.get("Cache-Control") != "no-store":
             kept = StoredResponse(answer.status, json.dumps(answer.headers), answer.body)
-            idempotency.remember(journal, key, fingerprint, kept, lifetime)
+            idempotency.remember(transaction, key, fingerprint, kept, lifetime)
         return answer
 
     if not dry_run:

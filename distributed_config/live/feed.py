@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine
 
 from distributed_config import wire
+from distributed_config.schemas.changes import render_change
 from distributed_config.services import event_documents
 from distributed_config.services.access.identify import reidentify
 from distributed_config.services.event_documents import DocumentViews
@@ -58,7 +59,7 @@ class Subscription:
     @property
     def reveals(self) -> bool:
         """Whether the watcher is told secrets in the clear."""
-        return self.actor.realm.secrets
+        return self.actor.visibility.secrets
 
     def position(self, revision: int) -> Position:
         """Where the watcher is once it has heard of ``revision``; it can go on from there."""
@@ -76,10 +77,10 @@ class Subscription:
         return name is not None and (name in self.services or name.startswith(self.prefixes))
 
     def _may_hear(self, change: Change) -> bool:
-        realm = self.actor.realm
-        if change.organisation_id != realm.organisation or change.kind in self._hidden:
+        visibility = self.actor.visibility
+        if change.organisation_id != visibility.organisation or change.kind in self._hidden:
             return False
-        return not realm.scopes or change.service is None or realm.sees(change.service)
+        return not visibility.scopes or change.service is None or visibility.sees(change.service)
 
     @cached_property
     def _hidden(self) -> frozenset[str]:
@@ -321,22 +322,3 @@ def _entries(
         ChangeEvent(change, told, text(after, change), text(earlier, change))
         for change, told, after, earlier in zip(changes, masked, now, before, strict=True)
     ]
-
-
-def render_change(change: Change) -> dict[str, Any]:
-    """One change as it is told everywhere."""
-    return {
-        "revision": change.revision,
-        "position": change.position,
-        "time": wire.format_time(change.changed_at),
-        "kind": change.kind,
-        "service": change.service,
-        "definition": change.definition,
-        "subject": change.subject,
-        "environment": change.environment,
-        "version": change.number,
-        "current": change.current,
-        "digest": change.digest,
-        "actor": change.actor,
-        "note": change.note,
-    }

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from distributed_config import wire
-from distributed_config.live.feed import render_change
+from distributed_config.schemas.changes import render_change
 from distributed_config.services.journal.audit import AuditEntry
 
 FORMATS = {"jsonl": "application/x-ndjson", "csv": "text/csv"}

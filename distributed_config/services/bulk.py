@@ -7,12 +7,13 @@ holds it.
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import func, select
 
 from distributed_config.errors import Invalid, InvalidDocument, Problem
 from distributed_config.models import ServiceRow, VersionRow
 from distributed_config.services.documents.stored import intact
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Visibility
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
+from distributed_config.services.reader import Reader
 from distributed_config.services.secrets import DocumentKey, Viewer
 from distributed_config.wire import (
     Document,
@@ -24,9 +25,7 @@ from distributed_config.wire import (
 )
 
 
-def export(
-    connection: Connection, realm: Visibility, prefix: str = ""
-) -> Iterator[tuple[str, Document]]:
+def export(reader: Reader, prefix: str = "") -> Iterator[tuple[str, Document]]:
     """The current document of every service whose name begins with ``prefix``, by name.
 
     A service whose versions are all disabled has none and is left out. Secrets are shown as
@@ -48,17 +47,17 @@ def export(
         )
         .join(VersionRow, VersionRow.service_id == ServiceRow.id)
         .where(
-            ServiceRow.organisation_id == realm.organisation,
-            realm.within(ServiceRow.name),
+            ServiceRow.organisation_id == reader.visibility.organisation,
+            reader.visibility.within(ServiceRow.name),
             VersionRow.environment == DEFAULT_ENVIRONMENT,
             VersionRow.number == newest,
             func.substr(ServiceRow.name, 1, len(prefix)) == prefix,
         )
         .order_by(ServiceRow.name)
     )
-    viewer = Viewer(connection, realm.secrets)
-    for service_id, name, marks, text, digest in connection.execute(query):
-        home = DocumentKey(service_id, realm.organisation, name, marks)
+    viewer = Viewer(reader.connection, reader.visibility.secrets)
+    for service_id, name, marks, text, digest in reader.connection.execute(query):
+        home = DocumentKey(service_id, reader.visibility.organisation, name, marks)
         shown = viewer.shown(home, intact(text, digest))
         yield name, Document(shown.text, digest_of(shown.text) if shown.view else digest)
 

@@ -14,7 +14,8 @@ from distributed_config.models import (
 )
 from distributed_config.services.journal import kinds
 from distributed_config.services.journal.transaction import Transaction
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Visibility
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
+from distributed_config.services.reader import Reader
 from distributed_config.services.secrets.digests import Digests
 from distributed_config.services.versions import require
 
@@ -35,8 +36,7 @@ class Entry:
 
 
 def services(
-    connection: Connection,
-    realm: Visibility,
+    reader: Reader,
     *,
     after: str = "",
     limit: int,
@@ -50,8 +50,8 @@ def services(
     there.
     """
     query = _SERVICES.where(
-        ServiceRow.organisation_id == realm.organisation,
-        realm.within(ServiceRow.name),
+        ServiceRow.organisation_id == reader.visibility.organisation,
+        reader.visibility.within(ServiceRow.name),
         ServiceRow.name > after,
     )
     if search:
@@ -61,10 +61,10 @@ def services(
     for tag in tags:
         has_tag = select(TagRow.service_id).where(TagRow.tag == tag)
         query = query.where(ServiceRow.id.in_(has_tag))
-    return _entries(connection, realm, query.order_by(ServiceRow.name).limit(limit))
+    return _entries(reader, query.order_by(ServiceRow.name).limit(limit))
 
 
-def served_names(connection: Connection, realm: Visibility, prefix: str = "") -> list[str]:
+def served_names(reader: Reader, prefix: str = "") -> list[str]:
     """The names of the services that begin with ``prefix`` and have an enabled version, in order.
 
     The order is that of their code points.
@@ -75,38 +75,38 @@ def served_names(connection: Connection, realm: Visibility, prefix: str = "") ->
         VersionRow.enabled,
     )
     query = select(ServiceRow.name).where(
-        ServiceRow.organisation_id == realm.organisation,
-        realm.within(ServiceRow.name),
+        ServiceRow.organisation_id == reader.visibility.organisation,
+        reader.visibility.within(ServiceRow.name),
         enabled.exists(),
     )
     if prefix:
         query = query.where(func.substr(ServiceRow.name, 1, len(prefix)) == prefix)
-    return list(connection.scalars(query.order_by(ServiceRow.name)))
+    return list(reader.connection.scalars(query.order_by(ServiceRow.name)))
 
 
-def services_by_id(connection: Connection, realm: Visibility, ids: Sequence[int]) -> list[Entry]:
+def services_by_id(reader: Reader, ids: Sequence[int]) -> list[Entry]:
     """The services with these ids, in this order."""
-    found = _entries(connection, realm, _SERVICES.where(ServiceRow.id.in_(ids)))
+    found = _entries(reader, _SERVICES.where(ServiceRow.id.in_(ids)))
     by_id = {entry.id: entry for entry in found}
     return [by_id[each] for each in ids]
 
 
-def service(connection: Connection, realm: Visibility, name: str) -> Entry:
+def service(reader: Reader, name: str) -> Entry:
     """One service. Raises ServiceNotFound."""
-    [entry] = services_by_id(connection, realm, [require(connection, realm, name)])
+    [entry] = services_by_id(reader, [require(reader, name)])
     return entry
 
 
-def set_tags(journal: Transaction, name: str, tags: tuple[str, ...]) -> bool:
+def set_tags(transaction: Transaction, name: str, tags: tuple[str, ...]) -> bool:
     """Gives the service exactly these tags; whether that changed anything."""
-    service_id = require(journal.connection, journal.realm, name)
+    service_id = require(transaction.reader, name)
     wanted = tuple(sorted(set(tags)))
-    if wanted == _tags_of(journal.connection, [service_id]).get(service_id, ()):
+    if wanted == _tags_of(transaction.connection, [service_id]).get(service_id, ()):
         return False
-    journal.connection.execute(delete(TagRow).where(TagRow.service_id == service_id))
+    transaction.connection.execute(delete(TagRow).where(TagRow.service_id == service_id))
     for tag in wanted:
-        journal.connection.execute(insert(TagRow).values(service_id=service_id, tag=tag))
-    journal.record(kinds.SERVICE_TAGGED, name, note=journal.note or ", ".join(wanted))
+        transaction.connection.execute(insert(TagRow).values(service_id=service_id, tag=tag))
+    transaction.record(kinds.SERVICE_TAGGED, name, note=transaction.note or ", ".join(wanted))
     return True
 
 
@@ -123,13 +123,11 @@ _SERVICES = (
 )
 
 
-def _entries(
-    connection: Connection, realm: Visibility, query: Select[int, str, int, str, str]
-) -> list[Entry]:
-    found = connection.execute(query).all()
-    tags_of = _tags_of(connection, [row.id for row in found])
-    digests = None if realm.secrets else Digests(connection)
-    return [_entry(connection, row, tags_of.get(row.id, ()), digests) for row in found]
+def _entries(reader: Reader, query: Select[int, str, int, str, str]) -> list[Entry]:
+    found = reader.connection.execute(query).all()
+    tags_of = _tags_of(reader.connection, [row.id for row in found])
+    digests = None if reader.visibility.secrets else Digests(reader.connection)
+    return [_entry(reader.connection, row, tags_of.get(row.id, ()), digests) for row in found]
 
 
 def _tags_of(connection: Connection, ids: list[int]) -> dict[int, tuple[str, ...]]:

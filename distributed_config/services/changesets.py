@@ -44,7 +44,7 @@ def broken(pointer: str, error: Invalid, service: str = "") -> Step:
     return Step(pointer, pointer, service, refuse, literal=True, sound=False)
 
 
-def publish(journal: Transaction, steps: Sequence[Step]) -> list[WriteResult]:
+def publish(transaction: Transaction, steps: Sequence[Step]) -> list[WriteResult]:
     """Does every step, in order, or raises with the problems of all that would fail.
 
     The error is the first step's that failed, so that its kind says what to do; its ``problems``
@@ -55,7 +55,7 @@ def publish(journal: Transaction, steps: Sequence[Step]) -> list[WriteResult]:
     problems: list[Problem] = []
     for step in _once(steps):
         try:
-            written.append(step.act(journal))
+            written.append(step.act(transaction))
         except TooMuchWork:
             raise  # it is about all of them, and the next would only be refused as well
         except DistconfError as error:
@@ -76,14 +76,14 @@ class Imported:
 
 
 def import_all(
-    journal: Transaction, documents: Sequence[tuple[str, Document | Invalid]]
+    transaction: Transaction, documents: Sequence[tuple[str, Document | Invalid]]
 ) -> Imported:
     """Creates or updates every service named; one revision for all.
 
     In place of a document that cannot be stored is what says so, perhaps without a name. Raises
     with the problems of all of them, each behind the service's pointer.
     """
-    written = publish(journal, [_imported(name, document) for name, document in documents])
+    written = publish(transaction, [_imported(name, document) for name, document in documents])
     return Imported(
         created=tuple(each.service for each in written if each.changed and each.number == 0),
         updated=tuple(each.service for each in written if each.changed and each.number > 0),
@@ -91,7 +91,7 @@ def import_all(
     )
 
 
-def prune(journal: Transaction, kept: Collection[str], prefix: str = "") -> tuple[str, ...]:
+def prune(transaction: Transaction, kept: Collection[str], prefix: str = "") -> tuple[str, ...]:
     """Deletes the services that begin with ``prefix`` and are not in ``kept``; returns their names.
 
     Services that the actor may not see stay, and so do those whose versions are all disabled: an
@@ -102,10 +102,10 @@ def prune(journal: Transaction, kept: Collection[str], prefix: str = "") -> tupl
     if not kept:
         message = "There is no service in what is imported, so pruning would delete all of them."
         raise Invalid.of([Problem("", message, "prune")])
-    served = catalogue.served_names(journal.connection, journal.realm, prefix)
+    served = catalogue.served_names(transaction.reader, prefix)
     gone = [name for name in served if name not in kept]
     for name in gone:
-        versions.delete_with_versions(journal, name)
+        versions.delete_with_versions(transaction, name)
     return tuple(gone)
 
 
@@ -114,7 +114,11 @@ def _imported(name: str, document: Document | Invalid) -> Step:
     if isinstance(document, Invalid):
         return broken(pointer, document, name)
     return Step(
-        pointer, pointer, name, lambda journal: versions.put(journal, name, document), literal=True
+        pointer,
+        pointer,
+        name,
+        lambda transaction: versions.put(transaction, name, document),
+        literal=True,
     )
 
 

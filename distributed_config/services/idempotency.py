@@ -34,30 +34,30 @@ class StoredResponse:
 
 
 def recall(
-    journal: Transaction, key: str, fingerprint: str, lifetime_hours: int
+    transaction: Transaction, key: str, fingerprint: str, lifetime_hours: int
 ) -> StoredResponse | None:
     """The answer that ``key`` got before, or None.
 
     Raises KeyReused if it was another request, and Forbidden if the actor had other rights then.
     """
-    row = journal.connection.execute(
+    row = transaction.connection.execute(
         select(
             IdempotencyRow.fingerprint,
             IdempotencyRow.created_at,
             IdempotencyRow.status,
             IdempotencyRow.headers,
             IdempotencyRow.body,
-        ).where(_is_key(journal, key))
+        ).where(_is_key(transaction, key))
     ).one_or_none()
     if row is None:
         return None
-    if row.created_at < _oldest(journal, lifetime_hours):
-        journal.connection.execute(delete(IdempotencyRow).where(_is_key(journal, key)))
+    if row.created_at < _oldest(transaction, lifetime_hours):
+        transaction.connection.execute(delete(IdempotencyRow).where(_is_key(transaction, key)))
         return None
     kept, _, rights = row.fingerprint.partition(_SEPARATOR)
-    if not secrets.is_fingerprint(journal.connection, fingerprint, kept):
+    if not secrets.is_fingerprint(transaction.connection, fingerprint, kept):
         raise KeyReused()
-    if rights != _rights(journal.actor):
+    if rights != _rights(transaction.actor):
         raise Forbidden(
             "This was done, and answered, while you had other rights. Read what is there now, and "
             "send what is still to be done with another Idempotency-Key."
@@ -66,29 +66,33 @@ def recall(
 
 
 def remember(
-    journal: Transaction, key: str, fingerprint: str, answer: StoredResponse, lifetime_hours: int
+    transaction: Transaction,
+    key: str,
+    fingerprint: str,
+    answer: StoredResponse,
+    lifetime_hours: int,
 ) -> None:
     """Keeps ``answer`` for ``key``, and drops some that are too old to be asked for."""
-    kept = secrets.fingerprint(journal.connection, fingerprint)
-    journal.connection.execute(
+    kept = secrets.fingerprint(transaction.connection, fingerprint)
+    transaction.connection.execute(
         insert(IdempotencyRow).values(
-            organisation_id=journal.organisation,
-            actor=journal.actor.key,
+            organisation_id=transaction.organisation,
+            actor=transaction.actor.key,
             key=key,
-            fingerprint=kept + _SEPARATOR + _rights(journal.actor),
-            created_at=journal.steady,
+            fingerprint=kept + _SEPARATOR + _rights(transaction.actor),
+            created_at=transaction.steady,
             status=answer.status,
             headers=answer.headers,
             body=answer.body,
         )
     )
-    expired = journal.connection.execute(
+    expired = transaction.connection.execute(
         select(IdempotencyRow.organisation_id, IdempotencyRow.actor, IdempotencyRow.key)
-        .where(IdempotencyRow.created_at < _oldest(journal, lifetime_hours))
+        .where(IdempotencyRow.created_at < _oldest(transaction, lifetime_hours))
         .limit(_PURGED_AT_ONCE)
     ).all()
     for organisation, actor, old in expired:
-        journal.connection.execute(
+        transaction.connection.execute(
             delete(IdempotencyRow).where(
                 IdempotencyRow.organisation_id == organisation,
                 IdempotencyRow.actor == actor,
@@ -99,18 +103,18 @@ def remember(
 
 def _rights(actor: Actor) -> str:
     """What an actor may, as a digest: the same for the same rights only."""
-    scopes = [[scope.services, scope.environments] for scope in actor.realm.scopes]
+    scopes = [[scope.services, scope.environments] for scope in actor.visibility.scopes]
     return hashlib.sha256(json.dumps([sorted(actor.permissions), scopes]).encode()).hexdigest()
 
 
-def _is_key(journal: Transaction, key: str) -> ColumnElement[bool]:
+def _is_key(transaction: Transaction, key: str) -> ColumnElement[bool]:
     return and_(
-        IdempotencyRow.organisation_id == journal.organisation,
-        IdempotencyRow.actor == journal.actor.key,
+        IdempotencyRow.organisation_id == transaction.organisation,
+        IdempotencyRow.actor == transaction.actor.key,
         IdempotencyRow.key == key,
     )
 
 
-def _oldest(journal: Transaction, lifetime_hours: int) -> int:
+def _oldest(transaction: Transaction, lifetime_hours: int) -> int:
     """What is older than this, in steady time, is forgotten."""
-    return journal.steady - lifetime_hours * 3_600_000_000
+    return transaction.steady - lifetime_hours * 3_600_000_000

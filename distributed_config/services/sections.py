@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from distributed_config.models import ChangeRow, ServiceRow, VersionRow
 from distributed_config.services import event_documents
 from distributed_config.services.documents.stored import intact
 from distributed_config.services.journal import kinds
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Visibility
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
+from distributed_config.services.reader import Reader
 from distributed_config.services.secrets import DocumentKey, Viewer
 from distributed_config.wire import parse_stored
 
@@ -55,17 +56,15 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def history(
-    connection: Connection, realm: Visibility, section: str = "", key: str = ""
-) -> list[KeyChange]:
+def history(reader: Reader, section: str = "", key: str = "") -> list[KeyChange]:
     """What happened to keys, newest first: whatever made another document current, or none.
 
     Of services that were deleted only that they were.
     """
-    documents = _documents(connection, realm, section)
+    documents = _documents(reader, section)
     current: dict[str, int | None] = {}
     found: list[KeyChange] = []
-    for change in _moves(connection, realm, section):
+    for change in _moves(reader, section):
         name = change.service
         before = documents.get((name, current.get(name)), {})
         current[name] = change.current
@@ -81,9 +80,7 @@ def history(
     return found[::-1]
 
 
-def _documents(
-    connection: Connection, realm: Visibility, section: str
-) -> dict[tuple[str, int | None], dict[str, Any]]:
+def _documents(reader: Reader, section: str) -> dict[tuple[str, int | None], dict[str, Any]]:
     """Every document that there is, by service and number, as ``realm`` sees it."""
     query = (
         select(
@@ -96,31 +93,32 @@ def _documents(
         )
         .join(VersionRow, VersionRow.service_id == ServiceRow.id)
         .where(
-            ServiceRow.organisation_id == realm.organisation,
-            realm.within(ServiceRow.name),
+            ServiceRow.organisation_id == reader.visibility.organisation,
+            reader.visibility.within(ServiceRow.name),
             VersionRow.environment == DEFAULT_ENVIRONMENT,
             VersionRow.deleted_revision.is_(None),
         )
     )
     if section:
         query = query.where(ServiceRow.name == section)
-    viewer = Viewer(connection, realm.secrets)
+    viewer = Viewer(reader.connection, reader.visibility.secrets)
     found: dict[tuple[str, int | None], dict[str, Any]] = {}
-    rows = connection.execute(query).yield_per(500)
+    rows = reader.connection.execute(query).yield_per(500)
     for service_id, name, marks, number, digest, text in rows:
-        home = DocumentKey(service_id, realm.organisation, name, marks)
+        home = DocumentKey(service_id, reader.visibility.organisation, name, marks)
         found[name, number] = parse_stored(viewer.shown(home, intact(text, digest)).text)
     return found
 
 
-def _moves(connection: Connection, realm: Visibility, section: str) -> Iterator[Any]:
+def _moves(reader: Reader, section: str) -> Iterator[Any]:
     """What moved what is current, oldest first.
 
     Of services that were made anew, only the end of what was before; its documents are gone.
     """
-    rows = connection.execute(
+    rows = reader.connection.execute(
         select(ServiceRow.name, ServiceRow.created_revision).where(
-            ServiceRow.organisation_id == realm.organisation, realm.within(ServiceRow.name)
+            ServiceRow.organisation_id == reader.visibility.organisation,
+            reader.visibility.within(ServiceRow.name),
         )
     )
     born = {row.name: row.created_revision for row in rows}
@@ -134,15 +132,15 @@ def _moves(connection: Connection, realm: Visibility, section: str) -> Iterator[
             ChangeRow.revision,
         )
         .where(
-            ChangeRow.organisation_id == realm.organisation,
-            realm.within(ChangeRow.service),
+            ChangeRow.organisation_id == reader.visibility.organisation,
+            reader.visibility.within(ChangeRow.service),
             ChangeRow.kind.in_(event_documents.CURRENT_CHANGING),
         )
         .order_by(ChangeRow.revision, ChangeRow.position)
     )
     if section:
         query = query.where(ChangeRow.service == section)
-    for row in connection.execute(query).yield_per(500):
+    for row in reader.connection.execute(query).yield_per(500):
         alive = row.service in born and row.revision >= born[row.service]
         if alive or row.kind == kinds.SERVICE_DELETED:
             yield row

@@ -182,8 +182,8 @@ class Writer:
     def rehearse(self, actor: Actor, unit: Unit[T], note: str = "", waited: float = 0) -> T:
         """What ``unit`` would return; everything it wrote is undone."""
 
-        def undone(journal: Transaction) -> None:
-            raise _Undone(unit(journal))
+        def undone(transaction: Transaction) -> None:
+            raise _Undone(unit(transaction))
 
         try:
             self.write(actor, undone, note, waited)
@@ -319,11 +319,11 @@ class Writer:
                 continue
             connection.exec_driver_sql("SAVEPOINT unit")
             allowance = Allowance(self._work_ms)
-            journal = Transaction(
+            transaction = Transaction(
                 connection, order.actor, head, now(), order.note, allowance=allowance
             )
             try:
-                result = self._run_unit(order, journal)
+                result = self._run_unit(order, transaction)
             except Exception as error:  # a unit that fails takes nobody with it
                 if _concerns_all(error):
                     raise
@@ -332,9 +332,9 @@ class Writer:
             else:
                 connection.exec_driver_sql("RELEASE SAVEPOINT unit")
                 done.append((order, _Outcome(result)))
-                head = journal.head
-                touched |= {(journal.organisation, name) for name in journal.services}
-                everything |= journal.everything
+                head = transaction.head
+                touched |= {(transaction.organisation, name) for name in transaction.services}
+                everything |= transaction.everything
         if head != first:
             advance_head(connection, head)
         if head.revision > first.revision:
@@ -346,13 +346,13 @@ class Writer:
         self._left.extendleft(reversed(rest))
         return done
 
-    def _run_unit(self, order: _Job[T], journal: Transaction) -> T:
+    def _run_unit(self, order: _Job[T], transaction: Transaction) -> T:
         """What a unit returns, with what it changed sealed. Raises TooMuchWork."""
-        self._allowance = journal.allowance
+        self._allowance = transaction.allowance
         try:
-            result = order.unit(journal)
-            audit.seal(journal)
-            journal.allowance.check()
+            result = order.unit(transaction)
+            audit.seal(transaction)
+            transaction.allowance.check()
         finally:
             self._allowance = None
         return result

@@ -74,9 +74,9 @@ def list_organisations(query: dict[str, Any]) -> ResponseData:
 def create_organisation(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Create an organisation."""
 
-    def unit(journal: Transaction) -> ResponseData:
+    def unit(transaction: Transaction) -> ResponseData:
         return json_response(
-            _shown_organisation(organisations.create_organisation(journal, body["name"]))
+            _shown_organisation(organisations.create_organisation(transaction, body["name"]))
         )
 
     return _published(unit, query)
@@ -92,8 +92,8 @@ def create_organisation(query: dict[str, Any], body: dict[str, Any]) -> Response
 def rename_organisation(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Give an organisation another name."""
 
-    def unit(journal: Transaction) -> ResponseData:
-        found = organisations.rename_organisation(journal, query["name"], body["name"])
+    def unit(transaction: Transaction) -> ResponseData:
+        found = organisations.rename_organisation(transaction, query["name"], body["name"])
         return json_response(_shown_organisation(found))
 
     return _published(unit, query)
@@ -108,8 +108,7 @@ def list_users(query: dict[str, Any]) -> ResponseData:
     cursor, epoch = _cursor(query)
     size = page_size(query["limit"])
     found = users.users(
-        reader_connection(),
-        auth.actor().realm,
+        auth.reader(),
         after=cursor,
         search=query["search"],
         limit=size + 1,
@@ -123,8 +122,8 @@ def create_user(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Create a user; who administers the server can make one of elsewhere a member."""
     hashed = hash_password(body["password"]) if body["password"] else ""
 
-    def unit(journal: Transaction) -> ResponseData:
-        made = users.create_user(journal, body["email"], _rights(body), hashed)
+    def unit(transaction: Transaction) -> ResponseData:
+        made = users.create_user(transaction, body["email"], _rights(body), hashed)
         return _private(_shown_user(made))
 
     return _published(unit, query)
@@ -137,10 +136,10 @@ def change_user(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Change a user: rights, password, active or not. What is not given stays."""
     hashed = hash_password(body["password"]) if "password" in body else None
 
-    def unit(journal: Transaction) -> ResponseData:
-        before = users.user(journal.connection, journal.realm, query["id"])
+    def unit(transaction: Transaction) -> ResponseData:
+        before = users.user(transaction.reader, query["id"])
         found = users.change_user(
-            journal,
+            transaction,
             query["id"],
             active=body.get("active"),
             hashed=hashed,
@@ -156,8 +155,8 @@ def change_user(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
 def remove_user(query: dict[str, Any]) -> ResponseData:
     """Remove a user from the organisation, with the tokens that they made in it."""
 
-    def unit(journal: Transaction) -> ResponseData:
-        users.remove_user(journal, query["id"])
+    def unit(transaction: Transaction) -> ResponseData:
+        users.remove_user(transaction, query["id"])
         return _done(True)
 
     return _published(unit, query)
@@ -207,9 +206,9 @@ def add_member(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     It takes who administers the server. Who is not known yet is made with `POST /users`.
     """
 
-    def unit(journal: Transaction) -> ResponseData:
-        memberships.add_member(journal, body["email"], _rights(body))
-        return _membership(journal, body["email"])
+    def unit(transaction: Transaction) -> ResponseData:
+        memberships.add_member(transaction, body["email"], _rights(body))
+        return _membership(transaction, body["email"])
 
     return _published(unit, query)
 
@@ -224,10 +223,10 @@ def add_member(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
 def change_member(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Change what a member is in the organisation: role and scope. What is not given stays."""
 
-    def unit(journal: Transaction) -> ResponseData:
-        before = memberships.membership(journal.connection, journal.realm, query["email"])
-        users.change_user(journal, before.user_id, rights=_rights_with(before.rights, body))
-        return _membership(journal, query["email"])
+    def unit(transaction: Transaction) -> ResponseData:
+        before = memberships.membership(transaction.reader, query["email"])
+        users.change_user(transaction, before.user_id, rights=_rights_with(before.rights, body))
+        return _membership(transaction, query["email"])
 
     return _published(unit, query)
 
@@ -236,9 +235,9 @@ def change_member(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
 def remove_member(query: dict[str, Any]) -> ResponseData:
     """Remove a user from the organisation, as `DELETE /users` does."""
 
-    def unit(journal: Transaction) -> ResponseData:
-        found = memberships.membership(journal.connection, journal.realm, query["email"])
-        users.remove_user(journal, found.user_id)
+    def unit(transaction: Transaction) -> ResponseData:
+        found = memberships.membership(transaction.reader, query["email"])
+        users.remove_user(transaction, found.user_id)
         return _done(True)
 
     return _published(unit, query)
@@ -253,8 +252,7 @@ def list_roles(query: dict[str, Any]) -> ResponseData:
     cursor, epoch = _cursor(query)
     size = page_size(query["limit"])
     found = roles.roles(
-        reader_connection(),
-        auth.actor().realm,
+        auth.reader(),
         after=cursor,
         search=query["search"],
         limit=size + 1,
@@ -267,9 +265,9 @@ def list_roles(query: dict[str, Any]) -> ResponseData:
 def set_role(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Make a role, or give it other permissions."""
 
-    def unit(journal: Transaction) -> ResponseData:
+    def unit(transaction: Transaction) -> ResponseData:
         return json_response(
-            _shown_role(roles.set_role(journal, query["name"], body["permissions"]))
+            _shown_role(roles.set_role(transaction, query["name"], body["permissions"]))
         )
 
     return _published(unit, query)
@@ -279,8 +277,8 @@ def set_role(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
 def remove_role(query: dict[str, Any]) -> ResponseData:
     """Remove a role that nobody has."""
 
-    def unit(journal: Transaction) -> ResponseData:
-        roles.remove_role(journal, query["name"])
+    def unit(transaction: Transaction) -> ResponseData:
+        roles.remove_role(transaction, query["name"])
         return _done(True)
 
     return _published(unit, query)
@@ -296,8 +294,7 @@ def list_tokens(query: dict[str, Any]) -> ResponseData:
     after = after_key(query, epoch, int) or 0
     size = page_size(query["limit"])
     found = tokens.tokens(
-        reader_connection(),
-        auth.actor().realm,
+        auth.reader(),
         user_id=None if auth.actor().may("token:manage") else auth.identity().user_id or 0,
         after=after,
         search=query["search"],
@@ -317,11 +314,11 @@ def create_token(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     if not body["personal"]:
         auth.require("token:manage")
 
-    def unit(journal: Transaction) -> ResponseData:
+    def unit(transaction: Transaction) -> ResponseData:
         if body["personal"] and owner is not None:
-            made = tokens.create_personal(journal, owner, body["name"], rights, seconds)
+            made = tokens.create_personal(transaction, owner, body["name"], rights, seconds)
         else:
-            made = tokens.create_machine(journal, body["name"], rights, seconds)
+            made = tokens.create_machine(transaction, body["name"], rights, seconds)
         return _shown_once(made, query)
 
     return _published(unit, query)
@@ -337,14 +334,14 @@ def change_token(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """
     owner, asking = _owner(), _asking_for_own(query["id"])
 
-    def unit(journal: Transaction) -> ResponseData:
-        tokens.require_owner(journal.connection, journal.realm, query["id"], owner)
-        before = tokens.token(journal.connection, journal.realm, query["id"])
+    def unit(transaction: Transaction) -> ResponseData:
+        tokens.require_owner(transaction.reader, query["id"], owner)
+        before = tokens.token(transaction.reader, query["id"])
         ends = before.expires_at
         if "seconds" in body:
-            ends = tokens.expiry_after(journal, body["seconds"])
+            ends = tokens.expiry_after(transaction, body["seconds"])
         after = tokens.change(
-            journal,
+            transaction,
             query["id"],
             asking,
             name=body.get("name", before.name),
@@ -363,9 +360,9 @@ def rotate_token(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Make a new token in place of one, which stays good for a while."""
     owner, asking = _owner(), _asking_for_own(query["id"])
 
-    def unit(journal: Transaction) -> ResponseData:
-        tokens.require_owner(journal.connection, journal.realm, query["id"], owner)
-        return _shown_once(tokens.rotate(journal, query["id"], body["overlap"], asking), query)
+    def unit(transaction: Transaction) -> ResponseData:
+        tokens.require_owner(transaction.reader, query["id"], owner)
+        return _shown_once(tokens.rotate(transaction, query["id"], body["overlap"], asking), query)
 
     return _published(unit, query)
 
@@ -375,9 +372,9 @@ def revoke_token(query: dict[str, Any]) -> ResponseData:
     """Revoke a token: from the next request on, and in open streams, it is good for nothing."""
     owner, asking = _owner(), _asking_for_own(query["id"])
 
-    def unit(journal: Transaction) -> ResponseData:
-        tokens.require_owner(journal.connection, journal.realm, query["id"], owner)
-        return _done(tokens.revoke(journal, query["id"], asking))
+    def unit(transaction: Transaction) -> ResponseData:
+        tokens.require_owner(transaction.reader, query["id"], owner)
+        return _done(tokens.revoke(transaction, query["id"], asking))
 
     return _published(unit, query)
 
@@ -459,9 +456,9 @@ def _shown_user(found: User) -> dict[str, Any]:
     }
 
 
-def _membership(journal: Transaction, email: str) -> ResponseData:
+def _membership(transaction: Transaction, email: str) -> ResponseData:
     """The membership of an address, as it is now."""
-    found = memberships.membership(journal.connection, journal.realm, email)
+    found = memberships.membership(transaction.reader, email)
     return json_response(_shown_membership(found))
 
 

@@ -15,8 +15,9 @@ from distributed_config.http.pagination import page_size
 from distributed_config.http.response import ResponseData, json_response
 from distributed_config.http.routes import route
 from distributed_config.live.exchange import Validity
-from distributed_config.live.feed import Subscription, render_change
+from distributed_config.live.feed import Subscription
 from distributed_config.schemas import answers, queries
+from distributed_config.schemas.changes import render_change
 from distributed_config.services import event_documents
 from distributed_config.services.journal.changes import Change, read_changes
 from distributed_config.services.journal.head import Head, continues, read_head
@@ -89,7 +90,7 @@ def list_changes(query: dict[str, Any]) -> ResponseData:
 
 
 def _shown(changes: list[Change], with_documents: bool) -> list[dict[str, Any]]:
-    reveal = auth.actor().realm.secrets
+    reveal = auth.actor().visibility.secrets
     if not reveal:
         changes = without_secrets(reader_connection(), changes)
     if not with_documents:

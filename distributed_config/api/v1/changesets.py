@@ -44,8 +44,8 @@ def publish_changeset(query: dict[str, Any], body: dict[str, Any]) -> ResponseDa
     """
     steps = _steps(body)
 
-    def unit(journal: Transaction) -> ResponseData:
-        written = publish_steps(journal, steps)
+    def unit(transaction: Transaction) -> ResponseData:
+        written = publish_steps(transaction, steps)
         return json_response({"success": True, "services": [_shown(each) for each in written]})
 
     return commit(unit, asked.note(query["note"]), query["dry_run"])
@@ -91,16 +91,24 @@ def _act(change: dict[str, Any], document: Document | None) -> Callable[[Transac
     name, limits = change["service"], asked.document_limits()
     expect = _expectation(change.get("if_match"))
     if document is not None:
-        return lambda journal: versions.put(journal, name, document, expect)
+        return lambda transaction: versions.put(transaction, name, document, expect)
     if "merge" in change:
-        return lambda journal: versions.merge(journal, name, change["merge"], limits, expect)
+        return lambda transaction: versions.merge(
+            transaction, name, change["merge"], limits, expect
+        )
     if "patch" in change:
-        return lambda journal: versions.patch(journal, name, change["patch"], limits, expect)
+        return lambda transaction: versions.patch(
+            transaction, name, change["patch"], limits, expect
+        )
     if "rollback" in change:
-        return lambda journal: versions.roll_back(journal, name, change["rollback"], expect)
+        return lambda transaction: versions.roll_back(transaction, name, change["rollback"], expect)
     if "enable" in change:
-        return lambda journal: versions.set_enabled(journal, name, change["enable"], True, expect)
-    return lambda journal: versions.set_enabled(journal, name, change["disable"], False, expect)
+        return lambda transaction: versions.set_enabled(
+            transaction, name, change["enable"], True, expect
+        )
+    return lambda transaction: versions.set_enabled(
+        transaction, name, change["disable"], False, expect
+    )
 
 
 def _expectation(if_match: str | None) -> Precondition:

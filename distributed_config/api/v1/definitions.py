@@ -59,8 +59,7 @@ def list_definitions(query: dict[str, Any]) -> ResponseData:
     size = page_size(query["limit"])
     after = after_key(query, epoch, str) or ""
     found = definitions.definitions(
-        connection,
-        auth.actor().realm,
+        auth.reader(),
         after=after,
         limit=size + 1,
         search=query["search"],
@@ -114,10 +113,10 @@ def create_definition(query: dict[str, Any], body: dict[str, Any]) -> ResponseDa
     schema = _schema(name, body)
     assert schema is not None  # it is required
 
-    def unit(journal: Transaction) -> ResponseData:
+    def unit(transaction: Transaction) -> ResponseData:
         policy, paths = body.get("policy", "none"), body.get("indexes", [])
-        made = definitions.create(journal, name, schema, policy, paths)
-        return _answer(journal, made, _shown_whole(made), 201)
+        made = definitions.create(transaction, name, schema, policy, paths)
+        return _answer(transaction, made, _shown_whole(made), 201)
 
     return commit(unit, asked.note(query["note"]), query["dry_run"])
 
@@ -145,12 +144,12 @@ def put_definition(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     expect, forced = conditions.expectation(), query["force"]
     review = _review(name, schema)
 
-    def unit(journal: Transaction) -> ResponseData:
-        if schema is not None and not definitions.exists(journal, name, expect):
-            made = definitions.create(journal, name, schema, policy or "none", paths or [])
-            return _answer(journal, made, _shown_revision(made, True, None), 201)
+    def unit(transaction: Transaction) -> ResponseData:
+        if schema is not None and not definitions.exists(transaction, name, expect):
+            made = definitions.create(transaction, name, schema, policy or "none", paths or [])
+            return _answer(transaction, made, _shown_revision(made, True, None), 201)
         done = definitions.revise(
-            journal,
+            transaction,
             name,
             schema=schema,
             policy=policy,
@@ -160,7 +159,7 @@ def put_definition(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
             expect=expect,
         )
         shown = _shown_revision(done.definition, done.changed, done.review)
-        return _answer(journal, done.definition, shown)
+        return _answer(transaction, done.definition, shown)
 
     return commit(unit, asked.note(query["note"]), query["dry_run"])
 
@@ -182,7 +181,7 @@ def review_definition(query: dict[str, Any], body: dict[str, Any]) -> ResponseDa
     compatible) and new ones are valid under the old schema (forward).
     """
     found = _require(query["definition"])
-    auth.actor().require_whole()
+    auth.actor().require_unrestricted()
     auth.require("config:read")  # its answer tells of what documents hold
     review = _review(query["definition"], _stored_as(body["schema"]))
     assert review is not None  # the definition was just found
@@ -207,9 +206,9 @@ def delete_definition(query: dict[str, Any]) -> ResponseData:
     asked.refuse_body()
     expect = conditions.expectation()
 
-    def unit(journal: Transaction) -> ResponseData:
+    def unit(transaction: Transaction) -> ResponseData:
         services = definitions.delete_definition(
-            journal, query["definition"], query["cascade"], expect
+            transaction, query["definition"], query["cascade"], expect
         )
         return json_response({"success": True, "services": services})
 
@@ -231,9 +230,7 @@ def list_revisions(query: dict[str, Any]) -> ResponseData:
     epoch = head.read_head(connection).epoch
     size = page_size(query["limit"])
     before = after_key(query, epoch, int)
-    found = definitions.revisions(
-        connection, auth.actor().realm, name, before=before, limit=size + 1
-    )
+    found = definitions.revisions(auth.reader(), name, before=before, limit=size + 1)
     cursor = cursor_after(query, epoch, found[size - 1].number) if len(found) > size else None
     show = _shown_whole if query["schemas"] else _shown
     return page_response(
@@ -314,7 +311,7 @@ def list_conforming(query: dict[str, Any]) -> ResponseData:
     services = index_search.find(
         connection,
         found.id,
-        Query(filters, NameFilter(search=query["search"], realm=auth.actor().realm)),
+        Query(filters, NameFilter(search=query["search"], visibility=auth.actor().visibility)),
         Order(sort, descending=query["order"] == "desc"),
         after=_position(query, epoch),
         limit=size + 1,
@@ -323,10 +320,7 @@ def list_conforming(query: dict[str, Any]) -> ResponseData:
     if len(services) > size:
         cursor = cursor_after(query, epoch, json.dumps(services[size - 1].position))
     ids = [each.service_id for each in services[:size]]
-    shown = [
-        shown_service(entry)
-        for entry in catalogue.services_by_id(connection, auth.actor().realm, ids)
-    ]
+    shown = [shown_service(entry) for entry in catalogue.services_by_id(auth.reader(), ids)]
     return page_response({"definition": name, "services": shown}, cursor)
 
 
@@ -359,7 +353,7 @@ def _faults_beside(name: str, body: dict[str, Any], schema: Document | None) -> 
     if schema is not None:
         marks = definitions.mark_problems(schema)
         return [*marks, *definitions.path_problems(schema.value, paths, schema.text)]
-    found = definitions.lookup(reader_connection(), auth.actor().realm, name)
+    found = definitions.lookup(auth.reader(), name)
     if found is None or any(each.pointer == "/schema" for each in body[loader.FAULTS]):
         return definitions.path_problems({}, paths)
     return definitions.path_problems(found.document.value, paths, found.schema)
@@ -380,16 +374,16 @@ def _review(name: str, schema: Document | None) -> Review | None:
     if schema is None:
         return None
     connection = reader_connection()
-    found = definitions.lookup(connection, auth.actor().realm, name)
+    found = definitions.lookup(auth.reader(), name)
     return (
         None
         if found is None
-        else evolution.review(connection, found.proposal(schema), auth.actor().realm)
+        else evolution.review(connection, found.proposal(schema), auth.actor().visibility)
     )
 
 
 def _require(name: str, number: int | None = None) -> Definition:
-    return definitions.require(reader_connection(), auth.actor().realm, name, number)
+    return definitions.require(auth.reader(), name, number)
 
 
 def _filters(where: list[str]) -> tuple[Filter, ...]:
@@ -471,9 +465,9 @@ def _position(query: dict[str, Any], epoch: str) -> tuple[Any, ...] | None:
 
 
 def _answer(
-    journal: Transaction, definition: Definition, body: dict[str, Any], status: int = 200
+    transaction: Transaction, definition: Definition, body: dict[str, Any], status: int = 200
 ) -> ResponseData:
-    etag = wire.version_etag(journal.epoch, definition.number, definition.stamp)
+    etag = wire.version_etag(transaction.epoch, definition.number, definition.stamp)
     answer = json_response(body, ETag=etag)
     answer.status = status
     return answer

@@ -37,8 +37,7 @@ def list_services(query: dict[str, Any]) -> ResponseData:
     size = page_size(query["limit"])
     after = after_key(query, epoch, str) or ""
     found = catalogue.services(
-        connection,
-        auth.actor().realm,
+        auth.reader(),
         after=after,
         limit=size + 1,
         search=query["search"],
@@ -61,9 +60,7 @@ def list_services(query: dict[str, Any]) -> ResponseData:
 )
 def show_service(query: dict[str, Any]) -> ResponseData:
     """Show one service."""
-    return json_response(
-        shown_service(catalogue.service(reader_connection(), auth.actor().realm, query["service"]))
-    )
+    return json_response(shown_service(catalogue.service(auth.reader(), query["service"])))
 
 
 @route(
@@ -80,9 +77,9 @@ def show_service(query: dict[str, Any]) -> ResponseData:
 def tag_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Give a service exactly these tags."""
 
-    def unit(journal: Transaction) -> ResponseData:
-        catalogue.set_tags(journal, query["service"], tuple(body["tags"]))
-        entry = catalogue.service(journal.connection, journal.realm, query["service"])
+    def unit(transaction: Transaction) -> ResponseData:
+        catalogue.set_tags(transaction, query["service"], tuple(body["tags"]))
+        entry = catalogue.service(transaction.reader, query["service"])
         return json_response(shown_service(entry))
 
     return commit(unit, asked.note(query["note"]), query["dry_run"])
@@ -103,8 +100,8 @@ def attach_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Make a service conform to a definition; what is current must already."""
     name, definition = query["service"], body["definition"]
 
-    def unit(journal: Transaction) -> ResponseData:
-        changed = definitions.attach(journal, name, definition)
+    def unit(transaction: Transaction) -> ResponseData:
+        changed = definitions.attach(transaction, name, definition)
         return json_response({"success": True, "changed": changed, "definition": definition})
 
     return commit(unit, asked.note(query["note"]), query["dry_run"])
@@ -124,8 +121,8 @@ def detach_service(query: dict[str, Any]) -> ResponseData:
     """Make a service conform to no definition."""
     asked.refuse_body()
 
-    def unit(journal: Transaction) -> ResponseData:
-        changed = definitions.detach(journal, query["service"])
+    def unit(transaction: Transaction) -> ResponseData:
+        changed = definitions.detach(transaction, query["service"])
         return json_response({"success": True, "changed": changed, "definition": None})
 
     return commit(unit, asked.note(query["note"]), query["dry_run"])
@@ -145,9 +142,7 @@ def show_pointers(query: dict[str, Any]) -> ResponseData:
 
     Those that its definition marks, with `"x-secret": true`, are not among them.
     """
-    pointers = definitions.secret_pointers(
-        reader_connection(), auth.actor().realm, query["service"]
-    )
+    pointers = definitions.secret_pointers(auth.reader(), query["service"])
     return json_response({"pointers": pointers})
 
 
@@ -170,9 +165,9 @@ def mark_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """
     name, wanted = query["service"], body["pointers"]
 
-    def unit(journal: Transaction) -> ResponseData:
-        changed = definitions.set_secret_pointers(journal, name, wanted)
-        pointers = definitions.secret_pointers(journal.connection, journal.realm, name)
+    def unit(transaction: Transaction) -> ResponseData:
+        changed = definitions.set_secret_pointers(transaction, name, wanted)
+        pointers = definitions.secret_pointers(transaction.reader, name)
         return json_response({"success": True, "changed": changed, "pointers": pointers})
 
     return commit(unit, asked.note(query["note"]), query["dry_run"])

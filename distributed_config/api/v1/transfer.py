@@ -40,7 +40,7 @@ def export(query: dict[str, Any]) -> ResponseData:
     head = read_head(connection)
     format_ = asked.negotiate_format(query["format"])
     most = database.of().settings.answer_bytes
-    found = bulk.export(connection, auth.actor().realm, query["prefix"])
+    found = bulk.export(auth.reader(), query["prefix"])
     values: dict[str, Any] = {}
     size = 0
     for name, document in found:
@@ -86,12 +86,12 @@ def import_all(query: dict[str, Any]) -> ResponseData:
         raise Invalid.of([Problem("", message, "limit")])
     documents = bulk.documents_of(value, asked.document_limits())
 
-    def unit(journal: Transaction) -> ResponseData:
-        done = changesets.import_all(journal, documents)
+    def unit(transaction: Transaction) -> ResponseData:
+        done = changesets.import_all(transaction, documents)
         deleted: tuple[str, ...] = ()
         if query["prune"]:
             named = {name for name, _ in documents}
-            deleted = changesets.prune(journal, named, query["prefix"])
+            deleted = changesets.prune(transaction, named, query["prefix"])
         return json_response(
             {
                 "success": True,

@@ -17,6 +17,7 @@ from distributed_config.services import versions
 from distributed_config.services.diff import compare
 from distributed_config.services.journal import head
 from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.reader import Reader
 from distributed_config.services.versions import Version
 
 blueprint = Blueprint("versions", __name__)
@@ -38,8 +39,7 @@ def list_versions(query: dict[str, Any]) -> ResponseData:
     size = page_size(query["limit"])
     before = after_key(query, epoch, int)
     found = versions.history(
-        connection,
-        auth.actor().realm,
+        auth.reader(),
         name,
         before=before,
         limit=size + 1,
@@ -66,9 +66,9 @@ def diff(query: dict[str, Any]) -> ResponseData:
     `patch` is the JSON Patch that leads from one to the other, `text` a unified diff. Each has at
     most a megabyte; if there is more, `truncated` is true, and neither is complete.
     """
-    connection, realm, name = reader_connection(), auth.actor().realm, query["service"]
-    old = versions.stored(connection, realm, name, query["old"])
-    new = versions.stored(connection, realm, name, query["new"])
+    connection, visibility, name = reader_connection(), auth.actor().visibility, query["service"]
+    old = versions.stored(Reader(connection, visibility), name, query["old"])
+    new = versions.stored(Reader(connection, visibility), name, query["new"])
     difference = compare(
         wire.parse_stored(old.served),
         wire.parse_stored(new.served),
@@ -99,12 +99,12 @@ def roll_back(query: dict[str, Any]) -> ResponseData:
     asked.refuse_body()
     name, number, expect = query["service"], query["to"], conditions.expectation()
 
-    def unit(journal: Transaction) -> ResponseData:
-        written = versions.roll_back(journal, name, number, expect)
+    def unit(transaction: Transaction) -> ResponseData:
+        written = versions.roll_back(transaction, name, number, expect)
         return json_response(
             {"success": True, "version": written.number, "current": written.current},
             Config_Version=str(written.number),
-            ETag=wire.version_etag(journal.epoch, written.number, written.stamp),
+            ETag=wire.version_etag(transaction.epoch, written.number, written.stamp),
         )
 
     which = "the one before" if number is None else f"version {number}"

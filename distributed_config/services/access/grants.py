@@ -21,21 +21,21 @@ class Grant:
     scope: Scope = Scope()
 
 
-def require_can_grant(journal: Transaction, rights: Grant, *others: Problem) -> None:
+def require_can_grant(transaction: Transaction, rights: Grant, *others: Problem) -> None:
     """Raises Invalid if ``rights`` name no role, Forbidden if they go beyond the actor's own.
 
     ``others`` are problems of what the rights came with; they are told first.
     """
-    known = [role.name for role in roles(journal.connection, journal.realm)]
+    known = [role.name for role in roles(transaction.reader)]
     problems = [*others, *scope_problems(rights.scope)]
     if rights.role not in known:
         message = f"{rights.role!r} is no role; there are: {', '.join(known)}."
         problems.insert(len(others), Problem("/role", message, "role"))
     if problems:
         raise Invalid.of(problems)
-    held = permissions_of(journal.connection, journal.organisation, rights.role)
-    refuse_more(journal.actor, held)
-    if not all(scope.covers(rights.scope) for scope in journal.realm.scopes):
+    held = permissions_of(transaction.connection, transaction.organisation, rights.role)
+    refuse_more(transaction.actor, held)
+    if not all(scope.covers(rights.scope) for scope in transaction.visibility.scopes):
         raise Forbidden("Your own rights are limited to fewer services than these would be.")
 
 

@@ -153,8 +153,8 @@ def _identity(connection: Connection, row: Any, now: int, wanted: str) -> Identi
 def _machine(connection: Connection, row: Any, wanted: str) -> Actor | None:
     permissions = roles.permissions_of(connection, row.organisation_id, row.role)
     scope = grants.load_scope(row.services, row.environments)
-    realm = _realm(row.organisation_id, scope)
-    actor = Actor(f"token {row.name}", f"token:{row.id}", permissions, realm)
+    visibility = _realm(row.organisation_id, scope)
+    actor = Actor(f"token {row.name}", f"token:{row.id}", permissions, visibility)
     if wanted in {"", row.organisation}:
         return actor
     return _elsewhere(connection, actor, wanted)
@@ -180,14 +180,14 @@ def _as_user(connection: Connection, row: Any, wanted: str) -> Actor | None:
     elif row.services != "[]" or row.environments != "[]":
         scopes.append(grants.load_scope(row.services, row.environments))
     name = row.email if row.kind == "session" else f"{row.email} ({row.name})"
-    realm = _realm(own.organisation_id, *scopes)
-    actor = Actor(name, f"token:{row.id}", permissions, realm)
+    visibility = _realm(own.organisation_id, *scopes)
+    actor = Actor(name, f"token:{row.id}", permissions, visibility)
     return actor if own.name == wanted else _elsewhere(connection, actor, wanted)
 
 
 def _elsewhere(connection: Connection, actor: Actor, wanted: str) -> Actor | None:
     """The actor in another organisation, if they hold everything and see the whole of it."""
-    if not actor.is_administrator or not actor.realm.is_whole:
+    if not actor.is_administrator or not actor.visibility.is_unrestricted:
         return None
     try:
         found = organisations.organisation(connection, wanted)
@@ -197,4 +197,4 @@ def _elsewhere(connection: Connection, actor: Actor, wanted: str) -> Actor | Non
 
 
 def _realm(organisation: int, *scopes: Scope) -> Visibility:
-    return Visibility(organisation, tuple(scope for scope in scopes if not scope.is_whole))
+    return Visibility(organisation, tuple(scope for scope in scopes if not scope.is_unrestricted))

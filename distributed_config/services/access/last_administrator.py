@@ -25,16 +25,16 @@ _NO_LIMIT = "[]"
 
 
 @contextmanager
-def guard_last_administrator(journal: Transaction, until: int | None = None) -> Iterator[None]:
+def guard_last_administrator(transaction: Transaction, until: int | None = None) -> Iterator[None]:
     """For what may take an administrator away. Raises LastAdministrator if it was the last one.
 
     ``until`` is when some of it takes effect, if that is later: who is gone by then does not
     count. It is looked at under the write lock, so that of two who take away each other one fails.
     """
-    moments = {journal.wall, max(until or 0, journal.wall)}
-    before = [at for at in moments if _anybody(journal.connection, at)]
+    moments = {transaction.wall, max(until or 0, transaction.wall)}
+    before = [at for at in moments if _anybody(transaction.connection, at)]
     yield
-    if not all(_anybody(journal.connection, at) for at in before):
+    if not all(_anybody(transaction.connection, at) for at in before):
         raise LastAdministrator()
 
 

@@ -30,18 +30,18 @@ class Maker:
         return expires_at is not None and expires_at <= self.expires_at
 
 
-def maker_of(journal: Transaction) -> Maker | None:
+def maker_of(transaction: Transaction) -> Maker | None:
     """The token of who asks; None for a log-in and for the local operator.
 
     Raises Forbidden if it has ended since the request was let in: what it made now would be left
     over.
     """
-    kind, _, number = journal.actor.key.partition(":")
+    kind, _, number = transaction.actor.key.partition(":")
     if kind != "token":
         return None
-    row = journal.connection.execute(_MAKER, {"which": int(number)}).one()
+    row = transaction.connection.execute(_MAKER, {"which": int(number)}).one()
     if row.revoked_at is not None or (
-        row.expires_at is not None and row.expires_at <= journal.wall
+        row.expires_at is not None and row.expires_at <= transaction.wall
     ):
         raise Forbidden("The token that you show has just ended. Get another one.")
     return None if row.kind == "session" else Maker(row.id, row.kind, row.expires_at)
@@ -65,17 +65,20 @@ def is_below(connection: Connection, token_id: int, above: int) -> bool:
     return parent is not None
 
 
-def revoke(journal: Transaction, *which: ColumnElement[bool]) -> None:
+def revoke(transaction: Transaction, *which: ColumnElement[bool]) -> None:
     """Revokes the tokens that fit ``which``, and all that they made; the latter is recorded."""
     good = TokenRow.revoked_at.is_(None)
-    ended = journal.connection.scalars(
-        update(TokenRow).where(*which, good).values(revoked_at=journal.now).returning(TokenRow.id)
+    ended = transaction.connection.scalars(
+        update(TokenRow)
+        .where(*which, good)
+        .values(revoked_at=transaction.now)
+        .returning(TokenRow.id)
     ).all()
     for token_id in ended:
-        for row in journal.connection.execute(_BELOW, {"which": token_id}).all():
+        for row in transaction.connection.execute(_BELOW, {"which": token_id}).all():
             if row.revoked_at is None:
-                journal.connection.execute(_REVOKE, {"token": row.id, "at": journal.now})
-                journal.record(
+                transaction.connection.execute(_REVOKE, {"token": row.id, "at": transaction.now})
+                transaction.record(
                     kinds.TOKEN_REVOKED,
                     subject=f"token:{row.id}",
                     about=f"{row.name}: with token:{token_id}",
@@ -83,18 +86,18 @@ def revoke(journal: Transaction, *which: ColumnElement[bool]) -> None:
                 )
 
 
-def shorten(journal: Transaction, token_id: int, expires_at: int | None) -> None:
+def shorten(transaction: Transaction, token_id: int, expires_at: int | None) -> None:
     """Lets what a token made end at ``expires_at`` at the latest."""
     if expires_at is None:
         return
-    below = [row.id for row in journal.connection.execute(_BELOW, {"which": token_id})]
+    below = [row.id for row in transaction.connection.execute(_BELOW, {"which": token_id})]
     for each in below:
-        journal.connection.execute(_SHORTEN, {"token": each, "at": expires_at})
+        transaction.connection.execute(_SHORTEN, {"token": each, "at": expires_at})
 
 
-def hand_over(journal: Transaction, token_id: int, to: int) -> None:
+def hand_over(transaction: Transaction, token_id: int, to: int) -> None:
     """Makes what a token made that of its successor."""
-    journal.connection.execute(_HAND_OVER, {"which": token_id, "to": to})
+    transaction.connection.execute(_HAND_OVER, {"which": token_id, "to": to})
 
 
 # --- statements, made once

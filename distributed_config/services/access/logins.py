@@ -49,7 +49,7 @@ def is_still_valid(connection: Connection, found: Login) -> bool:
     return bool(row.active) and bool(row.password == found.kept)
 
 
-def from_identity_provider(journal: Transaction, email: str, role: str) -> Login | None:
+def from_identity_provider(transaction: Transaction, email: str, role: str) -> Login | None:
     """The user of an address that an identity provider vouches for; None if they may not log in.
 
     Who is not known yet becomes a user with ``role`` in the actor's organisation, unless it is
@@ -57,15 +57,15 @@ def from_identity_provider(journal: Transaction, email: str, role: str) -> Login
     role is none, or the address is not one.
     """
     email = _as_kept(email)
-    row = journal.connection.execute(
+    row = transaction.connection.execute(
         select(UserRow.id, UserRow.active).where(UserRow.email == email)
     ).one_or_none()
     if row is None and role:
-        made = users.create_user(journal, email, Grant(role))
-        return Login(made.id, journal.organisation, "")
+        made = users.create_user(transaction, email, Grant(role))
+        return Login(made.id, transaction.organisation, "")
     if row is None or not row.active:
         return None
-    return _login(journal.connection, row.id, "")
+    return _login(transaction.connection, row.id, "")
 
 
 def has_password(connection: Connection, user_id: int, password: str) -> bool:
@@ -97,12 +97,12 @@ def _as_kept(email: str) -> str:
     return kept
 
 
-def end_session(journal: Transaction, token_id: int) -> None:
+def end_session(transaction: Transaction, token_id: int) -> None:
     """Ends a session, or another token that its holder gives up.
 
     It is recorded, so that no process answers from memory to who still shows it. Raises
     LastAdministrator.
     """
-    with guard_last_administrator(journal):
-        lineage.revoke(journal, TokenRow.id == token_id)
-    journal.record(kinds.TOKEN_REVOKED, subject=f"token:{token_id}", about="logged out")
+    with guard_last_administrator(transaction):
+        lineage.revoke(transaction, TokenRow.id == token_id)
+    transaction.record(kinds.TOKEN_REVOKED, subject=f"token:{token_id}", about="logged out")

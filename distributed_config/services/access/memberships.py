@@ -13,7 +13,7 @@ from distributed_config.services.access.naming import email_problems, normalise_
 from distributed_config.services.journal import kinds
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import Actor
-from distributed_config.services.policy.visibility import Visibility
+from distributed_config.services.reader import Reader
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Membership:
         return f"{self.email}\n{self.organisation}"
 
 
-def add_member(journal: Transaction, email: str, rights: Grant) -> None:
+def add_member(transaction: Transaction, email: str, rights: Grant) -> None:
     """Makes a user of another organisation a member of this one.
 
     For those who administer the server only, because whoever made the account may know its
@@ -39,21 +39,22 @@ def add_member(journal: Transaction, email: str, rights: Grant) -> None:
     AccountExists for a member, AccountNotFound where there is no such user.
     """
     email = normalise_email(email)
-    require_can_grant(journal, rights, *email_problems(email))
-    known = user_id_of(journal.connection, email)
-    if known is not None and is_member(journal, known):
+    require_can_grant(transaction, rights, *email_problems(email))
+    known = user_id_of(transaction.connection, email)
+    if known is not None and is_member(transaction, known):
         raise AccountExists("member", email)
-    journal.actor.require_administrator()
+    transaction.actor.require_administrator()
     if known is None:
         raise AccountNotFound("user", email)
-    set_membership(journal, known, email, rights)
+    set_membership(transaction, known, email, rights)
 
 
-def membership(connection: Connection, realm: Visibility, email: str) -> Membership:
+def membership(reader: Reader, email: str) -> Membership:
     """The membership of the address ``email`` in the organisation. Raises AccountNotFound."""
-    row = connection.execute(
+    row = reader.connection.execute(
         _MEMBERSHIPS.where(
-            OrganisationRow.id == realm.organisation, UserRow.email == normalise_email(email)
+            OrganisationRow.id == reader.visibility.organisation,
+            UserRow.email == normalise_email(email),
         )
     ).one_or_none()
     if row is None:
@@ -111,28 +112,28 @@ def _membership(row: Any) -> Membership:
     return Membership(row.id, row.email, row.name, rights)
 
 
-def set_membership(journal: Transaction, user_id: int, email: str, rights: Grant) -> None:
-    key = {"user_id": user_id, "organisation_id": journal.organisation}
-    journal.connection.execute(delete(MembershipRow).filter_by(**key))
-    journal.connection.execute(
+def set_membership(transaction: Transaction, user_id: int, email: str, rights: Grant) -> None:
+    key = {"user_id": user_id, "organisation_id": transaction.organisation}
+    transaction.connection.execute(delete(MembershipRow).filter_by(**key))
+    transaction.connection.execute(
         insert(MembershipRow),
         {
             **key,
             "role": rights.role,
             "services": json.dumps(rights.scope.services),
             "environments": json.dumps(rights.scope.environments),
-            "created_at": journal.now,
+            "created_at": transaction.now,
         },
     )
     about = f"{email}: {rights.role}"
-    journal.record(kinds.MEMBERSHIP_SET, subject=f"user:{user_id}", about=about)
+    transaction.record(kinds.MEMBERSHIP_SET, subject=f"user:{user_id}", about=about)
 
 
-def is_member(journal: Transaction, user_id: int) -> bool:
+def is_member(transaction: Transaction, user_id: int) -> bool:
     query = select(MembershipRow.role).where(
-        MembershipRow.user_id == user_id, MembershipRow.organisation_id == journal.organisation
+        MembershipRow.user_id == user_id, MembershipRow.organisation_id == transaction.organisation
     )
-    return journal.connection.execute(query).one_or_none() is not None
+    return transaction.connection.execute(query).one_or_none() is not None
 
 
 def user_id_of(connection: Connection, email: str) -> int | None:

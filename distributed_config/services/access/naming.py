@@ -37,23 +37,23 @@ def name_problems(name: str, pointer: str) -> list[Problem]:
     return [] if fault is None else [Problem(pointer, fault, "name")]
 
 
-def role_name_problems(journal: Transaction, name: str) -> list[Problem]:
+def role_name_problems(transaction: Transaction, name: str) -> list[Problem]:
     """What is wrong with the name of a new role, which nobody must take for another one."""
-    query = select(RoleRow.name).where(RoleRow.organisation_id == journal.organisation)
+    query = select(RoleRow.name).where(RoleRow.organisation_id == transaction.organisation)
     problems = name_problems(name, "/name")
     if name in ROLES:
         message = f"{name!r} is a role that every organisation has. Take another name."
         return [*problems, Problem("/name", message, "reserved")]
-    other = lookalikes.alike(name, (*ROLES, *journal.connection.scalars(query)))
+    other = lookalikes.alike(name, (*ROLES, *transaction.connection.scalars(query)))
     if other is not None:
         message = f"{name!r} would be taken for the role {other!r}. Take another name."
         problems.append(Problem("/name", message, "reserved"))
     return problems
 
 
-def refuse_alike(journal: Transaction, name: str, itself: str = "") -> None:
+def refuse_alike(transaction: Transaction, name: str, itself: str = "") -> None:
     """Raises Invalid if ``name`` would be taken for another organisation than ``itself``."""
-    names = journal.connection.scalars(select(OrganisationRow.name))
+    names = transaction.connection.scalars(select(OrganisationRow.name))
     other = lookalikes.alike(name, (each for each in names if each != itself))
     if other is not None:
         message = f"{name!r} would be taken for the organisation {other!r}. Take another name."

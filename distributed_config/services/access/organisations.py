@@ -21,38 +21,38 @@ class Organisation:
     created_at: int
 
 
-def create_organisation(journal: Transaction, name: str) -> Organisation:
+def create_organisation(transaction: Transaction, name: str) -> Organisation:
     """Makes an organisation. Raises AccountExists."""
-    journal.actor.require_whole()
+    transaction.actor.require_unrestricted()
     name = check_account_name(name, "/name")
-    if _organisation(journal.connection, name) is not None:
+    if _organisation(transaction.connection, name) is not None:
         raise AccountExists("organisation", name)
-    refuse_alike(journal, name)
-    made = journal.connection.execute(
+    refuse_alike(transaction, name)
+    made = transaction.connection.execute(
         insert(OrganisationRow).returning(OrganisationRow.id),
-        {"name": name, "created_at": journal.now},
+        {"name": name, "created_at": transaction.now},
     ).scalar_one()
-    journal.record(
+    transaction.record(
         kinds.ORGANISATION_CREATED, subject=f"organisation:{made}", about=name, organisation=made
     )
-    return Organisation(made, name, journal.now)
+    return Organisation(made, name, transaction.now)
 
 
-def rename_organisation(journal: Transaction, name: str, to: str) -> Organisation:
+def rename_organisation(transaction: Transaction, name: str, to: str) -> Organisation:
     """Gives an organisation another name. Raises AccountNotFound or AccountExists.
 
     Whoever names it in requests has to know: for those who administer the server.
     """
-    journal.actor.require_administrator()
-    found = organisation(journal.connection, name)
+    transaction.actor.require_administrator()
+    found = organisation(transaction.connection, name)
     to = check_account_name(to, "/name")
-    if to != name and _organisation(journal.connection, to) is not None:
+    if to != name and _organisation(transaction.connection, to) is not None:
         raise AccountExists("organisation", to)
-    refuse_alike(journal, to, itself=name)
-    journal.connection.execute(
+    refuse_alike(transaction, to, itself=name)
+    transaction.connection.execute(
         update(OrganisationRow).where(OrganisationRow.id == found.id).values(name=to)
     )
-    journal.record(
+    transaction.record(
         kinds.ORGANISATION_CHANGED,
         subject=f"organisation:{found.id}",
         about=to,

@@ -14,7 +14,7 @@ from distributed_config.services.journal import kinds
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import Actor
 from distributed_config.services.policy.permissions import EVERYTHING, ROLES, expand, is_known
-from distributed_config.services.policy.visibility import Visibility
+from distributed_config.services.reader import Reader
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,16 @@ class Role:
         return f"{self.own:d}{self.name}"
 
 
-def set_role(journal: Transaction, name: str, permissions: Sequence[str]) -> Role:
+def set_role(transaction: Transaction, name: str, permissions: Sequence[str]) -> Role:
     """Makes a role of the organisation's own, or gives it other permissions.
 
     Raises Invalid for what is no permission and for the names of the six; Forbidden for a
     permission that the actor does not hold, now or, in the role as it was, before.
     """
     name = unicodedata.normalize("NFC", name)
-    before = own_role(journal.connection, journal.organisation, name)
+    before = own_role(transaction.connection, transaction.organisation, name)
     # A role from before these rules can still be changed.
-    problems = [] if before is not None else role_name_problems(journal, name)
+    problems = [] if before is not None else role_name_problems(transaction, name)
     problems += [
         Problem(f"/permissions/{position}", f"{each!r} is no permission.", "permission")
         for position, each in enumerate(permissions)
@@ -49,45 +49,46 @@ def set_role(journal: Transaction, name: str, permissions: Sequence[str]) -> Rol
     if problems:
         raise Invalid.of(problems)
     for each in (tuple(permissions), () if before is None else before.permissions):
-        refuse_more(journal.actor, expand(each))
-    journal.actor.require_whole()
+        refuse_more(transaction.actor, expand(each))
+    transaction.actor.require_unrestricted()
     text = json.dumps(sorted(set(permissions)))
-    key = {"organisation_id": journal.organisation, "name": name}
-    journal.connection.execute(delete(RoleRow).filter_by(**key))
-    journal.connection.execute(
-        insert(RoleRow), {**key, "permissions": text, "created_at": journal.now}
+    key = {"organisation_id": transaction.organisation, "name": name}
+    transaction.connection.execute(delete(RoleRow).filter_by(**key))
+    transaction.connection.execute(
+        insert(RoleRow), {**key, "permissions": text, "created_at": transaction.now}
     )
-    journal.record(kinds.ROLE_SET, subject=f"role:{name}", about=text)
+    transaction.record(kinds.ROLE_SET, subject=f"role:{name}", about=text)
     return Role(name, tuple(json.loads(text)), own=True)
 
 
-def remove_role(journal: Transaction, name: str) -> None:
+def remove_role(transaction: Transaction, name: str) -> None:
     """Removes a role of the organisation's own. Raises AccountNotFound, or Invalid if in use."""
-    found = own_role(journal.connection, journal.organisation, name)
+    found = own_role(transaction.connection, transaction.organisation, name)
     if found is None:
         raise AccountNotFound("role", name)
-    refuse_more(journal.actor, expand(found.permissions))
-    journal.actor.require_whole()
+    refuse_more(transaction.actor, expand(found.permissions))
+    transaction.actor.require_unrestricted()
     holders = [
-        journal.connection.execute(
+        transaction.connection.execute(
             select(func.count())
             .select_from(kind)
-            .where(kind.organisation_id == journal.organisation, kind.role == name)
+            .where(kind.organisation_id == transaction.organisation, kind.role == name)
         ).scalar_one()
         for kind in (MembershipRow, TokenRow)
     ]
     if any(holders):
         message = f"{holders[0]} users and {holders[1]} tokens have it. Give them another first."
         raise Invalid.of([Problem("", message, "in-use", "name")])
-    journal.connection.execute(
-        delete(RoleRow).where(RoleRow.organisation_id == journal.organisation, RoleRow.name == name)
+    transaction.connection.execute(
+        delete(RoleRow).where(
+            RoleRow.organisation_id == transaction.organisation, RoleRow.name == name
+        )
     )
-    journal.record(kinds.ROLE_REMOVED, subject=f"role:{name}")
+    transaction.record(kinds.ROLE_REMOVED, subject=f"role:{name}")
 
 
 def roles(
-    connection: Connection,
-    realm: Visibility,
+    reader: Reader,
     *,
     after: str = "",
     search: str = "",
@@ -97,9 +98,9 @@ def roles(
 
     Those whose key is behind ``after``, with ``search`` as a part of the name; None: no limit.
     """
-    rows = connection.execute(
+    rows = reader.connection.execute(
         select(RoleRow.name, RoleRow.permissions).where(
-            RoleRow.organisation_id == realm.organisation
+            RoleRow.organisation_id == reader.visibility.organisation
         )
     )
     built_in = [Role(name, tuple(sorted(held)), own=False) for name, held in ROLES.items()]

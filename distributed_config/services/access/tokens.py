@@ -17,7 +17,7 @@ from distributed_config.services.access.lineage import Maker
 from distributed_config.services.access.token_format import new_token, token_digest, token_hint
 from distributed_config.services.journal import kinds
 from distributed_config.services.journal.transaction import Transaction
-from distributed_config.services.policy.visibility import Visibility
+from distributed_config.services.reader import Reader
 from distributed_config.wire import format_time
 
 Kind = Literal["machine", "personal", "session"]
@@ -59,19 +59,19 @@ class IssuedToken:
 
 
 def create_machine(
-    journal: Transaction, name: str, rights: Grant, seconds: int | None = None, secret: str = ""
+    transaction: Transaction, name: str, rights: Grant, seconds: int | None = None, secret: str = ""
 ) -> IssuedToken:
     """A token of the organisation's own, for a program. Lives ``seconds``, or for ever.
 
     What a token makes ends with that token at the latest. ``secret`` is a new one unless given.
     Raises Forbidden for rights that the actor lacks.
     """
-    maker = lineage.maker_of(journal)
-    expires_at = _end_for(journal, maker, seconds)
-    problems = [*_problems_of(journal, name, expires_at), *_too_long(maker, expires_at)]
-    _refuse_rights(journal, None, rights, *problems)
+    maker = lineage.maker_of(transaction)
+    expires_at = _end_for(transaction, maker, seconds)
+    problems = [*_problems_of(transaction, name, expires_at), *_too_long(maker, expires_at)]
+    _refuse_rights(transaction, None, rights, *problems)
     return _made(
-        journal,
+        transaction,
         "machine",
         name,
         rights,
@@ -82,15 +82,15 @@ def create_machine(
 
 
 def create_personal(
-    journal: Transaction, user_id: int, name: str, rights: Grant, seconds: int | None = None
+    transaction: Transaction, user_id: int, name: str, rights: Grant, seconds: int | None = None
 ) -> IssuedToken:
     """A token of the user's own, which may be limited; an empty role limits nothing."""
-    maker = lineage.maker_of(journal)
-    expires_at = _end_for(journal, maker, seconds)
-    problems = [*_problems_of(journal, name, expires_at), *_too_long(maker, expires_at)]
-    _refuse_rights(journal, user_id, rights, *problems)
+    maker = lineage.maker_of(transaction)
+    expires_at = _end_for(transaction, maker, seconds)
+    problems = [*_problems_of(transaction, name, expires_at), *_too_long(maker, expires_at)]
+    _refuse_rights(transaction, user_id, rights, *problems)
     return _made(
-        journal,
+        transaction,
         "personal",
         name,
         rights,
@@ -101,22 +101,22 @@ def create_personal(
 
 
 def open_session(
-    journal: Transaction, user_id: int, organisation: int, seconds: int
+    transaction: Transaction, user_id: int, organisation: int, seconds: int
 ) -> IssuedToken:
     """What a log-in gives. Nothing is recorded as a change: it concerns nobody else."""
     return _made(
-        journal,
+        transaction,
         "session",
         "log-in",
         Grant(""),
         user_id=user_id,
-        expires_at=expiry_after(journal, seconds),
+        expires_at=expiry_after(transaction, seconds),
         organisation=organisation,
     )
 
 
 def change(
-    journal: Transaction,
+    transaction: Transaction,
     token_id: int,
     user_id: int | None,
     *,
@@ -130,39 +130,41 @@ def change(
     Who shows the token itself can only make it less. Raises AccountNotFound; Invalid; Forbidden,
     also for one that has ended; LastAdministrator.
     """
-    before, owner = _require_renewable(journal, token_id, user_id)
+    before, owner = _require_renewable(transaction, token_id, user_id)
     after = replace(before, name=name, rights=rights, expires_at=expires_at)
     if after == before:
         return before
-    problems = _problems_of(journal, name, expires_at)
-    maker = lineage.maker_of(journal)
+    problems = _problems_of(transaction, name, expires_at)
+    maker = lineage.maker_of(transaction)
     if expires_at != before.expires_at and (maker is None or maker.id != token_id):
         problems += _too_long(maker, expires_at)
-        problems += _too_long(_parent(journal.connection, token_id), expires_at)
+        problems += _too_long(_parent(transaction.connection, token_id), expires_at)
     if rights != before.rights:
-        _refuse_rights(journal, owner, rights, *problems)
+        _refuse_rights(transaction, owner, rights, *problems)
     elif problems:
         raise Invalid.of(problems)
-    if journal.actor.key == f"token:{token_id}":
-        _refuse_more(journal, before, after)
-    with guard_last_administrator(journal, until=expires_at):
-        journal.connection.execute(
+    if transaction.actor.key == f"token:{token_id}":
+        _refuse_more(transaction, before, after)
+    with guard_last_administrator(transaction, until=expires_at):
+        transaction.connection.execute(
             update(TokenRow)
             .where(TokenRow.id == token_id)
             .values(name=name, expires_at=expires_at, **_stored(rights))
         )
-        lineage.shorten(journal, token_id, expires_at)
+        lineage.shorten(transaction, token_id, expires_at)
     about = f"{before.name}: {', '.join(_differences(before, after))}"
-    journal.record(kinds.TOKEN_CHANGED, subject=f"token:{token_id}", about=about)
+    transaction.record(kinds.TOKEN_CHANGED, subject=f"token:{token_id}", about=about)
     return after
 
 
-def expiry_after(journal: Transaction, seconds: int | None) -> int | None:
+def expiry_after(transaction: Transaction, seconds: int | None) -> int | None:
     """When a token ends that lives ``seconds`` from now on; None: never."""
-    return None if seconds is None else journal.wall + seconds * SECOND
+    return None if seconds is None else transaction.wall + seconds * SECOND
 
 
-def rotate(journal: Transaction, token_id: int, overlap: int, user_id: int | None) -> IssuedToken:
+def rotate(
+    transaction: Transaction, token_id: int, overlap: int, user_id: int | None
+) -> IssuedToken:
     """A new token like this one, which goes on for ``overlap`` more seconds.
 
     What this one made is the new one's. ``user_id`` is who asks, if that is a user: what is
@@ -171,62 +173,62 @@ def rotate(journal: Transaction, token_id: int, overlap: int, user_id: int | Non
     if not 0 <= overlap <= _LONGEST_OVERLAP:
         message = f"It is between 0 and {_LONGEST_OVERLAP} seconds."
         raise Invalid.of([Problem("/overlap", message, "range")])
-    maker = lineage.maker_of(journal)
-    if _is_by_administrator(journal, maker, token_id):
-        user_id = _owner(journal.connection, token_id)
-    before, owner = _require_renewable(journal, token_id, user_id)
+    maker = lineage.maker_of(transaction)
+    if _is_by_administrator(transaction, maker, token_id):
+        user_id = _owner(transaction.connection, token_id)
+    before, owner = _require_renewable(transaction, token_id, user_id)
     if owner is not None and maker is not None and maker.id == token_id:
         raise Forbidden(
             "A personal token does not rotate itself: whoever found it could keep it alive. "
             "Its user logs in, or an administrator does it."
         )
     made = _made(
-        journal,
+        transaction,
         before.kind,
         before.name,
         before.rights,
         user_id=owner,
         expires_at=before.expires_at,
-        parent=_parent_after_rotation(journal, maker, before),
+        parent=_parent_after_rotation(transaction, maker, before),
         quiet=True,
     )
-    lineage.hand_over(journal, token_id, made.token.id)
-    ends = journal.wall + overlap * SECOND
+    lineage.hand_over(transaction, token_id, made.token.id)
+    ends = transaction.wall + overlap * SECOND
     if before.expires_at is not None:
         ends = min(ends, before.expires_at)
-    journal.connection.execute(
+    transaction.connection.execute(
         update(TokenRow).where(TokenRow.id == token_id).values(expires_at=ends)
     )
     about = f"{before.name}: by token:{made.token.id}"
-    journal.record(kinds.TOKEN_ROTATED, subject=f"token:{token_id}", about=about)
+    transaction.record(kinds.TOKEN_ROTATED, subject=f"token:{token_id}", about=about)
     return made
 
 
-def revoke(journal: Transaction, token_id: int, user_id: int | None) -> bool:
+def revoke(transaction: Transaction, token_id: int, user_id: int | None) -> bool:
     """Ends a token, and what it made, now; whether it was still good.
 
     Raises AccountNotFound or LastAdministrator. ``user_id`` is who asks, if that is a user.
     Another's is for those who may more than they.
     """
-    found = token(journal.connection, journal.realm, token_id)
-    owner = _owner(journal.connection, token_id)
+    found = token(transaction.reader, token_id)
+    owner = _owner(transaction.connection, token_id)
     if owner is None:
-        grants.require_can_grant(journal, found.rights)
+        grants.require_can_grant(transaction, found.rights)
     elif owner != user_id:
-        users.require_can_manage(journal, owner)
+        users.require_can_manage(transaction, owner)
     if found.revoked_at is not None:
         return False
-    with guard_last_administrator(journal):
-        lineage.revoke(journal, TokenRow.id == token_id)
-    journal.record(kinds.TOKEN_REVOKED, subject=f"token:{token_id}", about=found.name)
+    with guard_last_administrator(transaction):
+        lineage.revoke(transaction, TokenRow.id == token_id)
+    transaction.record(kinds.TOKEN_REVOKED, subject=f"token:{token_id}", about=found.name)
     return True
 
 
-def token(connection: Connection, realm: Visibility, token_id: int) -> Token:
+def token(reader: Reader, token_id: int) -> Token:
     """A token of the organisation. Raises AccountNotFound."""
-    row = connection.execute(
+    row = reader.connection.execute(
         _TOKENS.where(
-            TokenRow.organisation_id == realm.organisation,
+            TokenRow.organisation_id == reader.visibility.organisation,
             TokenRow.id == token_id,
             TokenRow.kind != "session",
         )
@@ -236,11 +238,11 @@ def token(connection: Connection, realm: Visibility, token_id: int) -> Token:
     return _token(row)
 
 
-def require_owner(connection: Connection, realm: Visibility, token_id: int, owner: int) -> None:
+def require_owner(reader: Reader, token_id: int, owner: int) -> None:
     """Raises AccountNotFound unless the token is that of the user ``owner``; 0: anybody's."""
-    row = connection.execute(
+    row = reader.connection.execute(
         select(TokenRow.user_id).where(
-            TokenRow.organisation_id == realm.organisation,
+            TokenRow.organisation_id == reader.visibility.organisation,
             TokenRow.id == token_id,
             TokenRow.kind != "session",
         )
@@ -250,8 +252,7 @@ def require_owner(connection: Connection, realm: Visibility, token_id: int, owne
 
 
 def tokens(
-    connection: Connection,
-    realm: Visibility,
+    reader: Reader,
     *,
     user_id: int | None = None,
     after: int = 0,
@@ -263,7 +264,7 @@ def tokens(
     Sessions are not among them.
     """
     query = _TOKENS.where(
-        TokenRow.organisation_id == realm.organisation,
+        TokenRow.organisation_id == reader.visibility.organisation,
         TokenRow.id > after,
         TokenRow.kind != "session",
     )
@@ -271,7 +272,9 @@ def tokens(
         query = query.where(TokenRow.user_id == user_id)
     if search:
         query = query.where(TokenRow.name.icontains(search, autoescape=True))
-    return [_token(row) for row in connection.execute(query.order_by(TokenRow.id).limit(limit))]
+    return [
+        _token(row) for row in reader.connection.execute(query.order_by(TokenRow.id).limit(limit))
+    ]
 
 
 def made_after(connection: Connection, moment: int) -> list[int]:
@@ -307,7 +310,7 @@ def _token(row: Any) -> Token:
 
 
 def _made(
-    journal: Transaction,
+    transaction: Transaction,
     kind: str,
     name: str,
     rights: Grant,
@@ -322,55 +325,55 @@ def _made(
     secret = secret or new_token()
     values = {
         "kind": kind,
-        "organisation_id": organisation or journal.organisation,
+        "organisation_id": organisation or transaction.organisation,
         "user_id": user_id,
         "name": name,
         "digest": token_digest(secret),
         "hint": token_hint(secret),
         **_stored(rights),
-        "created_at": journal.wall,
-        "created_by": journal.actor.name,
+        "created_at": transaction.wall,
+        "created_by": transaction.actor.name,
         "expires_at": expires_at,
         "revoked_at": None,
         "used_at": None,
         "used_from": "",
         "parent_id": parent,
     }
-    made: int = journal.connection.execute(
+    made: int = transaction.connection.execute(
         insert(TokenRow).returning(TokenRow.id), values
     ).scalar_one()
     if kind != "session" and not quiet:
         about = f"{name}: {rights.role or 'as its user'}"
-        journal.record(kinds.TOKEN_CREATED, subject=f"token:{made}", about=about)
-    row = journal.connection.execute(_TOKENS.where(TokenRow.id == made)).one()
+        transaction.record(kinds.TOKEN_CREATED, subject=f"token:{made}", about=about)
+    row = transaction.connection.execute(_TOKENS.where(TokenRow.id == made)).one()
     return IssuedToken(_token(row), secret)
 
 
 def _require_renewable(
-    journal: Transaction, token_id: int, user_id: int | None
+    transaction: Transaction, token_id: int, user_id: int | None
 ) -> tuple[Token, int | None]:
     """A token that who asks may make anew, and whose own it is; None: a program's.
 
     Raises AccountNotFound; Forbidden for somebody else's own, for one that may more than who asks,
     and for one that has ended.
     """
-    found = token(journal.connection, journal.realm, token_id)
-    owner = _owner(journal.connection, token_id)
+    found = token(transaction.reader, token_id)
+    owner = _owner(transaction.connection, token_id)
     if owner is not None and owner != user_id:
         raise Forbidden(f"The token {found.name!r} is somebody's own; it takes their log-in.")
     if owner is None:
-        grants.require_can_grant(journal, found.rights)
-    ended = found.expires_at is not None and found.expires_at <= journal.wall
+        grants.require_can_grant(transaction, found.rights)
+    ended = found.expires_at is not None and found.expires_at <= transaction.wall
     if found.revoked_at is not None or ended:
         raise Forbidden(f"The token {found.name!r} has ended. Make a new one.")
     return found, owner
 
 
-def _end_for(journal: Transaction, maker: Maker | None, seconds: int | None) -> int | None:
+def _end_for(transaction: Transaction, maker: Maker | None, seconds: int | None) -> int | None:
     """When a new token ends; without ``seconds`` with its maker, if that ends."""
     if seconds is None and maker is not None:
         return maker.expires_at
-    return expiry_after(journal, seconds)
+    return expiry_after(transaction, seconds)
 
 
 def _too_long(above: Maker | None, expires_at: int | None) -> list[Problem]:
@@ -390,18 +393,20 @@ def _parent(connection: Connection, token_id: int) -> Maker | None:
     return Maker(parent, "", lineage.end_of(connection, parent))
 
 
-def _is_by_administrator(journal: Transaction, maker: Maker | None, token_id: int) -> bool:
+def _is_by_administrator(transaction: Transaction, maker: Maker | None, token_id: int) -> bool:
     """Whether an administrator asks, and shows another token than the one it is about."""
-    return journal.actor.is_administrator and (maker is None or maker.id != token_id)
+    return transaction.actor.is_administrator and (maker is None or maker.id != token_id)
 
 
-def _parent_after_rotation(journal: Transaction, maker: Maker | None, before: Token) -> int | None:
+def _parent_after_rotation(
+    transaction: Transaction, maker: Maker | None, before: Token
+) -> int | None:
     """What the successor of a token ends with: all that made it, and who knows its secret.
 
     Raises Forbidden where that would be two that have nothing to do with each other, and where
     the token of who asks ends before the one that is rotated.
     """
-    parent = lineage.parent_of(journal.connection, before.id)
+    parent = lineage.parent_of(transaction.connection, before.id)
     if maker is None or maker.id == before.id:
         return parent
     if not maker.outlasts(before.expires_at):
@@ -409,11 +414,11 @@ def _parent_after_rotation(journal: Transaction, maker: Maker | None, before: To
             f"The token {before.name!r} lasts longer than the one that you show. Show it itself, "
             "or one that lasts as long."
         )
-    if lineage.is_below(journal.connection, maker.id, before.id):
+    if lineage.is_below(transaction.connection, maker.id, before.id):
         raise Forbidden(f"The token {before.name!r} made the one that you show. Log in.")
-    if parent is None or lineage.is_below(journal.connection, maker.id, parent):
+    if parent is None or lineage.is_below(transaction.connection, maker.id, parent):
         return maker.id
-    if lineage.is_below(journal.connection, before.id, maker.id):
+    if lineage.is_below(transaction.connection, before.id, maker.id):
         return parent
     raise Forbidden(
         f"The token {before.name!r} ends with another one, which made it. Show that one, or log in."
@@ -428,7 +433,7 @@ def _owner(connection: Connection, token_id: int) -> int | None:
 
 
 def _refuse_rights(
-    journal: Transaction, owner: int | None, rights: Grant, *others: Problem
+    transaction: Transaction, owner: int | None, rights: Grant, *others: Problem
 ) -> None:
     """Raises Invalid or Forbidden for rights that who asks cannot give to a token.
 
@@ -436,13 +441,13 @@ def _refuse_rights(
     are problems of the rest of the token.
     """
     if rights.role or owner is None:
-        grants.require_can_grant(journal, rights, *others)
+        grants.require_can_grant(transaction, rights, *others)
     problems = [*others, *grants.scope_problems(rights.scope)]
     if problems:
         raise Invalid.of(problems)
 
 
-def _refuse_more(journal: Transaction, before: Token, after: Token) -> None:
+def _refuse_more(transaction: Transaction, before: Token, after: Token) -> None:
     """Raises Forbidden for what a token cannot make of itself: anything but less."""
     longer = before.expires_at is not None and (
         after.expires_at is None or after.expires_at > before.expires_at
@@ -450,7 +455,7 @@ def _refuse_more(journal: Transaction, before: Token, after: Token) -> None:
     wider = not before.rights.scope.covers(after.rights.scope)
     if before.rights.role and before.rights.role != after.rights.role:
         held, wanted = (
-            roles.permissions_of(journal.connection, journal.organisation, each.rights.role)
+            roles.permissions_of(transaction.connection, transaction.organisation, each.rights.role)
             for each in (before, after)
         )
         wider = wider or not after.rights.role or not wanted <= held
@@ -461,12 +466,12 @@ def _refuse_more(journal: Transaction, before: Token, after: Token) -> None:
         )
 
 
-def _problems_of(journal: Transaction, name: str, expires_at: int | None) -> list[Problem]:
+def _problems_of(transaction: Transaction, name: str, expires_at: int | None) -> list[Problem]:
     problems = []
     if not (name.isprintable() and 0 < len(name) <= _NAME_LENGTH):
         message = f"A name has 1 to {_NAME_LENGTH} characters that can be seen."
         problems.append(Problem("/name", message, "name"))
-    if expires_at is not None and expires_at <= journal.wall:
+    if expires_at is not None and expires_at <= transaction.wall:
         problems.append(Problem("/seconds", "It is more than 0.", "range"))
     return problems
 

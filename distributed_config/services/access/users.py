@@ -14,7 +14,7 @@ from distributed_config.services.access.memberships import add_member, set_membe
 from distributed_config.services.access.naming import email_problems, normalise_email
 from distributed_config.services.journal import kinds
 from distributed_config.services.journal.transaction import Transaction
-from distributed_config.services.policy.visibility import Visibility
+from distributed_config.services.reader import Reader
 
 
 @dataclass(frozen=True)
@@ -30,32 +30,32 @@ class User:
     rights: Grant
 
 
-def create_user(journal: Transaction, email: str, rights: Grant, hashed: str = "") -> User:
+def create_user(transaction: Transaction, email: str, rights: Grant, hashed: str = "") -> User:
     """Makes a user; ``hashed`` is what is kept of their password, "" for none.
 
     Raises AccountExists. One who exists in another organisation is made a member of this one, as
     ``add_member`` does; if they get another password, all tokens of the account end.
     """
     email = normalise_email(email)
-    require_can_grant(journal, rights, *email_problems(email))
-    known = user_id_of(journal.connection, email)
+    require_can_grant(transaction, rights, *email_problems(email))
+    known = user_id_of(transaction.connection, email)
     if known is not None:
-        add_member(journal, email, rights)
+        add_member(transaction, email, rights)
         if hashed:
-            _set_password(journal, known, hashed)
-            end_tokens(journal, TokenRow.user_id == known)
-        return user(journal.connection, journal.realm, known)
+            _set_password(transaction, known, hashed)
+            end_tokens(transaction, TokenRow.user_id == known)
+        return user(transaction.reader, known)
     values = {"email": email, "password": hashed, "must_change": False, "active": True}
-    made: int = journal.connection.execute(
-        insert(UserRow).returning(UserRow.id), {**values, "created_at": journal.now}
+    made: int = transaction.connection.execute(
+        insert(UserRow).returning(UserRow.id), {**values, "created_at": transaction.now}
     ).scalar_one()
-    journal.record(kinds.USER_CREATED, subject=f"user:{made}", about=email)
-    set_membership(journal, made, email, rights)
-    return user(journal.connection, journal.realm, made)
+    transaction.record(kinds.USER_CREATED, subject=f"user:{made}", about=email)
+    set_membership(transaction, made, email, rights)
+    return user(transaction.reader, made)
 
 
 def change_user(
-    journal: Transaction,
+    transaction: Transaction,
     user_id: int,
     *,
     active: bool | None = None,
@@ -70,68 +70,72 @@ def change_user(
     Raises AccountNotFound; LastAdministrator; Forbidden for the account of who holds more, or, but
     for their rights, of who belongs to other organisations as well.
     """
-    found = user(journal.connection, journal.realm, user_id)
-    require_can_manage(journal, user_id)
+    found = user(transaction.reader, user_id)
+    require_can_manage(transaction, user_id)
     account = {"active": active, "password": hashed, "must_change": must_change}
     values = {name: value for name, value in account.items() if value is not None}
-    with guard_last_administrator(journal):
+    with guard_last_administrator(transaction):
         if values:
-            _change_account(journal, found, values)
+            _change_account(transaction, found, values)
         if rights is not None and rights != found.rights:
-            require_can_grant(journal, rights)
-            set_membership(journal, user_id, found.email, rights)
-    return user(journal.connection, journal.realm, user_id)
+            require_can_grant(transaction, rights)
+            set_membership(transaction, user_id, found.email, rights)
+    return user(transaction.reader, user_id)
 
 
-def set_own_password(journal: Transaction, user_id: int, hashed: str) -> None:
+def set_own_password(transaction: Transaction, user_id: int, hashed: str) -> None:
     """What a user does for themselves; every session of theirs ends."""
-    _set_password(journal, user_id, hashed)
-    end_sessions(journal, user_id)
-    journal.record(kinds.USER_CHANGED, subject=f"user:{user_id}", about="password")
+    _set_password(transaction, user_id, hashed)
+    end_sessions(transaction, user_id)
+    transaction.record(kinds.USER_CHANGED, subject=f"user:{user_id}", about="password")
 
 
-def remove_user(journal: Transaction, user_id: int) -> None:
+def remove_user(transaction: Transaction, user_id: int) -> None:
     """Ends a membership, and revokes the user's tokens here; the account stays for its history.
 
     Raises AccountNotFound, LastAdministrator, and Forbidden as ``change_user`` does.
     """
-    found = user(journal.connection, journal.realm, user_id)
-    require_can_manage(journal, user_id)
-    here = MembershipRow.organisation_id == journal.organisation
-    with guard_last_administrator(journal):
-        journal.connection.execute(
+    found = user(transaction.reader, user_id)
+    require_can_manage(transaction, user_id)
+    here = MembershipRow.organisation_id == transaction.organisation
+    with guard_last_administrator(transaction):
+        transaction.connection.execute(
             delete(MembershipRow).where(MembershipRow.user_id == user_id, here)
         )
     end_tokens(
-        journal, TokenRow.user_id == user_id, TokenRow.organisation_id == journal.organisation
+        transaction,
+        TokenRow.user_id == user_id,
+        TokenRow.organisation_id == transaction.organisation,
     )
-    journal.record(kinds.MEMBERSHIP_REMOVED, subject=f"user:{user_id}", about=found.email)
+    transaction.record(kinds.MEMBERSHIP_REMOVED, subject=f"user:{user_id}", about=found.email)
 
 
-def user(connection: Connection, realm: Visibility, user_id: int) -> User:
+def user(reader: Reader, user_id: int) -> User:
     """A member of the organisation. Raises AccountNotFound."""
-    row = connection.execute(
-        _USERS.where(MembershipRow.organisation_id == realm.organisation, UserRow.id == user_id)
+    row = reader.connection.execute(
+        _USERS.where(
+            MembershipRow.organisation_id == reader.visibility.organisation, UserRow.id == user_id
+        )
     ).one_or_none()
     if row is None:
         raise AccountNotFound("user", user_id)
     return _user(row)
 
 
-def users(
-    connection: Connection, realm: Visibility, *, after: str = "", search: str = "", limit: int
-) -> list[User]:
+def users(reader: Reader, *, after: str = "", search: str = "", limit: int) -> list[User]:
     """The members behind the address ``after``, by address; ``search`` is a part of it."""
-    query = _USERS.where(MembershipRow.organisation_id == realm.organisation, UserRow.email > after)
+    query = _USERS.where(
+        MembershipRow.organisation_id == reader.visibility.organisation, UserRow.email > after
+    )
     if search:
         query = query.where(UserRow.email.icontains(search, autoescape=True))
-    rows = connection.execute(query.order_by(UserRow.email).limit(limit))
+    rows = reader.connection.execute(query.order_by(UserRow.email).limit(limit))
     return [_user(row) for row in rows]
 
 
-def end_sessions(journal: Transaction, user_id: int) -> None:
+def end_sessions(transaction: Transaction, user_id: int) -> None:
     """Ends every session of a user; tokens that they made stay."""
-    end_tokens(journal, TokenRow.user_id == user_id, TokenRow.kind == "session")
+    end_tokens(transaction, TokenRow.user_id == user_id, TokenRow.kind == "session")
 
 
 def has_no_accounts(connection: Connection) -> bool:
@@ -144,31 +148,31 @@ def has_no_accounts(connection: Connection) -> bool:
     return not users_ and not tokens
 
 
-def require_can_manage(journal: Transaction, user_id: int) -> None:
+def require_can_manage(transaction: Transaction, user_id: int) -> None:
     """Raises Forbidden for the account of somebody who may more than the actor, here or elsewhere.
 
     Who may change a user's password, or take over a token of theirs, could become that user.
     """
-    journal.actor.require("user:manage")
-    require_can_grant(journal, user(journal.connection, journal.realm, user_id).rights)
-    administers = journal.connection.execute(
+    transaction.actor.require("user:manage")
+    require_can_grant(transaction, user(transaction.reader, user_id).rights)
+    administers = transaction.connection.execute(
         select(MembershipRow.user_id)
         .where(MembershipRow.user_id == user_id, MembershipRow.role == "administrator")
         .limit(1)
     ).one_or_none()
     if administers is not None:
-        journal.actor.require_administrator()
+        transaction.actor.require_administrator()
 
 
-def _require_sole_membership(journal: Transaction, found: User) -> None:
-    if journal.actor.is_administrator:
+def _require_sole_membership(transaction: Transaction, found: User) -> None:
+    if transaction.actor.is_administrator:
         return
-    elsewhere = journal.connection.execute(
+    elsewhere = transaction.connection.execute(
         select(func.count())
         .select_from(MembershipRow)
         .where(
             MembershipRow.user_id == found.id,
-            MembershipRow.organisation_id != journal.organisation,
+            MembershipRow.organisation_id != transaction.organisation,
         )
     ).scalar_one()
     if elsewhere:
@@ -204,25 +208,27 @@ def _user(row: Any) -> User:
     )
 
 
-def _change_account(journal: Transaction, found: User, values: dict[str, Any]) -> None:
+def _change_account(transaction: Transaction, found: User, values: dict[str, Any]) -> None:
     """What concerns the account itself, and so every organisation that it belongs to."""
-    _require_sole_membership(journal, found)
-    journal.connection.execute(update(UserRow).where(UserRow.id == found.id).values(**values))
+    _require_sole_membership(transaction, found)
+    transaction.connection.execute(update(UserRow).where(UserRow.id == found.id).values(**values))
     if values.get("active") is False or "password" in values:
-        end_sessions(journal, found.id)
+        end_sessions(transaction, found.id)
     told = ", ".join(values)
-    journal.record(kinds.USER_CHANGED, subject=f"user:{found.id}", about=f"{found.email}: {told}")
+    transaction.record(
+        kinds.USER_CHANGED, subject=f"user:{found.id}", about=f"{found.email}: {told}"
+    )
 
 
-def _set_password(journal: Transaction, user_id: int, hashed: str) -> None:
-    journal.connection.execute(
+def _set_password(transaction: Transaction, user_id: int, hashed: str) -> None:
+    transaction.connection.execute(
         update(UserRow)
         .where(UserRow.id == user_id)
         .values(password=hashed, must_change=False, active=True)
     )
 
 
-def end_tokens(journal: Transaction, *which: ColumnElement[bool]) -> None:
+def end_tokens(transaction: Transaction, *which: ColumnElement[bool]) -> None:
     """Revokes these tokens and what they made, if somebody still administers the server then."""
-    with guard_last_administrator(journal):
-        lineage.revoke(journal, *which)
+    with guard_last_administrator(transaction):
+        lineage.revoke(transaction, *which)

@@ -46,13 +46,13 @@ class NameFilter:
     """Which names are wanted: those that begin with ``prefix`` and have ``search`` behind it.
 
     ``search`` is looked for in any case, as the database does it: that of ASCII letters. What is
-    behind the prefix must not hold ``never``. Only those in ``realm`` are seen.
+    behind the prefix must not hold ``never``. Only those in ``visibility`` are seen.
     """
 
     prefix: str = ""
     search: str = ""
     never: str = ""
-    realm: Visibility = Visibility()
+    visibility: Visibility = Visibility()
 
     def fit(self, name: str) -> bool:
         """Whether ``name`` is wanted."""
@@ -61,14 +61,14 @@ class NameFilter:
             return False
         if self.never and self.never in rest:
             return False
-        if not self.realm.sees(name):
+        if not self.visibility.sees(name):
             return False
         return self.search.encode().lower() in rest.encode().lower()
 
     def on(self, column: Any) -> Iterator[ColumnElement[bool]]:
         """The conditions on a column of names."""
-        if not self.realm.is_whole:
-            yield self.realm.within(column)
+        if not self.visibility.is_unrestricted:
+            yield self.visibility.within(column)
         if self.prefix:
             yield column >= self.prefix
             yield column < self.prefix[:-1] + chr(ord(self.prefix[-1]) + 1)

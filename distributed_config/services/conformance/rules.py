@@ -22,6 +22,7 @@ from distributed_config.services.conformance import index_keys
 from distributed_config.services.documents.stored import intact
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Visibility
+from distributed_config.services.reader import Reader
 from distributed_config.services.secrets import DocumentKey, ValidationInput, Viewer
 from distributed_config.wire import in_order
 
@@ -76,9 +77,9 @@ def rule_for_service(connection: Connection, service_id: int) -> Rule | None:
     return Rule(*row[:-1])
 
 
-def count(connection: Connection, definition_id: int, realm: Visibility | None = None) -> int:
-    """How many services conform to a definition; of those in ``realm``, if one is given."""
-    query = _COUNT if realm is None else _COUNT.where(realm.within(ConformanceRow.name))
+def count(connection: Connection, definition_id: int, visibility: Visibility | None = None) -> int:
+    """How many services conform to a definition; of those in ``visibility``, if one is given."""
+    query = _COUNT if visibility is None else _COUNT.where(visibility.within(ConformanceRow.name))
     return connection.execute(query, {"definition": definition_id}).scalar_one()
 
 
@@ -98,13 +99,11 @@ class Configuration:
     text: str | None
 
 
-def configurations(
-    connection: Connection, realm: Visibility, ids: Sequence[int]
-) -> list[Configuration]:
-    """What the services with these ids have, in this order, as it is shown in ``realm``."""
-    rows = connection.execute(_CURRENT, {"ids": list(ids)})
+def configurations(reader: Reader, ids: Sequence[int]) -> list[Configuration]:
+    """What the services with these ids have, in this order, as it is shown in ``visibility``."""
+    rows = reader.connection.execute(_CURRENT, {"ids": list(ids)})
     found = {row.service_id: row for row in rows}
-    viewer = Viewer(connection, realm.secrets)
+    viewer = Viewer(reader.connection, reader.visibility.secrets)
 
     def text(row: Any) -> str | None:
         if row.digest is None:
@@ -134,21 +133,23 @@ def at_times(
     return frozenset(connection.scalars(query))
 
 
-def attach_definition(journal: Transaction, service_id: int, name: str, definition_id: int) -> None:
+def attach_definition(
+    transaction: Transaction, service_id: int, name: str, definition_id: int
+) -> None:
     """Makes a service, that conforms to none, conform to a definition from here on.
 
     What is current must be admitted by the caller.
     """
-    row = journal.connection.execute(_SCHEMA, {"definition": definition_id}).one()
+    row = transaction.connection.execute(_SCHEMA, {"definition": definition_id}).one()
     schema = intact(row.schema, row.digest)
-    secrets.enable_secret_marks(journal.connection, service_id, schema, journal.now)
-    journal.connection.execute(
+    secrets.enable_secret_marks(transaction.connection, service_id, schema, transaction.now)
+    transaction.connection.execute(
         insert(ConformanceRow),
         {
             "service_id": service_id,
             "definition_id": definition_id,
             "name": name,
-            "changed_at": journal.now,
+            "changed_at": transaction.now,
         },
     )
 
@@ -166,7 +167,7 @@ def delete_conformance(connection: Connection, service_id: int) -> None:
 
 
 def accept(
-    journal: Transaction, rule: Rule, number: int, document: ValidationInput, which: str = "It"
+    transaction: Transaction, rule: Rule, number: int, document: ValidationInput, which: str = "It"
 ) -> None:
     """Lets version ``number`` become current. Raises NotConforming if it may not.
 
@@ -180,21 +181,21 @@ def accept(
         "definition": rule.definition,
         "definition_revision": rule.number,
     }
-    journal.connection.execute(_FORGET_CHECK, {"service": rule.service_id, "which": number})
-    journal.connection.execute(_CHECKED, row)
-    _follow(journal, rule, document.masked)
+    transaction.connection.execute(_FORGET_CHECK, {"service": rule.service_id, "which": number})
+    transaction.connection.execute(_CHECKED, row)
+    _follow(transaction, rule, document.masked)
 
 
-def clear(journal: Transaction, rule: Rule) -> None:
+def clear(transaction: Transaction, rule: Rule) -> None:
     """Says that the service serves nothing any more."""
-    _follow(journal, rule, None)
+    _follow(transaction, rule, None)
 
 
-def _follow(journal: Transaction, rule: Rule, value: Any) -> None:
-    connection = journal.connection
+def _follow(transaction: Transaction, rule: Rule, value: Any) -> None:
+    connection = transaction.connection
     paths = index_keys.paths_of(connection, rule.definition_id)
     index_keys.write_entries(connection, rule.service_id, rule.service, paths, value)
-    connection.execute(_TOUCH, {"service": rule.service_id, "at": journal.now})
+    connection.execute(_TOUCH, {"service": rule.service_id, "at": transaction.now})
 
 
 # --- statements, made once

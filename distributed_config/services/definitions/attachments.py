@@ -1,7 +1,5 @@
 """Which definition a service conforms to: attached, detached, and with a service's first version."""
 
-from sqlalchemy import Connection
-
 from distributed_config.errors import PreconditionFailed
 from distributed_config.json_schema import covers
 from distributed_config.services import versions
@@ -15,89 +13,89 @@ from distributed_config.services.definitions.secret_pointers import (
 from distributed_config.services.documents.preconditions import Precondition
 from distributed_config.services.journal import kinds
 from distributed_config.services.journal.transaction import Transaction
-from distributed_config.services.policy.visibility import Visibility
+from distributed_config.services.reader import Reader
 from distributed_config.services.versions import WriteResult
 from distributed_config.wire import Document
 
 
-def attach(journal: Transaction, service: str, name: str) -> bool:
+def attach(transaction: Transaction, service: str, name: str) -> bool:
     """Makes a service conform to a definition; whether it did not already.
 
     Raises NotConforming if what is current does not, and Invalid if the service conforms to
     another definition.
     """
-    definition = require(journal.connection, journal.realm, name)
-    service_id = versions.require(journal.connection, journal.realm, service)
-    before = rules.rule_for_service(journal.connection, service_id)
+    definition = require(transaction.reader, name)
+    service_id = versions.require(transaction.reader, service)
+    before = rules.rule_for_service(transaction.connection, service_id)
     if before is not None and before.definition_id == definition.id:
         return False
     refuse_another(before)
-    rules.attach_definition(journal, service_id, service, definition.id)
-    refuse_marked_indexes(journal, definition, service_id)
-    versions.check_current(journal, service)
-    journal.record(kinds.SERVICE_ATTACHED, service, definition=name)
+    rules.attach_definition(transaction, service_id, service, definition.id)
+    refuse_marked_indexes(transaction, definition, service_id)
+    versions.check_current(transaction, service)
+    transaction.record(kinds.SERVICE_ATTACHED, service, definition=name)
     return True
 
 
 def create_service(
-    journal: Transaction, service: str, document: Document, name: str
+    transaction: Transaction, service: str, document: Document, name: str
 ) -> WriteResult:
     """Makes a service that conforms to a definition from its first version on.
 
     Raises what ``versions.create`` does, and DefinitionNotFound.
     """
-    definition = require(journal.connection, journal.realm, name)
-    written = versions.create(journal, service, document, definition.id)
-    refuse_marked_indexes(journal, definition, written.service_id)
-    journal.record(kinds.SERVICE_ATTACHED, service, definition=name)
+    definition = require(transaction.reader, name)
+    written = versions.create(transaction, service, document, definition.id)
+    refuse_marked_indexes(transaction, definition, written.service_id)
+    transaction.record(kinds.SERVICE_ATTACHED, service, definition=name)
     return written
 
 
 def put_service(
-    journal: Transaction, service: str, document: Document, name: str, expect: Precondition
+    transaction: Transaction, service: str, document: Document, name: str, expect: Precondition
 ) -> WriteResult:
     """Creates a service that conforms to a definition, or makes it conform with a new version.
 
     Raises what ``versions.put`` does, and what ``attach`` does.
     """
-    definition = require(journal.connection, journal.realm, name)
-    found = versions.lookup(journal.connection, journal.realm, service)
+    definition = require(transaction.reader, name)
+    found = versions.lookup(transaction.reader, service)
     if found is None:
         if not expect(None):
             raise PreconditionFailed(service, None)
-        return create_service(journal, service, document, name)
-    before = rules.rule_for_service(journal.connection, found)
+        return create_service(transaction, service, document, name)
+    before = rules.rule_for_service(transaction.connection, found)
     if before is not None and before.definition_id == definition.id:
-        return versions.put(journal, service, document, expect)
+        return versions.put(transaction, service, document, expect)
     refuse_another(before)
     # Judged before anything is marked: the tag that was read does not know of it.
-    versions.check_expected(journal, service, expect)
+    versions.check_expected(transaction, service, expect)
     # What it marks must be known before the document is stored.
-    rules.attach_definition(journal, found, service, definition.id)
-    refuse_marked_indexes(journal, definition, found)
-    written = versions.put(journal, service, document)
+    rules.attach_definition(transaction, found, service, definition.id)
+    refuse_marked_indexes(transaction, definition, found)
+    written = versions.put(transaction, service, document)
     if not written.changed:
-        versions.check_current(journal, service)
-    journal.record(kinds.SERVICE_ATTACHED, service, definition=name)
+        versions.check_current(transaction, service)
+    transaction.record(kinds.SERVICE_ATTACHED, service, definition=name)
     return written
 
 
-def detach(journal: Transaction, service: str) -> bool:
+def detach(transaction: Transaction, service: str) -> bool:
     """Makes a service conform to nothing; whether it did conform to something."""
-    service_id = versions.require(journal.connection, journal.realm, service)
-    before = rules.rule_for_service(journal.connection, service_id)
+    service_id = versions.require(transaction.reader, service)
+    before = rules.rule_for_service(transaction.connection, service_id)
     if before is None:
         return False
-    journal.actor.require(versions.PUBLISH)  # what holds it to a form is taken away
+    transaction.actor.require(versions.PUBLISH)  # what holds it to a form is taken away
     if not covers("{}", before.schema):
-        require_to_unmark(journal, before.definition)
-    rules.detach_definition(journal.connection, service_id)
-    journal.record(kinds.SERVICE_DETACHED, service, definition=before.definition)
+        require_to_unmark(transaction, before.definition)
+    rules.detach_definition(transaction.connection, service_id)
+    transaction.record(kinds.SERVICE_DETACHED, service, definition=before.definition)
     return True
 
 
-def of_service(connection: Connection, realm: Visibility, service: str) -> Definition | None:
+def of_service(reader: Reader, service: str) -> Definition | None:
     """The definition that a service conforms to, at its newest revision."""
-    service_id = versions.require(connection, realm, service)
-    rule = rules.rule_for_service(connection, service_id)
-    return None if rule is None else require(connection, realm, rule.definition)
+    service_id = versions.require(reader, service)
+    rule = rules.rule_for_service(reader.connection, service_id)
+    return None if rule is None else require(reader, rule.definition)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Select, func, select
 
 from distributed_config.errors import DefinitionNotFound, RevisionNotFound
 from distributed_config.models import DefinitionRevisionRow, DefinitionRow
@@ -11,6 +11,7 @@ from distributed_config.services.conformance import index_keys, rules
 from distributed_config.services.definitions.review import Proposal
 from distributed_config.services.documents.stored import intact
 from distributed_config.services.policy.visibility import Visibility
+from distributed_config.services.reader import Reader
 from distributed_config.wire import Document, stamp_of
 
 
@@ -48,55 +49,49 @@ class Definition:
         return Proposal(self.id, self.number, self.document, schema)
 
 
-def require(
-    connection: Connection, realm: Visibility, name: str, number: int | None = None
-) -> Definition:
+def require(reader: Reader, name: str, number: int | None = None) -> Definition:
     """The definition at revision ``number``, or at its newest.
 
     Raises DefinitionNotFound or RevisionNotFound.
     """
-    found = lookup(connection, realm, name, number)
+    found = lookup(reader, name, number)
     if found is not None:
         return found
-    if number is None or lookup(connection, realm, name) is None:
+    if number is None or lookup(reader, name) is None:
         raise DefinitionNotFound(name)
     raise RevisionNotFound(name, number)
 
 
-def lookup(
-    connection: Connection, realm: Visibility, name: str, number: int | None = None
-) -> Definition | None:
+def lookup(reader: Reader, name: str, number: int | None = None) -> Definition | None:
     """The same, or None where there is none."""
     if number is None:
-        query = _newest(realm)
+        query = _newest(reader.visibility)
     else:
         query = _every_revision().where(
-            DefinitionRow.organisation_id == realm.organisation,
+            DefinitionRow.organisation_id == reader.visibility.organisation,
             DefinitionRevisionRow.number == number,
         )
-    row = connection.execute(query.where(DefinitionRow.name == name)).one_or_none()
-    return None if row is None else _definition(connection, realm, row)
+    row = reader.connection.execute(query.where(DefinitionRow.name == name)).one_or_none()
+    return None if row is None else _definition(reader, row)
 
 
 def definitions(
-    connection: Connection,
-    realm: Visibility,
+    reader: Reader,
     *,
     after: str = "",
     limit: int,
     search: str = "",
 ) -> list[Definition]:
     """The definitions behind the name ``after``, by name; ``search`` is a part of the name."""
-    query = _newest(realm).where(DefinitionRow.name > after)
+    query = _newest(reader.visibility).where(DefinitionRow.name > after)
     if search:
         query = query.where(DefinitionRow.name.icontains(search, autoescape=True))
-    rows = connection.execute(query.order_by(DefinitionRow.name).limit(limit))
-    return [_definition(connection, realm, row) for row in rows.all()]
+    rows = reader.connection.execute(query.order_by(DefinitionRow.name).limit(limit))
+    return [_definition(reader, row) for row in rows.all()]
 
 
 def page(
-    connection: Connection,
-    realm: Visibility,
+    reader: Reader,
     *,
     by: Literal["name", "created", "changed"],
     descending: bool,
@@ -114,25 +109,27 @@ def page(
         "changed": DefinitionRow.changed_at,
     }
     order = [columns[by], DefinitionRow.name]
-    query = _newest(realm).where(~DefinitionRow.name.contains("/"))
+    query = _newest(reader.visibility).where(~DefinitionRow.name.contains("/"))
     if search:
         query = query.where(DefinitionRow.name.icontains(search, autoescape=True))
-    total = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+    total = reader.connection.execute(
+        select(func.count()).select_from(query.subquery())
+    ).scalar_one()
     directed = [each.desc() if descending else each for each in order]
-    rows = connection.execute(query.order_by(*directed).offset(offset).limit(limit))
-    return [_definition(connection, realm, row) for row in rows.all()], total
+    rows = reader.connection.execute(query.order_by(*directed).offset(offset).limit(limit))
+    return [_definition(reader, row) for row in rows.all()], total
 
 
-def revisions(
-    connection: Connection, realm: Visibility, name: str, *, before: int | None, limit: int
-) -> list[Definition]:
+def revisions(reader: Reader, name: str, *, before: int | None, limit: int) -> list[Definition]:
     """The revisions below number ``before``, newest first."""
-    found = require(connection, realm, name)
+    found = require(reader, name)
     query = _every_revision().where(DefinitionRow.id == found.id)
     if before is not None:
         query = query.where(DefinitionRevisionRow.number < before)
-    rows = connection.execute(query.order_by(DefinitionRevisionRow.number.desc()).limit(limit))
-    return [_definition(connection, realm, row) for row in rows.all()]
+    rows = reader.connection.execute(
+        query.order_by(DefinitionRevisionRow.number.desc()).limit(limit)
+    )
+    return [_definition(reader, row) for row in rows.all()]
 
 
 def _every_revision() -> Select[*tuple[Any, ...]]:
@@ -152,7 +149,7 @@ def _every_revision() -> Select[*tuple[Any, ...]]:
     ).join(DefinitionRevisionRow, DefinitionRevisionRow.definition_id == DefinitionRow.id)
 
 
-def _newest(realm: Visibility) -> Select[*tuple[Any, ...]]:
+def _newest(visibility: Visibility) -> Select[*tuple[Any, ...]]:
     """Definitions at their newest revisions."""
     newest = (
         select(func.max(DefinitionRevisionRow.number))
@@ -161,12 +158,13 @@ def _newest(realm: Visibility) -> Select[*tuple[Any, ...]]:
         .scalar_subquery()
     )
     return _every_revision().where(
-        DefinitionRow.organisation_id == realm.organisation, DefinitionRevisionRow.number == newest
+        DefinitionRow.organisation_id == visibility.organisation,
+        DefinitionRevisionRow.number == newest,
     )
 
 
-def _definition(connection: Connection, realm: Visibility, row: Any) -> Definition:
+def _definition(reader: Reader, row: Any) -> Definition:
     intact(row.schema, row.digest)
-    paths = tuple(index_keys.paths_of(connection, row.id))
-    services = rules.count(connection, row.id, realm)
+    paths = tuple(index_keys.paths_of(reader.connection, row.id))
+    services = rules.count(reader.connection, row.id, reader.visibility)
     return Definition(indexes=paths, services=services, **row._mapping)

@@ -57,29 +57,29 @@ class Review:
     unfit: Mapping[str, NonConforming]
 
 
-def review(connection: Connection, proposal: Proposal, realm: Visibility) -> Review:
+def review(connection: Connection, proposal: Proposal, visibility: Visibility) -> Review:
     """Compares the two schemas, and checks every current document against the new one.
 
-    Of secrets that are not seen in ``realm`` nothing is asked. It takes some microseconds for each
+    Of secrets that are not seen in ``visibility`` nothing is asked. It takes some microseconds for each
     document; do it where nobody waits for a lock.
     """
     revision = head.read_head(connection).revision
     rows = connection.execute(_current(proposal.definition_id)).yield_per(_AT_ONCE)
-    unfit = dict(_unfit(connection, rows, proposal.new, realm.secrets))
+    unfit = dict(_unfit(connection, rows, proposal.new, visibility.secrets))
     compatibility = compare(proposal.old.value, proposal.new.value)
     checked = rules.count(connection, proposal.definition_id)
     return Review(proposal, revision, compatibility, checked, unfit)
 
 
-def refresh(journal: Transaction, proposal: Proposal, before: Review | None) -> Review:
+def refresh(transaction: Transaction, proposal: Proposal, before: Review | None) -> Review:
     """The review as of now, under the write lock: only what changed since is looked at again."""
-    connection = journal.connection
+    connection = transaction.connection
     if before is None or before.proposal != proposal:
-        return review(connection, proposal, journal.realm)
+        return review(connection, proposal, transaction.visibility)
     changed = connection.scalars(
         select(ChangeRow.service)
         .where(
-            ChangeRow.organisation_id == journal.organisation,
+            ChangeRow.organisation_id == transaction.organisation,
             ChangeRow.revision > before.revision,
             ChangeRow.service.is_not(None),
         )
@@ -92,7 +92,7 @@ def refresh(journal: Transaction, proposal: Proposal, before: Review | None) -> 
             ConformanceRow.name.in_(names[start : start + _AT_ONCE])
         )
         rows = connection.execute(some)
-        unfit |= dict(_unfit(connection, rows, proposal.new, journal.realm.secrets))
+        unfit |= dict(_unfit(connection, rows, proposal.new, transaction.visibility.secrets))
     return replace(before, unfit=unfit, checked=rules.count(connection, proposal.definition_id))
 
 

@@ -3,8 +3,6 @@
 import re
 from collections.abc import Sequence
 
-from sqlalchemy import Connection
-
 from distributed_config.errors import Forbidden, Invalid, Problem
 from distributed_config.services import secrets, versions
 from distributed_config.services.conformance import rules
@@ -13,7 +11,7 @@ from distributed_config.services.definitions.read import Definition, require
 from distributed_config.services.journal import kinds
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.permissions import READ_SECRET
-from distributed_config.services.policy.visibility import Visibility
+from distributed_config.services.reader import Reader
 from distributed_config.wire.paths import may_lead_into
 
 MOST_POINTERS = 100
@@ -25,26 +23,26 @@ _LONGEST_POINTER = 500
 _POINTER = re.compile(r"(?:/(?:[^~/\x00-\x1f\ud800-\udfff]|~[01])*)+")
 
 
-def set_secret_pointers(journal: Transaction, service: str, pointers: Sequence[str]) -> bool:
+def set_secret_pointers(transaction: Transaction, service: str, pointers: Sequence[str]) -> bool:
     """Makes exactly these places of a service's documents secret; whether that changed anything.
 
     Raises Invalid for pointers that cannot be, or lead to what is indexed, and Forbidden if one
     is taken away by an actor who may not read secrets.
     """
-    service_id = versions.require(journal.connection, journal.realm, service)
+    service_id = versions.require(transaction.reader, service)
     wanted = list(dict.fromkeys(pointers))
-    before = secret_pointers(journal.connection, journal.realm, service)
+    before = secret_pointers(transaction.reader, service)
     _refuse_pointers(wanted)
     if set(before) - set(wanted):
-        journal.actor.require(READ_SECRET)
+        transaction.actor.require(READ_SECRET)
     if wanted == before:
         return False
-    secrets.set_pointers(journal.connection, service_id, wanted, journal.now)
-    rule = rules.rule_for_service(journal.connection, service_id)
+    secrets.set_pointers(transaction.connection, service_id, wanted, transaction.now)
+    rule = rules.rule_for_service(transaction.connection, service_id)
     if rule is not None:
-        definition = require(journal.connection, journal.realm, rule.definition)
-        refuse_marked_indexes(journal, definition, service_id)
-    journal.record(kinds.SERVICE_MARKED, service, about=", ".join(wanted)[:500])
+        definition = require(transaction.reader, rule.definition)
+        refuse_marked_indexes(transaction, definition, service_id)
+    transaction.record(kinds.SERVICE_MARKED, service, about=", ".join(wanted)[:500])
     return True
 
 
@@ -64,9 +62,9 @@ def _refuse_pointers(pointers: Sequence[str]) -> None:
         raise Invalid.of(problems)
 
 
-def secret_pointers(connection: Connection, realm: Visibility, service: str) -> list[str]:
+def secret_pointers(reader: Reader, service: str) -> list[str]:
     """The pointers of a service's own to what is secret in it. Raises ServiceNotFound."""
-    return secrets.pointers(connection, versions.require(connection, realm, service))
+    return secrets.pointers(reader.connection, versions.require(reader, service))
 
 
 def refuse_another(rule: Rule | None) -> None:
@@ -75,9 +73,11 @@ def refuse_another(rule: Rule | None) -> None:
         raise Invalid.of([Problem("", message, "definition", "definition")])
 
 
-def refuse_marked_indexes(journal: Transaction, definition: Definition, service_id: int) -> None:
+def refuse_marked_indexes(
+    transaction: Transaction, definition: Definition, service_id: int
+) -> None:
     """Raises Invalid if a service's pointers mark what the definition has an index on."""
-    own = [secrets.tokens_of(each) for each in secrets.pointers(journal.connection, service_id)]
+    own = [secrets.tokens_of(each) for each in secrets.pointers(transaction.connection, service_id)]
     problems = [
         Problem("", f"{path!r} is indexed by {definition.name!r}, and cannot be secret.", "secret")
         for path in definition.indexes
@@ -87,17 +87,17 @@ def refuse_marked_indexes(journal: Transaction, definition: Definition, service_
         raise Invalid.of(problems)
 
 
-def require_to_unmark(journal: Transaction, definition: str) -> None:
+def require_to_unmark(transaction: Transaction, definition: str) -> None:
     """What was stored before it was marked is in the clear: a mark hides it, until it is gone."""
-    if not journal.actor.may(READ_SECRET):
+    if not transaction.actor.may(READ_SECRET):
         raise Forbidden(
             f"The definition {definition!r} marks secrets, and this would unmark some: that takes "
             f"{READ_SECRET}. Keep every x-secret, or ask who administers your organisation."
         )
 
 
-def refuse_indexes_on_marked(journal: Transaction, name: str) -> None:
+def refuse_indexes_on_marked(transaction: Transaction, name: str) -> None:
     """Raises Invalid if the definition now has an index on what one of its services marks."""
-    definition = require(journal.connection, journal.realm, name)
-    for service_id in secrets.with_pointers(journal.connection, definition.id):
-        refuse_marked_indexes(journal, definition, service_id)
+    definition = require(transaction.reader, name)
+    for service_id in secrets.with_pointers(transaction.connection, definition.id):
+        refuse_marked_indexes(transaction, definition, service_id)

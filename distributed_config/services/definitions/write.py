@@ -46,31 +46,31 @@ class RevisionResult:
 
 
 def create(
-    journal: Transaction, name: str, schema: Document, policy: str, paths: Sequence[str]
+    transaction: Transaction, name: str, schema: Document, policy: str, paths: Sequence[str]
 ) -> Definition:
     """Makes the definition ``name`` with ``schema`` as revision 0. Raises DefinitionExists."""
-    journal.actor.require("definition:write")
-    if lookup(journal.connection, journal.realm, name) is not None:
+    transaction.actor.require("definition:write")
+    if lookup(transaction.reader, name) is not None:
         raise DefinitionExists(name)
     check_limits(schema, paths)
-    definition_id = journal.connection.execute(
+    definition_id = transaction.connection.execute(
         insert(DefinitionRow).returning(DefinitionRow.id),
         {
-            "organisation_id": journal.organisation,
+            "organisation_id": transaction.organisation,
             "name": name,
             "policy": policy,
-            "created_at": journal.now,
-            "changed_at": journal.now,
+            "created_at": transaction.now,
+            "changed_at": transaction.now,
         },
     ).scalar_one()
-    index_keys.set_paths(journal.connection, definition_id, paths)
-    _add_revision(journal, definition_id, 0, schema, forced=False)
-    journal.record(kinds.DEFINITION_CREATED, definition=name, number=0, digest=schema.digest)
-    return require(journal.connection, journal.realm, name)
+    index_keys.set_paths(transaction.connection, definition_id, paths)
+    _add_revision(transaction, definition_id, 0, schema, forced=False)
+    transaction.record(kinds.DEFINITION_CREATED, definition=name, number=0, digest=schema.digest)
+    return require(transaction.reader, name)
 
 
 def revise(
-    journal: Transaction,
+    transaction: Transaction,
     name: str,
     *,
     schema: Document | None = None,
@@ -87,13 +87,13 @@ def revise(
     or a current document, unless it is ``forced``; the journal then says so. Raises
     DefinitionNotFound or PreconditionFailed.
     """
-    journal.actor.require("definition:write")
-    journal.actor.require_whole()
-    if forced and not journal.note:
+    transaction.actor.require("definition:write")
+    transaction.actor.require_unrestricted()
+    if forced and not transaction.note:
         message = "Who forces a revision says why: give a note."
         raise Invalid.of([Problem("", message, "note", "note")])
-    before = require(journal.connection, journal.realm, name)
-    _check_expected(journal, before, expect)
+    before = require(transaction.reader, name)
+    _check_expected(transaction, before, expect)
     after = schema or before.document
     wanted_paths = before.indexes if paths is None else paths
     if schema is None:
@@ -101,36 +101,38 @@ def revise(
     else:
         check_limits(after, wanted_paths)
     if not covers(after.text, before.schema):
-        require_to_unmark(journal, name)
+        require_to_unmark(transaction, name)
     current: Review | None = None
     if after.digest != before.digest:
-        current = evolution.refresh(journal, before.proposal(after), review)
+        current = evolution.refresh(transaction, before.proposal(after), review)
         wanted = policy or before.policy
         breaks = evolution.violations(current, wanted)
         if breaks and not forced:
             raise evolution.to_error(current, wanted, breaks)
-        _add_revision(journal, before.id, before.number + 1, after, forced=bool(breaks))
-        secrets.enable_secret_marks_of_all(journal.connection, before.id, after.text, journal.now)
+        _add_revision(transaction, before.id, before.number + 1, after, forced=bool(breaks))
+        secrets.enable_secret_marks_of_all(
+            transaction.connection, before.id, after.text, transaction.now
+        )
         kind = kinds.DEFINITION_FORCED if breaks else kinds.DEFINITION_REVISED
         number = before.number + 1
-        journal.record(kind, definition=name, number=number, digest=after.digest)
-    settled = _update_settings(journal, before, policy, paths)
+        transaction.record(kind, definition=name, number=number, digest=after.digest)
+    settled = _update_settings(transaction, before, policy, paths)
     changed = settled or current is not None
     if changed:
-        journal.connection.execute(_TOUCH, {"which": before.id, "at": journal.now})
-    after_all = require(journal.connection, journal.realm, name)
+        transaction.connection.execute(_TOUCH, {"which": before.id, "at": transaction.now})
+    after_all = require(transaction.reader, name)
     return RevisionResult(after_all, changed, current)
 
 
-def _check_expected(journal: Transaction, definition: Definition, expect: Precondition) -> None:
-    etag = version_etag(journal.epoch, definition.number, definition.stamp)
+def _check_expected(transaction: Transaction, definition: Definition, expect: Precondition) -> None:
+    etag = version_etag(transaction.epoch, definition.number, definition.stamp)
     if not expect(Standing(etag)):
         raise PreconditionFailed(definition.name, etag, "definition")
 
 
-def exists(journal: Transaction, name: str, expect: Precondition) -> bool:
+def exists(transaction: Transaction, name: str, expect: Precondition) -> bool:
     """Whether there is such a definition. Raises PreconditionFailed if one was expected."""
-    if lookup(journal.connection, journal.realm, name) is not None:
+    if lookup(transaction.reader, name) is not None:
         return True
     if not expect(None):
         raise PreconditionFailed(name, None, "definition")
@@ -138,32 +140,32 @@ def exists(journal: Transaction, name: str, expect: Precondition) -> bool:
 
 
 def delete_definition(
-    journal: Transaction, name: str, cascade: str = "", expect: Precondition = no_precondition
+    transaction: Transaction, name: str, cascade: str = "", expect: Precondition = no_precondition
 ) -> list[str]:
     """Deletes the definition; the services that conformed to it.
 
     ``cascade`` says what becomes of them: ``detach`` or ``delete``; without it DefinitionInUse is
     raised if there are any.
     """
-    journal.actor.require("definition:write")
-    journal.actor.require_whole()
-    found = require(journal.connection, journal.realm, name)
-    _check_expected(journal, found, expect)
-    services = rules.services(journal.connection, found.id)
+    transaction.actor.require("definition:write")
+    transaction.actor.require_unrestricted()
+    found = require(transaction.reader, name)
+    _check_expected(transaction, found, expect)
+    services = rules.services(transaction.connection, found.id)
     if services and not cascade:
         raise DefinitionInUse(name, len(services), services[0][1])
     if services and cascade != "delete" and not covers("{}", found.schema):
-        require_to_unmark(journal, name)
+        require_to_unmark(transaction, name)
     for service_id, service in services:
         if cascade == "delete":
-            versions.delete_with_versions(journal, service)
+            versions.delete_with_versions(transaction, service)
         else:
-            journal.actor.require(versions.PUBLISH)
-            rules.detach_definition(journal.connection, service_id)
-            journal.record(kinds.SERVICE_DETACHED, service, definition=name)
+            transaction.actor.require(versions.PUBLISH)
+            rules.detach_definition(transaction.connection, service_id)
+            transaction.record(kinds.SERVICE_DETACHED, service, definition=name)
     for rows in (IndexRow.definition_id, DefinitionRevisionRow.definition_id, DefinitionRow.id):
-        journal.connection.execute(delete(rows.class_).where(rows == found.id))
-    journal.record(kinds.DEFINITION_DELETED, definition=name, number=found.number)
+        transaction.connection.execute(delete(rows.class_).where(rows == found.id))
+    transaction.record(kinds.DEFINITION_DELETED, definition=name, number=found.number)
     return [service for _, service in services]
 
 
@@ -175,52 +177,52 @@ _TOUCH = (
 
 
 def _add_revision(
-    journal: Transaction, definition_id: int, number: int, schema: Document, *, forced: bool
+    transaction: Transaction, definition_id: int, number: int, schema: Document, *, forced: bool
 ) -> None:
-    journal.connection.execute(
+    transaction.connection.execute(
         insert(DefinitionRevisionRow),
         {
             "definition_id": definition_id,
             "number": number,
             "digest": schema.digest,
-            "author": journal.actor.name,
-            "note": journal.note,
+            "author": transaction.actor.name,
+            "note": transaction.note,
             "forced": forced,
-            "created_at": journal.now,
-            "revision": journal.revision,
+            "created_at": transaction.now,
+            "revision": transaction.revision,
             "schema": schema.text,
         },
     )
 
 
 def _update_settings(
-    journal: Transaction, before: Definition, policy: str | None, paths: Sequence[str] | None
+    transaction: Transaction, before: Definition, policy: str | None, paths: Sequence[str] | None
 ) -> bool:
     """Gives the definition another policy and indexes; whether these are others."""
     changes = []
     if policy is not None and policy != before.policy:
         row = update(DefinitionRow).where(DefinitionRow.id == before.id)
-        journal.connection.execute(row.values(policy=policy))
+        transaction.connection.execute(row.values(policy=policy))
         changes.append(f"policy {policy}")
     if paths is not None and tuple(paths) != before.indexes:
-        new = index_keys.set_paths(journal.connection, before.id, paths)
+        new = index_keys.set_paths(transaction.connection, before.id, paths)
         if new:
-            refuse_indexes_on_marked(journal, before.name)
-        _index_again(journal, before, new)
+            refuse_indexes_on_marked(transaction, before.name)
+        _index_again(transaction, before, new)
         changes.append(f"indexes {', '.join(paths) or 'none'}")
     if changes:
-        note = journal.note or "; ".join(changes)
-        journal.record(kinds.DEFINITION_CHANGED, definition=before.name, note=note)
+        note = transaction.note or "; ".join(changes)
+        transaction.record(kinds.DEFINITION_CHANGED, definition=before.name, note=note)
     return bool(changes)
 
 
-def _index_again(journal: Transaction, definition: Definition, new: Sequence[str]) -> None:
+def _index_again(transaction: Transaction, definition: Definition, new: Sequence[str]) -> None:
     """Writes the entries of ``new`` indexes for every service of the definition."""
-    known = index_keys.paths_of(journal.connection, definition.id)
+    known = index_keys.paths_of(transaction.connection, definition.id)
     paths = {path: known[path] for path in new}
     if not paths:
         return
-    for service_id, service in rules.services(journal.connection, definition.id):
-        journal.allowance.count(changes=1)
-        value = versions.current_value(journal.connection, service_id)
-        index_keys.write_entries(journal.connection, service_id, service, paths, value)
+    for service_id, service in rules.services(transaction.connection, definition.id):
+        transaction.allowance.count(changes=1)
+        value = versions.current_value(transaction.connection, service_id)
+        index_keys.write_entries(transaction.connection, service_id, service, paths, value)

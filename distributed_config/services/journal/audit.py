@@ -101,23 +101,23 @@ EVERYTHING = AuditFilter()
 # --- writing
 
 
-def seal(journal: Transaction) -> None:
+def seal(transaction: Transaction) -> None:
     """Adds the entry of a unit of work that recorded changes; nothing if it did not."""
-    if not journal.wrote:
+    if not transaction.wrote:
         return
-    only = not journal.everything and len(journal.services) == 1
+    only = not transaction.everything and len(transaction.services) == 1
     _append(
-        journal,
+        transaction,
         CHANGED,
-        journal.organisation,
-        service=next(iter(journal.services)) if only else None,
-        revision=journal.revision,
-        detail=f'{{"changes": {journal.recorded}, "digest": "{journal.digest}"}}',
+        transaction.organisation,
+        service=next(iter(transaction.services)) if only else None,
+        revision=transaction.revision,
+        detail=f'{{"changes": {transaction.recorded}, "digest": "{transaction.digest}"}}',
     )
 
 
 def record(
-    journal: Transaction,
+    transaction: Transaction,
     kind: str,
     *,
     organisation: int | None,
@@ -129,15 +129,15 @@ def record(
     ``detail`` is small facts, never a secret or a document. Without an ``organisation`` only who
     holds everything sees it.
     """
-    _append(journal, kind, organisation, service=service, detail=json.dumps(detail or {}))
+    _append(transaction, kind, organisation, service=service, detail=json.dumps(detail or {}))
 
 
-def prune(journal: Transaction, before: int) -> int:
+def prune(transaction: Transaction, before: int) -> int:
     """Removes the oldest entries from before a moment, at most 50,000; how many that were.
 
     The entry that is added pins the one from which the chain now goes on.
     """
-    connection = journal.connection
+    connection = transaction.connection
     oldest = connection.execute(_OLDEST).scalar_one() or 0
     kept = min(_first_at(connection, before), oldest + _PRUNED_AT_ONCE)
     if oldest == 0 or kept <= oldest:
@@ -149,13 +149,13 @@ def prune(journal: Transaction, before: int) -> int:
         "previous": connection.execute(select(AuditRow.hash).where(newest_gone)).scalar_one(),
         "revision": _sealed_before(connection, kept),
     }
-    record(journal, PRUNED, organisation=None, detail=facts)
+    record(transaction, PRUNED, organisation=None, detail=facts)
     connection.execute(delete(AuditRow).where(AuditRow.id < kept))
     return kept - oldest
 
 
 def _append(
-    journal: Transaction,
+    transaction: Transaction,
     kind: str,
     organisation: int | None,
     *,
@@ -163,14 +163,14 @@ def _append(
     revision: int | None = None,
     detail: str,
 ) -> None:
-    journal.link = chain.append(
-        journal.connection,
-        journal.link,
-        journal.now,
+    transaction.link = chain.append(
+        transaction.connection,
+        transaction.link,
+        transaction.now,
         organisation=organisation,
         kind=kind,
-        actor=journal.actor.name,
-        address=journal.actor.address,
+        actor=transaction.actor.name,
+        address=transaction.actor.address,
         service=service,
         revision=revision,
         detail=detail,
@@ -195,7 +195,7 @@ def _sealed_before(connection: Connection, kept: int) -> int | None:
 def head(connection: Connection, actor: Actor | None = None) -> ChainHead:
     """The newest entry, for who wants to pin it, as ``actor`` sees it; None: as it is."""
     link = read_head(connection).link
-    if actor is None or actor.realm.secrets:
+    if actor is None or actor.visibility.secrets:
         return link
     return replace(link, hash=Digests(connection).of_entry(link.id, link.hash))
 
@@ -235,7 +235,7 @@ def _query(
         query = query.where(AuditRow.actor == wanted.actor)
     if wanted.kinds:
         query = query.where(AuditRow.kind.in_(wanted.kinds))
-    if wanted.service is not None or (actor is not None and not actor.realm.is_whole):
+    if wanted.service is not None or (actor is not None and not actor.visibility.is_unrestricted):
         query = query.where(_about(actor, wanted.service))
     if wanted.since is not None:
         query = query.where(AuditRow.id >= _first_at(connection, wanted.since))
@@ -253,7 +253,7 @@ def _seen_by(actor: Actor | None) -> ColumnElement[bool]:
     if actor is None:
         return true()
     own = AuditRow.organisation_id == actor.organisation
-    if actor.is_administrator and actor.realm.is_whole:
+    if actor.is_administrator and actor.visibility.is_unrestricted:
         return own | AuditRow.organisation_id.is_(None)
     return own
 
@@ -266,9 +266,9 @@ def _about(actor: Actor | None, service: str | None) -> ColumnElement[bool]:
 
     def fits(column: Any) -> ColumnElement[bool]:
         wanted = true() if service is None else name_filter(column, (service,))
-        return and_(column.is_not(None), wanted, realm.within(column))
+        return and_(column.is_not(None), wanted, visibility.within(column))
 
-    realm = Visibility() if actor is None else actor.realm
+    visibility = Visibility() if actor is None else actor.visibility
     inside = select(ChangeRow.revision).where(
         ChangeRow.revision == AuditRow.revision, fits(ChangeRow.service)
     )
@@ -283,7 +283,7 @@ def _entries(
     revisions = [row.revision for row in rows if row.revision is not None]
     inside = changes_of_revision(connection, actor, revisions, _CHANGES_SHOWN) if revisions else {}
     # How many changes there were in all is not for who sees only some of them.
-    whole = actor is None or actor.realm.is_whole
+    whole = actor is None or actor.visibility.is_unrestricted
     found = [
         AuditEntry(
             **{
@@ -294,7 +294,7 @@ def _entries(
         )
         for row in rows
     ]
-    if actor is None or actor.realm.secrets:
+    if actor is None or actor.visibility.secrets:
         return found
     digests = Digests(connection)
     return [_without_secrets(connection, digests, entry) for entry in found]

@@ -95,6 +95,8 @@ def _heard_by(actor: Actor | None, query: Select[*tuple[Any, ...]]) -> Select[*t
         ChangeRow.organisation_id == actor.organisation,
         ChangeRow.kind.not_in(hidden_from(actor)),
     )
-    if not actor.realm.is_whole:
-        query = query.where(ChangeRow.service.is_(None) | actor.realm.within(ChangeRow.service))
+    if not actor.visibility.is_unrestricted:
+        query = query.where(
+            ChangeRow.service.is_(None) | actor.visibility.within(ChangeRow.service)
+        )
     return query

@@ -10,6 +10,7 @@ from distributed_config.services.journal.allowance import Allowance
 from distributed_config.services.journal.head import Head
 from distributed_config.services.policy.actor import Actor
 from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Visibility
+from distributed_config.services.reader import Reader
 from distributed_config.wire import HashField, length_prefixed
 
 # Statements are made once. Making one takes several times as long as running it.
@@ -76,9 +77,14 @@ class Transaction:
         self._digest = hashlib.sha256()
 
     @property
-    def realm(self) -> Visibility:
+    def reader(self) -> Reader:
+        """What this unit sees: all that it has written, as far as its actor may see it."""
+        return Reader(self.connection, self.visibility)
+
+    @property
+    def visibility(self) -> Visibility:
         """What the unit sees."""
-        return self.actor.realm
+        return self.actor.visibility
 
     @property
     def organisation(self) -> int:
@@ -157,7 +163,7 @@ def _told(about: str, note: str) -> str:
     return f"{about}; {note}" if about and note else about or note
 
 
-def touch_head(journal: Transaction) -> int:
+def touch_head(transaction: Transaction) -> int:
     """Writes what is there already, to see that writing works; the journal's revision."""
-    journal.connection.execute(update(HeadRow).values(changed_at=HeadRow.changed_at))
-    return journal.head.revision
+    transaction.connection.execute(update(HeadRow).values(changed_at=HeadRow.changed_at))
+    return transaction.head.revision

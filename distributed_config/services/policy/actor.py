@@ -18,22 +18,22 @@ class Actor:
     name: str
     key: str
     permissions: frozenset[str]
-    realm: Visibility = field(default_factory=Visibility)
+    visibility: Visibility = field(default_factory=Visibility)
     address: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         # Whoever makes an actor cannot forget it, nor give it to one who may not.
-        seen = replace(self.realm, secrets=self.may(READ_SECRET))
+        seen = replace(self.visibility, secrets=self.may(READ_SECRET))
         object.__setattr__(self, "realm", seen)
 
     @property
     def organisation(self) -> int:
-        return self.realm.organisation
+        return self.visibility.organisation
 
     @property
     def is_administrator(self) -> bool:
         """Whether they hold everything, and so hold it in every organisation."""
-        return EVERYTHING in self.permissions and self.realm.is_whole
+        return EVERYTHING in self.permissions and self.visibility.is_unrestricted
 
     def may(self, permission: str) -> bool:
         """Whether they hold a permission."""
@@ -47,9 +47,9 @@ class Actor:
                 "Ask who administers your organisation."
             )
 
-    def require_whole(self) -> None:
+    def require_unrestricted(self) -> None:
         """Raises Forbidden if they see only a part of the organisation's services."""
-        if not self.realm.is_whole:
+        if not self.visibility.is_unrestricted:
             raise Forbidden(
                 f"{self.name} may not do this: it concerns all services of the organisation, and "
                 "their rights are limited to some."
@@ -64,7 +64,7 @@ class Actor:
 
     def in_organisation(self, organisation: int) -> "Actor":
         """The same in another organisation; for those who hold everything everywhere."""
-        return replace(self, realm=Visibility(organisation))
+        return replace(self, visibility=Visibility(organisation))
 
 
 LOCAL_OPERATOR = Actor("local operator", "local operator", expand({EVERYTHING}))

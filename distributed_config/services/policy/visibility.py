@@ -22,7 +22,7 @@ class Scope:
     environments: tuple[str, ...] = ()
 
     @property
-    def is_whole(self) -> bool:
+    def is_unrestricted(self) -> bool:
         """Whether nothing is left out."""
         return not self.services and not self.environments
 
@@ -66,9 +66,9 @@ class Visibility:
     secrets: bool = False
 
     @property
-    def is_whole(self) -> bool:
+    def is_unrestricted(self) -> bool:
         """Whether the whole organisation is seen."""
-        return all(scope.is_whole for scope in self.scopes)
+        return all(scope.is_unrestricted for scope in self.scopes)
 
     def sees(self, service: str) -> bool:
         """Whether a service may be seen."""

@@ -16,16 +16,16 @@ from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.permissions import READ_SECRET
 
 
-def keep(journal: Transaction, service_id: int, name: str) -> None:
+def keep(transaction: Transaction, service_id: int, name: str) -> None:
     """Remembers what is secret in a service that is about to go."""
-    pointers = secrets.to_json(secrets.pointers(journal.connection, service_id))
-    rule = rules.rule_for_service(journal.connection, service_id)
+    pointers = secrets.to_json(secrets.pointers(transaction.connection, service_id))
+    rule = rules.rule_for_service(transaction.connection, service_id)
     schema = rule.schema if rule is not None and may_mark(rule.schema) else ""
     if schema or pointers != secrets.DEFINITION_ONLY:
-        journal.connection.execute(
+        transaction.connection.execute(
             insert(KeptMarksRow),
             {
-                "organisation_id": journal.organisation,
+                "organisation_id": transaction.organisation,
                 "name": name,
                 "pointers": pointers,
                 "schema": schema,
@@ -33,28 +33,28 @@ def keep(journal: Transaction, service_id: int, name: str) -> None:
         )
 
 
-def restore(journal: Transaction, name: str, definition_id: int | None) -> str:
+def restore(transaction: Transaction, name: str, definition_id: int | None) -> str:
     """The marks with which a service begins that is about to conform to this definition, or none.
 
     Raises Forbidden where the definition of the one that was deleted marked more, and the actor
     may not read secrets.
     """
-    asked = {"organisation": journal.organisation, "name": name}
-    row = journal.connection.execute(_KEPT, asked).one_or_none()
+    asked = {"organisation": transaction.organisation, "name": name}
+    row = transaction.connection.execute(_KEPT, asked).one_or_none()
     if row is None:
         return ""
-    if row.schema and not journal.actor.may(READ_SECRET):
-        _refuse_to_unmark(journal, name, definition_id, row.schema)
-    journal.connection.execute(_DROP, asked)
+    if row.schema and not transaction.actor.may(READ_SECRET):
+        _refuse_to_unmark(transaction, name, definition_id, row.schema)
+    transaction.connection.execute(_DROP, asked)
     return "" if row.pointers == secrets.DEFINITION_ONLY else row.pointers
 
 
 def _refuse_to_unmark(
-    journal: Transaction, name: str, definition_id: int | None, schema: str
+    transaction: Transaction, name: str, definition_id: int | None, schema: str
 ) -> None:
     new = "{}"
     if definition_id is not None:
-        row = journal.connection.execute(_SCHEMA, {"definition": definition_id}).one()
+        row = transaction.connection.execute(_SCHEMA, {"definition": definition_id}).one()
         new = intact(row.schema, row.digest)
     if not covers(new, schema):
         raise Forbidden(

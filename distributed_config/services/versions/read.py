@@ -17,7 +17,8 @@ from distributed_config.errors import (
 from distributed_config.models import ChangeRow, ServiceRow
 from distributed_config.services.documents.stored import intact
 from distributed_config.services.journal.transaction import Transaction
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Visibility
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
+from distributed_config.services.reader import Reader
 from distributed_config.services.secrets import DocumentKey, Viewer
 from distributed_config.services.secrets.digests import Digests
 from distributed_config.services.versions.statements import (
@@ -41,69 +42,70 @@ from distributed_config.services.versions.values import ServiceKey, Version, Wri
 from distributed_config.wire import Document, parse_stored, stamp_of
 
 
-def lookup(connection: Connection, realm: Visibility, name: str) -> int | None:
+def lookup(reader: Reader, name: str) -> int | None:
     """The service's id; None: there is none."""
-    found = find_service(connection, realm, name)
+    found = find_service(reader, name)
     return None if found is None else found.id
 
 
-def require(connection: Connection, realm: Visibility, name: str) -> int:
+def require(reader: Reader, name: str) -> int:
     """The service's id. Raises ServiceNotFound."""
-    return require_service(connection, realm, name).id
+    return require_service(reader, name).id
 
 
-def current(connection: Connection, realm: Visibility, name: str) -> Version:
+def current(reader: Reader, name: str) -> Version:
     """What is served. Raises ServiceNotFound or NoCurrentVersion."""
-    asked = {"organisation": realm.organisation, "name": name}
-    row = connection.execute(CURRENT, asked).one_or_none() if realm.sees(name) else None
+    asked = {"organisation": reader.visibility.organisation, "name": name}
+    row = (
+        reader.connection.execute(CURRENT, asked).one_or_none()
+        if reader.visibility.sees(name)
+        else None
+    )
     if row is None:
         raise ServiceNotFound(name)
     if row.number is None:
         raise NoCurrentVersion(name)
-    home = DocumentKey(row.service_id, realm.organisation, name, row.marks)
+    home = DocumentKey(row.service_id, reader.visibility.organisation, name, row.marks)
     found = version_of_row(name, row)
-    return Showing(connection, realm.secrets).shown(home, found, row.moved_at)
+    return Showing(reader.connection, reader.visibility.secrets).shown(home, found, row.moved_at)
 
 
-def numbered(connection: Connection, realm: Visibility, name: str, number: int) -> Version:
+def numbered(reader: Reader, name: str, number: int) -> Version:
     """Exactly version ``number``. Raises VersionNotFound, VersionDeleted or VersionDisabled."""
-    found = stored(connection, realm, name, number)
+    found = stored(reader, name, number)
     if not found.enabled:
         raise VersionDisabled(name, number)
     return found
 
 
-def stored(connection: Connection, realm: Visibility, name: str, number: int) -> Version:
+def stored(reader: Reader, name: str, number: int) -> Version:
     """Version ``number``, also when it is disabled. Raises VersionNotFound or VersionDeleted."""
-    service = require_service(connection, realm, name)
-    found = load_version(connection, service.id, name, number)
-    home = DocumentKey(service.id, realm.organisation, name, service.marks)
-    return Showing(connection, realm.secrets).shown(home, found)
+    service = require_service(reader, name)
+    found = load_version(reader.connection, service.id, name, number)
+    home = DocumentKey(service.id, reader.visibility.organisation, name, service.marks)
+    return Showing(reader.connection, reader.visibility.secrets).shown(home, found)
 
 
-def all_existing(
-    connection: Connection, realm: Visibility, name: str, most_bytes: int
-) -> list[Version]:
+def all_existing(reader: Reader, name: str, most_bytes: int) -> list[Version]:
     """Every version that still exists, ascending, with its document.
 
     Raises NotRepresentable if together they have more than ``most_bytes``.
     """
-    service = require_service(connection, realm, name)
-    size = connection.execute(SIZE, {"series": service.id}).scalar_one() or 0
+    service = require_service(reader, name)
+    size = reader.connection.execute(SIZE, {"series": service.id}).scalar_one() or 0
     if size > most_bytes:
         raise NotRepresentable(
             f"All versions of {name!r} have {size} bytes, and one answer has at most {most_bytes} "
             "(DISTCONF_ANSWER_BYTES). Ask for version=current, or page through /api/v1/versions."
         )
-    rows = connection.execute(EXISTING, {"series": service.id}).all()
-    home = DocumentKey(service.id, realm.organisation, name, service.marks)
-    showing = Showing(connection, realm.secrets)
+    rows = reader.connection.execute(EXISTING, {"series": service.id}).all()
+    home = DocumentKey(service.id, reader.visibility.organisation, name, service.marks)
+    showing = Showing(reader.connection, reader.visibility.secrets)
     return [showing.shown(home, version_of_row(name, row)) for row in rows]
 
 
 def history(
-    connection: Connection,
-    realm: Visibility,
+    reader: Reader,
     name: str,
     *,
     before: int | None,
@@ -111,51 +113,51 @@ def history(
     documents: bool,
 ) -> list[Version]:
     """The versions below number ``before``, newest first, deleted ones among them."""
-    service = require_service(connection, realm, name)
+    service = require_service(reader, name)
     query = HISTORY_WITH_DOCUMENTS if documents else HISTORY
     asked = {"series": service.id, "before": before, "most": limit}
-    rows = connection.execute(query, asked).all()
-    home = DocumentKey(service.id, realm.organisation, name, service.marks)
-    showing = Showing(connection, realm.secrets)
+    rows = reader.connection.execute(query, asked).all()
+    home = DocumentKey(service.id, reader.visibility.organisation, name, service.marks)
+    showing = Showing(reader.connection, reader.visibility.secrets)
     found = [showing.shown(home, version_of_row(name, row)) for row in rows]
     if not found:
         return []
     span = {"series": service.id, "lowest": found[-1].number, "highest": found[0].number}
-    checks = {row[0]: (row[1], row[2]) for row in connection.execute(CHECKS, span)}
+    checks = {row[0]: (row[1], row[2]) for row in reader.connection.execute(CHECKS, span)}
     return [replace(each, checked=checks.get(each.number)) for each in found]
 
 
-def masked_text(journal: Transaction, written: WriteResult, document: Document) -> str:
+def masked_text(transaction: Transaction, written: WriteResult, document: Document) -> str:
     """``document``, which was just written, as answers to writes show it: without its secrets.
 
     Such answers are kept for those who ask again, in the database's file.
     """
     if not written.has_secrets:
         return document.text
-    service = require_service(journal.connection, journal.realm, written.service)
-    found = load_version(journal.connection, service.id, written.service, written.number)
-    home = document_key(journal, service, written.service)
-    return Showing(journal.connection, reveal=False).shown(home, found).served
+    service = require_service(transaction.reader, written.service)
+    found = load_version(transaction.connection, service.id, written.service, written.number)
+    home = document_key(transaction, service, written.service)
+    return Showing(transaction.connection, reveal=False).shown(home, found).served
 
 
-def as_of_revision(connection: Connection, realm: Visibility, name: str, revision: int) -> Version:
+def as_of_revision(reader: Reader, name: str, revision: int) -> Version:
     """What was current when the journal stood at ``revision``."""
-    return _as_of(connection, realm, name, ChangeRow.revision <= revision, f"at {revision}")
+    return _as_of(reader, name, ChangeRow.revision <= revision, f"at {revision}")
 
 
-def as_of_time(connection: Connection, realm: Visibility, name: str, moment: int) -> Version:
+def as_of_time(reader: Reader, name: str, moment: int) -> Version:
     """What was current at ``moment``, in microseconds since 1970."""
-    return _as_of(connection, realm, name, ChangeRow.changed_at <= moment, "then")
+    return _as_of(reader, name, ChangeRow.changed_at <= moment, "then")
 
 
-def version_times(connection: Connection, realm: Visibility, name: str) -> tuple[int, ...]:
+def version_times(reader: Reader, name: str) -> tuple[int, ...]:
     """The times at which a service's versions changed last and before that, newest first."""
-    return last_two(connection, realm, name, (MOVED,))
+    return last_two(reader, name, (MOVED,))
 
 
-def change_times(connection: Connection, realm: Visibility, name: str) -> tuple[int, ...]:
+def change_times(reader: Reader, name: str) -> tuple[int, ...]:
     """The same of all that changes how its versions are shown: marks and definitions as well."""
-    return last_two(connection, realm, name, (MOVED, MARKED, REVISED))
+    return last_two(reader, name, (MOVED, MARKED, REVISED))
 
 
 def current_value(connection: Connection, service_id: int) -> dict[str, Any] | None:
@@ -171,10 +173,12 @@ def current_value(connection: Connection, service_id: int) -> dict[str, Any] | N
     return parse_stored(Showing(connection, reveal=False).shown(DocumentKey(*row), found).served)
 
 
-def count_services(connection: Connection, realm: Visibility) -> int:
+def count_services(reader: Reader) -> int:
     """How many services there are to see."""
-    query = COUNT.where(realm.within(ServiceRow.name))
-    return connection.execute(query, {"organisation": realm.organisation}).scalar_one()
+    query = COUNT.where(reader.visibility.within(ServiceRow.name))
+    return reader.connection.execute(
+        query, {"organisation": reader.visibility.organisation}
+    ).scalar_one()
 
 
 def version_of_row(name: str, row: Any) -> Version:
@@ -227,16 +231,16 @@ class Showing:
         )
 
 
-def find_service(connection: Connection, realm: Visibility, name: str) -> ServiceKey | None:
-    if not realm.sees(name):
+def find_service(reader: Reader, name: str) -> ServiceKey | None:
+    if not reader.visibility.sees(name):
         return None
-    asked = {"organisation": realm.organisation, "name": name}
-    row = connection.execute(FIND, asked).one_or_none()
+    asked = {"organisation": reader.visibility.organisation, "name": name}
+    row = reader.connection.execute(FIND, asked).one_or_none()
     return None if row is None else ServiceKey(*row)
 
 
-def require_service(connection: Connection, realm: Visibility, name: str) -> ServiceKey:
-    found = find_service(connection, realm, name)
+def require_service(reader: Reader, name: str) -> ServiceKey:
+    found = find_service(reader, name)
     if found is None:
         raise ServiceNotFound(name)
     return found
@@ -247,8 +251,8 @@ def current_key(connection: Connection, service_id: int) -> Any:
     return connection.execute(CURRENT_KEY, {"series": service_id}).one_or_none()
 
 
-def current_number(journal: Transaction, service_id: int) -> int | None:
-    key = current_key(journal.connection, service_id)
+def current_number(transaction: Transaction, service_id: int) -> int | None:
+    key = current_key(transaction.connection, service_id)
     return None if key is None else key.number
 
 
@@ -262,13 +266,13 @@ def load_version(connection: Connection, service_id: int, name: str, number: int
     return version
 
 
-def _as_of(connection: Connection, realm: Visibility, name: str, until: Any, when: str) -> Version:
-    service = require_service(connection, realm, name)
+def _as_of(reader: Reader, name: str, until: Any, when: str) -> Version:
+    service = require_service(reader, name)
     born = select(ServiceRow.created_revision).where(ServiceRow.id == service.id)
-    number = connection.execute(
+    number = reader.connection.execute(
         select(ChangeRow.current)
         .where(
-            ChangeRow.organisation_id == realm.organisation,
+            ChangeRow.organisation_id == reader.visibility.organisation,
             ChangeRow.service == name,
             ChangeRow.environment == DEFAULT_ENVIRONMENT,
             ChangeRow.revision >= born.scalar_subquery(),
@@ -279,20 +283,18 @@ def _as_of(connection: Connection, realm: Visibility, name: str, until: Any, whe
     ).scalar_one_or_none()
     if number is None:
         raise VersionNotFound(name, f"that was current {when}")
-    home = DocumentKey(service.id, realm.organisation, name, service.marks)
-    found = load_version(connection, service.id, name, number)
-    return Showing(connection, realm.secrets).shown(home, found)
+    home = DocumentKey(service.id, reader.visibility.organisation, name, service.marks)
+    found = load_version(reader.connection, service.id, name, number)
+    return Showing(reader.connection, reader.visibility.secrets).shown(home, found)
 
 
-def last_two(
-    connection: Connection, realm: Visibility, name: str, queries: Sequence[Any]
-) -> tuple[int, ...]:
-    asked = {"organisation": realm.organisation, "name": name}
+def last_two(reader: Reader, name: str, queries: Sequence[Any]) -> tuple[int, ...]:
+    asked = {"organisation": reader.visibility.organisation, "name": name}
     # What one revision does to a service is one change of it.
     found = {
         revision: moment
         for query in queries
-        for revision, moment in connection.execute(query, asked)
+        for revision, moment in reader.connection.execute(query, asked)
     }
     return tuple(found[revision] for revision in sorted(found, reverse=True)[:2])
 
@@ -308,5 +310,5 @@ def stamp_of_version(connection: Connection, service: ServiceKey, number: int, d
     return stamp_of(service.id, digest)
 
 
-def document_key(journal: Transaction, service: ServiceKey, name: str) -> DocumentKey:
-    return DocumentKey(service.id, journal.organisation, name, service.marks)
+def document_key(transaction: Transaction, service: ServiceKey, name: str) -> DocumentKey:
+    return DocumentKey(service.id, transaction.organisation, name, service.marks)

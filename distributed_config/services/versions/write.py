@@ -67,248 +67,254 @@ _OPERATIONS_OF_A_CHANGE = 25
 
 
 def create(
-    journal: Transaction, name: str, document: Document, definition_id: int | None = None
+    transaction: Transaction, name: str, document: Document, definition_id: int | None = None
 ) -> WriteResult:
     """Makes the service ``name`` with ``document`` as version 0; it may conform to a definition.
 
     What was secret in one of its name that was deleted is secret in it. Raises ServiceExists,
     OutOfScope, NotConforming, or Forbidden where that would be less.
     """
-    journal.allowance.count(size=len(document.text))
-    if not journal.realm.sees(name):
+    transaction.allowance.count(size=len(document.text))
+    if not transaction.visibility.sees(name):
         raise OutOfScope(name)
-    if find_service(journal.connection, journal.realm, name) is not None:
+    if find_service(transaction.reader, name) is not None:
         raise ServiceExists(name)
-    marks = kept_marks.restore(journal, name, definition_id)
-    service_id = journal.connection.execute(
+    marks = kept_marks.restore(transaction, name, definition_id)
+    service_id = transaction.connection.execute(
         INSERT_SERVICE,
         {
-            "organisation_id": journal.organisation,
+            "organisation_id": transaction.organisation,
             "name": name,
-            "created_at": journal.now,
-            "created_revision": journal.revision,
+            "created_at": transaction.now,
+            "created_revision": transaction.revision,
             "marks": marks,
         },
     ).scalar_one()
-    journal.record(kinds.SERVICE_CREATED, name)
+    transaction.record(kinds.SERVICE_CREATED, name)
     if definition_id is None:
-        return _insert(journal, ServiceKey(service_id, -1, None, marks), name, document)
+        return _insert(transaction, ServiceKey(service_id, -1, None, marks), name, document)
     # Before there is anything to keep: what the definition marks is never stored in the clear.
-    rules.attach_definition(journal, service_id, name, definition_id)
-    service = require_service(journal.connection, journal.realm, name)._replace(last=-1)
-    return _insert(journal, service, name, document)
+    rules.attach_definition(transaction, service_id, name, definition_id)
+    service = require_service(transaction.reader, name)._replace(last=-1)
+    return _insert(transaction, service, name, document)
 
 
 def append(
-    journal: Transaction, name: str, document: Document, expect: Precondition = no_precondition
+    transaction: Transaction, name: str, document: Document, expect: Precondition = no_precondition
 ) -> WriteResult:
     """Makes ``document`` the next version.
 
     Raises ServiceNotFound, PreconditionFailed, or InvalidDocument where it has the mask in place
     of a secret that is not there.
     """
-    journal.allowance.count(size=len(document.text))
-    service = _expected(journal, name, expect)
-    removed = _removed(journal, service, document)
-    return replace(_insert(journal, service, name, document), removed=removed)
+    transaction.allowance.count(size=len(document.text))
+    service = _expected(transaction, name, expect)
+    removed = _removed(transaction, service, document)
+    return replace(_insert(transaction, service, name, document), removed=removed)
 
 
 def put(
-    journal: Transaction, name: str, document: Document, expect: Precondition = no_precondition
+    transaction: Transaction, name: str, document: Document, expect: Precondition = no_precondition
 ) -> WriteResult:
     """Creates the service or appends a version, unless ``document`` is what is current already."""
-    found = find_service(journal.connection, journal.realm, name)
+    found = find_service(transaction.reader, name)
     if found is None:
         if not expect(None):
             raise PreconditionFailed(name, None)
-        return create(journal, name, document)
-    journal.allowance.count(size=len(document.text))
-    current = current_key(journal.connection, found.id)
-    _check(journal, found, name, expect)
-    draft = _draft(journal, found, name, document)
+        return create(transaction, name, document)
+    transaction.allowance.count(size=len(document.text))
+    current = current_key(transaction.connection, found.id)
+    _check(transaction, found, name, expect)
+    draft = _draft(transaction, found, name, document)
     same = draft.is_as_before if draft else current and current.digest == document.digest
     if current is not None and same:
         return WriteResult(
             name,
             current.number,
-            stamp_of_version(journal.connection, found, current.number, current.digest),
+            stamp_of_version(transaction.connection, found, current.number, current.digest),
             current.number,
             changed=False,
             has_secrets=draft is not None and draft.has_secrets,
         )
-    removed = _removed(journal, found, document)
-    return replace(_insert(journal, found, name, document, draft), removed=removed)
+    removed = _removed(transaction, found, document)
+    return replace(_insert(transaction, found, name, document, draft), removed=removed)
 
 
 def merge(
-    journal: Transaction,
+    transaction: Transaction,
     name: str,
     patch: dict[str, Any],
     limits: DocumentLimits,
     expect: Precondition = no_precondition,
 ) -> WriteResult:
     """Appends the current document merged with ``patch`` (RFC 7396)."""
-    found = _base_for_patch(journal, name, expect)
-    return _changed(journal, name, found, merged(found.value, patch), limits)
+    found = _base_for_patch(transaction, name, expect)
+    return _changed(transaction, name, found, merged(found.value, patch), limits)
 
 
 def patch(
-    journal: Transaction,
+    transaction: Transaction,
     name: str,
     operations: list[Any],
     limits: DocumentLimits,
     expect: Precondition = no_precondition,
 ) -> WriteResult:
     """Appends the current document changed by ``operations`` (RFC 6902), all of them or none."""
-    found = _base_for_patch(journal, name, expect)
-    journal.allowance.count(changes=len(operations) // _OPERATIONS_OF_A_CHANGE)
-    value = patched(found.value, operations, limits, journal.allowance.check)
-    return _changed(journal, name, found, value, limits)
+    found = _base_for_patch(transaction, name, expect)
+    transaction.allowance.count(changes=len(operations) // _OPERATIONS_OF_A_CHANGE)
+    value = patched(found.value, operations, limits, transaction.allowance.check)
+    return _changed(transaction, name, found, value, limits)
 
 
 def roll_back(
-    journal: Transaction, name: str, number: int | None, expect: Precondition = no_precondition
+    transaction: Transaction, name: str, number: int | None, expect: Precondition = no_precondition
 ) -> WriteResult:
     """Appends a copy of version ``number``, disabled or not.
 
     ``None`` stands for the enabled version before the current one. Raises
     VersionNotFound where there is none.
     """
-    journal.actor.require(PUBLISH)
-    service = _expected(journal, name, expect)
+    transaction.actor.require(PUBLISH)
+    service = _expected(transaction, name, expect)
     if number is None:
-        number = _number_before_current(journal.connection, service.id, name)
-    old = load_version(journal.connection, service.id, name, number)
+        number = _number_before_current(transaction.connection, service.id, name)
+    old = load_version(transaction.connection, service.id, name, number)
     document = Document(old.served, old.digest)
-    journal.allowance.count(size=len(document.text))
+    transaction.allowance.count(size=len(document.text))
     if not service.marks:
-        return _insert(journal, service, name, document)
-    base = secrets.load_stored(journal.connection, document_key(journal, service, name), old.served)
-    draft = _drafted(journal, base.base(reveal=False), base)
-    return _insert(journal, service, name, document, draft)
+        return _insert(transaction, service, name, document)
+    base = secrets.load_stored(
+        transaction.connection, document_key(transaction, service, name), old.served
+    )
+    draft = _drafted(transaction, base.base(reveal=False), base)
+    return _insert(transaction, service, name, document, draft)
 
 
 def set_enabled(
-    journal: Transaction,
+    transaction: Transaction,
     name: str,
     number: int,
     enabled: bool,
     expect: Precondition = no_precondition,
 ) -> WriteResult:
     """Turns a version on or off; current moves by its one rule."""
-    journal.actor.require(PUBLISH)
-    service = _expected(journal, name, expect)
-    version = load_version(journal.connection, service.id, name, number)
-    stamp = stamp_of_version(journal.connection, service, number, version.digest)
-    before = current_number(journal, service.id)
+    transaction.actor.require(PUBLISH)
+    service = _expected(transaction, name, expect)
+    version = load_version(transaction.connection, service.id, name, number)
+    stamp = stamp_of_version(transaction.connection, service, number, version.digest)
+    before = current_number(transaction, service.id)
     if version.enabled == enabled:
         return WriteResult(name, number, stamp, before, changed=False)
-    journal.connection.execute(ENABLE, {"series": service.id, "which": number, "to": enabled})
-    current = current_number(journal, service.id)
+    transaction.connection.execute(ENABLE, {"series": service.id, "which": number, "to": enabled})
+    current = current_number(transaction, service.id)
     if current != before:
         which = f"Version {current}, which would become current,"
-        _admit_stored(journal, service, name, current, which)
+        _admit_stored(transaction, service, name, current, which)
     kind = kinds.VERSION_ENABLED if enabled else kinds.VERSION_DISABLED
-    journal.record(kind, name, number=number, current=current, digest=version.digest)
+    transaction.record(kind, name, number=number, current=current, digest=version.digest)
     return WriteResult(name, number, stamp, current)
 
 
 def delete_version(
-    journal: Transaction, name: str, number: int, expect: Precondition = no_precondition
+    transaction: Transaction, name: str, number: int, expect: Precondition = no_precondition
 ) -> WriteResult:
     """Deletes a disabled version's document; its number stays taken. Raises StillEnabled."""
-    journal.actor.require(PUBLISH)
-    service = _expected(journal, name, expect)
-    version = load_version(journal.connection, service.id, name, number)
+    transaction.actor.require(PUBLISH)
+    service = _expected(transaction, name, expect)
+    version = load_version(transaction.connection, service.id, name, number)
     if version.enabled:
         raise StillEnabled(
             f"Version {number} of {name!r} is enabled. Disable it first: "
             f"PATCH …&version={number}&enabled=false."
         )
-    journal.connection.execute(
-        ERASE, {"series": service.id, "which": number, "at": journal.revision}
+    transaction.connection.execute(
+        ERASE, {"series": service.id, "which": number, "at": transaction.revision}
     )
-    current = current_number(journal, service.id)
-    journal.record(
+    current = current_number(transaction, service.id)
+    transaction.record(
         kinds.VERSION_DELETED, name, number=number, current=current, digest=version.digest
     )
-    stamp = stamp_of_version(journal.connection, service, number, version.digest)
+    stamp = stamp_of_version(transaction.connection, service, number, version.digest)
     return WriteResult(name, number, stamp, current)
 
 
-def delete_service(journal: Transaction, name: str, expect: Precondition = no_precondition) -> None:
+def delete_service(
+    transaction: Transaction, name: str, expect: Precondition = no_precondition
+) -> None:
     """Deletes the service and all its versions, if none is enabled. Raises StillEnabled."""
-    journal.actor.require(PUBLISH)
-    service_id = _expected(journal, name, expect).id
-    enabled = journal.connection.scalars(ENABLED_NUMBERS, {"series": service_id}).all()
+    transaction.actor.require(PUBLISH)
+    service_id = _expected(transaction, name, expect).id
+    enabled = transaction.connection.scalars(ENABLED_NUMBERS, {"series": service_id}).all()
     if enabled:
         shown = ", ".join(map(str, enabled[:10])) + (" …" if len(enabled) > 10 else "")
         raise StillEnabled(
             f"The service {name!r} has enabled versions ({shown}). Disable each first: "
             f"PATCH …&version={enabled[0]}&enabled=false."
         )
-    _remove(journal, service_id, name)
+    _remove(transaction, service_id, name)
 
 
-def disable_service(journal: Transaction, name: str, expect: Precondition = no_precondition) -> int:
+def disable_service(
+    transaction: Transaction, name: str, expect: Precondition = no_precondition
+) -> int:
     """Disables every version, so that nothing is served and all can be again; what was current.
 
     Raises NoCurrentVersion if nothing is, or PreconditionFailed.
     """
-    journal.actor.require(PUBLISH)
-    service = _expected(journal, name, expect)
-    before = current_key(journal.connection, service.id)
+    transaction.actor.require(PUBLISH)
+    service = _expected(transaction, name, expect)
+    before = current_key(transaction.connection, service.id)
     if before is None:
         raise NoCurrentVersion(name)
-    journal.connection.execute(DISABLE_ALL, {"series": service.id})
-    _admit_stored(journal, service, name, None, "")
+    transaction.connection.execute(DISABLE_ALL, {"series": service.id})
+    _admit_stored(transaction, service, name, None, "")
     number: int = before.number
-    journal.record(kinds.SERVICE_DISABLED, name, number=number, digest=before.digest)
+    transaction.record(kinds.SERVICE_DISABLED, name, number=number, digest=before.digest)
     return number
 
 
 def delete_with_versions(
-    journal: Transaction, name: str, expect: Precondition = no_precondition
+    transaction: Transaction, name: str, expect: Precondition = no_precondition
 ) -> None:
     """Deletes the service and all its versions, enabled or not; what was served is served no more.
 
     For those who were told to, as when a definition goes with its services.
     """
-    journal.actor.require(PUBLISH)
-    service_id = _expected(journal, name, expect).id
-    _remove(journal, service_id, name)
+    transaction.actor.require(PUBLISH)
+    service_id = _expected(transaction, name, expect).id
+    _remove(transaction, service_id, name)
 
 
-def check_expected(journal: Transaction, name: str, expect: Precondition) -> None:
+def check_expected(transaction: Transaction, name: str, expect: Precondition) -> None:
     """Raises PreconditionFailed unless the service is as expected."""
-    _expected(journal, name, expect)
+    _expected(transaction, name, expect)
 
 
-def check_current(journal: Transaction, name: str) -> None:
+def check_current(transaction: Transaction, name: str) -> None:
     """Makes sure that what is current conforms to the service's definition, from now its own."""
-    service = require_service(journal.connection, journal.realm, name)
-    number = current_number(journal, service.id)
-    _admit_stored(journal, service, name, number, f"Version {number}, which is current,")
+    service = require_service(transaction.reader, name)
+    number = current_number(transaction, service.id)
+    _admit_stored(transaction, service, name, number, f"Version {number}, which is current,")
 
 
-def _expected(journal: Transaction, name: str, expect: Precondition) -> ServiceKey:
+def _expected(transaction: Transaction, name: str, expect: Precondition) -> ServiceKey:
     """The service, if it is as expected. Raises ServiceNotFound or PreconditionFailed."""
-    service = require_service(journal.connection, journal.realm, name)
-    _check(journal, service, name, expect)
+    service = require_service(transaction.reader, name)
+    _check(transaction, service, name, expect)
     return service
 
 
-def _check(journal: Transaction, service: ServiceKey, name: str, expect: Precondition) -> None:
+def _check(transaction: Transaction, service: ServiceKey, name: str, expect: Precondition) -> None:
     if expect is no_precondition:
         return
-    key = current_key(journal.connection, service.id)
+    key = current_key(transaction.connection, service.id)
     if key is None:
-        etag = absent_etag(journal.epoch, service.id)
+        etag = absent_etag(transaction.epoch, service.id)
     else:
-        stamp = stamp_of_version(journal.connection, service, key.number, key.digest)
-        etag = version_etag(journal.epoch, key.number, stamp)
+        stamp = stamp_of_version(transaction.connection, service, key.number, key.digest)
+        etag = version_etag(transaction.epoch, key.number, stamp)
     times = change_times if service.marks else version_times
-    standing = Standing(etag, lambda: times(journal.connection, journal.realm, name))
+    standing = Standing(etag, lambda: times(transaction.reader, name))
     if not expect(standing):
         raise PreconditionFailed(name, etag)
 
@@ -322,85 +328,87 @@ class _Base:
     stored: StoredDocument | None
 
 
-def _base_for_patch(journal: Transaction, name: str, expect: Precondition) -> _Base:
+def _base_for_patch(transaction: Transaction, name: str, expect: Precondition) -> _Base:
     """The current document, if it is the expected one.
 
     Who may not read it cannot patch it either: patches can ask what is there.
     """
-    journal.actor.require("config:read")
-    service = require_service(journal.connection, journal.realm, name)
-    key = current_key(journal.connection, service.id)
+    transaction.actor.require("config:read")
+    service = require_service(transaction.reader, name)
+    key = current_key(transaction.connection, service.id)
     if key is None:
         raise NoCurrentVersion(name)
-    _check(journal, service, name, expect)
+    _check(transaction, service, name, expect)
     if not service.marks:
-        found = load_version(journal.connection, service.id, name, key.number)
-        journal.allowance.count(size=found.size)
+        found = load_version(transaction.connection, service.id, name, key.number)
+        transaction.allowance.count(size=found.size)
         return _Base(service, parse_stored(found.served), None)
-    base = _current_stored(journal, service, name)
+    base = _current_stored(transaction, service, name)
     assert base is not None  # something is current
-    return _Base(service, base.base(journal.realm.secrets), base)
+    return _Base(service, base.base(transaction.visibility.secrets), base)
 
 
 def _changed(
-    journal: Transaction, name: str, base: _Base, value: dict[str, Any], limits: DocumentLimits
+    transaction: Transaction, name: str, base: _Base, value: dict[str, Any], limits: DocumentLimits
 ) -> WriteResult:
     """Appends ``value``, which was made of ``base``."""
     document = make_document(value, limits, name)
-    draft = _drafted(journal, value, base.stored) if base.stored else None
-    return _insert(journal, base.service, name, document, draft)
+    draft = _drafted(transaction, value, base.stored) if base.stored else None
+    return _insert(transaction, base.service, name, document, draft)
 
 
-def _current_stored(journal: Transaction, service: ServiceKey, name: str) -> StoredDocument | None:
+def _current_stored(
+    transaction: Transaction, service: ServiceKey, name: str
+) -> StoredDocument | None:
     """The current document as it is stored, with its secrets; None: nothing is current."""
-    number = current_number(journal, service.id)
+    number = current_number(transaction, service.id)
     if number is None:
         return None
-    found = load_version(journal.connection, service.id, name, number)
-    journal.allowance.count(size=found.size)
+    found = load_version(transaction.connection, service.id, name, number)
+    transaction.allowance.count(size=found.size)
     return secrets.load_stored(
-        journal.connection, document_key(journal, service, name), found.served
+        transaction.connection, document_key(transaction, service, name), found.served
     )
 
 
 def _draft(
-    journal: Transaction, service: ServiceKey, name: str, document: Document
+    transaction: Transaction, service: ServiceKey, name: str, document: Document
 ) -> Draft | None:
     """``document`` with what is secret in it; None where nothing can be, which costs no look."""
     if not service.marks:
         return None
-    base = _current_stored(journal, service, name)
-    home = document_key(journal, service, name)
-    marks = secrets.marks_of(journal.connection, home)
-    return secrets.draft_document(home, marks, document.value, base, journal.realm.secrets)
+    base = _current_stored(transaction, service, name)
+    home = document_key(transaction, service, name)
+    marks = secrets.marks_of(transaction.connection, home)
+    return secrets.draft_document(home, marks, document.value, base, transaction.visibility.secrets)
 
 
-def _drafted(journal: Transaction, value: dict[str, Any], base: StoredDocument) -> Draft:
+def _drafted(transaction: Transaction, value: dict[str, Any], base: StoredDocument) -> Draft:
     """The same of a value that was made of ``base``."""
-    marks = secrets.marks_of(journal.connection, base.home)
-    return secrets.draft_document(base.home, marks, value, base, journal.realm.secrets)
+    marks = secrets.marks_of(transaction.connection, base.home)
+    return secrets.draft_document(base.home, marks, value, base, transaction.visibility.secrets)
 
 
 def _insert(
-    journal: Transaction,
+    transaction: Transaction,
     service: ServiceKey,
     name: str,
     document: Document,
     draft: Draft | None = None,
 ) -> WriteResult:
     """Checks and stores the next version; the one place where secrets are encrypted."""
-    journal.actor.require(WRITE)
+    transaction.actor.require(WRITE)
     number = service.last + 1
-    draft = draft or _draft(journal, service, name, document)
-    rule = _rule(journal, service)
+    draft = draft or _draft(transaction, service, name, document)
+    rule = _rule(transaction, service)
     if rule is not None:
         seen = secrets.validation_input(document.text) if draft is None else draft.checked()
-        rules.accept(journal, rule, number, seen)
+        rules.accept(transaction, rule, number, seen)
     text, digest = document.text, document.digest
     if draft is not None:
-        text = draft.sealed(journal.connection, journal.now)
+        text = draft.sealed(transaction.connection, transaction.now)
         digest = digest_of(text)
-    journal.connection.execute(
+    transaction.connection.execute(
         INSERT_VERSION,
         {
             "service_id": service.id,
@@ -409,32 +417,32 @@ def _insert(
             "enabled": True,
             "digest": digest,
             "size": len(text.encode()),
-            "author": journal.actor.name,
-            "note": journal.note,
-            "created_at": journal.now,
-            "revision": journal.revision,
+            "author": transaction.actor.name,
+            "note": transaction.note,
+            "created_at": transaction.now,
+            "revision": transaction.revision,
             "document": text,
         },
     )
-    journal.record(kinds.VERSION_CREATED, name, number=number, current=number, digest=digest)
+    transaction.record(kinds.VERSION_CREATED, name, number=number, current=number, digest=digest)
     return WriteResult(
         name,
         number,
-        stamp_of_version(journal.connection, service, number, digest),
+        stamp_of_version(transaction.connection, service, number, digest),
         number,
         service_id=service.id,
         has_secrets=draft is not None and draft.has_secrets,
     )
 
 
-def _removed(journal: Transaction, service: ServiceKey, document: Document) -> tuple[str, ...]:
+def _removed(transaction: Transaction, service: ServiceKey, document: Document) -> tuple[str, ...]:
     """The top-level keys of what is current that ``document`` does not have.
 
     Who may not read is not told of them.
     """
-    if not journal.actor.may("config:read"):
+    if not transaction.actor.may("config:read"):
         return ()
-    row = journal.connection.execute(CURRENT_BYTES, {"series": service.id}).one_or_none()
+    row = transaction.connection.execute(CURRENT_BYTES, {"series": service.id}).one_or_none()
     if row is None:
         return ()
     try:
@@ -445,30 +453,30 @@ def _removed(journal: Transaction, service: ServiceKey, document: Document) -> t
     return tuple(key for key in before if key not in now)
 
 
-def _rule(journal: Transaction, service: ServiceKey) -> Rule | None:
+def _rule(transaction: Transaction, service: ServiceKey) -> Rule | None:
     """What the service must satisfy; who conforms to nothing costs no look-up."""
     if service.definition_id is None:
         return None
-    return rules.rule_for_service(journal.connection, service.id)
+    return rules.rule_for_service(transaction.connection, service.id)
 
 
 def _admit_stored(
-    journal: Transaction, service: ServiceKey, name: str, number: int | None, which: str
+    transaction: Transaction, service: ServiceKey, name: str, number: int | None, which: str
 ) -> None:
     """Makes sure that version ``number``, if it is one, may be current."""
-    rule = _rule(journal, service)
+    rule = _rule(transaction, service)
     if rule is None:
         return
     if number is None:
-        rules.clear(journal, rule)
+        rules.clear(transaction, rule)
         return
-    version = load_version(journal.connection, service.id, name, number)
+    version = load_version(transaction.connection, service.id, name, number)
     seen = secrets.validation_input(version.served)
     if service.marks:
-        home = document_key(journal, service, name)
-        found = secrets.load_stored(journal.connection, home, version.served)
-        seen = secrets.validation_input_of_stored(found, journal.realm.secrets)
-    rules.accept(journal, rule, number, seen, which)
+        home = document_key(transaction, service, name)
+        found = secrets.load_stored(transaction.connection, home, version.served)
+        seen = secrets.validation_input_of_stored(found, transaction.visibility.secrets)
+    rules.accept(transaction, rule, number, seen, which)
 
 
 def _number_before_current(connection: Connection, service_id: int, name: str) -> int:
@@ -479,9 +487,9 @@ def _number_before_current(connection: Connection, service_id: int, name: str) -
     return enabled[-2]
 
 
-def _remove(journal: Transaction, service_id: int, name: str) -> None:
-    kept_marks.keep(journal, service_id, name)
-    rules.delete_conformance(journal.connection, service_id)
+def _remove(transaction: Transaction, service_id: int, name: str) -> None:
+    kept_marks.keep(transaction, service_id, name)
+    rules.delete_conformance(transaction.connection, service_id)
     for rows in (VersionRow.service_id, TagRow.service_id, ServiceRow.id):
-        journal.connection.execute(delete(rows.class_).where(rows == service_id))
-    journal.record(kinds.SERVICE_DELETED, name)
+        transaction.connection.execute(delete(rows.class_).where(rows == service_id))
+    transaction.record(kinds.SERVICE_DELETED, name)
