@@ -22,8 +22,8 @@ import pytest
 from distributed_config import errors
 from distributed_config.api import openapi
 from distributed_config.app import create_app
-from distributed_config.edge.errors import status_of
 from distributed_config.errors import DistconfError
+from distributed_config.http.problems import status_of
 from distributed_config.live import metrics
 from distributed_config.settings import Settings, table
 from tests.server import Server

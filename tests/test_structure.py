@@ -124,7 +124,9 @@ def test_the_client_needs_nothing_but_the_standard_library_and_words(path: Path)
 
 def test_only_few_modules_load_others_by_name() -> None:
     loading = {
-        path.relative_to(PACKAGE).as_posix() if room_of(path) in {"client", "formats"} else path.name
+        path.relative_to(PACKAGE).as_posix()
+        if room_of(path) in {"client", "formats"}
+        else path.name
         for path in sources()
         if "import_module" in path.read_text()
     }

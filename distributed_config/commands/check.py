@@ -120,9 +120,9 @@ def _clock(settings: Settings) -> Finding:
     faults = []
     if (behind := head.behind(moment)) >= _TOLERANCE:
         faults.append(
-            f"the newest change is from {wire.format_time(head.changed_at)}, and this machine's clock "
-            f"stands {behind:.0f} s behind it: until it has passed that, every change gets that "
-            "time. Set the clock if it is wrong; nothing else is to be done"
+            f"the newest change is from {wire.format_time(head.changed_at)}, and this machine's "
+            f"clock stands {behind:.0f} s behind it: until it has passed that, every change gets "
+            "that time. Set the clock if it is wrong; nothing else is to be done"
         )
     if early:
         faults.append(

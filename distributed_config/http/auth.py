@@ -42,8 +42,8 @@ PUBLIC = "anybody"
 AUTHENTICATED = "somebody"
 """The permission of routes that concern nobody but who asks: it takes no role."""
 
-AUTHENTICATED_PENDING_PASSWORD = "holder"
-"""The same for those routes that who has to choose another password may use as well."""
+AUTHENTICATED_PENDING_PASSWORD = "holder"  # noqa: S105  # the name of a permission
+"""Like AUTHENTICATED, but also allowed while a change of password is pending."""
 
 COOKIE = "distconf_session"
 ORGANISATION = "Config-Organisation"

@@ -55,7 +55,7 @@ def compare(old: dict[str, Any], new: dict[str, Any]) -> Compatibility:
 
 
 def _verdict(shown: bool | None, against: list[Reason]) -> bool | None:
-    """``to_text`` is a proof. Where there is none, a keyword that clearly says less speaks for no."""
+    """``shown`` is a proof. Where there is none, a keyword that clearly says less speaks for no."""
     if shown or shown is None:
         return shown
     return False if any(reason.narrower != reason.wider for reason in against) else None

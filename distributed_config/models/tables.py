@@ -164,7 +164,10 @@ class ConformanceRow(Base):
 
 
 class EntryRow(Base):
-    """What the current document of a service has under an index; see ``services/conformance/indexes.py``."""
+    """What the current document of a service has under an index.
+
+    ``services/conformance/index_keys.py`` says how the key is made.
+    """
 
     __tablename__ = "index_entries"
     __table_args__ = (Index(None, "index_id", "key", "name", "service_id"),)
@@ -191,7 +194,8 @@ class HeadRow(Base):
     """The journal's head: one row. ``epoch`` is another one after every restore.
 
     ``first_epoch`` is the one that the database was made with, and stays. ``steady_at`` is steady
-    time at the newest commit, at ``uptime`` of the boot ``boot``; see ``services/journal/steady.py``.
+    time at the newest commit, at ``uptime`` of the boot ``boot``: see
+    ``services/journal/steady.py``.
 
     The newest entry of the audit log is here as well, so that adding one costs no look-up, and
     the last ones cannot go missing by themselves.

@@ -1,4 +1,4 @@
-"""Which definition a service conforms to: attached, detached, and with a service's first version."""
+"""Attaching services to the definition that they conform to, and detaching them."""
 
 from distributed_config.errors import PreconditionFailed
 from distributed_config.json_schema import covers

@@ -60,8 +60,8 @@ class Review:
 def review(connection: Connection, proposal: Proposal, visibility: Visibility) -> Review:
     """Compares the two schemas, and checks every current document against the new one.
 
-    Of secrets that are not seen in ``visibility`` nothing is asked. It takes some microseconds for each
-    document; do it where nobody waits for a lock.
+    Problems inside secrets that ``visibility`` does not show are left out. It takes some
+    microseconds for each document: do it where nobody waits for a lock.
     """
     revision = head.read_head(connection).revision
     rows = connection.execute(_current(proposal.definition_id)).yield_per(_AT_ONCE)

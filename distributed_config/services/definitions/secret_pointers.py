@@ -1,4 +1,4 @@
-"""Places in the documents of one service that are secret, besides those that its definition marks."""
+"""Places in the documents of one service that are secret, besides those of its definition."""
 
 import re
 from collections.abc import Sequence
