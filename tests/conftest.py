@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.server import Api, Server
+from tests.support.server import Api, Server
 
 _ENOUGH = 12  # cases that are always tried
 

@@ -26,7 +26,7 @@ from distributed_config.errors import DistconfError
 from distributed_config.http.problems import status_of
 from distributed_config.live import metrics
 from distributed_config.settings import Settings, table
-from tests.server import Server
+from tests.support.server import Server
 
 ROOT = Path(__file__).parent.parent
 FENCE = Path(__file__).parent / "fence"

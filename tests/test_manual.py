@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server import Server
+from tests.support.server import Server
 
 DOCS = Path(__file__).parent.parent / "docs"
 

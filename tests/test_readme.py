@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import need
-from tests.server import Server
+from tests.support.server import Server
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

@@ -1,0 +1,1 @@
+"""Other config servers' APIs."""
