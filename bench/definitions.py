@@ -17,6 +17,7 @@ from distributed_config.services.conformance import index_search
 from distributed_config.services.conformance.index_keys import key_of
 from distributed_config.services.conformance.index_search import Filter, Order, Query
 from distributed_config.services.definitions import review as evolution
+from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.services.reader import Reader
@@ -92,9 +93,9 @@ def _fill(writer: Writer) -> None:
     def unit(transaction: Transaction) -> None:
         definitions.create(transaction, "many", stored, "none", _PATHS[:2])
         definitions.create(transaction, "d", stored, "none", _PATHS)
-        versions.create(transaction, "free", _document(0))
-        versions.create(transaction, "bound", _document(0))
-        definitions.attach(transaction, "bound", "d")
+        versions.create(transaction, Series("free"), _document(0))
+        versions.create(transaction, Series("bound"), _document(0))
+        definitions.attach(transaction, Series("bound"), "d")
         transaction.connection.execute(
             text("INSERT INTO services VALUES (:id + 10, 1, :name, 0, 1, '')"), _rows(SERVICES)
         )
@@ -141,7 +142,8 @@ def _append(writer: Writer, name: str) -> float:
     return _each(
         calls,
         lambda: writer.rehearse(
-            LOCAL_OPERATOR, lambda transaction: versions.append(transaction, name, next(documents))
+            LOCAL_OPERATOR,
+            lambda transaction: versions.append(transaction, Series(name), next(documents)),
         ),
     )
 

@@ -20,6 +20,7 @@ from bench.documents import DOCUMENT
 from bench.servers import distconf, neutral_environment
 from distributed_config.models import sqlite as engines
 from distributed_config.services import versions
+from distributed_config.services.documents.series import Series
 from distributed_config.services.journal import kinds
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
@@ -100,10 +101,12 @@ class _Stock:
 
     def read(self, name: str) -> None:
         assert self._connection is not None
-        versions.current(Reader(self._connection, LOCAL_OPERATOR.visibility), name)
+        versions.current(Reader(self._connection, LOCAL_OPERATOR.visibility), Series(name))
 
     def append(self, name: str) -> None:
-        self._writer.write(LOCAL_OPERATOR, lambda pen: versions.append(pen, name, _DOCUMENT))
+        self._writer.write(
+            LOCAL_OPERATOR, lambda pen: versions.append(pen, Series(name), _DOCUMENT)
+        )
 
     def refresh(self) -> None:
         """Ends the reader's snapshot: an old one keeps the write-ahead log from being emptied."""
@@ -188,10 +191,10 @@ def _wide(number: int) -> str:
     return f"wide/{number:06}"
 
 
-Series = list[tuple[str, int]]
+Lengths = list[tuple[str, int]]
 
 
-def _revisions(series: Series) -> Iterator[tuple[int, int, str, int]]:
+def _revisions(series: Lengths) -> Iterator[tuple[int, int, str, int]]:
     """The service's id, the revision, the service and the number of every version in turn."""
     revision = 0
     for i, (name, count) in enumerate(series):
@@ -200,7 +203,7 @@ def _revisions(series: Series) -> Iterator[tuple[int, int, str, int]]:
             yield i + 1, revision, name, number
 
 
-def _service_rows(series: Series) -> Iterator[dict[str, Any]]:
+def _service_rows(series: Lengths) -> Iterator[dict[str, Any]]:
     for service_id, revision, name, number in _revisions(series):
         if number == 0:
             yield {
@@ -212,7 +215,7 @@ def _service_rows(series: Series) -> Iterator[dict[str, Any]]:
             }
 
 
-def _version_rows(series: Series) -> Iterator[dict[str, Any]]:
+def _version_rows(series: Lengths) -> Iterator[dict[str, Any]]:
     for service_id, revision, _, number in _revisions(series):
         yield {
             "service_id": service_id,
@@ -229,7 +232,7 @@ def _version_rows(series: Series) -> Iterator[dict[str, Any]]:
         }
 
 
-def _change_rows(series: Series) -> Iterator[dict[str, Any]]:
+def _change_rows(series: Lengths) -> Iterator[dict[str, Any]]:
     for _, revision, name, number in _revisions(series):
         row = {
             "revision": revision,

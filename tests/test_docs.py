@@ -72,7 +72,7 @@ HELD_BY = {
 def test_every_line_of_what_happens_when_something_is_down_is_held_by_a_test() -> None:
     table = (DOCS / "sidecar.md").read_text().partition("| … is down | then |\n|---|---|\n")[2]
     lines = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("|")]
-    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    tests = "".join(path.read_text() for path in Path(__file__).parent.rglob("test_*.py"))
 
     assert lines == list(HELD_BY)
     held = {name for names in HELD_BY.values() for name in names}

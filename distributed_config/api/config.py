@@ -28,6 +28,7 @@ from distributed_config.live.exchange import Validity
 from distributed_config.schemas import answers, queries
 from distributed_config.services import definitions, versions
 from distributed_config.services.definitions import Definition
+from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.head import Head, read_head
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.reader import Reader
@@ -104,9 +105,11 @@ def create(query: dict[str, Any]) -> ResponseData:
 
     def unit(transaction: Transaction) -> ResponseData:
         if query["definition"] is None:
-            written = versions.create(transaction, name, document)
+            written = versions.create(transaction, Series(name), document)
         else:
-            written = definitions.create_service(transaction, name, document, query["definition"])
+            written = definitions.create_service(
+                transaction, Series(name), document, query["definition"]
+            )
         total = versions.count_services(transaction.reader)
         return _answer(
             transaction,
@@ -149,10 +152,10 @@ def put(query: dict[str, Any]) -> ResponseData:
 
     def unit(transaction: Transaction) -> ResponseData:
         if query["definition"] is None:
-            written = versions.put(transaction, name, document, expect)
+            written = versions.put(transaction, Series(name), document, expect)
         else:
             wanted = query["definition"]
-            written = definitions.put_service(transaction, name, document, wanted, expect)
+            written = definitions.put_service(transaction, Series(name), document, wanted, expect)
         return _written(transaction, written)
 
     return commit(unit, asked.note(query["note"]), query["dry_run"])
@@ -185,28 +188,32 @@ def patch(query: dict[str, Any]) -> ResponseData:
 
         def unit(transaction: Transaction) -> ResponseData:
             number, enabled = query["version"], query["enabled"]
-            written = versions.set_enabled(transaction, name, number, enabled, expect)
+            written = versions.set_enabled(transaction, Series(name), number, enabled, expect)
             return _written(transaction, written, enabled=enabled)
 
     elif asked.media_type() == asked.MERGE_PATCH:
         changes = _object_of_merge_patch()
 
         def unit(transaction: Transaction) -> ResponseData:
-            return _written(transaction, versions.merge(transaction, name, changes, limits, expect))
+            return _written(
+                transaction, versions.merge(transaction, Series(name), changes, limits, expect)
+            )
 
     elif asked.media_type() == asked.JSON_PATCH:
         operations = _operations()
 
         def unit(transaction: Transaction) -> ResponseData:
             return _written(
-                transaction, versions.patch(transaction, name, operations, limits, expect)
+                transaction, versions.patch(transaction, Series(name), operations, limits, expect)
             )
 
     else:
         document = _document(name)
 
         def unit(transaction: Transaction) -> ResponseData:
-            return _written(transaction, versions.append(transaction, name, document, expect))
+            return _written(
+                transaction, versions.append(transaction, Series(name), document, expect)
+            )
 
     return commit(unit, asked.note(query["note"]), query["dry_run"])
 
@@ -230,8 +237,10 @@ def delete(query: dict[str, Any]) -> ResponseData:
     def unit(transaction: Transaction) -> ResponseData:
         if query["version"] is not None:
             number = query["version"]
-            return _written(transaction, versions.delete_version(transaction, name, number, expect))
-        versions.delete_service(transaction, name, expect)
+            return _written(
+                transaction, versions.delete_version(transaction, Series(name), number, expect)
+            )
+        versions.delete_service(transaction, Series(name), expect)
         return json_response({"success": True})
 
     return commit(unit, asked.note(query["note"]), query["dry_run"])
@@ -287,7 +296,7 @@ def _form(query: dict[str, Any]) -> _Form:
     if query["defaults"]:
         visibility = auth.actor().visibility
         definition = definitions.of_service(
-            Reader(reader_connection(), visibility), query["service"]
+            Reader(reader_connection(), visibility), Series(query["service"])
         )
     return _Form(asked.negotiate_format(query["format"]), definition)
 
@@ -298,12 +307,12 @@ def _selected(query: dict[str, Any], head: Head, form: _Form) -> _Found:
     if query["as_of"] is not None:
         return _one(_as_of(name, query["as_of"], head), head, form, is_fixed=True)
     if which == "current":
-        return _one(versions.current(Reader(connection, visibility), name), head, form)
+        return _one(versions.current(Reader(connection, visibility), Series(name)), head, form)
     if which is not None:
-        found = versions.numbered(Reader(connection, visibility), name, int(which))
+        found = versions.numbered(Reader(connection, visibility), Series(name), int(which))
         return _one(found, head, form, is_fixed=True)
     most = database.of().settings.answer_bytes
-    existing = versions.all_existing(Reader(connection, visibility), name, most)
+    existing = versions.all_existing(Reader(connection, visibility), Series(name), most)
     if len(existing) > 1:
         return _all(existing, head, form)
     if not existing or not existing[0].enabled:
@@ -316,7 +325,7 @@ def _as_of(name: str, moment: str, head: Head) -> Version:
     if moment.isascii() and moment.isdigit() and len(moment) < 19:
         if int(moment) > head.revision:
             raise _in_future(name, f"The newest revision is {head.revision}.")
-        return versions.as_of_revision(Reader(connection, visibility), name, int(moment))
+        return versions.as_of_revision(Reader(connection, visibility), Series(name), int(moment))
     try:
         time = wire.parse_time(moment)
     except (ValueError, OverflowError):
@@ -326,12 +335,12 @@ def _as_of(name: str, moment: str, head: Head) -> Version:
     latest = max(wire.now(), head.changed_at)
     if time > latest:
         raise _in_future(name, f"Here it is {wire.format_time(latest)}.")
-    return versions.as_of_time(Reader(connection, visibility), name, time)
+    return versions.as_of_time(Reader(connection, visibility), Series(name), time)
 
 
 def _in_future(name: str, now: str) -> Invalid:
     """Nobody knows what will be current: the answer would be another one later."""
-    versions.require(auth.reader(), name)  # else that is what is told
+    versions.require(auth.reader(), Series(name))  # else that is what is told
     message = f"It lies in the future. {now} Leave as_of out for what is current."
     return Invalid.of([Problem("", message, "time", "as_of")])
 
@@ -384,11 +393,11 @@ def _all(found: list[Version], head: Head, form: _Form) -> _Found:
 
 
 def _times_of(name: str) -> tuple[int, ...]:
-    return versions.version_times(auth.reader(), name)
+    return versions.version_times(auth.reader(), Series(name))
 
 
 def _times_of_all(name: str) -> tuple[int, ...]:
-    return versions.change_times(auth.reader(), name)
+    return versions.change_times(auth.reader(), Series(name))
 
 
 def _judged(found: _Found, name: str, basis: Validity) -> ResponseData:

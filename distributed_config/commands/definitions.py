@@ -19,6 +19,7 @@ from distributed_config.services.definitions import POLICIES, Definition
 from distributed_config.services.definitions import review as evolution
 from distributed_config.services.definitions.review import Review
 from distributed_config.services.diff import compare as compare_documents
+from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.services.reader import Reader
@@ -232,7 +233,7 @@ def services(name: str) -> None:
 @_NOTE
 def attach(name: str, service: str, note: str) -> None:
     """Make SERVICE conform to NAME; what is current must already."""
-    _write(lambda transaction: definitions.attach(transaction, service, name), note)
+    _write(lambda transaction: definitions.attach(transaction, Series(service), name), note)
     click.echo(f"The service {service!r} conforms to {name!r}.")
 
 
@@ -241,7 +242,7 @@ def attach(name: str, service: str, note: str) -> None:
 @_NOTE
 def detach(service: str, note: str) -> None:
     """Make SERVICE conform to no definition."""
-    _write(lambda transaction: definitions.detach(transaction, service), note)
+    _write(lambda transaction: definitions.detach(transaction, Series(service)), note)
     click.echo(f"The service {service!r} conforms to no definition.")
 
 

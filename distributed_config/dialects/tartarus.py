@@ -37,6 +37,7 @@ from distributed_config.services.conformance.index_search import Filter, NameFil
 from distributed_config.services.conformance.rules import Configuration
 from distributed_config.services.definitions import Definition
 from distributed_config.services.definitions import review as evolution
+from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.versions import WriteResult
 from distributed_config.wire import MASK, NAME_LENGTH, Document, DocumentLimits
@@ -374,7 +375,7 @@ def _release_others(transaction: Transaction, key: str) -> None:
     found = definitions.require(transaction.reader, key)
     for _, service in rules.services(transaction.connection, found.id):
         if not service.startswith(f"{key}/"):
-            definitions.detach(transaction, service)
+            definitions.detach(transaction, Series(service))
 
 
 # --- configurations
@@ -397,7 +398,7 @@ def create_config(key: str) -> ResponseData:
     def unit(transaction: Transaction) -> ResponseData:
         name = f"{key}/{config_key}"
         try:
-            written = definitions.create_service(transaction, name, document, key)
+            written = definitions.create_service(transaction, Series(name), document, key)
         except errors.ServiceExists:
             said = f"Config already exists with '{config_key}'!"
             raise _Failure(409, "conflict_error", said) from None
@@ -457,8 +458,8 @@ def update_config(key: str, config_key: str) -> ResponseData:
     def unit(transaction: Transaction) -> ResponseData:
         name = f"{key}/{config_key}"
         try:
-            versions.require(transaction.reader, name)
-            written = versions.put(transaction, name, document, expect)
+            versions.require(transaction.reader, Series(name))
+            written = versions.put(transaction, Series(name), document, expect)
         except errors.ServiceNotFound:
             raise _config_missing(config_key) from None
         except errors.NotConforming as error:
@@ -475,7 +476,7 @@ def delete_config(key: str, config_key: str) -> ResponseData:
 
     def unit(transaction: Transaction) -> ResponseData:
         try:
-            versions.delete_with_versions(transaction, f"{key}/{config_key}", expect)
+            versions.delete_with_versions(transaction, Series(f"{key}/{config_key}"), expect)
         except errors.ServiceNotFound:
             raise _config_missing(config_key) from None
         gone = {"config_definition_key": key, "config_key": config_key}
@@ -608,7 +609,7 @@ def _definition(key: str) -> Definition:
 def _config(definition: Definition, config_key: str) -> Configuration:
     connection, name = reader_connection(), f"{definition.name}/{config_key}"
     try:
-        service_id = versions.require(auth.reader(), name)
+        service_id = versions.require(auth.reader(), Series(name))
     except errors.ServiceNotFound:
         _check_key(config_key, "config_key")
         raise _config_missing(config_key) from None

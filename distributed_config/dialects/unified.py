@@ -24,6 +24,7 @@ from distributed_config.live.feed import Subscription
 from distributed_config.services import bulk, changesets, sections, versions
 from distributed_config.services.changesets import Step
 from distributed_config.services.documents.preconditions import Precondition, no_precondition
+from distributed_config.services.documents.series import Series
 from distributed_config.services.journal import audit
 from distributed_config.services.journal.head import read_head
 from distributed_config.services.journal.transaction import Transaction
@@ -165,7 +166,7 @@ def delete() -> ResponseData:
             rest = {name: value for name, value in document.items() if name != key}
             _put(transaction, section, rest, limits, expect)
         else:
-            versions.disable_service(transaction, section, expect)
+            versions.disable_service(transaction, Series(section), expect)
         return json_response({"status": "deleted"})
 
     return write(unit)
@@ -198,7 +199,7 @@ def _replace(
         raise InvalidDocument.of(
             [replace(each, pointer=each.pointer.removeprefix(inside)) for each in error.problems]
         ) from None
-    return versions.put(transaction, section, document)
+    return versions.put(transaction, Series(section), document)
 
 
 def _set_keys(
@@ -222,13 +223,15 @@ def _put(
     limits: DocumentLimits,
     expect: Precondition,
 ) -> WriteResult:
-    return versions.put(transaction, section, wire.make_document(document, limits, section), expect)
+    return versions.put(
+        transaction, Series(section), wire.make_document(document, limits, section), expect
+    )
 
 
 def _current(transaction: Transaction, section: str) -> dict[str, Any] | None:
     """The current document of a section, None if there is none."""
     try:
-        found = versions.current(transaction.reader, section)
+        found = versions.current(transaction.reader, Series(section))
     except (errors.ServiceNotFound, errors.NoCurrentVersion):
         return None
     return wire.parse_stored(found.served)
@@ -244,7 +247,7 @@ def get() -> ResponseData:
     if not section:
         raise _missing("section")
     try:
-        found = versions.current(auth.reader(), section)
+        found = versions.current(auth.reader(), Series(section))
     except (errors.ServiceNotFound, errors.NoCurrentVersion):
         raise _Failure(404, "Configuration not found") from None
     document = wire.parse_stored(found.served)

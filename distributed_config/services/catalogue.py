@@ -12,6 +12,7 @@ from distributed_config.models import (
     TagRow,
     VersionRow,
 )
+from distributed_config.services.documents.series import Series
 from distributed_config.services.journal import kinds
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
@@ -91,22 +92,24 @@ def services_by_id(reader: Reader, ids: Sequence[int]) -> list[Entry]:
     return [by_id[each] for each in ids]
 
 
-def service(reader: Reader, name: str) -> Entry:
+def service(reader: Reader, series: Series) -> Entry:
     """One service. Raises ServiceNotFound."""
-    [entry] = services_by_id(reader, [require(reader, name)])
+    [entry] = services_by_id(reader, [require(reader, series)])
     return entry
 
 
-def set_tags(transaction: Transaction, name: str, tags: tuple[str, ...]) -> bool:
+def set_tags(transaction: Transaction, series: Series, tags: tuple[str, ...]) -> bool:
     """Gives the service exactly these tags; whether that changed anything."""
-    service_id = require(transaction.reader, name)
+    service_id = require(transaction.reader, series)
     wanted = tuple(sorted(set(tags)))
     if wanted == _tags_of(transaction.connection, [service_id]).get(service_id, ()):
         return False
     transaction.connection.execute(delete(TagRow).where(TagRow.service_id == service_id))
     for tag in wanted:
         transaction.connection.execute(insert(TagRow).values(service_id=service_id, tag=tag))
-    transaction.record(kinds.SERVICE_TAGGED, name, note=transaction.note or ", ".join(wanted))
+    transaction.record(
+        kinds.SERVICE_TAGGED, series.service, note=transaction.note or ", ".join(wanted)
+    )
     return True
 
 

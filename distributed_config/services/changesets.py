@@ -11,6 +11,7 @@ from distributed_config.errors import (
     TooMuchWork,
 )
 from distributed_config.services import catalogue, versions
+from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.versions import WriteResult
 from distributed_config.wire import Document, escape_pointer
@@ -105,7 +106,7 @@ def prune(transaction: Transaction, kept: Collection[str], prefix: str = "") -> 
     served = catalogue.served_names(transaction.reader, prefix)
     gone = [name for name in served if name not in kept]
     for name in gone:
-        versions.delete_with_versions(transaction, name)
+        versions.delete_with_versions(transaction, Series(name))
     return tuple(gone)
 
 
@@ -117,7 +118,7 @@ def _imported(name: str, document: Document | Invalid) -> Step:
         pointer,
         pointer,
         name,
-        lambda transaction: versions.put(transaction, name, document),
+        lambda transaction: versions.put(transaction, Series(name), document),
         literal=True,
     )
 

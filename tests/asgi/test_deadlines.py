@@ -15,6 +15,7 @@ from distributed_config.commands import schema
 from distributed_config.errors import DatabaseBusy, StorageFailed
 from distributed_config.models.sqlite import writing_engine
 from distributed_config.services import versions
+from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
@@ -43,7 +44,7 @@ def writer(database: Path) -> Iterator[Writer]:
 
 
 def put(name: str) -> Callable[[Transaction], object]:
-    return lambda transaction: versions.put(transaction, name, EMPTY)
+    return lambda transaction: versions.put(transaction, Series(name), EMPTY)
 
 
 # --- for a thread

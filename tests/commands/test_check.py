@@ -11,6 +11,7 @@ from distributed_config.commands import opened, schema
 from distributed_config.models.sqlite import raw_connection
 from distributed_config.services import definitions, integrity
 from distributed_config.services.changesets import import_all
+from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.journal.verify import verify_chain
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
@@ -39,7 +40,9 @@ def _settings(folder: Path, services: int) -> Settings:
         numbers = make_document({"properties": {"n": {}}}, _LIMITS, "any")
         definitions.create(transaction, "numbers", numbers, "none", ["n"])
         for i in range(services):
-            definitions.create_service(transaction, f"conforming-{i}", _document(i), "numbers")
+            definitions.create_service(
+                transaction, Series(f"conforming-{i}"), _document(i), "numbers"
+            )
 
     with opened.writing(settings) as writer:
         writer.write(LOCAL_OPERATOR, lambda transaction: import_all(transaction, documents))

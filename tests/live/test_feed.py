@@ -34,6 +34,7 @@ from distributed_config.app import create_app
 from distributed_config.commands import opened
 from distributed_config.services import versions
 from distributed_config.services.access.token_format import new_token
+from distributed_config.services.documents.series import Series
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from distributed_config.store.watermarks import Watermarks
@@ -1831,7 +1832,9 @@ def fill(server: Server, wanted: int, document: Callable[[int], dict[str, Any]] 
     def put(number: int) -> None:
         service = f"many/{number % 20}"
         made = make_document(document(number), DocumentLimits(), service)
-        writer.write(LOCAL_OPERATOR, lambda transaction: versions.put(transaction, service, made))
+        writer.write(
+            LOCAL_OPERATOR, lambda transaction: versions.put(transaction, Series(service), made)
+        )
 
     with ExitStack() as held:
         writer = held.enter_context(opened.writing(Settings(instance=server.instance)))

@@ -25,6 +25,7 @@ from distributed_config.commands import schema
 from distributed_config.live.exchange import Validity
 from distributed_config.models.sqlite import raw_connection, writing_engine
 from distributed_config.services import versions
+from distributed_config.services.documents.series import Series
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from distributed_config.store.watermarks import Watermarks, word_of
@@ -286,7 +287,7 @@ class Line:
         return status, etag, b"" if status == 304 else self._reader.read(length)
 
 
-class Series:
+class Counter:
     """A service whose document counts up. ``known`` is the highest count that anybody has seen.
 
     A count is known once its write was acknowledged or a read has returned it: no read that
@@ -306,7 +307,7 @@ class Series:
 def test_no_read_returns_what_was_outdated_before_it_began(
     server: Server, api: Api, name: str, drill: bool
 ) -> None:
-    series = [Series(f"{name}-{i}") for i in range(3)]
+    series = [Counter(f"{name}-{i}") for i in range(3)]
     for each in series:
         api.post(each.service, {"n": 0})
     replayed = _replayed(api)
@@ -324,7 +325,7 @@ def test_no_read_returns_what_was_outdated_before_it_began(
     assert _replayed(api) - replayed > 500, "hardly any answer was replayed: nothing was shown"
 
 
-def _count_up(url: str, series: Series, ended: threading.Event) -> int:
+def _count_up(url: str, series: Counter, ended: threading.Event) -> int:
     with closing(Api(url)) as api:
         for n in count(1):
             answer = api.patch(series.service, {"n": n})
@@ -335,7 +336,7 @@ def _count_up(url: str, series: Series, ended: threading.Event) -> int:
     raise AssertionError("count() does not end")
 
 
-def _read_on(server: Server, all_series: list[Series], reader: int, reads: int) -> list[str]:
+def _read_on(server: Server, all_series: list[Counter], reader: int, reads: int) -> list[str]:
     """Reads a sixth of ``reads``; what was older than it may be."""
     random = Random(reader)
     stale = []
@@ -462,7 +463,8 @@ def test_marks_are_raised_before_a_commit_can_be_seen(tmp_path: Path) -> None:
         for n in range(3):
             document = Document(text := f'{{"n": {n}}}', digest_of(text))
             writer.write(
-                LOCAL_OPERATOR, lambda transaction, d=document: versions.put(transaction, "web", d)
+                LOCAL_OPERATOR,
+                lambda transaction, d=document: versions.put(transaction, Series("web"), d),
             )
             assert marks.head == n + 1
             assert not marks.covers(_WEB, n)

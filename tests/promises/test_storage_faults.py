@@ -21,6 +21,7 @@ import pytest
 from distributed_config.commands import schema
 from distributed_config.models.sqlite import raw_connection, writing_engine
 from distributed_config.services import versions
+from distributed_config.services.documents.series import Series
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from distributed_config.store.watermarks import Watermarks
@@ -308,7 +309,9 @@ def sound_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     for i in range(60):
         text = f'{{"text": "{f"{i:04}" * 2_000}"}}'
         document = Document(text, digest_of(text))
-        writer.write(LOCAL_OPERATOR, lambda pen, i=i, d=document: versions.put(pen, f"s{i}", d))
+        writer.write(
+            LOCAL_OPERATOR, lambda pen, i=i, d=document: versions.put(pen, Series(f"s{i}"), d)
+        )
     writer.stop()
     with raw_connection(path) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -15,6 +15,7 @@ from distributed_config.errors import DistconfError, TooMuchWork
 from distributed_config.models.sqlite import writing_engine
 from distributed_config.services import changesets, secrets, versions
 from distributed_config.services.changesets import Step
+from distributed_config.services.documents.series import Series
 from distributed_config.services.journal import allowance as allowance_module
 from distributed_config.services.journal.allowance import Allowance
 from distributed_config.services.journal.transaction import Transaction
@@ -62,7 +63,7 @@ def writer(tmp_path: Path, commits: list[BatchStats]) -> Iterator[Writer]:
 
 
 def put(transaction: Transaction, name: str) -> versions.WriteResult:
-    return versions.put(transaction, name, EMPTY)
+    return versions.put(transaction, Series(name), EMPTY)
 
 
 # --- the bound

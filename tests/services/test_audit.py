@@ -35,6 +35,7 @@ from distributed_config.models import sqlite as engines
 from distributed_config.services import changesets, definitions, versions
 from distributed_config.services.access import organisations, roles, tokens
 from distributed_config.services.access.grants import Grant
+from distributed_config.services.documents.series import Series
 from distributed_config.services.journal import audit
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.journal.verify import verify_chain
@@ -59,7 +60,9 @@ def document(value: Any) -> Document:
 
 
 def put(writer: Writer, name: str, value: Any, actor: Any = LOCAL_OPERATOR) -> None:
-    writer.write(actor, lambda transaction: versions.put(transaction, name, document(value)))
+    writer.write(
+        actor, lambda transaction: versions.put(transaction, Series(name), document(value))
+    )
 
 
 def noted(writer: Writer, kind: str = audit.EXPORT, actor: Any = LOCAL_OPERATOR) -> None:
@@ -97,7 +100,7 @@ def test_every_unit_that_wrote_is_sealed_whatever_became_of_its_neighbours(tmp_p
     held = threading.Event()
 
     def failing(transaction: Transaction) -> None:
-        versions.put(transaction, "web", document({"n": secrets.token_hex(4)}))
+        versions.put(transaction, Series("web"), document({"n": secrets.token_hex(4)}))
         audit.record(transaction, audit.EXPORT, organisation=1)
         raise DistconfError("It was not meant.")
 
@@ -410,7 +413,7 @@ class Clients:
             def make_other(transaction: Transaction) -> None:
                 made = tokens.create_machine(transaction, "theirs", Grant("administrator"))
                 self.secrets["theirs"] = made.secret
-                versions.put(transaction, "theirs", document({}))
+                versions.put(transaction, Series("theirs"), document({}))
 
             writer.write(LOCAL_OPERATOR.in_organisation(other.id), make_other)
 

@@ -15,6 +15,7 @@ from distributed_config.services import definitions, integrity, versions
 from distributed_config.services.conformance import index_keys, index_search
 from distributed_config.services.conformance.index_keys import key_of
 from distributed_config.services.conformance.index_search import Filter, NameFilter, Order, Query
+from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.services.reader import Reader
@@ -63,8 +64,8 @@ def define(writer: Writer, paths: tuple[str, ...] = PATHS) -> None:
 
 
 def put(transaction: Transaction, name: str, value: Any) -> None:
-    versions.put(transaction, name, document(value, name))
-    definitions.attach(transaction, name, "d")
+    versions.put(transaction, Series(name), document(value, name))
+    definitions.attach(transaction, Series(name), "d")
 
 
 def found(
@@ -167,15 +168,15 @@ def act(transaction: Transaction, what: str, name: str, number: int, value: Any)
     if what == "put":
         put(transaction, name, value)
     elif what in {"disable", "enable"}:
-        versions.set_enabled(transaction, name, number, what == "enable")
+        versions.set_enabled(transaction, Series(name), number, what == "enable")
     elif what == "roll back":
-        versions.roll_back(transaction, name, number)
+        versions.roll_back(transaction, Series(name), number)
     elif what == "delete":
-        versions.delete_service(transaction, name)
+        versions.delete_service(transaction, Series(name))
     elif what == "retire":
-        versions.delete_with_versions(transaction, name)
+        versions.delete_with_versions(transaction, Series(name))
     elif what == "detach":
-        definitions.detach(transaction, name)
+        definitions.detach(transaction, Series(name))
     else:
         definitions.revise(transaction, "d", paths=PATHS[: number % 4])
 

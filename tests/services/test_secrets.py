@@ -23,6 +23,7 @@ from distributed_config.models.sqlite import raw_connection
 from distributed_config.services import versions
 from distributed_config.services.access import tokens
 from distributed_config.services.access.grants import Grant
+from distributed_config.services.documents.series import Series
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.services.reader import Reader
 from distributed_config.services.secrets.keyring import Keyring, new_key
@@ -639,7 +640,9 @@ def test_keys_are_rotated_while_the_server_goes_on(tmp_path: Path) -> None:
         file.write_text(lines[0] + "\n")
         with opened.reading(Settings(instance=world.server.instance)) as connection:
             for service, document in (("old", before), ("new", after)):
-                found = versions.current(Reader(connection, LOCAL_OPERATOR.visibility), service)
+                found = versions.current(
+                    Reader(connection, LOCAL_OPERATOR.visibility), Series(service)
+                )
                 assert json.loads(found.served) == document
 
         # Another key: the masked form is still there, and the clear one is one sentence away.

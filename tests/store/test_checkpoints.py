@@ -12,6 +12,7 @@ from distributed_config.commands import schema
 from distributed_config.errors import StorageFailed
 from distributed_config.models import sqlite as engines
 from distributed_config.services import versions
+from distributed_config.services.documents.series import Series
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from distributed_config.store.checkpoints import Checkpoints
@@ -44,7 +45,9 @@ def writing(database: Path) -> Iterator[Writer]:
 def _write(writer: Writer, number: int) -> None:
     text = f'{{"n": {number}, "text": "{_LARGE}"}}'
     document = Document(text, digest_of(text))
-    writer.write(LOCAL_OPERATOR, lambda transaction: versions.put(transaction, "web", document))
+    writer.write(
+        LOCAL_OPERATOR, lambda transaction: versions.put(transaction, Series("web"), document)
+    )
 
 
 def _log_size(database: Path) -> int:

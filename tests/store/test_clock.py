@@ -16,6 +16,7 @@ from distributed_config.models.sqlite import raw_connection, writing_engine
 from distributed_config.services import idempotency, versions
 from distributed_config.services.access import identify, organisations, tokens, users
 from distributed_config.services.access.grants import Grant
+from distributed_config.services.documents.series import Series
 from distributed_config.services.idempotency import StoredResponse
 from distributed_config.services.journal.steady import Steady, Uptime
 from distributed_config.services.journal.transaction import Transaction
@@ -85,7 +86,7 @@ class Writes:
             if idempotency.recall(transaction, key, "same", 24) is None:
                 self.done += 1
                 text = f'{{"n": {self.done}}}'
-                versions.put(transaction, "web", Document(text, digest_of(text)))
+                versions.put(transaction, Series("web"), Document(text, digest_of(text)))
                 idempotency.remember(transaction, key, "same", StoredResponse(200, "{}", b""), 24)
 
         self._writer.write(LOCAL_OPERATOR, unit)

@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 from distributed_config.commands import schema
 from distributed_config.models import sqlite as engines
 from distributed_config.services import versions
+from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
@@ -35,7 +36,7 @@ def test_a_unit_that_meets_a_damaged_document_takes_nobody_with_it(tmp_path: Pat
         raise DAMAGED
 
     def put(transaction: Transaction) -> None:
-        versions.put(transaction, "web", Document("{}", digest_of("{}")))
+        versions.put(transaction, Series("web"), Document("{}", digest_of("{}")))
 
     def order(unit: object) -> None:
         try:

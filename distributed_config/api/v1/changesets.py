@@ -18,6 +18,7 @@ from distributed_config.services import versions
 from distributed_config.services.changesets import Step, broken
 from distributed_config.services.changesets import publish as publish_steps
 from distributed_config.services.documents.preconditions import Precondition, no_precondition
+from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.versions import WriteResult
 from distributed_config.wire import Document
@@ -91,23 +92,25 @@ def _act(change: dict[str, Any], document: Document | None) -> Callable[[Transac
     name, limits = change["service"], asked.document_limits()
     expect = _expectation(change.get("if_match"))
     if document is not None:
-        return lambda transaction: versions.put(transaction, name, document, expect)
+        return lambda transaction: versions.put(transaction, Series(name), document, expect)
     if "merge" in change:
         return lambda transaction: versions.merge(
-            transaction, name, change["merge"], limits, expect
+            transaction, Series(name), change["merge"], limits, expect
         )
     if "patch" in change:
         return lambda transaction: versions.patch(
-            transaction, name, change["patch"], limits, expect
+            transaction, Series(name), change["patch"], limits, expect
         )
     if "rollback" in change:
-        return lambda transaction: versions.roll_back(transaction, name, change["rollback"], expect)
+        return lambda transaction: versions.roll_back(
+            transaction, Series(name), change["rollback"], expect
+        )
     if "enable" in change:
         return lambda transaction: versions.set_enabled(
-            transaction, name, change["enable"], True, expect
+            transaction, Series(name), change["enable"], True, expect
         )
     return lambda transaction: versions.set_enabled(
-        transaction, name, change["disable"], False, expect
+        transaction, Series(name), change["disable"], False, expect
     )
 
 

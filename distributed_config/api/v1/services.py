@@ -15,6 +15,7 @@ from distributed_config.http.writes import commit
 from distributed_config.schemas import answers, bodies, queries
 from distributed_config.services import catalogue, definitions
 from distributed_config.services.catalogue import Entry
+from distributed_config.services.documents.series import Series
 from distributed_config.services.journal import head
 from distributed_config.services.journal.transaction import Transaction
 
@@ -60,7 +61,7 @@ def list_services(query: dict[str, Any]) -> ResponseData:
 )
 def show_service(query: dict[str, Any]) -> ResponseData:
     """Show one service."""
-    return json_response(shown_service(catalogue.service(auth.reader(), query["service"])))
+    return json_response(shown_service(catalogue.service(auth.reader(), Series(query["service"]))))
 
 
 @route(
@@ -78,8 +79,8 @@ def tag_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Give a service exactly these tags."""
 
     def unit(transaction: Transaction) -> ResponseData:
-        catalogue.set_tags(transaction, query["service"], tuple(body["tags"]))
-        entry = catalogue.service(transaction.reader, query["service"])
+        catalogue.set_tags(transaction, Series(query["service"]), tuple(body["tags"]))
+        entry = catalogue.service(transaction.reader, Series(query["service"]))
         return json_response(shown_service(entry))
 
     return commit(unit, asked.note(query["note"]), query["dry_run"])
@@ -101,7 +102,7 @@ def attach_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     name, definition = query["service"], body["definition"]
 
     def unit(transaction: Transaction) -> ResponseData:
-        changed = definitions.attach(transaction, name, definition)
+        changed = definitions.attach(transaction, Series(name), definition)
         return json_response({"success": True, "changed": changed, "definition": definition})
 
     return commit(unit, asked.note(query["note"]), query["dry_run"])
@@ -122,7 +123,7 @@ def detach_service(query: dict[str, Any]) -> ResponseData:
     asked.refuse_body()
 
     def unit(transaction: Transaction) -> ResponseData:
-        changed = definitions.detach(transaction, query["service"])
+        changed = definitions.detach(transaction, Series(query["service"]))
         return json_response({"success": True, "changed": changed, "definition": None})
 
     return commit(unit, asked.note(query["note"]), query["dry_run"])
@@ -142,7 +143,7 @@ def show_pointers(query: dict[str, Any]) -> ResponseData:
 
     Those that its definition marks, with `"x-secret": true`, are not among them.
     """
-    pointers = definitions.secret_pointers(auth.reader(), query["service"])
+    pointers = definitions.secret_pointers(auth.reader(), Series(query["service"]))
     return json_response({"pointers": pointers})
 
 
@@ -166,8 +167,8 @@ def mark_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     name, wanted = query["service"], body["pointers"]
 
     def unit(transaction: Transaction) -> ResponseData:
-        changed = definitions.set_secret_pointers(transaction, name, wanted)
-        pointers = definitions.secret_pointers(transaction.reader, name)
+        changed = definitions.set_secret_pointers(transaction, Series(name), wanted)
+        pointers = definitions.secret_pointers(transaction.reader, Series(name))
         return json_response({"success": True, "changed": changed, "pointers": pointers})
 
     return commit(unit, asked.note(query["note"]), query["dry_run"])

@@ -15,6 +15,7 @@ from distributed_config.http.writes import commit
 from distributed_config.schemas import answers, queries
 from distributed_config.services import versions
 from distributed_config.services.diff import compare
+from distributed_config.services.documents.series import Series
 from distributed_config.services.journal import head
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.reader import Reader
@@ -40,7 +41,7 @@ def list_versions(query: dict[str, Any]) -> ResponseData:
     before = after_key(query, epoch, int)
     found = versions.history(
         auth.reader(),
-        name,
+        Series(name),
         before=before,
         limit=size + 1,
         documents=query["documents"],
@@ -67,8 +68,8 @@ def diff(query: dict[str, Any]) -> ResponseData:
     most a megabyte; if there is more, `truncated` is true, and neither is complete.
     """
     connection, visibility, name = reader_connection(), auth.actor().visibility, query["service"]
-    old = versions.stored(Reader(connection, visibility), name, query["old"])
-    new = versions.stored(Reader(connection, visibility), name, query["new"])
+    old = versions.stored(Reader(connection, visibility), Series(name), query["old"])
+    new = versions.stored(Reader(connection, visibility), Series(name), query["new"])
     difference = compare(
         wire.parse_stored(old.served),
         wire.parse_stored(new.served),
@@ -100,7 +101,7 @@ def roll_back(query: dict[str, Any]) -> ResponseData:
     name, number, expect = query["service"], query["to"], conditions.expectation()
 
     def unit(transaction: Transaction) -> ResponseData:
-        written = versions.roll_back(transaction, name, number, expect)
+        written = versions.roll_back(transaction, Series(name), number, expect)
         return json_response(
             {"success": True, "version": written.number, "current": written.current},
             Config_Version=str(written.number),

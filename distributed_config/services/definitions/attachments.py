@@ -11,6 +11,7 @@ from distributed_config.services.definitions.secret_pointers import (
     require_to_unmark,
 )
 from distributed_config.services.documents.preconditions import Precondition
+from distributed_config.services.documents.series import Series
 from distributed_config.services.journal import kinds
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.reader import Reader
@@ -18,71 +19,71 @@ from distributed_config.services.versions import WriteResult
 from distributed_config.wire import Document
 
 
-def attach(transaction: Transaction, service: str, name: str) -> bool:
+def attach(transaction: Transaction, series: Series, name: str) -> bool:
     """Makes a service conform to a definition; whether it did not already.
 
     Raises NotConforming if what is current does not, and Invalid if the service conforms to
     another definition.
     """
     definition = require(transaction.reader, name)
-    service_id = versions.require(transaction.reader, service)
+    service_id = versions.require(transaction.reader, series)
     before = rules.rule_for_service(transaction.connection, service_id)
     if before is not None and before.definition_id == definition.id:
         return False
     refuse_another(before)
-    rules.attach_definition(transaction, service_id, service, definition.id)
+    rules.attach_definition(transaction, service_id, series.service, definition.id)
     refuse_marked_indexes(transaction, definition, service_id)
-    versions.check_current(transaction, service)
-    transaction.record(kinds.SERVICE_ATTACHED, service, definition=name)
+    versions.check_current(transaction, series)
+    transaction.record(kinds.SERVICE_ATTACHED, series.service, definition=name)
     return True
 
 
 def create_service(
-    transaction: Transaction, service: str, document: Document, name: str
+    transaction: Transaction, series: Series, document: Document, name: str
 ) -> WriteResult:
     """Makes a service that conforms to a definition from its first version on.
 
     Raises what ``versions.create`` does, and DefinitionNotFound.
     """
     definition = require(transaction.reader, name)
-    written = versions.create(transaction, service, document, definition.id)
+    written = versions.create(transaction, series, document, definition.id)
     refuse_marked_indexes(transaction, definition, written.service_id)
-    transaction.record(kinds.SERVICE_ATTACHED, service, definition=name)
+    transaction.record(kinds.SERVICE_ATTACHED, series.service, definition=name)
     return written
 
 
 def put_service(
-    transaction: Transaction, service: str, document: Document, name: str, expect: Precondition
+    transaction: Transaction, series: Series, document: Document, name: str, expect: Precondition
 ) -> WriteResult:
     """Creates a service that conforms to a definition, or makes it conform with a new version.
 
     Raises what ``versions.put`` does, and what ``attach`` does.
     """
     definition = require(transaction.reader, name)
-    found = versions.lookup(transaction.reader, service)
+    found = versions.lookup(transaction.reader, series)
     if found is None:
         if not expect(None):
-            raise PreconditionFailed(service, None)
-        return create_service(transaction, service, document, name)
+            raise PreconditionFailed(series.service, None)
+        return create_service(transaction, series, document, name)
     before = rules.rule_for_service(transaction.connection, found)
     if before is not None and before.definition_id == definition.id:
-        return versions.put(transaction, service, document, expect)
+        return versions.put(transaction, series, document, expect)
     refuse_another(before)
     # Judged before anything is marked: the tag that was read does not know of it.
-    versions.check_expected(transaction, service, expect)
+    versions.check_expected(transaction, series, expect)
     # What it marks must be known before the document is stored.
-    rules.attach_definition(transaction, found, service, definition.id)
+    rules.attach_definition(transaction, found, series.service, definition.id)
     refuse_marked_indexes(transaction, definition, found)
-    written = versions.put(transaction, service, document)
+    written = versions.put(transaction, series, document)
     if not written.changed:
-        versions.check_current(transaction, service)
-    transaction.record(kinds.SERVICE_ATTACHED, service, definition=name)
+        versions.check_current(transaction, series)
+    transaction.record(kinds.SERVICE_ATTACHED, series.service, definition=name)
     return written
 
 
-def detach(transaction: Transaction, service: str) -> bool:
+def detach(transaction: Transaction, series: Series) -> bool:
     """Makes a service conform to nothing; whether it did conform to something."""
-    service_id = versions.require(transaction.reader, service)
+    service_id = versions.require(transaction.reader, series)
     before = rules.rule_for_service(transaction.connection, service_id)
     if before is None:
         return False
@@ -90,12 +91,12 @@ def detach(transaction: Transaction, service: str) -> bool:
     if not covers("{}", before.schema):
         require_to_unmark(transaction, before.definition)
     rules.detach_definition(transaction.connection, service_id)
-    transaction.record(kinds.SERVICE_DETACHED, service, definition=before.definition)
+    transaction.record(kinds.SERVICE_DETACHED, series.service, definition=before.definition)
     return True
 
 
-def of_service(reader: Reader, service: str) -> Definition | None:
+def of_service(reader: Reader, series: Series) -> Definition | None:
     """The definition that a service conforms to, at its newest revision."""
-    service_id = versions.require(reader, service)
+    service_id = versions.require(reader, series)
     rule = rules.rule_for_service(reader.connection, service_id)
     return None if rule is None else require(reader, rule.definition)

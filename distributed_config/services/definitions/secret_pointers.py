@@ -8,6 +8,7 @@ from distributed_config.services import secrets, versions
 from distributed_config.services.conformance import rules
 from distributed_config.services.conformance.rules import Rule
 from distributed_config.services.definitions.read import Definition, require
+from distributed_config.services.documents.series import Series
 from distributed_config.services.journal import kinds
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.permissions import READ_SECRET
@@ -23,15 +24,15 @@ _LONGEST_POINTER = 500
 _POINTER = re.compile(r"(?:/(?:[^~/\x00-\x1f\ud800-\udfff]|~[01])*)+")
 
 
-def set_secret_pointers(transaction: Transaction, service: str, pointers: Sequence[str]) -> bool:
+def set_secret_pointers(transaction: Transaction, series: Series, pointers: Sequence[str]) -> bool:
     """Makes exactly these places of a service's documents secret; whether that changed anything.
 
     Raises Invalid for pointers that cannot be, or lead to what is indexed, and Forbidden if one
     is taken away by an actor who may not read secrets.
     """
-    service_id = versions.require(transaction.reader, service)
+    service_id = versions.require(transaction.reader, series)
     wanted = list(dict.fromkeys(pointers))
-    before = secret_pointers(transaction.reader, service)
+    before = secret_pointers(transaction.reader, series)
     _refuse_pointers(wanted)
     if set(before) - set(wanted):
         transaction.actor.require(READ_SECRET)
@@ -42,7 +43,7 @@ def set_secret_pointers(transaction: Transaction, service: str, pointers: Sequen
     if rule is not None:
         definition = require(transaction.reader, rule.definition)
         refuse_marked_indexes(transaction, definition, service_id)
-    transaction.record(kinds.SERVICE_MARKED, service, about=", ".join(wanted)[:500])
+    transaction.record(kinds.SERVICE_MARKED, series.service, about=", ".join(wanted)[:500])
     return True
 
 
@@ -62,9 +63,9 @@ def _refuse_pointers(pointers: Sequence[str]) -> None:
         raise Invalid.of(problems)
 
 
-def secret_pointers(reader: Reader, service: str) -> list[str]:
+def secret_pointers(reader: Reader, series: Series) -> list[str]:
     """The pointers of a service's own to what is secret in it. Raises ServiceNotFound."""
-    return secrets.pointers(reader.connection, versions.require(reader, service))
+    return secrets.pointers(reader.connection, versions.require(reader, series))
 
 
 def refuse_another(rule: Rule | None) -> None:

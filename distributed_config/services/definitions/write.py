@@ -29,6 +29,7 @@ from distributed_config.services.documents.preconditions import (
     Standing,
     no_precondition,
 )
+from distributed_config.services.documents.series import Series
 from distributed_config.services.journal import kinds
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.wire import Document, version_etag
@@ -158,7 +159,7 @@ def delete_definition(
         require_to_unmark(transaction, name)
     for service_id, service in services:
         if cascade == "delete":
-            versions.delete_with_versions(transaction, service)
+            versions.delete_with_versions(transaction, Series(service))
         else:
             transaction.actor.require(versions.PUBLISH)
             rules.detach_definition(transaction.connection, service_id)

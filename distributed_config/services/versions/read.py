@@ -15,6 +15,7 @@ from distributed_config.errors import (
     VersionNotFound,
 )
 from distributed_config.models import ChangeRow, ServiceRow
+from distributed_config.services.documents.series import Series
 from distributed_config.services.documents.stored import intact
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
@@ -42,84 +43,84 @@ from distributed_config.services.versions.values import ServiceKey, Version, Wri
 from distributed_config.wire import Document, parse_stored, stamp_of
 
 
-def lookup(reader: Reader, name: str) -> int | None:
+def lookup(reader: Reader, series: Series) -> int | None:
     """The service's id; None: there is none."""
-    found = find_service(reader, name)
+    found = find_service(reader, series)
     return None if found is None else found.id
 
 
-def require(reader: Reader, name: str) -> int:
+def require(reader: Reader, series: Series) -> int:
     """The service's id. Raises ServiceNotFound."""
-    return require_service(reader, name).id
+    return require_service(reader, series).id
 
 
-def current(reader: Reader, name: str) -> Version:
+def current(reader: Reader, series: Series) -> Version:
     """What is served. Raises ServiceNotFound or NoCurrentVersion."""
-    asked = {"organisation": reader.visibility.organisation, "name": name}
+    asked = {"organisation": reader.visibility.organisation, "name": series.service}
     row = (
         reader.connection.execute(CURRENT, asked).one_or_none()
-        if reader.visibility.sees(name)
+        if reader.visibility.sees(series.service)
         else None
     )
     if row is None:
-        raise ServiceNotFound(name)
+        raise ServiceNotFound(series.service)
     if row.number is None:
-        raise NoCurrentVersion(name)
-    home = DocumentKey(row.service_id, reader.visibility.organisation, name, row.marks)
-    found = version_of_row(name, row)
+        raise NoCurrentVersion(series.service)
+    home = DocumentKey(row.service_id, reader.visibility.organisation, series.service, row.marks)
+    found = version_of_row(series.service, row)
     return Showing(reader.connection, reader.visibility.secrets).shown(home, found, row.moved_at)
 
 
-def numbered(reader: Reader, name: str, number: int) -> Version:
+def numbered(reader: Reader, series: Series, number: int) -> Version:
     """Exactly version ``number``. Raises VersionNotFound, VersionDeleted or VersionDisabled."""
-    found = stored(reader, name, number)
+    found = stored(reader, series, number)
     if not found.enabled:
-        raise VersionDisabled(name, number)
+        raise VersionDisabled(series.service, number)
     return found
 
 
-def stored(reader: Reader, name: str, number: int) -> Version:
+def stored(reader: Reader, series: Series, number: int) -> Version:
     """Version ``number``, also when it is disabled. Raises VersionNotFound or VersionDeleted."""
-    service = require_service(reader, name)
-    found = load_version(reader.connection, service.id, name, number)
-    home = DocumentKey(service.id, reader.visibility.organisation, name, service.marks)
+    service = require_service(reader, series)
+    found = load_version(reader.connection, service.id, series, number)
+    home = DocumentKey(service.id, reader.visibility.organisation, series.service, service.marks)
     return Showing(reader.connection, reader.visibility.secrets).shown(home, found)
 
 
-def all_existing(reader: Reader, name: str, most_bytes: int) -> list[Version]:
+def all_existing(reader: Reader, series: Series, most_bytes: int) -> list[Version]:
     """Every version that still exists, ascending, with its document.
 
     Raises NotRepresentable if together they have more than ``most_bytes``.
     """
-    service = require_service(reader, name)
+    service = require_service(reader, series)
     size = reader.connection.execute(SIZE, {"series": service.id}).scalar_one() or 0
     if size > most_bytes:
         raise NotRepresentable(
-            f"All versions of {name!r} have {size} bytes, and one answer has at most {most_bytes} "
-            "(DISTCONF_ANSWER_BYTES). Ask for version=current, or page through /api/v1/versions."
+            f"All versions of {series.service!r} have {size} bytes, and one answer has at most "
+            f"{most_bytes} (DISTCONF_ANSWER_BYTES). Ask for version=current, or page through /api/v1/versions."
         )
     rows = reader.connection.execute(EXISTING, {"series": service.id}).all()
-    home = DocumentKey(service.id, reader.visibility.organisation, name, service.marks)
+    home = DocumentKey(service.id, reader.visibility.organisation, series.service, service.marks)
     showing = Showing(reader.connection, reader.visibility.secrets)
-    return [showing.shown(home, version_of_row(name, row)) for row in rows]
+    return [showing.shown(home, version_of_row(series.service, row)) for row in rows]
 
 
 def history(
     reader: Reader,
-    name: str,
+    series: Series,
     *,
     before: int | None,
     limit: int,
     documents: bool,
 ) -> list[Version]:
     """The versions below number ``before``, newest first, deleted ones among them."""
-    service = require_service(reader, name)
+    service = require_service(reader, series)
     query = HISTORY_WITH_DOCUMENTS if documents else HISTORY
     asked = {"series": service.id, "before": before, "most": limit}
     rows = reader.connection.execute(query, asked).all()
-    home = DocumentKey(service.id, reader.visibility.organisation, name, service.marks)
+    home = DocumentKey(service.id, reader.visibility.organisation, series.service, service.marks)
     showing = Showing(reader.connection, reader.visibility.secrets)
-    found = [showing.shown(home, version_of_row(name, row)) for row in rows]
+    found = [showing.shown(home, version_of_row(series.service, row)) for row in rows]
     if not found:
         return []
     span = {"series": service.id, "lowest": found[-1].number, "highest": found[0].number}
@@ -134,30 +135,32 @@ def masked_text(transaction: Transaction, written: WriteResult, document: Docume
     """
     if not written.has_secrets:
         return document.text
-    service = require_service(transaction.reader, written.service)
-    found = load_version(transaction.connection, service.id, written.service, written.number)
-    home = document_key(transaction, service, written.service)
+    service = require_service(transaction.reader, Series(written.service))
+    found = load_version(
+        transaction.connection, service.id, Series(written.service), written.number
+    )
+    home = document_key(transaction, service, Series(written.service))
     return Showing(transaction.connection, reveal=False).shown(home, found).served
 
 
-def as_of_revision(reader: Reader, name: str, revision: int) -> Version:
+def as_of_revision(reader: Reader, series: Series, revision: int) -> Version:
     """What was current when the journal stood at ``revision``."""
-    return _as_of(reader, name, ChangeRow.revision <= revision, f"at {revision}")
+    return _as_of(reader, series, ChangeRow.revision <= revision, f"at {revision}")
 
 
-def as_of_time(reader: Reader, name: str, moment: int) -> Version:
+def as_of_time(reader: Reader, series: Series, moment: int) -> Version:
     """What was current at ``moment``, in microseconds since 1970."""
-    return _as_of(reader, name, ChangeRow.changed_at <= moment, "then")
+    return _as_of(reader, series, ChangeRow.changed_at <= moment, "then")
 
 
-def version_times(reader: Reader, name: str) -> tuple[int, ...]:
+def version_times(reader: Reader, series: Series) -> tuple[int, ...]:
     """The times at which a service's versions changed last and before that, newest first."""
-    return last_two(reader, name, (MOVED,))
+    return last_two(reader, series, (MOVED,))
 
 
-def change_times(reader: Reader, name: str) -> tuple[int, ...]:
+def change_times(reader: Reader, series: Series) -> tuple[int, ...]:
     """The same of all that changes how its versions are shown: marks and definitions as well."""
-    return last_two(reader, name, (MOVED, MARKED, REVISED))
+    return last_two(reader, series, (MOVED, MARKED, REVISED))
 
 
 def current_value(connection: Connection, service_id: int) -> dict[str, Any] | None:
@@ -169,7 +172,7 @@ def current_value(connection: Connection, service_id: int) -> dict[str, Any] | N
     if key is None:
         return None
     row = connection.execute(HOME, {"service": service_id}).one()
-    found = load_version(connection, service_id, row.name, key.number)
+    found = load_version(connection, service_id, Series(row.name), key.number)
     return parse_stored(Showing(connection, reveal=False).shown(DocumentKey(*row), found).served)
 
 
@@ -231,18 +234,18 @@ class Showing:
         )
 
 
-def find_service(reader: Reader, name: str) -> ServiceKey | None:
-    if not reader.visibility.sees(name):
+def find_service(reader: Reader, series: Series) -> ServiceKey | None:
+    if not reader.visibility.sees(series.service):
         return None
-    asked = {"organisation": reader.visibility.organisation, "name": name}
+    asked = {"organisation": reader.visibility.organisation, "name": series.service}
     row = reader.connection.execute(FIND, asked).one_or_none()
     return None if row is None else ServiceKey(*row)
 
 
-def require_service(reader: Reader, name: str) -> ServiceKey:
-    found = find_service(reader, name)
+def require_service(reader: Reader, series: Series) -> ServiceKey:
+    found = find_service(reader, series)
     if found is None:
-        raise ServiceNotFound(name)
+        raise ServiceNotFound(series.service)
     return found
 
 
@@ -256,24 +259,24 @@ def current_number(transaction: Transaction, service_id: int) -> int | None:
     return None if key is None else key.number
 
 
-def load_version(connection: Connection, service_id: int, name: str, number: int) -> Version:
+def load_version(connection: Connection, service_id: int, series: Series, number: int) -> Version:
     row = connection.execute(STORED, {"series": service_id, "which": number}).one_or_none()
     if row is None:
-        raise VersionNotFound(name, str(number))
-    version = version_of_row(name, row)
+        raise VersionNotFound(series.service, str(number))
+    version = version_of_row(series.service, row)
     if version.deleted:
-        raise VersionDeleted(name, number)
+        raise VersionDeleted(series.service, number)
     return version
 
 
-def _as_of(reader: Reader, name: str, until: Any, when: str) -> Version:
-    service = require_service(reader, name)
+def _as_of(reader: Reader, series: Series, until: Any, when: str) -> Version:
+    service = require_service(reader, series)
     born = select(ServiceRow.created_revision).where(ServiceRow.id == service.id)
     number = reader.connection.execute(
         select(ChangeRow.current)
         .where(
             ChangeRow.organisation_id == reader.visibility.organisation,
-            ChangeRow.service == name,
+            ChangeRow.service == series.service,
             ChangeRow.environment == DEFAULT_ENVIRONMENT,
             ChangeRow.revision >= born.scalar_subquery(),
             until,
@@ -282,14 +285,14 @@ def _as_of(reader: Reader, name: str, until: Any, when: str) -> Version:
         .limit(1)
     ).scalar_one_or_none()
     if number is None:
-        raise VersionNotFound(name, f"that was current {when}")
-    home = DocumentKey(service.id, reader.visibility.organisation, name, service.marks)
-    found = load_version(reader.connection, service.id, name, number)
+        raise VersionNotFound(series.service, f"that was current {when}")
+    home = DocumentKey(service.id, reader.visibility.organisation, series.service, service.marks)
+    found = load_version(reader.connection, service.id, series, number)
     return Showing(reader.connection, reader.visibility.secrets).shown(home, found)
 
 
-def last_two(reader: Reader, name: str, queries: Sequence[Any]) -> tuple[int, ...]:
-    asked = {"organisation": reader.visibility.organisation, "name": name}
+def last_two(reader: Reader, series: Series, queries: Sequence[Any]) -> tuple[int, ...]:
+    asked = {"organisation": reader.visibility.organisation, "name": series.service}
     # What one revision does to a service is one change of it.
     found = {
         revision: moment
@@ -310,5 +313,5 @@ def stamp_of_version(connection: Connection, service: ServiceKey, number: int, d
     return stamp_of(service.id, digest)
 
 
-def document_key(transaction: Transaction, service: ServiceKey, name: str) -> DocumentKey:
-    return DocumentKey(service.id, transaction.organisation, name, service.marks)
+def document_key(transaction: Transaction, service: ServiceKey, series: Series) -> DocumentKey:
+    return DocumentKey(service.id, transaction.organisation, series.service, service.marks)

@@ -23,6 +23,7 @@ from distributed_config.services.documents.preconditions import (
     Standing,
     no_precondition,
 )
+from distributed_config.services.documents.series import Series
 from distributed_config.services.documents.stored import intact
 from distributed_config.services.journal import kinds
 from distributed_config.services.journal.transaction import Transaction
@@ -67,7 +68,7 @@ _OPERATIONS_OF_A_CHANGE = 25
 
 
 def create(
-    transaction: Transaction, name: str, document: Document, definition_id: int | None = None
+    transaction: Transaction, series: Series, document: Document, definition_id: int | None = None
 ) -> WriteResult:
     """Makes the service ``name`` with ``document`` as version 0; it may conform to a definition.
 
@@ -75,32 +76,35 @@ def create(
     OutOfScope, NotConforming, or Forbidden where that would be less.
     """
     transaction.allowance.count(size=len(document.text))
-    if not transaction.visibility.sees(name):
-        raise OutOfScope(name)
-    if find_service(transaction.reader, name) is not None:
-        raise ServiceExists(name)
-    marks = kept_marks.restore(transaction, name, definition_id)
+    if not transaction.visibility.sees(series.service):
+        raise OutOfScope(series.service)
+    if find_service(transaction.reader, series) is not None:
+        raise ServiceExists(series.service)
+    marks = kept_marks.restore(transaction, series.service, definition_id)
     service_id = transaction.connection.execute(
         INSERT_SERVICE,
         {
             "organisation_id": transaction.organisation,
-            "name": name,
+            "name": series.service,
             "created_at": transaction.now,
             "created_revision": transaction.revision,
             "marks": marks,
         },
     ).scalar_one()
-    transaction.record(kinds.SERVICE_CREATED, name)
+    transaction.record(kinds.SERVICE_CREATED, series.service)
     if definition_id is None:
-        return _insert(transaction, ServiceKey(service_id, -1, None, marks), name, document)
+        return _insert(transaction, ServiceKey(service_id, -1, None, marks), series, document)
     # Before there is anything to keep: what the definition marks is never stored in the clear.
-    rules.attach_definition(transaction, service_id, name, definition_id)
-    service = require_service(transaction.reader, name)._replace(last=-1)
-    return _insert(transaction, service, name, document)
+    rules.attach_definition(transaction, service_id, series.service, definition_id)
+    service = require_service(transaction.reader, series)._replace(last=-1)
+    return _insert(transaction, service, series, document)
 
 
 def append(
-    transaction: Transaction, name: str, document: Document, expect: Precondition = no_precondition
+    transaction: Transaction,
+    series: Series,
+    document: Document,
+    expect: Precondition = no_precondition,
 ) -> WriteResult:
     """Makes ``document`` the next version.
 
@@ -108,28 +112,31 @@ def append(
     of a secret that is not there.
     """
     transaction.allowance.count(size=len(document.text))
-    service = _expected(transaction, name, expect)
+    service = _expected(transaction, series, expect)
     removed = _removed(transaction, service, document)
-    return replace(_insert(transaction, service, name, document), removed=removed)
+    return replace(_insert(transaction, service, series, document), removed=removed)
 
 
 def put(
-    transaction: Transaction, name: str, document: Document, expect: Precondition = no_precondition
+    transaction: Transaction,
+    series: Series,
+    document: Document,
+    expect: Precondition = no_precondition,
 ) -> WriteResult:
     """Creates the service or appends a version, unless ``document`` is what is current already."""
-    found = find_service(transaction.reader, name)
+    found = find_service(transaction.reader, series)
     if found is None:
         if not expect(None):
-            raise PreconditionFailed(name, None)
-        return create(transaction, name, document)
+            raise PreconditionFailed(series.service, None)
+        return create(transaction, series, document)
     transaction.allowance.count(size=len(document.text))
     current = current_key(transaction.connection, found.id)
-    _check(transaction, found, name, expect)
-    draft = _draft(transaction, found, name, document)
+    _check(transaction, found, series, expect)
+    draft = _draft(transaction, found, series, document)
     same = draft.is_as_before if draft else current and current.digest == document.digest
     if current is not None and same:
         return WriteResult(
-            name,
+            series.service,
             current.number,
             stamp_of_version(transaction.connection, found, current.number, current.digest),
             current.number,
@@ -137,37 +144,40 @@ def put(
             has_secrets=draft is not None and draft.has_secrets,
         )
     removed = _removed(transaction, found, document)
-    return replace(_insert(transaction, found, name, document, draft), removed=removed)
+    return replace(_insert(transaction, found, series, document, draft), removed=removed)
 
 
 def merge(
     transaction: Transaction,
-    name: str,
+    series: Series,
     patch: dict[str, Any],
     limits: DocumentLimits,
     expect: Precondition = no_precondition,
 ) -> WriteResult:
     """Appends the current document merged with ``patch`` (RFC 7396)."""
-    found = _base_for_patch(transaction, name, expect)
-    return _changed(transaction, name, found, merged(found.value, patch), limits)
+    found = _base_for_patch(transaction, series, expect)
+    return _changed(transaction, series, found, merged(found.value, patch), limits)
 
 
 def patch(
     transaction: Transaction,
-    name: str,
+    series: Series,
     operations: list[Any],
     limits: DocumentLimits,
     expect: Precondition = no_precondition,
 ) -> WriteResult:
     """Appends the current document changed by ``operations`` (RFC 6902), all of them or none."""
-    found = _base_for_patch(transaction, name, expect)
+    found = _base_for_patch(transaction, series, expect)
     transaction.allowance.count(changes=len(operations) // _OPERATIONS_OF_A_CHANGE)
     value = patched(found.value, operations, limits, transaction.allowance.check)
-    return _changed(transaction, name, found, value, limits)
+    return _changed(transaction, series, found, value, limits)
 
 
 def roll_back(
-    transaction: Transaction, name: str, number: int | None, expect: Precondition = no_precondition
+    transaction: Transaction,
+    series: Series,
+    number: int | None,
+    expect: Precondition = no_precondition,
 ) -> WriteResult:
     """Appends a copy of version ``number``, disabled or not.
 
@@ -175,56 +185,56 @@ def roll_back(
     VersionNotFound where there is none.
     """
     transaction.actor.require(PUBLISH)
-    service = _expected(transaction, name, expect)
+    service = _expected(transaction, series, expect)
     if number is None:
-        number = _number_before_current(transaction.connection, service.id, name)
-    old = load_version(transaction.connection, service.id, name, number)
+        number = _number_before_current(transaction.connection, service.id, series)
+    old = load_version(transaction.connection, service.id, series, number)
     document = Document(old.served, old.digest)
     transaction.allowance.count(size=len(document.text))
     if not service.marks:
-        return _insert(transaction, service, name, document)
+        return _insert(transaction, service, series, document)
     base = secrets.load_stored(
-        transaction.connection, document_key(transaction, service, name), old.served
+        transaction.connection, document_key(transaction, service, series), old.served
     )
     draft = _drafted(transaction, base.base(reveal=False), base)
-    return _insert(transaction, service, name, document, draft)
+    return _insert(transaction, service, series, document, draft)
 
 
 def set_enabled(
     transaction: Transaction,
-    name: str,
+    series: Series,
     number: int,
     enabled: bool,
     expect: Precondition = no_precondition,
 ) -> WriteResult:
     """Turns a version on or off; current moves by its one rule."""
     transaction.actor.require(PUBLISH)
-    service = _expected(transaction, name, expect)
-    version = load_version(transaction.connection, service.id, name, number)
+    service = _expected(transaction, series, expect)
+    version = load_version(transaction.connection, service.id, series, number)
     stamp = stamp_of_version(transaction.connection, service, number, version.digest)
     before = current_number(transaction, service.id)
     if version.enabled == enabled:
-        return WriteResult(name, number, stamp, before, changed=False)
+        return WriteResult(series.service, number, stamp, before, changed=False)
     transaction.connection.execute(ENABLE, {"series": service.id, "which": number, "to": enabled})
     current = current_number(transaction, service.id)
     if current != before:
         which = f"Version {current}, which would become current,"
-        _admit_stored(transaction, service, name, current, which)
+        _admit_stored(transaction, service, series, current, which)
     kind = kinds.VERSION_ENABLED if enabled else kinds.VERSION_DISABLED
-    transaction.record(kind, name, number=number, current=current, digest=version.digest)
-    return WriteResult(name, number, stamp, current)
+    transaction.record(kind, series.service, number=number, current=current, digest=version.digest)
+    return WriteResult(series.service, number, stamp, current)
 
 
 def delete_version(
-    transaction: Transaction, name: str, number: int, expect: Precondition = no_precondition
+    transaction: Transaction, series: Series, number: int, expect: Precondition = no_precondition
 ) -> WriteResult:
     """Deletes a disabled version's document; its number stays taken. Raises StillEnabled."""
     transaction.actor.require(PUBLISH)
-    service = _expected(transaction, name, expect)
-    version = load_version(transaction.connection, service.id, name, number)
+    service = _expected(transaction, series, expect)
+    version = load_version(transaction.connection, service.id, series, number)
     if version.enabled:
         raise StillEnabled(
-            f"Version {number} of {name!r} is enabled. Disable it first: "
+            f"Version {number} of {series.service!r} is enabled. Disable it first: "
             f"PATCH …&version={number}&enabled=false."
         )
     transaction.connection.execute(
@@ -232,79 +242,81 @@ def delete_version(
     )
     current = current_number(transaction, service.id)
     transaction.record(
-        kinds.VERSION_DELETED, name, number=number, current=current, digest=version.digest
+        kinds.VERSION_DELETED, series.service, number=number, current=current, digest=version.digest
     )
     stamp = stamp_of_version(transaction.connection, service, number, version.digest)
-    return WriteResult(name, number, stamp, current)
+    return WriteResult(series.service, number, stamp, current)
 
 
 def delete_service(
-    transaction: Transaction, name: str, expect: Precondition = no_precondition
+    transaction: Transaction, series: Series, expect: Precondition = no_precondition
 ) -> None:
     """Deletes the service and all its versions, if none is enabled. Raises StillEnabled."""
     transaction.actor.require(PUBLISH)
-    service_id = _expected(transaction, name, expect).id
+    service_id = _expected(transaction, series, expect).id
     enabled = transaction.connection.scalars(ENABLED_NUMBERS, {"series": service_id}).all()
     if enabled:
         shown = ", ".join(map(str, enabled[:10])) + (" …" if len(enabled) > 10 else "")
         raise StillEnabled(
-            f"The service {name!r} has enabled versions ({shown}). Disable each first: "
+            f"The service {series.service!r} has enabled versions ({shown}). Disable each first: "
             f"PATCH …&version={enabled[0]}&enabled=false."
         )
-    _remove(transaction, service_id, name)
+    _remove(transaction, service_id, series)
 
 
 def disable_service(
-    transaction: Transaction, name: str, expect: Precondition = no_precondition
+    transaction: Transaction, series: Series, expect: Precondition = no_precondition
 ) -> int:
     """Disables every version, so that nothing is served and all can be again; what was current.
 
     Raises NoCurrentVersion if nothing is, or PreconditionFailed.
     """
     transaction.actor.require(PUBLISH)
-    service = _expected(transaction, name, expect)
+    service = _expected(transaction, series, expect)
     before = current_key(transaction.connection, service.id)
     if before is None:
-        raise NoCurrentVersion(name)
+        raise NoCurrentVersion(series.service)
     transaction.connection.execute(DISABLE_ALL, {"series": service.id})
-    _admit_stored(transaction, service, name, None, "")
+    _admit_stored(transaction, service, series, None, "")
     number: int = before.number
-    transaction.record(kinds.SERVICE_DISABLED, name, number=number, digest=before.digest)
+    transaction.record(kinds.SERVICE_DISABLED, series.service, number=number, digest=before.digest)
     return number
 
 
 def delete_with_versions(
-    transaction: Transaction, name: str, expect: Precondition = no_precondition
+    transaction: Transaction, series: Series, expect: Precondition = no_precondition
 ) -> None:
     """Deletes the service and all its versions, enabled or not; what was served is served no more.
 
     For those who were told to, as when a definition goes with its services.
     """
     transaction.actor.require(PUBLISH)
-    service_id = _expected(transaction, name, expect).id
-    _remove(transaction, service_id, name)
+    service_id = _expected(transaction, series, expect).id
+    _remove(transaction, service_id, series)
 
 
-def check_expected(transaction: Transaction, name: str, expect: Precondition) -> None:
+def check_expected(transaction: Transaction, series: Series, expect: Precondition) -> None:
     """Raises PreconditionFailed unless the service is as expected."""
-    _expected(transaction, name, expect)
+    _expected(transaction, series, expect)
 
 
-def check_current(transaction: Transaction, name: str) -> None:
+def check_current(transaction: Transaction, series: Series) -> None:
     """Makes sure that what is current conforms to the service's definition, from now its own."""
-    service = require_service(transaction.reader, name)
+    service = require_service(transaction.reader, series)
     number = current_number(transaction, service.id)
-    _admit_stored(transaction, service, name, number, f"Version {number}, which is current,")
+    _admit_stored(transaction, service, series, number, f"Version {number}, which is current,")
 
 
-def _expected(transaction: Transaction, name: str, expect: Precondition) -> ServiceKey:
+def _expected(transaction: Transaction, series: Series, expect: Precondition) -> ServiceKey:
     """The service, if it is as expected. Raises ServiceNotFound or PreconditionFailed."""
-    service = require_service(transaction.reader, name)
-    _check(transaction, service, name, expect)
+    service = require_service(transaction.reader, series)
+    _check(transaction, service, series, expect)
     return service
 
 
-def _check(transaction: Transaction, service: ServiceKey, name: str, expect: Precondition) -> None:
+def _check(
+    transaction: Transaction, service: ServiceKey, series: Series, expect: Precondition
+) -> None:
     if expect is no_precondition:
         return
     key = current_key(transaction.connection, service.id)
@@ -314,9 +326,9 @@ def _check(transaction: Transaction, service: ServiceKey, name: str, expect: Pre
         stamp = stamp_of_version(transaction.connection, service, key.number, key.digest)
         etag = version_etag(transaction.epoch, key.number, stamp)
     times = change_times if service.marks else version_times
-    standing = Standing(etag, lambda: times(transaction.reader, name))
+    standing = Standing(etag, lambda: times(transaction.reader, series))
     if not expect(standing):
-        raise PreconditionFailed(name, etag)
+        raise PreconditionFailed(series.service, etag)
 
 
 @dataclass(frozen=True)
@@ -328,57 +340,61 @@ class _Base:
     stored: StoredDocument | None
 
 
-def _base_for_patch(transaction: Transaction, name: str, expect: Precondition) -> _Base:
+def _base_for_patch(transaction: Transaction, series: Series, expect: Precondition) -> _Base:
     """The current document, if it is the expected one.
 
     Who may not read it cannot patch it either: patches can ask what is there.
     """
     transaction.actor.require("config:read")
-    service = require_service(transaction.reader, name)
+    service = require_service(transaction.reader, series)
     key = current_key(transaction.connection, service.id)
     if key is None:
-        raise NoCurrentVersion(name)
-    _check(transaction, service, name, expect)
+        raise NoCurrentVersion(series.service)
+    _check(transaction, service, series, expect)
     if not service.marks:
-        found = load_version(transaction.connection, service.id, name, key.number)
+        found = load_version(transaction.connection, service.id, series, key.number)
         transaction.allowance.count(size=found.size)
         return _Base(service, parse_stored(found.served), None)
-    base = _current_stored(transaction, service, name)
+    base = _current_stored(transaction, service, series)
     assert base is not None  # something is current
     return _Base(service, base.base(transaction.visibility.secrets), base)
 
 
 def _changed(
-    transaction: Transaction, name: str, base: _Base, value: dict[str, Any], limits: DocumentLimits
+    transaction: Transaction,
+    series: Series,
+    base: _Base,
+    value: dict[str, Any],
+    limits: DocumentLimits,
 ) -> WriteResult:
     """Appends ``value``, which was made of ``base``."""
-    document = make_document(value, limits, name)
+    document = make_document(value, limits, series.service)
     draft = _drafted(transaction, value, base.stored) if base.stored else None
-    return _insert(transaction, base.service, name, document, draft)
+    return _insert(transaction, base.service, series, document, draft)
 
 
 def _current_stored(
-    transaction: Transaction, service: ServiceKey, name: str
+    transaction: Transaction, service: ServiceKey, series: Series
 ) -> StoredDocument | None:
     """The current document as it is stored, with its secrets; None: nothing is current."""
     number = current_number(transaction, service.id)
     if number is None:
         return None
-    found = load_version(transaction.connection, service.id, name, number)
+    found = load_version(transaction.connection, service.id, series, number)
     transaction.allowance.count(size=found.size)
     return secrets.load_stored(
-        transaction.connection, document_key(transaction, service, name), found.served
+        transaction.connection, document_key(transaction, service, series), found.served
     )
 
 
 def _draft(
-    transaction: Transaction, service: ServiceKey, name: str, document: Document
+    transaction: Transaction, service: ServiceKey, series: Series, document: Document
 ) -> Draft | None:
     """``document`` with what is secret in it; None where nothing can be, which costs no look."""
     if not service.marks:
         return None
-    base = _current_stored(transaction, service, name)
-    home = document_key(transaction, service, name)
+    base = _current_stored(transaction, service, series)
+    home = document_key(transaction, service, series)
     marks = secrets.marks_of(transaction.connection, home)
     return secrets.draft_document(home, marks, document.value, base, transaction.visibility.secrets)
 
@@ -392,14 +408,14 @@ def _drafted(transaction: Transaction, value: dict[str, Any], base: StoredDocume
 def _insert(
     transaction: Transaction,
     service: ServiceKey,
-    name: str,
+    series: Series,
     document: Document,
     draft: Draft | None = None,
 ) -> WriteResult:
     """Checks and stores the next version; the one place where secrets are encrypted."""
     transaction.actor.require(WRITE)
     number = service.last + 1
-    draft = draft or _draft(transaction, service, name, document)
+    draft = draft or _draft(transaction, service, series, document)
     rule = _rule(transaction, service)
     if rule is not None:
         seen = secrets.validation_input(document.text) if draft is None else draft.checked()
@@ -424,9 +440,11 @@ def _insert(
             "document": text,
         },
     )
-    transaction.record(kinds.VERSION_CREATED, name, number=number, current=number, digest=digest)
+    transaction.record(
+        kinds.VERSION_CREATED, series.service, number=number, current=number, digest=digest
+    )
     return WriteResult(
-        name,
+        series.service,
         number,
         stamp_of_version(transaction.connection, service, number, digest),
         number,
@@ -461,7 +479,7 @@ def _rule(transaction: Transaction, service: ServiceKey) -> Rule | None:
 
 
 def _admit_stored(
-    transaction: Transaction, service: ServiceKey, name: str, number: int | None, which: str
+    transaction: Transaction, service: ServiceKey, series: Series, number: int | None, which: str
 ) -> None:
     """Makes sure that version ``number``, if it is one, may be current."""
     rule = _rule(transaction, service)
@@ -470,26 +488,26 @@ def _admit_stored(
     if number is None:
         rules.clear(transaction, rule)
         return
-    version = load_version(transaction.connection, service.id, name, number)
+    version = load_version(transaction.connection, service.id, series, number)
     seen = secrets.validation_input(version.served)
     if service.marks:
-        home = document_key(transaction, service, name)
+        home = document_key(transaction, service, series)
         found = secrets.load_stored(transaction.connection, home, version.served)
         seen = secrets.validation_input_of_stored(found, transaction.visibility.secrets)
     rules.accept(transaction, rule, number, seen, which)
 
 
-def _number_before_current(connection: Connection, service_id: int, name: str) -> int:
+def _number_before_current(connection: Connection, service_id: int, series: Series) -> int:
     """The highest enabled number below the current one. Raises VersionNotFound."""
     enabled = connection.scalars(ENABLED_NUMBERS, {"series": service_id}).all()
     if len(enabled) < 2:
-        raise VersionNotFound(name, "before the current one that is enabled")
+        raise VersionNotFound(series.service, "before the current one that is enabled")
     return enabled[-2]
 
 
-def _remove(transaction: Transaction, service_id: int, name: str) -> None:
-    kept_marks.keep(transaction, service_id, name)
+def _remove(transaction: Transaction, service_id: int, series: Series) -> None:
+    kept_marks.keep(transaction, service_id, series.service)
     rules.delete_conformance(transaction.connection, service_id)
     for rows in (VersionRow.service_id, TagRow.service_id, ServiceRow.id):
         transaction.connection.execute(delete(rows.class_).where(rows == service_id))
-    transaction.record(kinds.SERVICE_DELETED, name)
+    transaction.record(kinds.SERVICE_DELETED, series.service)
