@@ -97,7 +97,8 @@ def all_existing(reader: Reader, series: Series, most_bytes: int) -> list[Versio
     if size > most_bytes:
         raise NotRepresentable(
             f"All versions of {series.service!r} have {size} bytes, and one answer has at most "
-            f"{most_bytes} (DISTCONF_ANSWER_BYTES). Ask for version=current, or page through /api/v1/versions."
+            f"{most_bytes} (DISTCONF_ANSWER_BYTES). Ask for version=current, or page through "
+            "/api/v1/versions."
         )
     rows = reader.connection.execute(EXISTING, {"series": service.id}).all()
     home = DocumentKey(service.id, reader.visibility.organisation, series.service, service.marks)
