@@ -99,7 +99,7 @@ class DistconfError(Exception):
         self.problems = tuple(problems)
 
     @staticmethod
-    def told(code: str, detail: str, problems: Sequence[Problem] = ()) -> "DistconfError":
+    def from_code(code: str, detail: str, problems: Sequence[Problem] = ()) -> "DistconfError":
         """The error that a server told of: of the class that has its ``code``, where one has."""
         kind = next((each for each in _kinds(DistconfError) if each.code == code), DistconfError)
         error = kind.__new__(kind)
@@ -120,7 +120,7 @@ class Invalid(DistconfError):
     code = "invalid"
 
     @classmethod
-    def of(cls: type[InvalidT], problems: Sequence[Problem]) -> InvalidT:
+    def from_problems(cls: type[InvalidT], problems: Sequence[Problem]) -> InvalidT:
         """One error that speaks for all ``problems`` (at least one); it tells the first 100."""
         first = problems[0]
         where = first.parameter or first.pointer

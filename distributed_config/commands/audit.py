@@ -16,6 +16,7 @@ from distributed_config.errors import CannotStart
 from distributed_config.schemas import audit_entries
 from distributed_config.services.journal import audit
 from distributed_config.services.journal.chain import ChainHead
+from distributed_config.services.journal.kinds import AuditKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.journal.verify import Verification, verify_chain
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
@@ -116,7 +117,7 @@ def export(target: Path | None, format_name: str) -> None:
 
     def unit(transaction: Transaction) -> None:
         audit.record(
-            transaction, audit.AUDIT_EXPORT, organisation=None, detail={"format": format_name}
+            transaction, AuditKind.AUDIT_EXPORT, organisation=None, detail={"format": format_name}
         )
 
     settings = load()
@@ -141,7 +142,7 @@ def told(proof: Verification) -> str:
 
 def _export(file: TextIO, format_name: str) -> None:
     with opened.reading(load()) as connection:
-        entries = audit.oldest(connection, None, audit.EVERYTHING)
+        entries = audit.iterate(connection, None, audit.EVERYTHING)
         file.writelines(audit_entries.render_entries(entries, format_name))
 
 

@@ -37,6 +37,7 @@ from distributed_config.services.access import organisations, roles, tokens
 from distributed_config.services.access.grants import Grant
 from distributed_config.services.documents.series import Series
 from distributed_config.services.journal import audit
+from distributed_config.services.journal.kinds import AuditKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.journal.verify import verify_chain
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
@@ -65,7 +66,7 @@ def put(writer: Writer, name: str, value: Any, actor: Any = LOCAL_OPERATOR) -> N
     )
 
 
-def noted(writer: Writer, kind: str = audit.EXPORT, actor: Any = LOCAL_OPERATOR) -> None:
+def noted(writer: Writer, kind: str = AuditKind.EXPORT, actor: Any = LOCAL_OPERATOR) -> None:
     writer.write(actor, lambda transaction: audit.record(transaction, kind, organisation=1))
 
 
@@ -101,7 +102,7 @@ def test_every_unit_that_wrote_is_sealed_whatever_became_of_its_neighbours(tmp_p
 
     def failing(transaction: Transaction) -> None:
         versions.put(transaction, Series("web"), document({"n": secrets.token_hex(4)}))
-        audit.record(transaction, audit.EXPORT, organisation=1)
+        audit.record(transaction, AuditKind.EXPORT, organisation=1)
         raise DistconfError("It was not meant.")
 
     def several(transaction: Transaction) -> None:
@@ -215,7 +216,11 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         writer.write(
             actor,
             lambda transaction: audit.record(
-                transaction, audit.SECRET_READ, organisation=1, service="web", detail={"key": "x"}
+                transaction,
+                AuditKind.SECRET_READ,
+                organisation=1,
+                service="web",
+                detail={"key": "x"},
             ),
         )
         put(writer, "web", {"n": "last"})
@@ -525,7 +530,7 @@ def test_an_export_has_an_entry_before_it_is_answered_and_a_formula_is_none(
     note = {"note": "=cmd|' /C calc'!A0"}
     clients.ask("publisher", "/config?service=web", "PUT", json={"n": 5}, params=note)
     with opened.writing(clients.settings) as writer:
-        noted(writer, audit.LOGIN, replace(LOCAL_OPERATOR, name="=1+1"))
+        noted(writer, AuditKind.LOGIN, replace(LOCAL_OPERATOR, name="=1+1"))
     answer = clients.ask("admin", "/api/v1/audit/export?format=csv")
     assert answer.headers["Content-Type"] == "text/csv"
     rows = list(csv.reader(io.StringIO(answer.text)))
@@ -617,12 +622,12 @@ def test_log_ins_and_reads_of_secrets_are_noted_by_whoever_lets_them_happen(
     app.extensions["distributed_config"].close()
 
     with opened.reading(settings) as connection:
-        found = list(audit.oldest(connection, None, audit.EVERYTHING))
+        found = list(audit.iterate(connection, None, audit.EVERYTHING))
     assert [each.kind for each in found] == [
-        audit.LOGIN,
-        audit.SECRET_READ,
-        audit.LOGIN_REFUSED,
-        audit.LOGIN_REFUSED,
+        AuditKind.LOGIN,
+        AuditKind.SECRET_READ,
+        AuditKind.LOGIN_REFUSED,
+        AuditKind.LOGIN_REFUSED,
     ]
     assert {each.address for each in found} == {"192.0.2.7"}
     assert found[0].actor == "ann@example.org"

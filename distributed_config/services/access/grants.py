@@ -32,10 +32,10 @@ def require_can_grant(transaction: Transaction, rights: Grant, *others: Problem)
         message = f"{rights.role!r} is no role; there are: {', '.join(known)}."
         problems.insert(len(others), Problem("/role", message, "role"))
     if problems:
-        raise Invalid.of(problems)
+        raise Invalid.from_problems(problems)
     held = permissions_of(transaction.connection, transaction.organisation, rights.role)
     refuse_more(transaction.actor, held)
-    if not all(scope.covers(rights.scope) for scope in transaction.visibility.scopes):
+    if not all(scope.contains_scope(rights.scope) for scope in transaction.visibility.scopes):
         raise Forbidden("Your own rights are limited to fewer services than these would be.")
 
 

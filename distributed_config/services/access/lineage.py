@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, or_, select, update
 
 from distributed_config.errors import Forbidden
 from distributed_config.models import TokenRow
-from distributed_config.services.journal import kinds
+from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
 
 
@@ -79,7 +79,7 @@ def revoke(transaction: Transaction, *which: ColumnElement[bool]) -> None:
             if row.revoked_at is None:
                 transaction.connection.execute(_REVOKE, {"token": row.id, "at": transaction.now})
                 transaction.record(
-                    kinds.TOKEN_REVOKED,
+                    ChangeKind.TOKEN_REVOKED,
                     subject=f"token:{row.id}",
                     about=f"{row.name}: with token:{token_id}",
                     organisation=row.organisation_id,

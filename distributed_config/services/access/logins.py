@@ -11,7 +11,7 @@ from distributed_config.services.access import lineage, users
 from distributed_config.services.access.grants import Grant
 from distributed_config.services.access.last_administrator import guard_last_administrator
 from distributed_config.services.access.passwords import verify_password
-from distributed_config.services.journal import kinds
+from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
 
 
@@ -93,7 +93,9 @@ def _as_kept(email: str) -> str:
     """
     kept = unicodedata.normalize("NFC", email).lower()
     if not email.isascii() and kept != email:
-        raise Invalid.of([Problem("/email", "Write the address in small letters.", "email")])
+        raise Invalid.from_problems(
+            [Problem("/email", "Write the address in small letters.", "email")]
+        )
     return kept
 
 
@@ -105,4 +107,4 @@ def end_session(transaction: Transaction, token_id: int) -> None:
     """
     with guard_last_administrator(transaction):
         lineage.revoke(transaction, TokenRow.id == token_id)
-    transaction.record(kinds.TOKEN_REVOKED, subject=f"token:{token_id}", about="logged out")
+    transaction.record(ChangeKind.TOKEN_REVOKED, subject=f"token:{token_id}", about="logged out")

@@ -10,7 +10,7 @@ from distributed_config.errors import AccountExists, AccountNotFound
 from distributed_config.models import MembershipRow, OrganisationRow, UserRow
 from distributed_config.services.access.grants import Grant, load_scope, require_can_grant
 from distributed_config.services.access.naming import email_problems, normalise_email
-from distributed_config.services.journal import kinds
+from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import Actor
 from distributed_config.services.reader import Reader
@@ -126,7 +126,7 @@ def set_membership(transaction: Transaction, user_id: int, email: str, rights: G
         },
     )
     about = f"{email}: {rights.role}"
-    transaction.record(kinds.MEMBERSHIP_SET, subject=f"user:{user_id}", about=about)
+    transaction.record(ChangeKind.MEMBERSHIP_SET, subject=f"user:{user_id}", about=about)
 
 
 def is_member(transaction: Transaction, user_id: int) -> bool:

@@ -25,7 +25,7 @@ def check_account_name(name: str, pointer: str) -> str:
     name = unicodedata.normalize("NFC", name)
     problems = name_problems(name, pointer)
     if problems:
-        raise Invalid.of(problems)
+        raise Invalid.from_problems(problems)
     return name
 
 
@@ -57,7 +57,7 @@ def refuse_alike(transaction: Transaction, name: str, itself: str = "") -> None:
     other = lookalikes.alike(name, (each for each in names if each != itself))
     if other is not None:
         message = f"{name!r} would be taken for the organisation {other!r}. Take another name."
-        raise Invalid.of([Problem("/name", message, "name")])
+        raise Invalid.from_problems([Problem("/name", message, "name")])
 
 
 def email_problems(email: str) -> list[Problem]:

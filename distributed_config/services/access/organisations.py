@@ -7,7 +7,7 @@ from sqlalchemy import Connection, insert, select, update
 from distributed_config.errors import AccountExists, AccountNotFound
 from distributed_config.models import OrganisationRow
 from distributed_config.services.access.naming import check_account_name, refuse_alike
-from distributed_config.services.journal import kinds
+from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import Actor
 
@@ -33,7 +33,10 @@ def create_organisation(transaction: Transaction, name: str) -> Organisation:
         {"name": name, "created_at": transaction.now},
     ).scalar_one()
     transaction.record(
-        kinds.ORGANISATION_CREATED, subject=f"organisation:{made}", about=name, organisation=made
+        ChangeKind.ORGANISATION_CREATED,
+        subject=f"organisation:{made}",
+        about=name,
+        organisation=made,
     )
     return Organisation(made, name, transaction.now)
 
@@ -53,7 +56,7 @@ def rename_organisation(transaction: Transaction, name: str, to: str) -> Organis
         update(OrganisationRow).where(OrganisationRow.id == found.id).values(name=to)
     )
     transaction.record(
-        kinds.ORGANISATION_CHANGED,
+        ChangeKind.ORGANISATION_CHANGED,
         subject=f"organisation:{found.id}",
         about=to,
         organisation=found.id,

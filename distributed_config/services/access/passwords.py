@@ -30,7 +30,7 @@ def hash_password(password: str, pointer: str = "/password") -> str:
     """
     if not _SHORTEST <= len(password) <= _LONGEST:
         message = f"A password has {_SHORTEST} to {_LONGEST} characters."
-        raise Invalid.of([Problem(pointer, message, "length")])
+        raise Invalid.from_problems([Problem(pointer, message, "length")])
     return _hasher.hash(password)
 
 

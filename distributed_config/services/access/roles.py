@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 from distributed_config.errors import AccountNotFound, Forbidden, Invalid, Problem
 from distributed_config.models import MembershipRow, RoleRow, TokenRow
 from distributed_config.services.access.naming import role_name_problems
-from distributed_config.services.journal import kinds
+from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import Actor
 from distributed_config.services.policy.permissions import EVERYTHING, ROLES, expand, is_known
@@ -47,7 +47,7 @@ def set_role(transaction: Transaction, name: str, permissions: Sequence[str]) ->
         if not is_known(each) or each == EVERYTHING
     ]
     if problems:
-        raise Invalid.of(problems)
+        raise Invalid.from_problems(problems)
     for each in (tuple(permissions), () if before is None else before.permissions):
         refuse_more(transaction.actor, expand(each))
     transaction.actor.require_unrestricted()
@@ -57,7 +57,7 @@ def set_role(transaction: Transaction, name: str, permissions: Sequence[str]) ->
     transaction.connection.execute(
         insert(RoleRow), {**key, "permissions": text, "created_at": transaction.now}
     )
-    transaction.record(kinds.ROLE_SET, subject=f"role:{name}", about=text)
+    transaction.record(ChangeKind.ROLE_SET, subject=f"role:{name}", about=text)
     return Role(name, tuple(json.loads(text)), own=True)
 
 
@@ -78,13 +78,13 @@ def remove_role(transaction: Transaction, name: str) -> None:
     ]
     if any(holders):
         message = f"{holders[0]} users and {holders[1]} tokens have it. Give them another first."
-        raise Invalid.of([Problem("", message, "in-use", "name")])
+        raise Invalid.from_problems([Problem("", message, "in-use", "name")])
     transaction.connection.execute(
         delete(RoleRow).where(
             RoleRow.organisation_id == transaction.organisation, RoleRow.name == name
         )
     )
-    transaction.record(kinds.ROLE_REMOVED, subject=f"role:{name}")
+    transaction.record(ChangeKind.ROLE_REMOVED, subject=f"role:{name}")
 
 
 def roles(

@@ -15,7 +15,7 @@ from distributed_config.services.access.identify import CLOCKS_DIFFER, COLUMNS, 
 from distributed_config.services.access.last_administrator import guard_last_administrator
 from distributed_config.services.access.lineage import Maker
 from distributed_config.services.access.token_format import new_token, token_digest, token_hint
-from distributed_config.services.journal import kinds
+from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.reader import Reader
 from distributed_config.wire import format_time
@@ -142,7 +142,7 @@ def change(
     if rights != before.rights:
         _refuse_rights(transaction, owner, rights, *problems)
     elif problems:
-        raise Invalid.of(problems)
+        raise Invalid.from_problems(problems)
     if transaction.actor.key == f"token:{token_id}":
         _refuse_more(transaction, before, after)
     with guard_last_administrator(transaction, until=expires_at):
@@ -153,7 +153,7 @@ def change(
         )
         lineage.shorten(transaction, token_id, expires_at)
     about = f"{before.name}: {', '.join(_differences(before, after))}"
-    transaction.record(kinds.TOKEN_CHANGED, subject=f"token:{token_id}", about=about)
+    transaction.record(ChangeKind.TOKEN_CHANGED, subject=f"token:{token_id}", about=about)
     return after
 
 
@@ -172,7 +172,7 @@ def rotate(
     """
     if not 0 <= overlap <= _LONGEST_OVERLAP:
         message = f"It is between 0 and {_LONGEST_OVERLAP} seconds."
-        raise Invalid.of([Problem("/overlap", message, "range")])
+        raise Invalid.from_problems([Problem("/overlap", message, "range")])
     maker = lineage.maker_of(transaction)
     if _is_by_administrator(transaction, maker, token_id):
         user_id = _owner(transaction.connection, token_id)
@@ -200,7 +200,7 @@ def rotate(
         update(TokenRow).where(TokenRow.id == token_id).values(expires_at=ends)
     )
     about = f"{before.name}: by token:{made.token.id}"
-    transaction.record(kinds.TOKEN_ROTATED, subject=f"token:{token_id}", about=about)
+    transaction.record(ChangeKind.TOKEN_ROTATED, subject=f"token:{token_id}", about=about)
     return made
 
 
@@ -220,7 +220,7 @@ def revoke(transaction: Transaction, token_id: int, user_id: int | None) -> bool
         return False
     with guard_last_administrator(transaction):
         lineage.revoke(transaction, TokenRow.id == token_id)
-    transaction.record(kinds.TOKEN_REVOKED, subject=f"token:{token_id}", about=found.name)
+    transaction.record(ChangeKind.TOKEN_REVOKED, subject=f"token:{token_id}", about=found.name)
     return True
 
 
@@ -344,7 +344,7 @@ def _made(
     ).scalar_one()
     if kind != "session" and not quiet:
         about = f"{name}: {rights.role or 'as its user'}"
-        transaction.record(kinds.TOKEN_CREATED, subject=f"token:{made}", about=about)
+        transaction.record(ChangeKind.TOKEN_CREATED, subject=f"token:{made}", about=about)
     row = transaction.connection.execute(_TOKENS.where(TokenRow.id == made)).one()
     return IssuedToken(_token(row), secret)
 
@@ -444,7 +444,7 @@ def _refuse_rights(
         grants.require_can_grant(transaction, rights, *others)
     problems = [*others, *grants.scope_problems(rights.scope)]
     if problems:
-        raise Invalid.of(problems)
+        raise Invalid.from_problems(problems)
 
 
 def _refuse_more(transaction: Transaction, before: Token, after: Token) -> None:
@@ -452,7 +452,7 @@ def _refuse_more(transaction: Transaction, before: Token, after: Token) -> None:
     longer = before.expires_at is not None and (
         after.expires_at is None or after.expires_at > before.expires_at
     )
-    wider = not before.rights.scope.covers(after.rights.scope)
+    wider = not before.rights.scope.contains_scope(after.rights.scope)
     if before.rights.role and before.rights.role != after.rights.role:
         held, wanted = (
             roles.permissions_of(transaction.connection, transaction.organisation, each.rights.role)

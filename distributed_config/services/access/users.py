@@ -12,7 +12,7 @@ from distributed_config.services.access.grants import Grant, load_scope, require
 from distributed_config.services.access.last_administrator import guard_last_administrator
 from distributed_config.services.access.memberships import add_member, set_membership, user_id_of
 from distributed_config.services.access.naming import email_problems, normalise_email
-from distributed_config.services.journal import kinds
+from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.reader import Reader
 
@@ -49,7 +49,7 @@ def create_user(transaction: Transaction, email: str, rights: Grant, hashed: str
     made: int = transaction.connection.execute(
         insert(UserRow).returning(UserRow.id), {**values, "created_at": transaction.now}
     ).scalar_one()
-    transaction.record(kinds.USER_CREATED, subject=f"user:{made}", about=email)
+    transaction.record(ChangeKind.USER_CREATED, subject=f"user:{made}", about=email)
     set_membership(transaction, made, email, rights)
     return user(transaction.reader, made)
 
@@ -87,7 +87,7 @@ def set_own_password(transaction: Transaction, user_id: int, hashed: str) -> Non
     """What a user does for themselves; every session of theirs ends."""
     _set_password(transaction, user_id, hashed)
     end_sessions(transaction, user_id)
-    transaction.record(kinds.USER_CHANGED, subject=f"user:{user_id}", about="password")
+    transaction.record(ChangeKind.USER_CHANGED, subject=f"user:{user_id}", about="password")
 
 
 def remove_user(transaction: Transaction, user_id: int) -> None:
@@ -107,7 +107,7 @@ def remove_user(transaction: Transaction, user_id: int) -> None:
         TokenRow.user_id == user_id,
         TokenRow.organisation_id == transaction.organisation,
     )
-    transaction.record(kinds.MEMBERSHIP_REMOVED, subject=f"user:{user_id}", about=found.email)
+    transaction.record(ChangeKind.MEMBERSHIP_REMOVED, subject=f"user:{user_id}", about=found.email)
 
 
 def user(reader: Reader, user_id: int) -> User:
@@ -216,7 +216,7 @@ def _change_account(transaction: Transaction, found: User, values: dict[str, Any
         end_sessions(transaction, found.id)
     told = ", ".join(values)
     transaction.record(
-        kinds.USER_CHANGED, subject=f"user:{found.id}", about=f"{found.email}: {told}"
+        ChangeKind.USER_CHANGED, subject=f"user:{found.id}", about=f"{found.email}: {told}"
     )
 
 

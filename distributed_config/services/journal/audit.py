@@ -31,31 +31,11 @@ from distributed_config.services.journal import chain
 from distributed_config.services.journal.chain import ChainHead
 from distributed_config.services.journal.changes import Change, changes_of_revision
 from distributed_config.services.journal.head import read_head
+from distributed_config.services.journal.kinds import AuditKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import Actor
 from distributed_config.services.policy.visibility import Visibility, name_filter
 from distributed_config.services.secrets.digests import Digests, without_secrets
-
-CHANGED = "changed"
-LOGIN = "login"
-LOGIN_REFUSED = "login.refused"
-REFUSED = "refused"
-TOKEN_ADDRESS = "token.address"  # noqa: S105  # the name of what happened, and no secret
-EXPORT = "export"
-AUDIT_EXPORT = "audit.export"
-SECRET_READ = "secret.read"  # noqa: S105  # the same
-PRUNED = "pruned"
-KINDS = (
-    CHANGED,
-    LOGIN,
-    LOGIN_REFUSED,
-    REFUSED,
-    TOKEN_ADDRESS,
-    EXPORT,
-    AUDIT_EXPORT,
-    SECRET_READ,
-    PRUNED,
-)
 
 _PRUNED_AT_ONCE = 50_000
 _CHANGES_SHOWN = 100
@@ -105,12 +85,12 @@ def seal(transaction: Transaction) -> None:
     """Adds the entry of a unit of work that recorded changes; nothing if it did not."""
     if not transaction.wrote:
         return
-    only = not transaction.everything and len(transaction.services) == 1
+    only = not transaction.affects_all and len(transaction.touched_services) == 1
     _append(
         transaction,
-        CHANGED,
+        AuditKind.CHANGED,
         transaction.organisation,
-        service=next(iter(transaction.services)) if only else None,
+        service=next(iter(transaction.touched_services)) if only else None,
         revision=transaction.revision,
         detail=f'{{"changes": {transaction.recorded}, "digest": "{transaction.digest}"}}',
     )
@@ -149,7 +129,7 @@ def prune(transaction: Transaction, before: int) -> int:
         "previous": connection.execute(select(AuditRow.hash).where(newest_gone)).scalar_one(),
         "revision": _sealed_before(connection, kept),
     }
-    record(transaction, PRUNED, organisation=None, detail=facts)
+    record(transaction, AuditKind.PRUNED, organisation=None, detail=facts)
     connection.execute(delete(AuditRow).where(AuditRow.id < kept))
     return kept - oldest
 
@@ -195,7 +175,7 @@ def _sealed_before(connection: Connection, kept: int) -> int | None:
 def head(connection: Connection, actor: Actor | None = None) -> ChainHead:
     """The newest entry, for who wants to pin it, as ``actor`` sees it; None: as it is."""
     link = read_head(connection).link
-    if actor is None or actor.visibility.secrets:
+    if actor is None or actor.visibility.reads_secrets:
         return link
     return replace(link, hash=Digests(connection).of_entry(link.id, link.hash))
 
@@ -206,7 +186,7 @@ def last_pruning(connection: Connection) -> dict[str, Any] | None:
     return None if text is None else _facts(text)
 
 
-def newest(
+def page(
     connection: Connection, actor: Actor, wanted: AuditFilter, *, before: int | None, limit: int
 ) -> list[AuditEntry]:
     """The entries below the id ``before`` that ``actor`` may see, newest first."""
@@ -216,7 +196,7 @@ def newest(
     return _entries(connection, actor, query)
 
 
-def oldest(
+def iterate(
     connection: Connection, actor: Actor | None, wanted: AuditFilter, page: int = 500
 ) -> Iterator[AuditEntry]:
     """All entries that ``actor`` may see, oldest first; None: those of all organisations."""
@@ -266,7 +246,7 @@ def _about(actor: Actor | None, service: str | None) -> ColumnElement[bool]:
 
     def fits(column: Any) -> ColumnElement[bool]:
         wanted = true() if service is None else name_filter(column, (service,))
-        return and_(column.is_not(None), wanted, visibility.within(column))
+        return and_(column.is_not(None), wanted, visibility.sql_filter(column))
 
     visibility = Visibility() if actor is None else actor.visibility
     inside = select(ChangeRow.revision).where(
@@ -294,7 +274,7 @@ def _entries(
         )
         for row in rows
     ]
-    if actor is None or actor.visibility.secrets:
+    if actor is None or actor.visibility.reads_secrets:
         return found
     digests = Digests(connection)
     return [_without_secrets(connection, digests, entry) for entry in found]
@@ -360,5 +340,8 @@ _TIME_OF = (
     .limit(1)
 )
 _LAST_PRUNED = (
-    select(AuditRow.detail).where(AuditRow.kind == PRUNED).order_by(AuditRow.id.desc()).limit(1)
+    select(AuditRow.detail)
+    .where(AuditRow.kind == AuditKind.PRUNED)
+    .order_by(AuditRow.id.desc())
+    .limit(1)
 )

@@ -97,6 +97,6 @@ def _heard_by(actor: Actor | None, query: Select[*tuple[Any, ...]]) -> Select[*t
     )
     if not actor.visibility.is_unrestricted:
         query = query.where(
-            ChangeRow.service.is_(None) | actor.visibility.within(ChangeRow.service)
+            ChangeRow.service.is_(None) | actor.visibility.sql_filter(ChangeRow.service)
         )
     return query

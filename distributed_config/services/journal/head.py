@@ -24,7 +24,7 @@ class Head:
     link: ChainHead
     steady: Steady
 
-    def behind(self, clock: int) -> float:
+    def clock_lag(self, clock: int) -> float:
         """Seconds by which ``clock`` stands behind the newest change; 0: it does not."""
         return max(0, self.changed_at - clock) / 1_000_000
 

@@ -14,9 +14,9 @@ from sqlalchemy import Connection, LargeBinary, cast, func, select
 
 from distributed_config.models import AuditRow, ChangeRow
 from distributed_config.services.journal import transaction
-from distributed_config.services.journal.audit import CHANGED, PRUNED
 from distributed_config.services.journal.chain import GENESIS, ChainHead, hash_of
 from distributed_config.services.journal.head import read_head
+from distributed_config.services.journal.kinds import AuditKind
 from distributed_config.services.secrets.digests import Digests
 from distributed_config.wire import length_prefixed
 
@@ -121,7 +121,7 @@ class _Walk:
 
     def _begin(self) -> None:
         """Where the chain goes on after the last pruning, if there was one."""
-        query = select(_raw(AuditRow.detail)).where(AuditRow.kind == PRUNED)
+        query = select(_raw(AuditRow.detail)).where(AuditRow.kind == AuditKind.PRUNED)
         text = self._connection.execute(query.order_by(AuditRow.id.desc()).limit(1)).scalar()
         facts = _facts(text)
         first, previous, sealed = (facts.get(key) for key in ("first", "previous", "revision"))
@@ -147,7 +147,7 @@ class _Walk:
             return f"entry {row.key} is not what was written"
         if whole and _text(row.previous) != before.hash:
             return f"entry {row.key} does not follow entry {before.id}"
-        return self._fault_of_seal(row, digests) if row.kind == CHANGED.encode() else None
+        return self._fault_of_seal(row, digests) if row.kind == AuditKind.CHANGED.encode() else None
 
     def _fault_of_seal(self, row: Any, digests: dict[int, tuple[int, str]]) -> str | None:
         revision, before = _number(row.revision), self.sealed

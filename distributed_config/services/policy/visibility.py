@@ -26,7 +26,7 @@ class Scope:
         """Whether nothing is left out."""
         return not self.services and not self.environments
 
-    def has(self, service: str) -> bool:
+    def contains(self, service: str) -> bool:
         """Whether a service is in it."""
         if self.environments and DEFAULT_ENVIRONMENT not in self.environments:
             return False
@@ -35,18 +35,18 @@ class Scope:
             for each in self.services
         )
 
-    def covers(self, other: "Scope") -> bool:
+    def contains_scope(self, other: "Scope") -> bool:
         """Whether ``other`` reaches nothing that is not in this one."""
         services = not self.services or bool(other.services)
         environments = not self.environments or bool(other.environments)
         return (
             services
             and environments
-            and all(self._has_all_of(each) for each in other.services)
+            and all(self._contains_prefix(each) for each in other.services)
             and (not self.environments or set(other.environments) <= set(self.environments))
         )
 
-    def _has_all_of(self, name: str) -> bool:
+    def _contains_prefix(self, name: str) -> bool:
         """The same for one name or prefix; a prefix is not in it because one name is."""
         return not self.services or any(
             name.startswith(each) if each.endswith("/") else name == each for each in self.services
@@ -57,24 +57,24 @@ class Scope:
 class Visibility:
     """What can be seen: one organisation, and of its services those in all of the scopes.
 
-    What lies outside is as if it were not there. ``secrets``: what is marked as secret is seen in
-    the clear; an actor's realm has it from the actor's permissions.
+    What lies outside is as if it were not there. ``reads_secrets``: what is marked as secret is
+    seen in the clear; an actor sets it from its permissions.
     """
 
     organisation: int = DEFAULT_ORGANISATION
     scopes: tuple[Scope, ...] = ()
-    secrets: bool = False
+    reads_secrets: bool = False
 
     @property
     def is_unrestricted(self) -> bool:
         """Whether the whole organisation is seen."""
         return all(scope.is_unrestricted for scope in self.scopes)
 
-    def sees(self, service: str) -> bool:
+    def allows(self, service: str) -> bool:
         """Whether a service may be seen."""
-        return all(scope.has(service) for scope in self.scopes)
+        return all(scope.contains(service) for scope in self.scopes)
 
-    def within(self, name: Any) -> ColumnElement[bool]:
+    def sql_filter(self, name: Any) -> ColumnElement[bool]:
         """The same as a condition on a column of names."""
         condition: ColumnElement[bool] = true()
         for scope in self.scopes:

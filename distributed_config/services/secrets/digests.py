@@ -101,11 +101,11 @@ def _told(digests: Digests, life: Any, change: Change, digest: str) -> str:
     """The digest in a change of the service ``life``, or of an earlier one of the same name."""
     if life is None or change.revision < life.created_revision:
         return digests.of_past(change.revision, change.position, digest)
-    if life.marks and change.number is not None:
+    if life.secret_marks and change.number is not None:
         return digests.of_version(life.id, change.number, digest)
     return digest
 
 
-_LIFE = select(ServiceRow.id, ServiceRow.marks, ServiceRow.created_revision).where(
+_LIFE = select(ServiceRow.id, ServiceRow.secret_marks, ServiceRow.created_revision).where(
     ServiceRow.organisation_id == bindparam("organisation"), ServiceRow.name == bindparam("name")
 )

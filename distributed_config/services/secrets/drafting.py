@@ -119,7 +119,7 @@ def draft_document(
             message = "It would carry a secret to where nothing is secret. Mark that place first."
             problems.append(_fault(path, message))
     if problems:
-        raise InvalidDocument.of(problems)
+        raise InvalidDocument.from_problems(problems)
     given = {path: each for path, each in marked.items() if path not in kept}
     if reveal and base is not None:
         around = _prefixes(marked)

@@ -46,10 +46,10 @@ NOTHING = SecretPaths()
 
 def marks_of(connection: Connection, home: DocumentKey) -> SecretPaths:
     """What is secret in the service's documents now."""
-    if not home.marks:
+    if not home.secret_marks:
         return NOTHING
     row = connection.execute(_SCHEMA, {"service": home.service_id}).one_or_none()
-    return marks_by("" if row is None else intact(row.schema, row.digest), home.marks)
+    return marks_by("" if row is None else intact(row.schema, row.digest), home.secret_marks)
 
 
 def marks_by(schema: str, marks: str) -> SecretPaths:
@@ -155,11 +155,13 @@ _SCHEMA = (
 )
 
 
-_MARKS = select(ServiceRow.marks).where(ServiceRow.id == bindparam("which"))
+_MARKS = select(ServiceRow.secret_marks).where(ServiceRow.id == bindparam("which"))
 
 
 _SET_MARKS = (
-    update(ServiceRow).where(ServiceRow.id == bindparam("which")).values(marks=bindparam("to"))
+    update(ServiceRow)
+    .where(ServiceRow.id == bindparam("which"))
+    .values(secret_marks=bindparam("to"))
 )
 
 
@@ -168,27 +170,27 @@ _WITH_POINTERS = (
     .join(ConformanceRow, ConformanceRow.service_id == ServiceRow.id)
     .where(
         ConformanceRow.definition_id == bindparam("definition"),
-        ServiceRow.marks.not_in(("", DEFINITION_ONLY)),
+        ServiceRow.secret_marks.not_in(("", DEFINITION_ONLY)),
     )
 )
 
 
 _NOTE_ONE = (
     update(ServiceRow)
-    .where(ServiceRow.id == bindparam("which"), ServiceRow.marks == "")
-    .values(marks=DEFINITION_ONLY)
+    .where(ServiceRow.id == bindparam("which"), ServiceRow.secret_marks == "")
+    .values(secret_marks=DEFINITION_ONLY)
 )
 
 
 _NOTE_ALL = (
     update(ServiceRow)
     .where(
-        ServiceRow.marks == "",
+        ServiceRow.secret_marks == "",
         ServiceRow.id.in_(
             select(ConformanceRow.service_id).where(
                 ConformanceRow.definition_id == bindparam("definition")
             )
         ),
     )
-    .values(marks=DEFINITION_ONLY)
+    .values(secret_marks=DEFINITION_ONLY)
 )

@@ -33,11 +33,11 @@ from distributed_config.wire import MASK, digest_of, parse_stored
 class Rendered:
     """A document as it is shown.
 
-    ``view`` tells the masked and the revealed form apart; "": there is nothing secret in it.
+    ``etag_variant`` tells the masked and the revealed form apart; "": nothing in it is secret.
     """
 
     text: str
-    view: str = ""
+    etag_variant: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,17 @@ class StoredDocument:
         return made
 
     @cached_property
-    def plain(self) -> dict[str, Any]:
+    def revealed(self) -> dict[str, Any]:
         """The document in the clear. Raises SecretUnreadable."""
         made: dict[str, Any] = with_replaced(
             self.value, {path: self.open(path) for path in self.secrets}
         )
         return made
 
-    def base(self, reveal: bool) -> dict[str, Any]:
+    def editable(self, reveal: bool) -> dict[str, Any]:
         """The document for who changes it: in the clear, or with ``Kept`` in place of secrets."""
         if reveal:
-            return self.plain
+            return self.revealed
         made: dict[str, Any] = with_replaced(
             self.value, {path: kept_at(path) for path in self.secrets}
         )
@@ -103,9 +103,9 @@ class Viewer:
         self._reveal = reveal
         self._marks: dict[int, SecretPaths] = {}
 
-    def shown(self, home: DocumentKey, text: str) -> Rendered:
+    def render(self, home: DocumentKey, text: str) -> Rendered:
         """A stored document as it is shown. Raises SecretUnreadable."""
-        if not home.marks and SEAL not in text:
+        if not home.secret_marks and SEAL not in text:
             return Rendered(text)
         found = load_stored(self._connection, home, text, self._marks_of(home))
         if not found.secrets:
@@ -114,7 +114,7 @@ class Viewer:
             masked = to_json(found.masked)
             # Another mark, and the same version looks another way.
             return Rendered(masked, f"masked-{digest_of(masked)[:16]}")
-        plain = to_json(found.plain)
+        plain = to_json(found.revealed)
         note: Callable[[str], None] | None = self._connection.get_execution_options().get(ON_REVEAL)
         if note is not None:
             note(home.name)
@@ -160,4 +160,4 @@ def validation_input_of_stored(found: StoredDocument, reveal: bool) -> Validatio
     if not reveal:
         unseen = frozenset(pointer_of(path) for path in found.secrets)
         return ValidationInput(found.masked, len(to_json(found.masked)), found.masked, unseen)
-    return ValidationInput(found.plain, len(to_json(found.plain)), found.masked)
+    return ValidationInput(found.revealed, len(to_json(found.revealed)), found.masked)

@@ -19,12 +19,12 @@ SEALED = re.compile(r"1\.([0-9a-f]{16})\.([A-Za-z0-9_=-]+)")
 
 @dataclass(frozen=True)
 class DocumentKey:
-    """Whose document it is. ``marks`` is the service's column of that name."""
+    """Whose document it is. ``secret_marks`` is the service's column of that name."""
 
     service_id: int
     organisation: int
     name: str
-    marks: str
+    secret_marks: str
 
 
 class KeptSecret(str):
