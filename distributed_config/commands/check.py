@@ -116,7 +116,7 @@ def _clock(settings: Settings) -> Finding:
     moment = wire.now()
     with opened.reading(settings) as connection:
         head = read_head(connection)
-        early = tokens.made_after(connection, moment)
+        early = tokens.created_after(connection, moment)
     faults = []
     if (behind := head.clock_lag(moment)) >= _TOLERANCE:
         faults.append(

@@ -288,4 +288,4 @@ def test_the_check_names_tokens_that_were_made_while_the_clock_was_ahead(
     late = do(writer, lambda j: tokens.create_machine(j, "late", Grant("reader"), 3_600)).token
     do(writer, lambda j: tokens.create_machine(j, "for ever", Grant("reader"), None))
 
-    assert do(writer, lambda j: tokens.made_after(j.connection, wire.now())) == [late.id]
+    assert do(writer, lambda j: tokens.created_after(j.connection, wire.now())) == [late.id]
