@@ -18,7 +18,7 @@ from distributed_config.services.journal import audit
 from distributed_config.services.journal.chain import ChainHead
 from distributed_config.services.journal.kinds import AuditKind
 from distributed_config.services.journal.transaction import Transaction
-from distributed_config.services.journal.verify import Verification, verify_chain
+from distributed_config.services.journal.verify import ChainReport, verify_chain
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import load
 
@@ -130,7 +130,7 @@ def export(target: Path | None, format_name: str) -> None:
             _export(file, format_name)
 
 
-def told(proof: Verification) -> str:
+def told(proof: ChainReport) -> str:
     """What a proof without faults says."""
     if not proof.first:
         return "no entry yet: the chain begins with the next write"
@@ -142,7 +142,7 @@ def told(proof: Verification) -> str:
 
 def _export(file: TextIO, format_name: str) -> None:
     with opened.reading(load()) as connection:
-        entries = audit.iterate(connection, None, audit.EVERYTHING)
+        entries = audit.iterate(connection, None, audit.ALL_ENTRIES)
         file.writelines(audit_entries.render_entries(entries, format_name))
 
 

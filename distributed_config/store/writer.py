@@ -236,7 +236,7 @@ class Writer:
                 self._refuse_after_failure()
                 stored = read_head(connection)  # the first statement takes the lock
                 self._waiting_since = None
-                head = replace(stored, steady=stored.steady.grown(uptime()))
+                head = replace(stored, steady=stored.steady.advance(uptime()))
                 self._warn_of_clock(head)
                 batch = self._gather(first)
                 done = self._run_units(connection, head, batch)

@@ -622,7 +622,7 @@ def test_log_ins_and_reads_of_secrets_are_noted_by_whoever_lets_them_happen(
     app.extensions["distributed_config"].close()
 
     with opened.reading(settings) as connection:
-        found = list(audit.iterate(connection, None, audit.EVERYTHING))
+        found = list(audit.iterate(connection, None, audit.ALL_ENTRIES))
     assert [each.kind for each in found] == [
         AuditKind.LOGIN,
         AuditKind.SECRET_READ,

@@ -4,8 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-# Characters by the Latin letter that they look like. Unicode publishes a far larger table (UTS 39),
-# most of which can never occur in a name here, because a name has letters of one script only.
+# Characters by the Latin letter that they look like. Unicode's own table (UTS 39) is far larger;
+# these are the letters with which somebody could imitate a whole name in another script.
 _LOOKING_LIKE = {
     "a": "аαɑ",
     "b": "ьβъ",

@@ -48,8 +48,8 @@ class Transaction:
     backwards. ``wall`` is what the system clock says, for expiry times. ``steady`` only counts
     time that really passed, for windows such as the lifetime of an idempotency key.
 
-    ``link`` is the newest entry of the audit log. ``allowance`` bounds how long this transaction
-    may hold the write lock.
+    ``audit_head`` is the newest entry of the audit log. ``allowance`` bounds how long this
+    transaction may hold the write lock.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Transaction:
         self.note = note
         self.touched_services: set[str] = set()
         self.affects_all = False
-        self.link = head.link
+        self.audit_head = head.audit_head
         self.allowance = allowance or Allowance()
         self._position = 0
         self._digest = hashlib.sha256()
@@ -113,9 +113,12 @@ class Transaction:
         """The journal's head after this transaction, for the writer to store."""
         if self.wrote:
             return replace(
-                self._initial_head, revision=self.revision, changed_at=self.now, link=self.link
+                self._initial_head,
+                revision=self.revision,
+                changed_at=self.now,
+                audit_head=self.audit_head,
             )
-        return replace(self._initial_head, link=self.link)
+        return replace(self._initial_head, audit_head=self.audit_head)
 
     def record(
         self,
