@@ -100,5 +100,5 @@ def require_to_unmark(transaction: Transaction, definition: str) -> None:
 def refuse_indexes_on_marked(transaction: Transaction, name: str) -> None:
     """Raises Invalid if the definition now has an index on what one of its services marks."""
     definition = require(transaction.reader, name)
-    for service_id in secrets.with_pointers(transaction.connection, definition.id):
+    for service_id in secrets.services_with_pointers(transaction.connection, definition.id):
         refuse_marked_indexes(transaction, definition, service_id)

@@ -133,7 +133,7 @@ def put(
     current = current_key(transaction.connection, found.id)
     _check(transaction, found, series, expect)
     draft = _draft(transaction, found, series, document)
-    same = draft.is_as_before if draft else current and current.digest == document.digest
+    same = draft.is_unchanged if draft else current and current.digest == document.digest
     if current is not None and same:
         return WriteResult(
             series.service,
@@ -409,9 +409,9 @@ def _draft(
 
 def _drafted(transaction: Transaction, value: dict[str, Any], base: StoredDocument) -> Draft:
     """The same of a value that was made of ``base``."""
-    marks = secrets.marks_of(transaction.connection, base.home)
+    marks = secrets.marks_of(transaction.connection, base.document_key)
     return secrets.draft_document(
-        base.home, marks, value, base, transaction.visibility.reads_secrets
+        base.document_key, marks, value, base, transaction.visibility.reads_secrets
     )
 
 
@@ -428,11 +428,13 @@ def _insert(
     draft = draft or _draft(transaction, service, series, document)
     rule = _rule(transaction, service)
     if rule is not None:
-        seen = secrets.validation_input(document.text) if draft is None else draft.checked()
+        seen = (
+            secrets.validation_input(document.text) if draft is None else draft.validation_input()
+        )
         rules.accept(transaction, rule, number, seen)
     text, digest = document.text, document.digest
     if draft is not None:
-        text = draft.sealed(transaction.connection, transaction.now)
+        text = draft.seal(transaction.connection, transaction.now)
         digest = digest_of(text)
     transaction.connection.execute(
         INSERT_VERSION,
