@@ -29,6 +29,7 @@ def require_can_grant(transaction: Transaction, rights: Grant, *others: Problem)
     """
     known = [role.name for role in roles(transaction.reader)]
     problems = [*others, *scope_problems(rights.scope)]
+    # The message lists the roles: whoever may grant rights may see what there is to grant.
     if rights.role not in known:
         message = f"{rights.role!r} is not a role; the roles are {', '.join(known)}."
         problems.insert(len(others), Problem("/role", message, "role"))
@@ -36,6 +37,7 @@ def require_can_grant(transaction: Transaction, rights: Grant, *others: Problem)
         raise Invalid.from_problems(problems)
     granted = permissions_of(transaction.connection, transaction.organisation, rights.role)
     require_holds(transaction.actor, granted)
+    # Every scope of the actor limits it, so the grant has to lie in all of them.
     if not all(scope.contains_scope(rights.scope) for scope in transaction.visibility.scopes):
         raise Forbidden(
             "Your own rights are limited to fewer services than these. Limit these to yours."
@@ -65,5 +67,6 @@ def _entry_problems(pointer: str, entries: Sequence[str]) -> list[Problem]:
     return [
         Problem(f"{pointer}/{position}", message, "name")
         for position, entry in enumerate(entries)
+        # A prefix is a name with a slash after it, and its services need not exist yet.
         if name_problem(entry.removesuffix("/"))
     ]

@@ -1,7 +1,7 @@
 """Authentication: the actor that a token stands for, and its permissions.
 
-Every request that is not answered from a cache comes through here, so each path is one statement by
-a unique index, and a second one for a user's memberships.
+Every request that is not answered from a cache comes through here. It costs one statement by key,
+and a second one for a user's memberships or a role of the organisation's own.
 """
 
 from dataclasses import dataclass
@@ -53,17 +53,21 @@ def identify(
     ``organisation`` is the name of the one to act in, "" for the token's own. It is None as well
     if the token may not act in that organisation, or there is none: the two look the same.
     """
+    # The database compares digests of 190 random bits: the time that takes tells nothing about any
+    # of them, so it needs no constant-time comparison.
     row = connection.execute(_BY_DIGEST, {"digest_": token_digest(secret)}).one_or_none()
     return None if row is None else _identity(connection, row, now, organisation)
 
 
 def reidentify(connection: Connection, actor: Actor, now: int) -> Identity | None:
     """Return the identity of ``actor``'s token again; None if it is not the same actor any more."""
+    # An actor that is identified again always came from a token, whose id its key ends with.
     row = connection.execute(_BY_ID, {"which": int(actor.key.partition(":")[2])}).one_or_none()
     if row is None:
         return None
     organisation = organisations.organisation_name(connection, actor.organisation)
     found = _identity(connection, row, now, organisation)
+    # Equality leaves out the address: a subscriber may have moved, and still has the same rights.
     is_same = found is not None and found.actor == actor and not found.must_change
     return found if is_same else None
 
@@ -84,6 +88,7 @@ COLUMNS = (
     TokenRow.used_at,
     TokenRow.used_from,
 )
+# One join answers for tokens of all kinds; a session is a row like any other (decision 15).
 _IDENTITIES = (
     select(
         *COLUMNS,
@@ -120,6 +125,7 @@ def _identity(connection: Connection, row: Any, now: int, organisation: str) -> 
     ended = row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now)
     # The clock was ahead when the session was opened, so it would last too long: log in again.
     ended = ended or (row.kind == "session" and row.created_at > now + CLOCKS_DIFFER)
+    # A deactivated user's own tokens stay stored, and are good again once the user is active.
     if ended or (row.user_id is not None and not row.active):
         return None
     actor = (
@@ -145,6 +151,8 @@ def _machine_actor(connection: Connection, row: Any, organisation: str) -> Actor
     permissions = roles.permissions_of(connection, row.organisation_id, row.role)
     scope = grants.load_scope(row.services, row.environments)
     visibility = _visibility(row.organisation_id, scope)
+    # The name is for the journal, which has to tell programs from people. The key outlives
+    # renaming.
     actor = Actor(f"token {row.name}", f"token:{row.id}", permissions, visibility)
     if organisation in {"", row.organisation}:
         return actor
@@ -152,6 +160,7 @@ def _machine_actor(connection: Connection, row: Any, organisation: str) -> Actor
 
 
 def _user_actor(connection: Connection, row: Any, organisation: str) -> Actor | None:
+    # A session belongs to the organisation that its user logged in to.
     organisation = organisation or row.organisation
     own = _acting_membership(connection, row, organisation)
     if own is None:
@@ -163,6 +172,7 @@ def _user_actor(connection: Connection, row: Any, organisation: str) -> Actor | 
         limit = roles.permissions_of(connection, row.organisation_id, row.role)
         permissions = limit if EVERYTHING in permissions else permissions & limit
         scopes.append(grants.load_scope(row.services, row.environments))
+    # A personal token without a role may still be limited to a few services.
     elif row.services != "[]" or row.environments != "[]":
         scopes.append(grants.load_scope(row.services, row.environments))
     name = row.email if row.kind == "session" else f"{row.email} ({row.name})"
@@ -194,10 +204,12 @@ def _in_other_organisation(connection: Connection, actor: Actor, organisation: s
         return None
     try:
         found = organisations.organisation(connection, organisation)
+    # An unknown organisation and a forbidden one look the same, so names cannot be probed.
     except AccountNotFound:
         return None
     return actor.in_organisation(found.id)
 
 
 def _visibility(organisation: int, *scopes: Scope) -> Visibility:
+    # Scopes that limit nothing are left out, so that most queries get no condition on names.
     return Visibility(organisation, tuple(scope for scope in scopes if not scope.is_unrestricted))

@@ -42,6 +42,8 @@ def guard_last_administrator(transaction: Transaction, until: int | None = None)
 
 def _has_administrator(connection: Connection, at: int) -> bool:
     """Whether the server has an administrator at the time ``at``, if nothing else changes."""
+    # Services do not know whether there is an identity provider. A log-in without a password is
+    # proof of one (decision 15).
     logged_in = exists().where(TokenRow.user_id == UserRow.id, TokenRow.kind == "session")
     users = (
         select(UserRow.id)
@@ -49,6 +51,7 @@ def _has_administrator(connection: Connection, at: int) -> bool:
         .where(
             UserRow.active,
             MembershipRow.role == _ROLE,
+            # An administrator of some services alone could not repair the rest.
             MembershipRow.services == _NO_LIMIT,
             MembershipRow.environments == _NO_LIMIT,
             or_(UserRow.password != "", logged_in),

@@ -39,6 +39,7 @@ def presented_token(transaction: Transaction) -> ParentToken | None:
     kind, _, number = transaction.actor.key.partition(":")
     if kind != "token":
         return None
+    # Read again under the write lock: the request was authenticated before it had to wait for it.
     row = transaction.connection.execute(_PRESENTED, {"which": int(number)}).one()
     if row.revoked_at is not None or (
         row.expires_at is not None and row.expires_at <= transaction.wall
@@ -60,6 +61,7 @@ def end_of(connection: Connection, token_id: int) -> int | None:
 def is_below(connection: Connection, token_id: int, ancestor: int) -> bool:
     """Whether ``ancestor`` is the parent of a token, or the parent of its parent, and so on."""
     parent = parent_of(connection, token_id)
+    # Families are a few tokens deep, and have no circles: a parent exists before its child.
     while parent is not None and parent != ancestor:
         parent = parent_of(connection, parent)
     return parent is not None
@@ -100,6 +102,7 @@ def shorten(transaction: Transaction, token_id: int, expires_at: int | None) -> 
     """Make everything that a token created expire at ``expires_at`` at the latest."""
     if expires_at is None:
         return
+    # Fetched before the first update: an open cursor would read rows that are being changed.
     below = [row.id for row in transaction.connection.execute(_BELOW, {"which": token_id})]
     for descendant in below:
         transaction.connection.execute(_SHORTEN, {"token": descendant, "at": expires_at})
@@ -115,6 +118,7 @@ _PRESENTED = select(TokenRow.id, TokenRow.kind, TokenRow.expires_at, TokenRow.re
 )
 _PARENT = select(TokenRow.parent_id).where(TokenRow.id == bindparam("which"))
 _END = select(TokenRow.expires_at).where(TokenRow.id == bindparam("which"))
+# UNION, not UNION ALL: it would end even if the table had a circle.
 _CHILDREN = (
     select(TokenRow.id).where(TokenRow.parent_id == bindparam("which")).cte("below", recursive=True)
 )

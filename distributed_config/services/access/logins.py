@@ -35,6 +35,7 @@ def authenticate(connection: Connection, email: str, password: str) -> Login | N
             UserRow.email == email.strip().lower()
         )
     ).one_or_none()
+    # Verified in every case, before anything is decided, so that every refusal takes equally long.
     is_right = verify_password(password, "" if row is None else row.password)
     if row is None or not is_right or not row.active:
         return None
@@ -63,6 +64,8 @@ def from_identity_provider(transaction: Transaction, email: str, role: str) -> L
     row = transaction.connection.execute(
         select(UserRow.id, UserRow.active).where(UserRow.email == email)
     ).one_or_none()
+    # The provider vouches for the address, so it may create the account (just-in-time
+    # provisioning).
     if row is None and role:
         created = users.create_user(transaction, email, Grant(role))
         return Login(created.id, transaction.organisation, "")
@@ -83,6 +86,7 @@ def _login(connection: Connection, user_id: int, password_hash: str) -> Login | 
     organisation = connection.execute(
         select(MembershipRow.organisation_id)
         .where(MembershipRow.user_id == user_id)
+        # The oldest organisation first, so that the same one is chosen at every log-in.
         .order_by(MembershipRow.organisation_id)
         .limit(1)
     ).scalar_one_or_none()
@@ -108,6 +112,8 @@ def end_session(transaction: Transaction, token_id: int) -> None:
 
     It is recorded in the journal, so that no process goes on answering the token from its cache.
     """
+    # A user without a password counts as an administrator by having logged in, so even a log-out
+    # can end the last one.
     with guard_last_administrator(transaction):
         lineage.revoke(transaction, TokenRow.id == token_id)
     transaction.record(ChangeKind.TOKEN_REVOKED, subject=f"token:{token_id}", about="logged out")

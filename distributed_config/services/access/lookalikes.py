@@ -51,9 +51,11 @@ def outline(name: str) -> str:
 
     Case, accents, separators and letters that look alike make no difference to it.
     """
+    # NFKD separates letters from their accents, which are then dropped.
     bare = unicodedata.normalize("NFKD", name.casefold())
     letters = "".join(letter for letter in bare if not unicodedata.combining(letter))
     latin = _SEPARATORS.sub("", letters.translate(_AS_LATIN))
+    # These two pairs look like one letter in most fonts.
     return latin.replace("rn", "m").replace("vv", "w")
 
 
@@ -68,8 +70,10 @@ def spelling_problem(name: str) -> str | None:
 
     ``name`` is in Unicode's composed form (NFC).
     """
+    # NFKC replaces exactly the letters that are variants of plain ones.
     if unicodedata.normalize("NFKC", name) != name:
         return "A name has no letters of a special form, such as wide or mathematical ones."
+    # Mixed scripts are how homograph attacks are made (UTS 39, single-script names).
     scripts = sorted({_script(letter) for letter in name if letter.isalpha()})
     if len(scripts) > 1:
         return f"The letters of a name must be of one script; these are {' and '.join(scripts)}."

@@ -41,8 +41,10 @@ def add_member(transaction: Transaction, email: str, rights: Grant) -> None:
     email = normalise_email(email)
     require_can_grant(transaction, rights, *email_problems(email))
     known = user_id_of(transaction.connection, email)
+    # Members are no secret to those who manage them, so this may be said before the next check.
     if known is not None and is_member(transaction, known):
         raise AccountExists("member", email)
+    # This comes before the look at ``known``: whether the account exists must not show.
     transaction.actor.require_administrator()
     if known is None:
         raise AccountNotFound("user", email)
@@ -89,6 +91,7 @@ def memberships(
         query = query.where(address == normalise_email(email))
     if search:
         query = query.where(address.icontains(search, autoescape=True))
+    # Without an address, an administrator gets the list of one organisation, as everybody does.
     if not (email and actor.is_administrator):
         query = query.where(or_(UserRow.id == user_id, OrganisationRow.id == here))
     rows = connection.execute(query.order_by(address, name).limit(limit))
@@ -117,6 +120,7 @@ def _membership(row: Any) -> Membership:
 def set_membership(transaction: Transaction, user_id: int, email: str, rights: Grant) -> None:
     """Create or replace a membership, unchecked: callers have checked that it can be granted."""
     key = {"user_id": user_id, "organisation_id": transaction.organisation}
+    # Deleting and inserting is one path for new and old members; nothing refers to the row.
     transaction.connection.execute(delete(MembershipRow).filter_by(**key))
     transaction.connection.execute(
         insert(MembershipRow),

@@ -17,6 +17,7 @@ _NAME = re.compile(r"[\w][\w .-]{0,99}")
 
 def normalise_email(email: str) -> str:
     """Return an address as it is stored: one account per address, however it is typed."""
+    # Servers may tell apart the case of the local part (RFC 5321); none in use does.
     return unicodedata.normalize("NFC", email).lower()
 
 
@@ -45,6 +46,7 @@ def role_name_problems(transaction: Transaction, name: str) -> list[Problem]:
     """Return what is wrong with the name of a new role, which must not look like another one."""
     query = select(RoleRow.name).where(RoleRow.organisation_id == transaction.organisation)
     problems = name_problems(name, "/name")
+    # A role called reader that may write would be worse than a confusing name.
     if name in ROLES:
         message = f"{name!r} is a built-in role. Choose another name."
         return [*problems, Problem("/name", message, "reserved")]
@@ -57,6 +59,7 @@ def role_name_problems(transaction: Transaction, name: str) -> list[Problem]:
 
 def require_distinct(transaction: Transaction, name: str, itself: str = "") -> None:
     """Raise Invalid if ``name`` looks like an organisation other than ``itself``."""
+    # All organisations, also those that the actor may not see: the people who read the name may.
     names = transaction.connection.scalars(select(OrganisationRow.name))
     other = lookalikes.find_lookalike(name, (known for known in names if known != itself))
     if other is not None:

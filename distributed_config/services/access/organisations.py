@@ -23,6 +23,7 @@ class Organisation:
 
 def create_organisation(transaction: Transaction, name: str) -> Organisation:
     """Create an organisation. Raises Invalid, Forbidden, AccountExists."""
+    # Somebody limited to a few services must not create a place where nothing limits them.
     transaction.actor.require_unrestricted()
     name = check_account_name(name, "/name")
     if _organisation(transaction.connection, name) is not None:
@@ -49,6 +50,7 @@ def rename_organisation(transaction: Transaction, name: str, to: str) -> Organis
     transaction.actor.require_administrator()
     found = organisation(transaction.connection, name)
     to = check_account_name(to, "/name")
+    # Renaming to the present name changes nothing and is no conflict.
     if to != name and _organisation(transaction.connection, to) is not None:
         raise AccountExists("organisation", to)
     require_distinct(transaction, to, itself=name)
@@ -86,6 +88,7 @@ def organisations(
     A server administrator sees all of them, everybody else only their own.
     """
     query = select(OrganisationRow.id, OrganisationRow.name, OrganisationRow.created_at)
+    # The others may know their own alone: names of tenants are customer lists.
     if not actor.is_administrator:
         query = query.where(OrganisationRow.id == actor.organisation)
     if search:

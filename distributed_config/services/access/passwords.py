@@ -12,9 +12,11 @@ from distributed_config.errors import Invalid, Problem
 # megabytes from costing megabytes of hashing.
 _SHORTEST, _LONGEST = 12, 256
 
+# The library's defaults follow RFC 9106, and its hashes name their parameters: they can grow.
 _hasher = PasswordHasher()
 
 
+# Once per process: hashing takes dozens of milliseconds.
 @lru_cache
 def _dummy_hash() -> str:
     """Return the hash of a password that nobody knows.
@@ -41,5 +43,6 @@ def verify_password(password: str, hashed: str) -> bool:
     try:
         # One character more than allowed never matches, and bounds the work.
         return _hasher.verify(hashed or _dummy_hash(), password[: _LONGEST + 1]) and hashed != ""
+    # A damaged hash is no reason to tell a caller more than that the password is wrong.
     except (VerificationError, InvalidHashError):
         return False

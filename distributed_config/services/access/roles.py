@@ -28,6 +28,7 @@ class Role:
     @property
     def key(self) -> str:
         """The key that lists are sorted and paged by: the built-in roles come first."""
+        # 0 sorts before 1.
         return f"{self.own:d}{self.name}"
 
 
@@ -44,6 +45,7 @@ def set_role(transaction: Transaction, name: str, permissions: Sequence[str]) ->
     problems += [
         Problem(f"/permissions/{position}", f"{name!r} is not a permission.", "permission")
         for position, name in enumerate(permissions)
+        # ``*`` reaches into all organisations, so only the built-in administrator holds it.
         if not is_known(name) or name == EVERYTHING
     ]
     if problems:
@@ -52,8 +54,10 @@ def set_role(transaction: Transaction, name: str, permissions: Sequence[str]) ->
     for held in (tuple(permissions), () if before is None else before.permissions):
         require_holds(transaction.actor, expand(held))
     transaction.actor.require_unrestricted()
+    # Sorted, so that the journal shows the same text for the same role.
     text = json.dumps(sorted(set(permissions)))
     key = {"organisation_id": transaction.organisation, "name": name}
+    # Users and tokens name their role, so replacing the row changes all of them at once.
     transaction.connection.execute(delete(RoleRow).filter_by(**key))
     transaction.connection.execute(
         insert(RoleRow), {**key, "permissions": text, "created_at": transaction.now}
@@ -77,6 +81,7 @@ def remove_role(transaction: Transaction, name: str) -> None:
         ).scalar_one()
         for table in (MembershipRow, TokenRow)
     ]
+    # Removing a role in use would leave users with rights that nobody can see.
     if any(holders):
         message = (
             f"{holders[0]} users and {holders[1]} tokens have this role. Give them another first."
@@ -118,6 +123,7 @@ def permissions_of(connection: Connection, organisation_id: int, role: str) -> f
     if role in ROLES:
         return expand(ROLES[role])
     found = own_role(connection, organisation_id, role)
+    # A role that is gone grants nothing: fail closed.
     return frozenset() if found is None else expand(found.permissions)
 
 

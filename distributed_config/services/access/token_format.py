@@ -31,6 +31,7 @@ def is_token(text: str) -> bool:
 
 def token_digest(token: str) -> str:
     """Return what is stored of a token: its SHA-256, in hexadecimal."""
+    # No slow hash: 190 random bits cannot be guessed, and every request computes this one.
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -40,6 +41,7 @@ def token_hint(token: str) -> str:
 
 
 def _checksum(text: str) -> str:
+    # CRC-32 is no protection: it lets a scanner, and a client, spot a mistyped token offline.
     number = zlib.crc32(text.encode())
     letters = ""
     for _ in range(_CHECK):

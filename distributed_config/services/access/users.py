@@ -37,8 +37,11 @@ def create_user(transaction: Transaction, email: str, rights: Grant, hashed: str
     does it; a new password then ends all tokens of the account. Raises Invalid, Forbidden,
     AccountExists.
     """
+    # One account per address: with two spellings, one of them would be without its owner's
+    # password.
     email = normalise_email(email)
     require_can_grant(transaction, rights, *email_problems(email))
+    # Accounts are shared by all organisations, because a person has one address and one password.
     known = user_id_of(transaction.connection, email)
     if known is not None:
         add_member(transaction, email, rights)
@@ -74,11 +77,13 @@ def change_user(
     """
     found = user(transaction.reader, user_id)
     require_can_manage(transaction, user_id)
+    # The account belongs to the user, and rights to the membership: they have different rules.
     account = {"active": active, "password": hashed, "must_change": must_change}
     values = {name: value for name, value in account.items() if value is not None}
     with guard_last_administrator(transaction):
         if values:
             _change_account(transaction, found, values)
+        # Rights that stay as they are need no permission to grant them.
         if rights is not None and rights != found.rights:
             require_can_grant(transaction, rights)
             set_membership(transaction, user_id, found.email, rights)
@@ -131,6 +136,7 @@ def users(reader: Reader, *, after: str = "", search: str = "", limit: int) -> l
         MembershipRow.organisation_id == reader.visibility.organisation, UserRow.email > after
     )
     if search:
+        # autoescape: an underscore in an address is a character, and not a wildcard.
         query = query.where(UserRow.email.icontains(search, autoescape=True))
     rows = reader.connection.execute(query.order_by(UserRow.email).limit(limit))
     return [_user(row) for row in rows]
@@ -148,6 +154,7 @@ def has_no_accounts(connection: Connection) -> bool:
         select(func.count()).select_from(TokenRow).scalar_subquery(),
     )
     users_, tokens = connection.execute(counts).one()
+    # Either is enough: a server that is used by programs alone needs no user.
     return not users_ and not tokens
 
 
@@ -158,6 +165,7 @@ def require_can_manage(transaction: Transaction, user_id: int) -> None:
     """
     transaction.actor.require("user:manage")
     require_can_grant(transaction, user(transaction.reader, user_id).rights)
+    # An administrator elsewhere administers this server too, whatever their role here.
     administers = transaction.connection.execute(
         select(MembershipRow.user_id)
         .where(MembershipRow.user_id == user_id, MembershipRow.role == "administrator")

@@ -27,6 +27,7 @@ class Allowance:
         self._milliseconds = milliseconds
         self._share = inf if milliseconds is None else milliseconds / 1_000
         self._shares = 1.0
+        # Of this thread alone: other requests of the process do not count against the transaction.
         self._began = time.thread_time()
 
     @property

@@ -39,6 +39,7 @@ from distributed_config.services.secrets.digests import Digests, without_secrets
 
 # One call holds the write lock, so it deletes no more than this, and the caller repeats it.
 _PRUNED_AT_ONCE = 50_000
+# An entry may seal tens of thousands of changes; the rest are in the journal.
 _CHANGES_SHOWN = 100
 
 
@@ -91,6 +92,7 @@ def seal(transaction: Transaction) -> None:
         transaction.organisation,
         service=next(iter(transaction.touched_services)) if is_of_one else None,
         revision=transaction.revision,
+        # Written by hand: every write pays for it, and neither value needs escaping.
         detail=f'{{"changes": {transaction.recorded}, "digest": "{transaction.digest}"}}',
     )
 
@@ -122,6 +124,8 @@ def prune(transaction: Transaction, before: int) -> int:
     first_left = min(_first_at(connection, before), oldest + _PRUNED_AT_ONCE)
     if oldest == 0 or first_left <= oldest:
         return 0
+    # The first entry that is left has this hash in it; pinned here, it proves that nothing between
+    # was removed as well.
     newest_gone = AuditRow.id == first_left - 1
     facts = {
         "removed": first_left - oldest,
@@ -129,6 +133,7 @@ def prune(transaction: Transaction, before: int) -> int:
         "previous": connection.execute(select(AuditRow.hash).where(newest_gone)).scalar_one(),
         "revision": _sealed_before(connection, first_left),
     }
+    # Recorded before the rows go, in the same transaction: either both happen or neither.
     record(transaction, AuditKind.PRUNED, organisation=None, detail=facts)
     connection.execute(delete(AuditRow).where(AuditRow.id < first_left))
     return first_left - oldest
@@ -160,6 +165,7 @@ def _append(
 def _sealed_before(connection: Connection, entry_id: int) -> int | None:
     """Return the last revision that an entry below ``entry_id`` seals, also one pruned earlier."""
     gone = AuditRow.id < entry_id
+    # Entries of other kinds seal nothing, so it need not be the last one that goes.
     sealed: int | None = connection.execute(
         select(func.max(AuditRow.revision)).where(gone)
     ).scalar_one()
@@ -219,6 +225,7 @@ def _query(
         actor is not None and not actor.visibility.is_unrestricted
     ):
         query = query.where(_about(actor, conditions.service))
+    # Times become ids, for which there is an index.
     if conditions.since is not None:
         query = query.where(AuditRow.id >= _first_at(connection, conditions.since))
     if conditions.until is not None:
@@ -234,6 +241,7 @@ def _is_visible_to(actor: Actor | None) -> ColumnElement[bool]:
     """Limit entries to the actor's organisation; server administrators also see those of none."""
     if actor is None:
         return true()
+    # Entries of no organisation are those of the server itself, such as a pruning.
     own = AuditRow.organisation_id == actor.organisation
     if actor.is_administrator and actor.visibility.is_unrestricted:
         return own | AuditRow.organisation_id.is_(None)
@@ -254,6 +262,7 @@ def _about(actor: Actor | None, service: str | None) -> ColumnElement[bool]:
     inside = select(ChangeRow.revision).where(
         ChangeRow.revision == AuditRow.revision, matches(ChangeRow.service)
     )
+    # The column is empty for several services and for none; the changes tell which.
     several = AuditRow.service.is_(None) & AuditRow.revision.is_not(None) & inside.exists()
     return or_(matches(AuditRow.service), several, false())
 
@@ -263,6 +272,7 @@ def _entries(
 ) -> list[AuditEntry]:
     rows = connection.execute(query).all()
     revisions = [row.revision for row in rows if row.revision is not None]
+    # One statement for the page instead of one for each entry.
     inside = changes_of_revision(connection, actor, revisions, _CHANGES_SHOWN) if revisions else {}
     # The number of all changes would tell an actor who sees only some of them about the others.
     sees_all = actor is None or actor.visibility.is_unrestricted
@@ -299,6 +309,7 @@ def _without_secrets(connection: Connection, digests: Digests, entry: AuditEntry
 def _facts(text: str) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads(text)
+    # Damage is refused, as that of a document is; `distconf audit verify` names it.
     except ValueError:
         raise DocumentDamaged() from None
     return facts
@@ -315,6 +326,7 @@ def _first_at(connection: Connection, moment: int) -> int:
     while low < high:
         middle = (low + high) // 2
         at = connection.execute(_TIME_OF, {"from_": middle}).scalar_one_or_none()
+        # None: the id is above the newest that was left after a damage, so look further down.
         if at is not None and at < moment:
             low = middle + 1
         else:

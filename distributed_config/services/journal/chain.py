@@ -49,6 +49,7 @@ def append(
 
     Only under the write lock: two entries after the same one would break the chain.
     """
+    # Contiguous ids show a missing entry, also where no hash does: at a pruned beginning.
     link_id, happened_at = before.id + 1, max(now, before.happened_at)
     fields = (
         link_id,
@@ -72,6 +73,7 @@ def append(
 
 def hash_of(fields: Iterable[HashField]) -> str:
     """Return the hash of an entry: ``fields`` are its columns in their order, without the hash."""
+    # Lengths instead of JSON: JSON would have to be canonical, and cannot express damaged text.
     return hashlib.sha256(length_prefixed(fields)).hexdigest()
 
 

@@ -37,6 +37,7 @@ class Change:
 def hidden_from(actor: Actor) -> frozenset[str]:
     """Return the kinds of changes that ``actor`` may not read."""
     hidden: frozenset[str] = frozenset()
+    # Changes of accounts tell who may do what, which only auditors may read.
     if not actor.may("audit:read"):
         hidden |= ACCOUNT_KINDS
     if not actor.may("definition:read"):
@@ -66,6 +67,7 @@ def read_changes(
     if kinds:
         query = query.where(ChangeRow.kind.in_(kinds))
     found = [Change(**row._asdict()) for row in connection.execute(query.limit(limit))]
+    # Only then can the last revision have been cut.
     if len(found) == limit:
         rest = query.where(
             ChangeRow.revision == found[-1].revision, ChangeRow.position > found[-1].position
@@ -78,6 +80,7 @@ def changes_of_revision(
     connection: Connection, actor: Actor | None, revisions: Iterable[int], most: int
 ) -> dict[int, list[Change]]:
     """Return the first ``most`` changes of each revision that ``actor`` may read, by revision."""
+    # Numbered per revision in SQL: one bulk write can have far more changes than are shown.
     place = func.row_number().over(partition_by=ChangeRow.revision, order_by=ChangeRow.position)
     readable = _readable(actor, select(*COLUMNS, place.label("place")))
     inner = readable.where(ChangeRow.revision.in_(list(revisions))).subquery()

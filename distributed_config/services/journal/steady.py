@@ -26,6 +26,7 @@ class Steady:
 
     def advance(self, now: Uptime) -> "Steady":
         """Return steady time at the uptime ``now``; after a boot it goes on from where it stood."""
+        # Uptimes of two boots cannot be compared, so the time between them does not count.
         same = now.boot == self.uptime.boot
         passed = max(0, now.microseconds - self.uptime.microseconds) if same else 0
         return Steady(self.at + passed, now)

@@ -118,6 +118,7 @@ class Transaction:
                 changed_at=self.now,
                 audit_head=self.audit_head,
             )
+        # An audit entry of its own, such as a log-in, moves the chain and takes no revision.
         return replace(self._initial_head, audit_head=self.audit_head)
 
     def record(
@@ -147,6 +148,7 @@ class Transaction:
             "organisation_id": organisation or self.organisation,
             "kind": kind,
             "service": service,
+            # Only changes of a version happen in an environment; a service exists in all of them.
             "environment": DEFAULT_ENVIRONMENT if service and number is not None else None,
             "number": number,
             "current": current,
@@ -156,7 +158,10 @@ class Transaction:
             "definition": definition,
             "subject": subject,
         }
+        # At once and not at the end: verbs of the same transaction read the changes that came
+        # before.
         self.connection.execute(_RECORD, values)
+        # Digested while it is recorded: sealing reads nothing back (decision 16).
         self._digest.update(length_prefixed(values.values()))
         self._position += 1
         self.allowance.count(changes=1)

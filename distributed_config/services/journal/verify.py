@@ -21,7 +21,9 @@ from distributed_config.services.journal.kinds import AuditKind
 from distributed_config.services.secrets.digests import Digests
 from distributed_config.wire import length_prefixed
 
+# Enough to make statements cheap, and few enough to keep memory and progress steady.
 _AT_ONCE = 500
+# After a real break faults repeat; the first ones say where to look.
 _MOST_FAULTS = 20
 
 
@@ -56,6 +58,7 @@ def verify_chain(
         *walk.faults_of_head(),
         *_pin_problems(connection, pinned),
     ):
+        # The head and the pin may complain about the same missing entry.
         if fault not in faults:
             faults.append(fault)
     return ChainReport(
@@ -113,6 +116,7 @@ class _Walk:
         head = read_head(self._connection)
         if head.audit_head.id > self.link.id:
             yield f"{_entries(self.link.id + 1, head.audit_head.id)} missing at the end"
+        # After a broken last entry the head cannot match; that is one fault and not two.
         elif self._is_intact and head.audit_head != self.link:
             yield f"entry {self.link.id} is not the one that the database's head names"
         sealed = self.sealed
@@ -127,6 +131,7 @@ class _Walk:
         text = self._connection.execute(query.order_by(AuditRow.id.desc()).limit(1)).scalar()
         facts = _facts(text)
         first, previous, sealed = (facts.get(key) for key in ("first", "previous", "revision"))
+        # A damaged pruning entry must not stop the verification that will find it.
         if isinstance(first, int) and isinstance(previous, str):
             self.link = ChainHead(first - 1, 0, previous)
             self.sealed = sealed if isinstance(sealed, int) else None
@@ -139,6 +144,7 @@ class _Walk:
         self.first = self.first or row.key
         self.link = ChainHead(row.key, _number(row.happened_at), stored)
         self._is_intact = hash_of(fields) == stored
+        # After a gap it is unknown which revision comes next, so the count of seals begins again.
         if row.key != before.id + 1:
             self.sealed = None
             missing = f"{_entries(before.id + 1, row.key - 1)} missing"
@@ -156,6 +162,8 @@ class _Walk:
         revision, before = _number(row.revision), self.sealed
         self.sealed = revision
         self.first_revision = self.first_revision or revision
+        # Every revision has an entry: a jump means that an entry was removed together with its
+        # changes.
         if before is not None and revision != before + 1:
             return f"entry {row.key} seals revision {revision} of the journal, and not {before + 1}"
         facts = _facts(row.detail)
@@ -178,6 +186,7 @@ def _digests(connection: Connection, revisions: list[int]) -> dict[int, tuple[in
         .where(ChangeRow.revision.in_([revision for revision in revisions if revision]))
         .order_by(ChangeRow.revision, ChangeRow.position)
     )
+    # Streamed: one revision can have tens of thousands of changes.
     rows = connection.execute(query).yield_per(_AT_ONCE)
     for revision, changes in groupby(rows, key=lambda row: row.key):
         count, digest = 0, hashlib.sha256()
@@ -195,6 +204,7 @@ def _pin_problems(connection: Connection, pinned: ChainHead | None) -> list[str]
     first, last = connection.execute(select(func.min(AuditRow.id), func.max(AuditRow.id))).one()
     if last is None or pinned.id > last:
         return [f"entry {pinned.id}, which was pinned, is gone: the chain ends at {last or 0}"]
+    # Its hash is in no entry that is left, so nothing can be said about it.
     if pinned.id < first - 1:
         return [f"entry {pinned.id}, which was pinned, was pruned: pin a newer one"]
     query = select(_raw(AuditRow.hash)).where(AuditRow.id == pinned.id)
@@ -211,6 +221,7 @@ def _pin_problems(connection: Connection, pinned: ChainHead | None) -> list[str]
 
 
 def _raw(column: Any) -> Any:
+    # The same bytes that were hashed, whatever type the column has now.
     return cast(column, LargeBinary).label(column.key)
 
 

@@ -24,6 +24,7 @@ PERMISSIONS = {
 EVERYTHING = "*"
 READ_SECRET = "config:read-secret"  # noqa: S105  # the name of a permission, not a secret
 
+# Each role is what one kind of person or program needs, and no more (least privilege).
 ROLES = {
     "administrator": frozenset({EVERYTHING}),
     "organisation-administrator": frozenset(
@@ -35,6 +36,7 @@ ROLES = {
     "editor": frozenset({"config:read", "config:write", "definition:read"}),
     "reader": frozenset({"config:read", "definition:read"}),
     "metrics": frozenset({"server:read"}),
+    # A mirror that could not read secrets would store masks in their place.
     "sync": frozenset(
         {"config:read", "config:read-secret", "definition:read", "audit:read", "server:sync"}
     ),
@@ -44,6 +46,7 @@ ROLES = {
 
 def is_known(permission: str) -> bool:
     """Whether ``permission`` is one that a role can hold, wildcards included."""
+    # Wildcards are checked by their resource, so that a typing error in a role is reported.
     resource, _, action = permission.partition(":")
     resources = {known.partition(":")[0] for known in PERMISSIONS}
     return (

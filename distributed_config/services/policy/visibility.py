@@ -26,6 +26,7 @@ class Scope:
 
     def contains(self, service: str) -> bool:
         """Whether ``service``, in the default environment, lies in this scope."""
+        # Rights for other environments alone show nothing of the default one.
         if self.environments and DEFAULT_ENVIRONMENT not in self.environments:
             return False
         return self._contains_prefix(service)
@@ -80,6 +81,8 @@ class Visibility:
 
         It says in SQL what ``allows`` says of one name, so that pages and counts are right.
         """
+        # In the statement and not after it: filtered pages would have gaps, and counts would be
+        # wrong.
         condition: ColumnElement[bool] = true()
         for scope in self.scopes:
             if scope.environments and DEFAULT_ENVIRONMENT not in scope.environments:

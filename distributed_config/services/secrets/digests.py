@@ -20,6 +20,8 @@ from distributed_config.services import secrets
 from distributed_config.services.journal.changes import Change
 from distributed_config.wire import HashField, length_prefixed
 
+# Of an entry nothing may be derived without the key, not even from its id: that would be a hash
+# that anybody can compute, and pin.
 _UNKNOWN = "0" * 64
 
 
@@ -31,6 +33,8 @@ class Digests:
 
     def of_version(self, service_id: int, number: int, digest: str) -> str:
         """Return the digest of a version of an existing service."""
+        # Bound to the service: otherwise somebody could delete a service, create it again, and try
+        # guesses as its versions (decision 18).
         place = ("version", service_id)
         # The number is no part of a keyed digest: equal versions of a service stay equal.
         return self._keyed((*place, digest)) or _plain((*place, number))
@@ -43,6 +47,7 @@ class Digests:
         """
         if not self.are_needed:
             return digest
+        # No two of these are equal, so they cannot be compared with guesses either.
         place = ("past", revision, position)
         return self._keyed((*place, digest)) or _plain(place)
 
@@ -57,6 +62,7 @@ class Digests:
         return rendered != _UNKNOWN and rendered in {digest, self.of_entry(entry_id, digest)}
 
     @cached_property
+    # Cached: one page of the audit log asks for it hundreds of times.
     def are_needed(self) -> bool:
         """Whether anything in the database is or was secret."""
         return secrets.oldest_key(self._connection) is not None
@@ -65,6 +71,7 @@ class Digests:
     def _key(self) -> bytes | None:
         try:
             return secrets.digest_key(self._connection)
+        # The list of changes has to work without the key file too; the log says that it is missing.
         except SecretUnreadable:
             return None
 
@@ -99,6 +106,7 @@ def without_secrets(connection: Connection, changes: Sequence[Change]) -> list[C
 
 def _change_digest(digests: Digests, service: Any, change: Change, digest: str) -> str:
     """Return the digest in a change of ``service``, or of an earlier one of the same name."""
+    # A name can be used again; the marks of today's service say nothing about an earlier one.
     if service is None or change.revision < service.created_revision:
         return digests.of_past(change.revision, change.position, digest)
     if service.secret_marks and change.number is not None:

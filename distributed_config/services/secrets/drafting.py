@@ -114,6 +114,7 @@ def draft_document(
     ``value`` may have ``KeptSecret`` from ``base``. ``reveal`` says that the actor may read
     secrets. Raises InvalidDocument if a mask stands for no secret, or it is unclear for which.
     """
+    # Today's marks decide what is sealed; the base decides what a mask can stand for.
     marked = dict(find_secrets(value, marks))
     carried = _carried_secrets(value, base, marked)
     # An actor who reads secrets writes them back in the clear; the same value is no new secret.
@@ -136,6 +137,7 @@ def _carried_secrets(
     problems: list[Problem] = []
     for path, source in _resolve_masks(value, base):
         is_marked = path in marked
+        # A secret that is an object is sealed as one value, so a part of it cannot be carried over.
         if _is_inside(path, marked):
             message = "It is a part of a secret: write the whole secret again."
             problems.append(_problem(path, message))
@@ -291,6 +293,7 @@ def _indexes_by_text(texts: Mapping[int, str]) -> dict[str, list[int]]:
 
 
 def _has_mask(value: Any) -> bool:
+    # A loop instead of recursion: it runs for every element of an array.
     waiting = [value]
     while waiting:
         here = waiting.pop()

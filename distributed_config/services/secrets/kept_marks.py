@@ -21,6 +21,7 @@ def keep(transaction: Transaction, service_id: int, name: str) -> None:
     pointers = secrets.to_json(secrets.pointers(transaction.connection, service_id))
     rule = rules.rule_for_service(transaction.connection, service_id)
     schema = rule.schema if rule is not None and may_mark(rule.schema) else ""
+    # A service that never had a mark leaves nothing to remember.
     if schema or pointers != secrets.DEFINITION_ONLY:
         transaction.connection.execute(
             insert(KeptMarksRow),
@@ -45,6 +46,7 @@ def restore(transaction: Transaction, name: str, definition_id: int | None) -> s
         return ""
     if row.schema and not transaction.actor.may(READ_SECRET):
         _require_same_marks(transaction, name, definition_id, row.schema)
+    # The new service carries the marks from here on.
     transaction.connection.execute(_DROP, service)
     return "" if row.pointers == secrets.DEFINITION_ONLY else row.pointers
 
@@ -52,6 +54,7 @@ def restore(transaction: Transaction, name: str, definition_id: int | None) -> s
 def _require_same_marks(
     transaction: Transaction, name: str, definition_id: int | None, schema: str
 ) -> None:
+    # A service without a definition has the schema that marks nothing.
     new = "{}"
     if definition_id is not None:
         row = transaction.connection.execute(_SCHEMA, {"definition": definition_id}).one()

@@ -54,6 +54,7 @@ class Keyring:
                 f"There is no key file at {self.path}, which DISTCONF_SECRET_KEY_FILE names. Put "
                 "it there, or create one: `distconf secrets new-key NAME`, and chmod 600."
             )
+        # A server without secrets needs no key file, and starts without one.
         self._masters = _read(self.path) if self.path.exists() else {}
 
     def data_key(self, key_id: str, wrapped: Callable[[], str | None]) -> bytes:
@@ -66,12 +67,14 @@ class Keyring:
             text = wrapped()
             if text is None:
                 raise SecretUnreadable()
+            # Two threads may unwrap the same key at once; both get the same, so this needs no lock.
             found = self._data[key_id] = self.unwrap(key_id, text)
         return found
 
     def wrap(self, key_id: str, key: bytes) -> str:
         """Return ``key`` encrypted under the first master key. Raises SecretUnreadable."""
         self._reload()
+        # The first key of the file, because dictionaries keep the order of its lines.
         for master, secret in self._masters.items():
             return f"1.{master}.{encrypt(secret, key, _associated_data(key_id))}"
         raise SecretUnreadable()
@@ -86,6 +89,7 @@ class Keyring:
             # An operator may have added it while the server ran.
             self._reload()
         if master not in self._masters:
+            # The id is no secret, and tells the operator which file to look for.
             _logger.error("the key file has no key %r, which secrets were written under", master)
             raise SecretUnreadable()
         return decrypt(self._masters[master], data, _associated_data(key_id))
@@ -102,10 +106,12 @@ class Keyring:
 
     def add(self) -> str:
         """Put a new key before the others in the file; return its id. Raises CannotStart."""
+        # Two first secrets at once must not each create a file, of which one would be lost.
         with self._lock:
             self.load()
             name = f"k{secrets.token_hex(4)}"
             before = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+            # Old keys stay: data keys that were wrapped under them must still open.
             _write(self.path, f"{name}:{new_key()}\n{before}")
             self.load()
         return name
@@ -144,6 +150,7 @@ def encrypt(key: bytes, data: bytes, associated_data: bytes) -> str:
 
     ``associated_data`` is authenticated, not stored: decryption needs the same again.
     """
+    # Random nonces are safe for 2 ** 32 messages under one key; each data key seals far fewer.
     nonce = secrets.token_bytes(_NONCE)
     return base64.urlsafe_b64encode(
         nonce + AESGCM(key).encrypt(nonce, data, associated_data)
@@ -171,6 +178,7 @@ def _read(path: Path) -> dict[str, bytes]:
         raise CannotStart(
             f"The key file {path} cannot be read; allow it to the server's user."
         ) from None
+    # A key that others can read protects nothing, so the server refuses to start with it.
     if not stat.S_ISREG(mode) or mode & 0o077:
         raise CannotStart(
             f"The key file {path} is open to others than its owner: chmod 600 {path}."
@@ -187,6 +195,7 @@ def _read(path: Path) -> dict[str, bytes]:
                 "that no other line has; `distconf secrets new-key` prints one that is."
             )
         found[match[1]] = key
+    # An empty file is more likely a failed copy than a wish for a new key.
     if not found:
         raise CannotStart(f"The key file {path} has no key; put back the one that was there.")
     return found
@@ -194,6 +203,7 @@ def _read(path: Path) -> dict[str, bytes]:
 
 def _decode(text: str) -> bytes | None:
     try:
+        # Operators generate keys with whatever is at hand: both alphabets of RFC 4648 are fine.
         key = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
     except (binascii.Error, ValueError):
         return None
@@ -202,6 +212,7 @@ def _decode(text: str) -> bytes | None:
 
 def _write(path: Path, text: str) -> None:
     """Replace the file atomically, and on the disk before anything is encrypted under its keys."""
+    # In the same folder, because a rename is atomic only inside one file system.
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -211,6 +222,7 @@ def _write(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+        # The rename itself is on disk only after the folder is.
         folder = os.open(path.parent, os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)

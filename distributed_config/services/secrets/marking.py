@@ -18,6 +18,7 @@ ON_REVEAL = "on_reveal"
 """The execution option of a connection that holds a function, which is called with a service's name
 whenever one of its secrets is revealed. It audits the read: nothing here knows of the request."""
 
+# Not empty on purpose: "" means that the service's documents need no look at all.
 DEFINITION_ONLY = "[]"
 """The ``secret_marks`` of a service whose only marks, if any, are those of its definition."""
 
@@ -40,6 +41,7 @@ def marks_of(connection: Connection, document_key: DocumentKey) -> SecretPaths:
     """Return the marks that hold for a service's documents now, also for its old versions."""
     if not document_key.secret_marks:
         return NOTHING
+    # The newest revision of the definition marks all versions of the service, old ones too.
     row = connection.execute(_SCHEMA, {"service": document_key.service_id}).one_or_none()
     return marks_by(
         "" if row is None else intact(row.schema, row.digest), document_key.secret_marks
@@ -127,6 +129,7 @@ def _walk(
     state: State,
     pointers: Pointers,
 ) -> Iterator[tuple[Path, Any]]:
+    # Pointers are followed beside the schema: one walk finds both, and the places where they meet.
     named, others = _below(pointers)
     items: Any = ()
     if isinstance(value, dict):
@@ -138,9 +141,12 @@ def _walk(
         if marking is not None and state:
             below = marking.member if isinstance(key, str) else marking.element
             inner = below(state, key)
+        # Pointers name indexes of arrays as text, as RFC 6901 does.
         left = named.get(str(key), others) if named else others
         # An empty rest is a pointer that ends at this very place.
         marked = marking is not None and bool(inner) and marking.is_secret(inner)
+        # A sealed value stays a secret after its mark is removed: only a new write decides
+        # otherwise.
         if marked or () in left or is_sealed(child):
             yield (*path, key), child
         elif isinstance(child, dict | list):
@@ -168,6 +174,7 @@ _WITH_POINTERS = (
         ServiceRow.secret_marks.not_in(("", DEFINITION_ONLY)),
     )
 )
+# Pointers that are there already stay: only an empty column becomes DEFINITION_ONLY.
 _ENABLE_ONE = (
     update(ServiceRow)
     .where(ServiceRow.id == bindparam("which"), ServiceRow.secret_marks == "")

@@ -79,6 +79,8 @@ class StoredDocument:
 
     def open(self, path: Path) -> Any:
         """Return the secret at ``path`` in the clear. Raises SecretUnreadable."""
+        # Decision 18: versions from before the mark are masked by today's marks, and stay
+        # unencrypted at rest. Encrypting them in place would change digests and history.
         value = self.secrets[path]
         if is_sealed(value):
             return self._unseal(path, value)
@@ -120,6 +122,7 @@ class Viewer:
         if not found.secrets:
             return Rendered(text)
         if not self._reveal:
+            # The stored key order is kept, so that a masked document is the same bytes every time.
             masked = to_json(found.masked)
             # The variant names the masked text: after a new mark the same version looks different.
             return Rendered(masked, f"masked-{digest_of(masked)[:16]}")
@@ -127,6 +130,8 @@ class Viewer:
         options = self._connection.get_execution_options()
         on_reveal: Callable[[str], None] | None = options.get(ON_REVEAL)
         if on_reveal is not None:
+            # Called after everything else has succeeded: only what is really shown is audited as
+            # read.
             on_reveal(document_key.name)
         return Rendered(revealed, "revealed")
 
@@ -164,6 +169,7 @@ def validation_input_alone(text: str, schema: str) -> ValidationInput:
     A mask where ``schema`` marks a secret counts as one that was carried over.
     """
     found = validation_input(text)
+    # Most schemas mark nothing, and need no walk through the document.
     if not may_mark(schema):
         return found
     secrets = find_secrets(found.value, SecretPaths(schema))

@@ -37,6 +37,7 @@ def seal(
 ) -> dict[str, str]:
     """Return ``value`` sealed for its place, as it stands in the stored document."""
     key_id, key = data_key
+    # Any JSON value can be a secret, so it is encrypted as JSON and not as text.
     text = encrypt(key, to_json(value).encode(), _associated_data(key_id, document_key, path))
     return {SECRET_KEY: f"1.{key_id}.{text}"}
 
@@ -56,6 +57,7 @@ def _key(connection: Connection, key_id: str) -> bytes:
     def wrapped() -> str | None:
         return connection.execute(_WRAPPED, {"which": key_id}).scalar_one_or_none()
 
+    # A function, so that the database is only read for a data key that is not in memory yet.
     return from_connection(connection).data_key(key_id, wrapped)
 
 
@@ -84,6 +86,8 @@ def prepare_key(connection: Connection, now: int) -> None:
 def create_data_key(connection: Connection, now: int) -> str:
     """Create the data key that seals from now on, and return its id. Raises SecretUnreadable."""
     key_id = secrets.token_hex(8)
+    # Random and not derived from the master key: rotation then re-wraps data keys and leaves all
+    # documents alone (decision 18).
     wrapped = from_connection(connection).wrap(key_id, secrets.token_bytes(32))
     connection.execute(insert(SecretKeyRow), {"id": key_id, "wrapped": wrapped, "created_at": now})
     return key_id
@@ -130,6 +134,7 @@ def digest_key(connection: Connection) -> bytes | None:
     key_id = oldest_key(connection)
     if key_id is None:
         return None
+    # A key for each purpose: no digest must ever equal one that was made for another use.
     return hmac.digest(_key(connection, key_id), b"distconf digests", "sha256")
 
 
@@ -145,8 +150,10 @@ def fingerprint(connection: Connection, digest: str) -> str:
 
 def is_fingerprint(connection: Connection, digest: str, stored: str) -> bool:
     """Whether ``stored`` is the fingerprint of ``digest``, under whichever key it was made."""
+    # The stored one names its key, so requests from before a rotation are recognised.
     key_id, separator, _ = stored.partition(".")
     expected = _keyed(connection, key_id, digest) if separator else digest
+    # In constant time: a caller may choose what is compared.
     return hmac.compare_digest(expected, stored)
 
 

@@ -13,6 +13,7 @@ Path = tuple[str | int, ...]
 
 SEAL = f'{{"{SECRET_KEY}": "1.'
 """How a sealed value begins in the text of a stored document."""
+# The version comes first, so that a later format can be told apart.
 SEALED = re.compile(r"1\.([0-9a-f]{16})\.([A-Za-z0-9_=-]+)")
 
 
@@ -76,6 +77,7 @@ def _shallow(value: Any) -> Any:
 
 def to_json(value: Any) -> str:
     """Return ``value`` as documents are stored: Python's separators, and non-ASCII as it is."""
+    # The digest covers these bytes, so this never changes.
     return json.dumps(value, ensure_ascii=False)
 
 

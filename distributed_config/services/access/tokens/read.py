@@ -94,6 +94,7 @@ def tokens(
         TokenRow.id > after,
         TokenRow.kind != "session",
     )
+    # 0 is no user, so this cannot be a mere truth test.
     if user_id is not None:
         query = query.where(TokenRow.user_id == user_id)
     if search:
@@ -108,6 +109,8 @@ def created_after(connection: Connection, moment: int) -> list[int]:
     If ``moment`` is now, the clock was ahead when they were created, and they expire too late.
     Clocks may differ by ten minutes before a token counts.
     """
+    # Tokens of programs are not ended for a wrong clock: one that is ten minutes slow would stop
+    # them all. So they are only reported (decision 24).
     query = select(TokenRow.id).where(
         TokenRow.created_at > moment + CLOCKS_DIFFER,
         TokenRow.expires_at.is_not(None),
@@ -124,6 +127,7 @@ def owner_of(connection: Connection, token_id: int) -> int | None:
     ).scalar_one_or_none()
 
 
+# Built once: building a statement takes several times as long as executing it.
 TOKENS = select(*COLUMNS).outerjoin(UserRow, UserRow.id == TokenRow.user_id)
 
 

@@ -69,6 +69,7 @@ def require_renewable(
             "after they log in."
         )
     if owner is None:
+        # Otherwise a token could be reduced to a level at which it may then be taken over.
         grants.require_can_grant(transaction, found.rights)
     # An ended token stays ended: who holds an old copy must not get a good one out of it.
     if found.has_ended(transaction.wall):
@@ -84,6 +85,7 @@ def require_narrowing(transaction: Transaction, before: Token, after: Token) -> 
     longer = before.expires_at is not None and (
         after.expires_at is None or after.expires_at > before.expires_at
     )
+    # An empty scope is everything, so it never lies inside a limited one.
     wider = not before.rights.scope.contains_scope(after.rights.scope)
     if before.rights.role and before.rights.role != after.rights.role:
         old, new = (
@@ -92,6 +94,7 @@ def require_narrowing(transaction: Transaction, before: Token, after: Token) -> 
         )
         # No role means all that its user may, which is more than any role of the token.
         wider = wider or not after.rights.role or not new <= old
+    # The name stays, because it is what the audit log shows.
     if longer or wider or before.name != after.name:
         raise Forbidden(
             "A token can only give itself fewer rights and an earlier expiry. For anything else "
@@ -125,8 +128,10 @@ def parent_after_rotation(
     different families, and if the presented token ends before the rotated one.
     """
     parent = lineage.parent_of(transaction.connection, before.id)
+    # After a log-in, or by itself, nobody new learns the secret.
     if presented is None or presented.id == before.id:
         return parent
+    # Otherwise the successor would have to end earlier than the token that it replaces.
     if not presented.outlasts(before.expires_at):
         raise Forbidden(
             f"The token {before.name!r} lasts longer than the one that you present. Present the "

@@ -68,6 +68,7 @@ def _create(
         *rules.token_problems(transaction, name, expires_at),
         *rules.expiry_problems(presented, expires_at),
     ]
+    # One response reports all problems, those of the rights included.
     rules.require_can_issue(transaction, user_id, rights, *problems)
     issued = _issue(
         transaction,
@@ -117,6 +118,7 @@ def change(
     """
     before, owner = rules.require_renewable(transaction, token_id, user_id)
     after = replace(before, name=name, rights=rights, expires_at=expires_at)
+    # Nothing to do is no change in the journal, and needs no rights to do it.
     if after == before:
         return before
     problems = _change_problems(transaction, before, after)
@@ -124,14 +126,17 @@ def change(
         rules.require_can_issue(transaction, owner, rights, *problems)
     elif problems:
         raise Invalid.from_problems(problems)
+    # Judged by the actor and not by the route, so that no dialect can forget it.
     if transaction.actor.key == f"token:{token_id}":
         rules.require_narrowing(transaction, before, after)
+    # An earlier expiry can take the last administrator away later on.
     with guard_last_administrator(transaction, until=expires_at):
         transaction.connection.execute(
             update(TokenRow)
             .where(TokenRow.id == token_id)
             .values(name=name, expires_at=expires_at, **_columns(rights))
         )
+        # What it created must not outlive it.
         lineage.shorten(transaction, token_id, expires_at)
     about = f"{before.name}: {', '.join(_differences(before, after))}"
     transaction.record(ChangeKind.TOKEN_CHANGED, subject=f"token:{token_id}", about=about)
@@ -168,6 +173,7 @@ def rotate(
         message = f"It must be between 0 and {_LONGEST_OVERLAP} seconds."
         raise Invalid.from_problems([Problem("/overlap", message, "range")])
     presented = lineage.presented_token(transaction)
+    # An administrator rotates a leaked personal token for a user who is away.
     if rules.acts_as_administrator(transaction, presented, token_id):
         user_id = owner_of(transaction.connection, token_id)
     before, owner = rules.require_renewable(transaction, token_id, user_id)
@@ -214,8 +220,10 @@ def revoke(transaction: Transaction, token_id: int, user_id: int | None) -> bool
     if owner is None:
         grants.require_can_grant(transaction, found.rights)
     elif owner != user_id:
+        # Those who manage a user may end their tokens without being able to use them.
         users.require_can_manage(transaction, owner)
     if found.revoked_at is not None:
+        # Revoking twice is fine: a retry after a lost response must not fail.
         return False
     with guard_last_administrator(transaction):
         lineage.revoke(transaction, TokenRow.id == token_id)
@@ -244,6 +252,7 @@ def _issue(
         "digest": token_digest(secret),
         "hint": token_hint(secret),
         **_columns(rights),
+        # The system clock, because an expiry is compared with it (decision 24).
         "created_at": transaction.wall,
         "created_by": transaction.actor.name,
         "expires_at": expires_at,
@@ -255,6 +264,7 @@ def _issue(
     token_id: int = transaction.connection.execute(
         insert(TokenRow).returning(TokenRow.id), values
     ).scalar_one()
+    # Read back, so that the response has what is stored, the user's address included.
     row = transaction.connection.execute(TOKENS.where(TokenRow.id == token_id)).one()
     return IssuedToken(token_of_row(row), secret)
 
