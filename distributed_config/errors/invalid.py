@@ -113,8 +113,7 @@ class TooMuchWork(Invalid):
 
     def __init__(self, milliseconds: int) -> None:
         super().__init__(
-            "Nothing was written: this write takes longer than DISTCONF_LOCK_WORK_MS allows "
-            f"({milliseconds}), and every other writer would wait for it. Send it in smaller "
-            "parts, or have the operator do it with `distconf` on the server, where there is no "
-            "such limit."
+            f"Nothing was written: this write takes longer than {self.limit} ({milliseconds}) "
+            "allows, and every other writer would wait for it. Send it in smaller parts, or have "
+            "the operator do it with `distconf` on the server, where there is no such limit."
         )
