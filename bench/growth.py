@@ -21,7 +21,7 @@ from bench.servers import distconf, neutral_environment
 from distributed_config.models import sqlite as engines
 from distributed_config.services import versions
 from distributed_config.services.documents.series import Series
-from distributed_config.services.journal import kinds
+from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.reader import Reader
@@ -239,7 +239,7 @@ def _change_rows(series: Lengths) -> Iterator[dict[str, Any]]:
             "position": 0,
             "changed_at": revision,
             "organisation_id": LOCAL_OPERATOR.organisation,
-            "kind": kinds.SERVICE_CREATED,
+            "kind": ChangeKind.SERVICE_CREATED,
             "service": name,
             "environment": None,
             "number": None,
@@ -252,7 +252,7 @@ def _change_rows(series: Lengths) -> Iterator[dict[str, Any]]:
             yield row
         yield row | {
             "position": int(number == 0),
-            "kind": kinds.VERSION_CREATED,
+            "kind": ChangeKind.VERSION_CREATED,
             "environment": DEFAULT_ENVIRONMENT,
             "number": number,
             "current": number,

@@ -75,7 +75,7 @@ def _permission_rows() -> Iterator[str]:
 def _error_rows() -> Iterator[str]:
     about = dict(re.findall(r"(\w+) {2,}(.+)", errors.__doc__ or ""))
     for kind in [DistconfError, *_kinds(DistconfError)]:
-        if kind.__module__ != errors.__name__ or issubclass(kind, errors.ClientError):
+        if not kind.__module__.startswith(errors.__name__) or issubclass(kind, errors.ClientError):
             continue  # a dialect's own words; what no server answers
         status = next((STATUSES[each] for each in kind.__mro__ if each in STATUSES), 500)
         if kind is not errors.CannotStart:

@@ -79,7 +79,7 @@ def error_codes() -> str:
         for kind in parent.__subclasses__():
             yield from kinds(kind)
 
-    own = [kind for kind in kinds(DistconfError) if kind.__module__ == errors.__name__]
+    own = [kind for kind in kinds(DistconfError) if kind.__module__.startswith(errors.__name__)]
     statuses = {(kind.code, status_of(kind.__new__(kind))) for kind in own}
     return "\n".join(f"{code} {status}" for code, status in sorted(statuses))
 

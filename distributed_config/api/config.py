@@ -330,7 +330,7 @@ def _as_of(name: str, moment: str, head: Head) -> Version:
         time = wire.parse_time(moment)
     except (ValueError, OverflowError):
         message = "It is neither a revision nor a time as in 2026-11-21T09:30:00Z."
-        raise Invalid.of([Problem("", message, "time", "as_of")]) from None
+        raise Invalid.from_problems([Problem("", message, "time", "as_of")]) from None
     # The journal's times can be ahead of a clock that was set back.
     latest = max(wire.now(), head.changed_at)
     if time > latest:
@@ -342,7 +342,7 @@ def _in_future(name: str, now: str) -> Invalid:
     """Nobody knows what will be current: the answer would be another one later."""
     versions.require(auth.reader(), Series(name))  # else that is what is told
     message = f"It lies in the future. {now} Leave as_of out for what is current."
-    return Invalid.of([Problem("", message, "time", "as_of")])
+    return Invalid.from_problems([Problem("", message, "time", "as_of")])
 
 
 def _one(version: Version, head: Head, form: _Form, is_fixed: bool = False) -> _Found:
@@ -425,7 +425,9 @@ def _document(name: str) -> Document:
 def _object_of_merge_patch() -> dict[str, Any]:
     value = formats.read(formats.FORMATS["json"], asked.body_bytes())
     if not isinstance(value, dict):
-        raise InvalidDocument.of([Problem("", "A merge patch is a JSON object here.", "type")])
+        raise InvalidDocument.from_problems(
+            [Problem("", "A merge patch is a JSON object here.", "type")]
+        )
     wire.require_unambiguous(value)
     changes: dict[str, Any] = value
     return changes
@@ -434,7 +436,9 @@ def _object_of_merge_patch() -> dict[str, Any]:
 def _operations() -> list[Any]:
     value = formats.read(formats.FORMATS["json"], asked.body_bytes())
     if not isinstance(value, list):
-        raise InvalidDocument.of([Problem("", "A JSON Patch is an array of operations.", "type")])
+        raise InvalidDocument.from_problems(
+            [Problem("", "A JSON Patch is an array of operations.", "type")]
+        )
     wire.require_unambiguous(value)
     return value
 

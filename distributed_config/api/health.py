@@ -46,7 +46,7 @@ def measured() -> ResponseData:
     """What is counted and measured, for Prometheus."""
     head = read_head(database.reader_connection())
     metrics.REVISION.set(head.revision)
-    metrics.CLOCK_BEHIND.set(head.behind(wire.now()))
+    metrics.CLOCK_BEHIND.set(head.clock_lag(wire.now()))
     versions = (__version__, platform.python_version(), sqlite.sqlite.sqlite_version)
     metrics.BUILD.labels(*versions).set(1)
     return ResponseData(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -111,9 +111,11 @@ def change_password(body: dict[str, Any]) -> ResponseData:
     database.release()  # checking took long; nobody else should wait for this connection
     if not is_right:
         auditing.login_refused(email, "wrong present password", auth.actor().organisation)
-        raise Invalid.of([Problem("/old", "It is not your present password.", "password")])
+        raise Invalid.from_problems(
+            [Problem("/old", "It is not your present password.", "password")]
+        )
     if body["old"] == body["new"]:
-        raise Invalid.of([Problem("/new", "It is the old one. Choose another.", "same")])
+        raise Invalid.from_problems([Problem("/new", "It is the old one. Choose another.", "same")])
 
     hashed = hash_password(body["new"], "/new")
 
@@ -160,7 +162,7 @@ def _refuse_incomplete(form: Mapping[str, str]) -> None:
     if form.get("grant_type", "password") != "password":
         problems.append(Problem("", "Only password is understood here.", "grant", "grant_type"))
     if problems:
-        raise Invalid.of(problems)
+        raise Invalid.from_problems(problems)
 
 
 def _logged_in(email: str, password: str) -> IssuedToken:

@@ -283,7 +283,7 @@ class Client:
         name = service or self.service
         if not name:
             message = "Name a service, in the call or when the client is made."
-            raise Invalid.of([Problem("", message, "name", "service")])
+            raise Invalid.from_problems([Problem("", message, "name", "service")])
         return name
 
 
@@ -305,7 +305,9 @@ def _encoded(value: Any) -> bytes:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
         return text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidDocument.of([Problem("", f"It is no JSON: {error}.", "json")]) from None
+        raise InvalidDocument.from_problems(
+            [Problem("", f"It is no JSON: {error}.", "json")]
+        ) from None
 
 
 def _plain(value: Any) -> Any:

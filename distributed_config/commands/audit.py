@@ -16,8 +16,9 @@ from distributed_config.errors import CannotStart
 from distributed_config.schemas import audit_entries
 from distributed_config.services.journal import audit
 from distributed_config.services.journal.chain import ChainHead
+from distributed_config.services.journal.kinds import AuditKind
 from distributed_config.services.journal.transaction import Transaction
-from distributed_config.services.journal.verify import Verification, verify_chain
+from distributed_config.services.journal.verify import ChainReport, verify_chain
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import load
 
@@ -116,7 +117,7 @@ def export(target: Path | None, format_name: str) -> None:
 
     def unit(transaction: Transaction) -> None:
         audit.record(
-            transaction, audit.AUDIT_EXPORT, organisation=None, detail={"format": format_name}
+            transaction, AuditKind.AUDIT_EXPORT, organisation=None, detail={"format": format_name}
         )
 
     settings = load()
@@ -129,7 +130,7 @@ def export(target: Path | None, format_name: str) -> None:
             _export(file, format_name)
 
 
-def told(proof: Verification) -> str:
+def told(proof: ChainReport) -> str:
     """What a proof without faults says."""
     if not proof.first:
         return "no entry yet: the chain begins with the next write"
@@ -141,7 +142,7 @@ def told(proof: Verification) -> str:
 
 def _export(file: TextIO, format_name: str) -> None:
     with opened.reading(load()) as connection:
-        entries = audit.oldest(connection, None, audit.EVERYTHING)
+        entries = audit.iterate(connection, None, audit.ALL_ENTRIES)
         file.writelines(audit_entries.render_entries(entries, format_name))
 
 

@@ -116,9 +116,9 @@ def _clock(settings: Settings) -> Finding:
     moment = wire.now()
     with opened.reading(settings) as connection:
         head = read_head(connection)
-        early = tokens.made_after(connection, moment)
+        early = tokens.created_after(connection, moment)
     faults = []
-    if (behind := head.behind(moment)) >= _TOLERANCE:
+    if (behind := head.clock_lag(moment)) >= _TOLERANCE:
         faults.append(
             f"the newest change is from {wire.format_time(head.changed_at)}, and this machine's "
             f"clock stands {behind:.0f} s behind it: until it has passed that, every change gets "

@@ -190,7 +190,7 @@ def check(name: str, file: Path, number: int | None) -> None:
     seen = secrets.validation_input_alone(document.text, found.schema)
     problems = rules.problems_of(found.schema, seen)
     if problems:
-        raise InvalidDocument.of(problems)
+        raise InvalidDocument.from_problems(problems)
     click.echo(f"{file} conforms to {name!r}, revision {found.number}.")
 
 
@@ -267,7 +267,7 @@ def _read(file: Path) -> Any:
     format_ = formats.by_extension(file.name)
     if format_ is None or format_.read is None:
         message = "Its ending tells no format that is read: .json, .yaml or .toml."
-        raise Invalid.of([Problem("", message, "format", str(file))])
+        raise Invalid.from_problems([Problem("", message, "format", str(file))])
     # Whoever can run this command may read a file of any size.
     return formats.read(format_, file.read_bytes(), most_text=1 << 30)
 

@@ -13,6 +13,7 @@ from distributed_config.formats import Format
 from distributed_config.models.backup import named
 from distributed_config.services import bulk
 from distributed_config.services.journal import audit
+from distributed_config.services.journal.kinds import AuditKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.services.reader import Reader
@@ -44,12 +45,12 @@ def command(
 
     def unit(transaction: Transaction) -> None:
         audit.record(
-            transaction, audit.EXPORT, organisation=LOCAL_OPERATOR.organisation, detail=facts
+            transaction, AuditKind.EXPORT, organisation=LOCAL_OPERATOR.organisation, detail=facts
         )
 
     with opened.writing(settings) as writer:
         writer.write(LOCAL_OPERATOR, unit)
-    visibility = replace(LOCAL_OPERATOR.visibility, secrets=reveal)
+    visibility = replace(LOCAL_OPERATOR.visibility, reads_secrets=reveal)
     with opened.reading(settings) as connection:
         found = {
             name: wire.parse_stored(document.text)

@@ -78,7 +78,7 @@ def read_sources(
                     found.append((service, _of(file, document)))
                 elif service in origin:
                     message = f"The service {service!r} is in {origin[service]} already."
-                    repeated = Invalid.of([Problem("", message, "repeated")])
+                    repeated = Invalid.from_problems([Problem("", message, "repeated")])
                     found.append(("", _of(file, repeated)))
                 else:
                     origin[service] = file
@@ -101,7 +101,7 @@ def _documents_or_fault(
 def _of(file: Path, error: Invalid) -> Invalid:
     """``error``, which says that it is about ``file``."""
     problems = error.problems or (Problem("", error.detail),)
-    return InvalidDocument.of([replace(each, parameter=str(file)) for each in problems])
+    return InvalidDocument.from_problems([replace(each, parameter=str(file)) for each in problems])
 
 
 def _files(source: Path) -> Iterator[tuple[Path, str | None]]:

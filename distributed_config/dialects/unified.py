@@ -25,8 +25,8 @@ from distributed_config.services import bulk, changesets, sections, versions
 from distributed_config.services.changesets import Step
 from distributed_config.services.documents.preconditions import Precondition, no_precondition
 from distributed_config.services.documents.series import Series
-from distributed_config.services.journal import audit
 from distributed_config.services.journal.head import read_head
+from distributed_config.services.journal.kinds import AuditKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.sections import KeyChange, unwrapped, wrapped
 from distributed_config.services.versions import WriteResult
@@ -196,7 +196,7 @@ def _replace(
         document = wire.make_document(wrapped(value), limits, section)
     except InvalidDocument as error:
         inside = f"/{sections.WRAPPER}"
-        raise InvalidDocument.of(
+        raise InvalidDocument.from_problems(
             [replace(each, pointer=each.pointer.removeprefix(inside)) for each in error.problems]
         ) from None
     return versions.put(transaction, Series(section), document)
@@ -212,7 +212,9 @@ def _set_keys(
     """Writes keys over what is there."""
     before = _current(transaction, section) or {}
     if before.keys() == {sections.WRAPPER}:
-        raise InvalidDocument.of([Problem("", "It is a value, and has no keys.", "type")])
+        raise InvalidDocument.from_problems(
+            [Problem("", "It is a value, and has no keys.", "type")]
+        )
     return _put(transaction, section, {**before, **values}, limits, expect)
 
 
@@ -278,7 +280,7 @@ def export() -> ResponseData:
         text = asked.encode(format_, found, size)
         answer = ResponseData(text.encode(), media_type=format_.media_type)
     facts = {"prefix": "", "format": format_.name, "services": len(found)}
-    auditing.note_now(audit.EXPORT, facts)
+    auditing.note_now(AuditKind.EXPORT, facts)
     return answer
 
 
@@ -332,13 +334,13 @@ def _object() -> dict[str, Any]:
     value = asked.body_value()
     wire.require_unambiguous(value)
     if not isinstance(value, dict):
-        raise InvalidDocument.of([Problem("", "It must be a JSON object.", "type")])
+        raise InvalidDocument.from_problems([Problem("", "It must be a JSON object.", "type")])
     return value
 
 
 def _refuse(faults: list[Problem]) -> None:
     if faults:
-        raise InvalidDocument.of(faults)
+        raise InvalidDocument.from_problems(faults)
 
 
 def _faults_of(section: str, values: Any) -> list[Problem]:

@@ -31,7 +31,7 @@ def write(unit: Callable[[Transaction], ResponseData]) -> ResponseData:
     if dry_run not in _SWITCH:
         problems.append(Problem("", "It is true or false.", "query", "dry_run"))
     if problems:
-        raise Invalid.of(problems)
+        raise Invalid.from_problems(problems)
     return commit(unit, asked.note(request.args.get("note")), _SWITCH[dry_run])
 
 
@@ -41,4 +41,4 @@ def refuse_preconditions(why: str, *headers: str) -> None:
         Problem("", why, "precondition", header) for header in headers if header in request.headers
     ]
     if problems:
-        raise Invalid.of(problems)
+        raise Invalid.from_problems(problems)

@@ -111,13 +111,15 @@ _TOO_DOTTED = re.compile(r"(?:^|[\[{,])\s*(?:[^\s.=\[\]{},]+\s*\.\s*){64}", re.M
 def _read_toml(data: bytes) -> Any:
     text = decode_utf8(data)
     if _TOO_DOTTED.search(text):
-        raise InvalidDocument.of([Problem("", "A key has more than 64 parts.", "depth")])
+        raise InvalidDocument.from_problems([Problem("", "A key has more than 64 parts.", "depth")])
     try:
         return tomllib.loads(text, parse_float=exact_float)
     except RecursionError:
-        raise InvalidDocument.of([Problem("", "It is nested far too deep.", "depth")]) from None
+        raise InvalidDocument.from_problems(
+            [Problem("", "It is nested far too deep.", "depth")]
+        ) from None
     except ValueError as error:
-        raise InvalidDocument.of([Problem("", f"{error}.", "toml")]) from None
+        raise InvalidDocument.from_problems([Problem("", f"{error}.", "toml")]) from None
 
 
 def _write_toml(value: Mapping[str, Any]) -> str:

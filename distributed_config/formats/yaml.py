@@ -118,7 +118,9 @@ def _refusal(
     message: str, mark: Any, place: Location = None, rule: str = "yaml"
 ) -> InvalidDocument:
     where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark is not None else ""
-    return InvalidDocument.of([Problem(pointer_of(place), f"{message.rstrip('.')}{where}.", rule)])
+    return InvalidDocument.from_problems(
+        [Problem(pointer_of(place), f"{message.rstrip('.')}{where}.", rule)]
+    )
 
 
 class _Reading:
@@ -140,7 +142,7 @@ class _Reading:
             if isinstance(event, DocumentStartEvent):
                 raise _refusal("One document is read, not several", event.start_mark)
         if self._problems:
-            raise InvalidDocument.of(self._problems)
+            raise InvalidDocument.from_problems(self._problems)
         return found
 
     def _next(self) -> Event:
@@ -223,7 +225,7 @@ class _Reading:
         except _AmbiguousError as doubt:
             self._problems.append(Problem(pointer_of(place), str(doubt), "number"))
             if len(self._problems) == _MOST_PROBLEMS:
-                raise InvalidDocument.of(self._problems) from None
+                raise InvalidDocument.from_problems(self._problems) from None
             return text
         except ValueError as error:  # 2026-13-45 has no such month
             raise _refusal(f"{error}", event.start_mark) from None

@@ -20,6 +20,7 @@ from distributed_config.http.problems import STATUSES, problem_response
 from distributed_config.http.response import to_response
 from distributed_config.services.access.identify import Identity
 from distributed_config.services.journal import audit
+from distributed_config.services.journal.kinds import AuditKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import Actor
 from distributed_config.settings import Settings
@@ -115,7 +116,7 @@ def init_auditing(app: Flask, settings: Settings) -> None:
                 "status": response.status_code,
                 "code": g.get("error_code", ""),
             }
-            _note_bounded(audit.REFUSED, _asking(), detail, _named_service())
+            _note_bounded(AuditKind.REFUSED, _asking(), detail, _named_service())
         return response
 
 
@@ -134,7 +135,7 @@ def login_done(email: str, organisation: int, way: str = "password") -> None:
     """Notes that a user logged in, and in which way; on disk when this returns."""
     actor = replace(ANONYMOUS, name=email, address=_address())
     database.release()
-    database.write(actor, _unit(audit.LOGIN, organisation, None, {"way": way}))
+    database.write(actor, _unit(AuditKind.LOGIN, organisation, None, {"way": way}))
 
 
 def login_refused(email: str, reason: str, organisation: int | None = None) -> None:
@@ -144,7 +145,7 @@ def login_refused(email: str, reason: str, organisation: int | None = None) -> N
     """
     g.audited = True
     who = replace(ANONYMOUS, name=email[:_LONGEST_NAME], address=_address()), organisation
-    _note_bounded(audit.LOGIN_REFUSED, who, {"reason": reason})
+    _note_bounded(AuditKind.LOGIN_REFUSED, who, {"reason": reason})
 
 
 def _secrets_read(services: list[str]) -> None:
@@ -157,7 +158,7 @@ def _secrets_read(services: list[str]) -> None:
             detail = {"path": path}
             audit.record(
                 transaction,
-                audit.SECRET_READ,
+                AuditKind.SECRET_READ,
                 organisation=organisation,
                 service=service,
                 detail=detail,
@@ -177,7 +178,7 @@ def moved(found: Identity) -> Unit[None] | None:
     if left_out is None:
         return None
     detail = {"token": found.token_id, "before": found.used_from, **_counted(left_out)}
-    return _unit(audit.TOKEN_ADDRESS, found.actor.organisation, None, detail)
+    return _unit(AuditKind.TOKEN_ADDRESS, found.actor.organisation, None, detail)
 
 
 def _note_bounded(

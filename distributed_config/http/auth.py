@@ -172,7 +172,7 @@ def _claimed_name() -> str:
     if len(name) <= _LONGEST_CLAIM and name.isprintable():
         return name
     message = f"It is a name of at most {_LONGEST_CLAIM} printable characters in UTF-8."
-    raise Invalid.of([Problem("", message, "name", CLAIMED_ACTOR)])
+    raise Invalid.from_problems([Problem("", message, "name", CLAIMED_ACTOR)])
 
 
 def _no_member(organisation: str) -> Forbidden:

@@ -18,7 +18,7 @@ def page_size(asked: int | None) -> int:
     settings = database.of().settings
     if asked is not None and asked > settings.page_most:
         message = f"A page has at most {settings.page_most} entries (DISTCONF_PAGE_MOST)."
-        raise Invalid.of([Problem("", message, "limit", "limit")])
+        raise Invalid.from_problems([Problem("", message, "limit", "limit")])
     return asked or settings.page
 
 

@@ -117,7 +117,9 @@ def note(from_query: str | None) -> str:
     """Why: ``note=`` of the query, or the header ``Config-Note`` in UTF-8."""
     given, header = from_query, request.headers.get("Config-Note", "")
     if given is not None and header:
-        raise Invalid.of([Problem("", "Say it here or in the header Config-Note.", "note", "note")])
+        raise Invalid.from_problems(
+            [Problem("", "Say it here or in the header Config-Note.", "note", "note")]
+        )
     if given is None:
         try:
             given = header.encode("latin-1").decode("utf-8")
@@ -134,7 +136,7 @@ def idempotency_key() -> str:
     key = given.strip()
     if not 0 < len(key) <= 255 or not key.isprintable():
         message = "A key has 1 to 255 printable characters; leave it out to do without."
-        raise Invalid.of([Problem("", message, "key", "Idempotency-Key")])
+        raise Invalid.from_problems([Problem("", message, "key", "Idempotency-Key")])
     return key
 
 

@@ -93,7 +93,7 @@ def _refuse_conditions(made: Route) -> None:
         if name in request.headers and name not in made.headers
     ]
     if problems:
-        raise Invalid.of(problems)
+        raise Invalid.from_problems(problems)
 
 
 def _named_service(query: dict[str, Any]) -> str:
@@ -123,9 +123,9 @@ def _load_query(schema: Schema) -> Any:
         # Marshmallow tells unknown names in the order of a set, another one in each process.
         places = {name[:_LONGEST_NAME]: place for place, name in enumerate(given)}
         problems.sort(key=lambda each: places.get(each.parameter, len(places)))
-        raise Invalid.of(problems) from None
+        raise Invalid.from_problems(problems) from None
     if repeated:
-        raise Invalid.of(repeated)
+        raise Invalid.from_problems(repeated)
     return loaded
 
 
@@ -143,7 +143,7 @@ def _refuse_other_encodings() -> None:
             message = "It is not UTF-8, each byte as %XX."
             problems.append(Problem("", message, "utf-8", name[:80].decode(errors="replace")))
     if problems:
-        raise Invalid.of(problems)
+        raise Invalid.from_problems(problems)
 
 
 def _query_problems(error: ValidationError, known: str) -> list[Problem]:
@@ -164,8 +164,10 @@ def _in_order(error: Invalid, value: Any) -> Invalid:
     kind = type(error)
     if kind not in {Invalid, InvalidDocument} or len(error.problems) < 2:
         return error
-    is_told_by_problems = kind.of(error.problems).detail == error.detail
-    return kind.of(wire.in_order(error.problems, value)) if is_told_by_problems else error
+    is_told_by_problems = kind.from_problems(error.problems).detail == error.detail
+    return (
+        kind.from_problems(wire.in_order(error.problems, value)) if is_told_by_problems else error
+    )
 
 
 def _load_body(schema: Schema, value: Any) -> Any:
@@ -174,7 +176,7 @@ def _load_body(schema: Schema, value: Any) -> Any:
     try:
         return schema.load(value)
     except ValidationError as error:
-        raise InvalidDocument.of(_body_problems("", _messages(error))) from None
+        raise InvalidDocument.from_problems(_body_problems("", _messages(error))) from None
 
 
 def _refuse_long_lists(value: Any) -> None:
@@ -186,7 +188,7 @@ def _refuse_long_lists(value: Any) -> None:
         if isinstance(each, list) and len(each) > _MOST_ELEMENTS
     ]
     if problems:
-        raise InvalidDocument.of(problems)
+        raise InvalidDocument.from_problems(problems)
 
 
 def _body_problems(pointer: str, messages: Any) -> list[Problem]:

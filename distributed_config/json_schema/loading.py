@@ -57,7 +57,7 @@ def load_schema(value: Any, limits: SchemaLimits) -> Document:
     draft = draft_of(value)
     if draft is None:
         message = "Drafts 7 and 2020-12 are understood; leave $schema out for 2020-12."
-        raise InvalidDocument.of([Problem("/$schema", message, "draft")])
+        raise InvalidDocument.from_problems([Problem("/$schema", message, "draft")])
     broken = _META_SCHEMAS[draft].iter_errors(value)
     # 2020-12 is checked by several vocabularies, which may say the same.
     _refuse(list(dict.fromkeys(each for error in broken for each in problems_of(error, []))))
@@ -106,7 +106,7 @@ def _properties(outline: Outline, parts: list[Part]) -> dict[str, list[Part]]:
 
 def _refuse(problems: list[Problem]) -> None:
     if problems:
-        raise InvalidDocument.of(problems)
+        raise InvalidDocument.from_problems(problems)
 
 
 def _faults_of_references(outline: Outline, node: Node) -> Iterator[Problem]:

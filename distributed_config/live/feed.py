@@ -16,12 +16,7 @@ from distributed_config.services.access.identify import reidentify
 from distributed_config.services.event_documents import DocumentViews
 from distributed_config.services.journal.changes import Change, hidden_from, read_changes
 from distributed_config.services.journal.head import read_head
-from distributed_config.services.journal.kinds import (
-    ACCOUNT_KINDS,
-    MARKING_KINDS,
-    SERVICE_DELETED,
-    VERSION_DELETED,
-)
+from distributed_config.services.journal.kinds import ACCOUNT_KINDS, MARKING_KINDS, ChangeKind
 from distributed_config.services.policy.actor import LOCAL_OPERATOR, Actor
 from distributed_config.services.secrets.digests import without_secrets
 from distributed_config.services.sections import WRAPPER, changed
@@ -31,7 +26,7 @@ _PAGE = 200
 _PAGE_WITH_DOCUMENTS = 16
 _EVERY_SIZE = 1 << 30
 
-DELETION_KINDS = frozenset({VERSION_DELETED, SERVICE_DELETED})
+DELETION_KINDS = frozenset({ChangeKind.VERSION_DELETED, ChangeKind.SERVICE_DELETED})
 """Changes after which documents are gone."""
 SECRET_KINDS = MARKING_KINDS
 """Changes after which other places of documents are secret."""
@@ -59,7 +54,7 @@ class Subscription:
     @property
     def reveals(self) -> bool:
         """Whether the watcher is told secrets in the clear."""
-        return self.actor.visibility.secrets
+        return self.actor.visibility.reads_secrets
 
     def position(self, revision: int) -> Position:
         """Where the watcher is once it has heard of ``revision``; it can go on from there."""
@@ -80,7 +75,7 @@ class Subscription:
         visibility = self.actor.visibility
         if change.organisation_id != visibility.organisation or change.kind in self._hidden:
             return False
-        return not visibility.scopes or change.service is None or visibility.sees(change.service)
+        return not visibility.scopes or change.service is None or visibility.allows(change.service)
 
     @cached_property
     def _hidden(self) -> frozenset[str]:

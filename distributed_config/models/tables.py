@@ -38,7 +38,7 @@ class OrganisationRow(Base):
 class ServiceRow(Base):
     """A named configuration. A service that was deleted and made again is another row.
 
-    ``marks`` is "" where nothing is secret. Otherwise something may be: by the service's own
+    ``secret_marks`` is "" where nothing is secret. Otherwise something may be: by the service's own
     pointers, a JSON array that may be empty, by its definition, or since it was once.
     """
 
@@ -52,13 +52,18 @@ class ServiceRow(Base):
     name: Mapped[str] = mapped_column(Text)
     created_at: Mapped[Moment]
     created_revision: Mapped[Revision]
-    marks: Mapped[str] = mapped_column(Text, server_default="", default="")
+    # The attribute says which marks: the database has had the column by its shorter name since its
+    # first schema, and renaming it would rewrite the table.
+    secret_marks: Mapped[str] = mapped_column(
+        "marks", Text, key="secret_marks", server_default="", default=""
+    )
 
 
 class KeptMarksRow(Base):
     """What was secret in a service that was deleted; see ``services/secrets/kept_marks.py``.
 
-    ``pointers`` is as ``ServiceRow.marks``; ``schema`` is that of its definition, "" if none marks.
+    ``pointers`` is as ``ServiceRow.secret_marks``; ``schema`` is that of its definition, "" if
+    none marks.
     """
 
     __tablename__ = "kept_marks"

@@ -17,8 +17,7 @@ from distributed_config.schemas.fields import (
     repeatable,
     service_name,
 )
-from distributed_config.services.journal.audit import KINDS as AUDIT_KINDS
-from distributed_config.services.journal.kinds import KINDS
+from distributed_config.services.journal.kinds import AuditKind, ChangeKind
 
 
 class ServiceQuery(Schema):
@@ -136,7 +135,7 @@ class ChangesQuery(Schema):
     )
     service = repeatable(fields.String(), "Only this service; one that ends in / is a prefix.")
     kind = repeatable(
-        fields.String(validate=validate.OneOf(KINDS, error="It is one of: {choices}.")),
+        fields.String(validate=validate.OneOf(tuple(ChangeKind), error="It is one of: {choices}.")),
         "Only this kind of change.",
     )
     epoch = fields.String(
@@ -150,7 +149,7 @@ class ChangesQuery(Schema):
 class AuditFilter(Schema):
     actor = fields.String(load_default=None, metadata={"description": "Who it was, exactly."})
     kind = repeatable(
-        fields.String(validate=validate.OneOf(AUDIT_KINDS, error="It is one of: {choices}.")),
+        fields.String(validate=validate.OneOf(tuple(AuditKind), error="It is one of: {choices}.")),
         "Only this kind of entry.",
     )
     service = fields.String(

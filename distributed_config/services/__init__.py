@@ -1,6 +1,6 @@
-"""The verbs. A connection and an actor in, plain values out.
+"""Services are the verbs of the product: a Reader or a Transaction goes in, plain values come out.
 
-Nothing here commits, sees a request, or opens a socket. What writes takes a ``Journal``, which
-holds the connection and the actor; what reads takes a connection and a realm, which is what the
-actor can see.
+Nothing here commits, sees a request, or opens a socket, so a test or a command calls the same verbs
+as the API. A verb that writes takes a ``Transaction``, which has the connection and the actor; one
+that reads takes a ``Reader``, which has a connection and what its actor may see.
 """

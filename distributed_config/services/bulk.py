@@ -43,23 +43,27 @@ def export(reader: Reader, prefix: str = "") -> Iterator[tuple[str, Document]]:
     )
     query = (
         select(
-            ServiceRow.id, ServiceRow.name, ServiceRow.marks, VersionRow.document, VersionRow.digest
+            ServiceRow.id,
+            ServiceRow.name,
+            ServiceRow.secret_marks,
+            VersionRow.document,
+            VersionRow.digest,
         )
         .join(VersionRow, VersionRow.service_id == ServiceRow.id)
         .where(
             ServiceRow.organisation_id == reader.visibility.organisation,
-            reader.visibility.within(ServiceRow.name),
+            reader.visibility.sql_filter(ServiceRow.name),
             VersionRow.environment == DEFAULT_ENVIRONMENT,
             VersionRow.number == newest,
             func.substr(ServiceRow.name, 1, len(prefix)) == prefix,
         )
         .order_by(ServiceRow.name)
     )
-    viewer = Viewer(reader.connection, reader.visibility.secrets)
+    viewer = Viewer(reader.connection, reader.visibility.reads_secrets)
     for service_id, name, marks, text, digest in reader.connection.execute(query):
         home = DocumentKey(service_id, reader.visibility.organisation, name, marks)
-        shown = viewer.shown(home, intact(text, digest))
-        yield name, Document(shown.text, digest_of(shown.text) if shown.view else digest)
+        shown = viewer.render(home, intact(text, digest))
+        yield name, Document(shown.text, digest_of(shown.text) if shown.etag_variant else digest)
 
 
 def documents_of(
@@ -71,7 +75,7 @@ def documents_of(
     InvalidDocument if ``value`` is no such object at all.
     """
     if not isinstance(value, dict):
-        raise InvalidDocument.of(
+        raise InvalidDocument.from_problems(
             [Problem("", 'What is imported is one object, {"service": {…}, …}.', "type")]
         )
     repeated = set(repeated_keys(value))
@@ -96,4 +100,4 @@ def _document_or_faults(
         check_name(name)
     except Invalid as error:
         problems += [Problem("", each.message, each.rule) for each in error.problems]
-    return document if document and not problems else InvalidDocument.of(problems)
+    return document if document and not problems else InvalidDocument.from_problems(problems)

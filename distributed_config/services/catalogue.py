@@ -13,7 +13,7 @@ from distributed_config.models import (
     VersionRow,
 )
 from distributed_config.services.documents.series import Series
-from distributed_config.services.journal import kinds
+from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.reader import Reader
@@ -52,7 +52,7 @@ def services(
     """
     query = _SERVICES.where(
         ServiceRow.organisation_id == reader.visibility.organisation,
-        reader.visibility.within(ServiceRow.name),
+        reader.visibility.sql_filter(ServiceRow.name),
         ServiceRow.name > after,
     )
     if search:
@@ -77,7 +77,7 @@ def served_names(reader: Reader, prefix: str = "") -> list[str]:
     )
     query = select(ServiceRow.name).where(
         ServiceRow.organisation_id == reader.visibility.organisation,
-        reader.visibility.within(ServiceRow.name),
+        reader.visibility.sql_filter(ServiceRow.name),
         enabled.exists(),
     )
     if prefix:
@@ -108,7 +108,7 @@ def set_tags(transaction: Transaction, series: Series, tags: tuple[str, ...]) ->
     for tag in wanted:
         transaction.connection.execute(insert(TagRow).values(service_id=service_id, tag=tag))
     transaction.record(
-        kinds.SERVICE_TAGGED, series.service, note=transaction.note or ", ".join(wanted)
+        ChangeKind.SERVICE_TAGGED, series.service, note=transaction.note or ", ".join(wanted)
     )
     return True
 
@@ -118,7 +118,7 @@ _SERVICES = (
         ServiceRow.id,
         ServiceRow.name,
         ServiceRow.created_at,
-        ServiceRow.marks,
+        ServiceRow.secret_marks,
         DefinitionRow.name.label("definition"),
     )
     .outerjoin(ConformanceRow, ConformanceRow.service_id == ServiceRow.id)
@@ -129,7 +129,7 @@ _SERVICES = (
 def _entries(reader: Reader, query: Select[int, str, int, str, str]) -> list[Entry]:
     found = reader.connection.execute(query).all()
     tags_of = _tags_of(reader.connection, [row.id for row in found])
-    digests = None if reader.visibility.secrets else Digests(reader.connection)
+    digests = None if reader.visibility.reads_secrets else Digests(reader.connection)
     return [_entry(reader.connection, row, tags_of.get(row.id, ()), digests) for row in found]
 
 
@@ -174,7 +174,7 @@ def _entry(
     last = connection.execute(newest).one()
     now = connection.execute(current).one_or_none()
     digest = None if now is None else now.digest
-    if now is not None and digests is not None and row.marks:
+    if now is not None and digests is not None and row.secret_marks:
         digest = digests.of_version(row.id, now.number, now.digest)
     return Entry(
         id=row.id,

@@ -102,7 +102,7 @@ def prune(transaction: Transaction, kept: Collection[str], prefix: str = "") -> 
     """
     if not kept:
         message = "There is no service in what is imported, so pruning would delete all of them."
-        raise Invalid.of([Problem("", message, "prune")])
+        raise Invalid.from_problems([Problem("", message, "prune")])
     served = catalogue.served_names(transaction.reader, prefix)
     gone = [name for name in served if name not in kept]
     for name in gone:
@@ -144,7 +144,7 @@ def _once(steps: Sequence[Step]) -> Iterator[Step]:
         repeated = step.service in seen
         if repeated:
             message = f"The service {step.service!r} is named more than once."
-            yield broken(step.pointer, Invalid.of([Problem("", message, "repeated")]))
+            yield broken(step.pointer, Invalid.from_problems([Problem("", message, "repeated")]))
         if not repeated or not step.sound:
             yield step
         if step.service:  # one that is not sound may name none
@@ -154,6 +154,7 @@ def _once(steps: Sequence[Step]) -> Iterator[Step]:
 def _together(error: DistconfError, problems: Sequence[Problem]) -> DistconfError:
     """``error`` with all ``problems``."""
     if isinstance(error, Invalid) and type(error) in {Invalid, InvalidDocument}:
-        return type(error).of(problems)  # it tells where the first is, and how many there are
+        # Its detail names the first problem and their number, so it is made again from all of them.
+        return type(error).from_problems(problems)
     error.problems = tuple(problems[:_MOST_PROBLEMS])
     return error

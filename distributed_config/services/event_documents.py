@@ -10,15 +10,7 @@ from distributed_config.errors import DocumentDamaged, SecretUnreadable
 from distributed_config.models import ChangeRow, ServiceRow, VersionRow
 from distributed_config.services.documents.stored import intact
 from distributed_config.services.journal.changes import Change
-from distributed_config.services.journal.kinds import (
-    SERVICE_CREATED,
-    SERVICE_DELETED,
-    SERVICE_DISABLED,
-    VERSION_CREATED,
-    VERSION_DELETED,
-    VERSION_DISABLED,
-    VERSION_ENABLED,
-)
+from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.secrets import DocumentKey, Viewer
 
@@ -30,13 +22,13 @@ _AT_ONCE = 200
 
 # A service that is made, or deleted, begins with nothing: what was before is another's.
 CURRENT_CHANGING = (
-    SERVICE_CREATED,
-    SERVICE_DELETED,
-    SERVICE_DISABLED,
-    VERSION_CREATED,
-    VERSION_ENABLED,
-    VERSION_DISABLED,
-    VERSION_DELETED,
+    ChangeKind.SERVICE_CREATED,
+    ChangeKind.SERVICE_DELETED,
+    ChangeKind.SERVICE_DISABLED,
+    ChangeKind.VERSION_CREATED,
+    ChangeKind.VERSION_ENABLED,
+    ChangeKind.VERSION_DISABLED,
+    ChangeKind.VERSION_DELETED,
 )
 _BEFORE = (
     select(ChangeRow.current)
@@ -129,7 +121,7 @@ def documents(
                 ServiceRow.id,
                 ServiceRow.organisation_id,
                 ServiceRow.name,
-                ServiceRow.marks,
+                ServiceRow.secret_marks,
                 VersionRow.number,
                 VersionRow.revision,
                 VersionRow.digest,
@@ -155,10 +147,10 @@ def _text(
     viewers: tuple[Viewer, Viewer], home: DocumentKey, text: str, clear: bool
 ) -> DocumentViews:
     masking, revealing = viewers
-    masked = masking.shown(home, text)
-    if not masked.view or not clear:
-        return DocumentViews(masked.text, masked.text if not masked.view else None)
+    masked = masking.render(home, text)
+    if not masked.etag_variant or not clear:
+        return DocumentViews(masked.text, masked.text if not masked.etag_variant else None)
     try:
-        return DocumentViews(masked.text, revealing.shown(home, text).text)
+        return DocumentViews(masked.text, revealing.render(home, text).text)
     except SecretUnreadable:
         return DocumentViews(masked.text, None)

@@ -14,8 +14,8 @@ from distributed_config.errors import DocumentDamaged
 from distributed_config.models import ChangeRow, ConformanceRow, ServiceRow, VersionRow
 from distributed_config.services.conformance import index_keys, rules
 from distributed_config.services.documents.stored import intact
-from distributed_config.services.journal import kinds
 from distributed_config.services.journal.head import read_head
+from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.secrets import DocumentKey, Viewer
 from distributed_config.wire import digest_of, parse_stored
@@ -100,7 +100,7 @@ _RECORDED = (
         ChangeRow.service == ServiceRow.name,
         ChangeRow.environment == VersionRow.environment,
         ChangeRow.revision == VersionRow.revision,
-        ChangeRow.kind == kinds.VERSION_CREATED,
+        ChangeRow.kind == ChangeKind.VERSION_CREATED,
         ChangeRow.number == VersionRow.number,
         ChangeRow.digest == VersionRow.digest,
     )
@@ -147,8 +147,8 @@ def _value(viewer: Viewer, row: Any) -> Any:
     """The current document of a service as it may be indexed; None if nothing is current."""
     if row.digest is None:
         return None
-    home = DocumentKey(row.service_id, row.organisation_id, row.name, row.marks)
-    return parse_stored(viewer.shown(home, intact(row.document, row.digest)).text)
+    home = DocumentKey(row.service_id, row.organisation_id, row.name, row.secret_marks)
+    return parse_stored(viewer.render(home, intact(row.document, row.digest)).text)
 
 
 _CONFORMING = (
@@ -157,7 +157,7 @@ _CONFORMING = (
         ConformanceRow.definition_id,
         ConformanceRow.name,
         ServiceRow.organisation_id,
-        ServiceRow.marks,
+        ServiceRow.secret_marks,
         VersionRow.digest,
         VersionRow.document,
     )

@@ -63,7 +63,7 @@ def patched(
     """
     if len(operations) > limits.keys:
         message = f"A patch has at most {limits.keys} operations."
-        raise InvalidDocument.of([Problem("", message, "json-patch")])
+        raise InvalidDocument.from_problems([Problem("", message, "json-patch")])
     faults = {i: fault for i, each in enumerate(operations) if (fault := _malformed(each))}
     budget = limits.size
     for i, operation in enumerate(operations):
@@ -77,7 +77,7 @@ def patched(
             faults[i] = _sentence(error)
             break
     if faults:
-        raise InvalidDocument.of(
+        raise InvalidDocument.from_problems(
             [Problem(f"/{i}", faults[i], "json-patch") for i in sorted(faults)]
         )
     return value

@@ -1,4 +1,4 @@
-"""A reader: a connection, and what may be seen through it."""
+"""The reader: a snapshot of the database, limited to what an actor may see."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ from distributed_config.services.policy.visibility import Visibility
 
 @dataclass(frozen=True)
 class Reader:
-    """What every verb that reads takes first.
+    """The first argument of every verb that reads.
 
-    ``connection`` sees one snapshot of the database. ``visibility`` limits what is found in it, so
-    that what an actor may not know of is not there.
+    ``connection`` has one snapshot of the database, so that several reads of one request agree.
+    ``visibility`` limits what is found in it: what the actor may not know of does not exist.
     """
 
     connection: Connection

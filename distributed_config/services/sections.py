@@ -14,7 +14,7 @@ from sqlalchemy import select
 from distributed_config.models import ChangeRow, ServiceRow, VersionRow
 from distributed_config.services import event_documents
 from distributed_config.services.documents.stored import intact
-from distributed_config.services.journal import kinds
+from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.reader import Reader
 from distributed_config.services.secrets import DocumentKey, Viewer
@@ -70,7 +70,7 @@ def history(reader: Reader, section: str = "", key: str = "") -> list[KeyChange]
         current[name] = change.current
         after = documents.get((name, change.current), {})
         told = (change.changed_at, change.actor, change.revision)
-        if change.current is None and change.kind != kinds.SERVICE_CREATED:
+        if change.current is None and change.kind != ChangeKind.SERVICE_CREATED:
             if not key or key in before:
                 found.append(KeyChange(name, key or None, None, *told))
             continue
@@ -86,7 +86,7 @@ def _documents(reader: Reader, section: str) -> dict[tuple[str, int | None], dic
         select(
             ServiceRow.id,
             ServiceRow.name,
-            ServiceRow.marks,
+            ServiceRow.secret_marks,
             VersionRow.number,
             VersionRow.digest,
             VersionRow.document,
@@ -94,19 +94,19 @@ def _documents(reader: Reader, section: str) -> dict[tuple[str, int | None], dic
         .join(VersionRow, VersionRow.service_id == ServiceRow.id)
         .where(
             ServiceRow.organisation_id == reader.visibility.organisation,
-            reader.visibility.within(ServiceRow.name),
+            reader.visibility.sql_filter(ServiceRow.name),
             VersionRow.environment == DEFAULT_ENVIRONMENT,
             VersionRow.deleted_revision.is_(None),
         )
     )
     if section:
         query = query.where(ServiceRow.name == section)
-    viewer = Viewer(reader.connection, reader.visibility.secrets)
+    viewer = Viewer(reader.connection, reader.visibility.reads_secrets)
     found: dict[tuple[str, int | None], dict[str, Any]] = {}
     rows = reader.connection.execute(query).yield_per(500)
     for service_id, name, marks, number, digest, text in rows:
         home = DocumentKey(service_id, reader.visibility.organisation, name, marks)
-        found[name, number] = parse_stored(viewer.shown(home, intact(text, digest)).text)
+        found[name, number] = parse_stored(viewer.render(home, intact(text, digest)).text)
     return found
 
 
@@ -118,7 +118,7 @@ def _moves(reader: Reader, section: str) -> Iterator[Any]:
     rows = reader.connection.execute(
         select(ServiceRow.name, ServiceRow.created_revision).where(
             ServiceRow.organisation_id == reader.visibility.organisation,
-            reader.visibility.within(ServiceRow.name),
+            reader.visibility.sql_filter(ServiceRow.name),
         )
     )
     born = {row.name: row.created_revision for row in rows}
@@ -133,7 +133,7 @@ def _moves(reader: Reader, section: str) -> Iterator[Any]:
         )
         .where(
             ChangeRow.organisation_id == reader.visibility.organisation,
-            reader.visibility.within(ChangeRow.service),
+            reader.visibility.sql_filter(ChangeRow.service),
             ChangeRow.kind.in_(event_documents.CURRENT_CHANGING),
         )
         .order_by(ChangeRow.revision, ChangeRow.position)
@@ -142,5 +142,5 @@ def _moves(reader: Reader, section: str) -> Iterator[Any]:
         query = query.where(ChangeRow.service == section)
     for row in reader.connection.execute(query).yield_per(500):
         alive = row.service in born and row.revision >= born[row.service]
-        if alive or row.kind == kinds.SERVICE_DELETED:
+        if alive or row.kind == ChangeKind.SERVICE_DELETED:
             yield row

@@ -236,7 +236,7 @@ class Writer:
                 self._refuse_after_failure()
                 stored = read_head(connection)  # the first statement takes the lock
                 self._waiting_since = None
-                head = replace(stored, steady=stored.steady.grown(uptime()))
+                head = replace(stored, steady=stored.steady.advance(uptime()))
                 self._warn_of_clock(head)
                 batch = self._gather(first)
                 done = self._run_units(connection, head, batch)
@@ -254,7 +254,7 @@ class Writer:
 
     def _warn_of_clock(self, head: Head) -> None:
         """Says, now and then, that changes cannot have the time of the clock."""
-        behind = head.behind(now())
+        behind = head.clock_lag(now())
         if behind < _CLOCK_TOLERANCE or time.monotonic() < self._warns_at:
             return
         self._warns_at = time.monotonic() + _WARNS_EVERY
@@ -333,8 +333,10 @@ class Writer:
                 connection.exec_driver_sql("RELEASE SAVEPOINT unit")
                 done.append((order, _Outcome(result)))
                 head = transaction.head
-                touched |= {(transaction.organisation, name) for name in transaction.services}
-                everything |= transaction.everything
+                touched |= {
+                    (transaction.organisation, name) for name in transaction.touched_services
+                }
+                everything |= transaction.affects_all
         if head != first:
             advance_head(connection, head)
         if head.revision > first.revision:

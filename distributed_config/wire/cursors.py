@@ -29,7 +29,7 @@ def decode_cursor(cursor: str, epoch: str, kind: type[Key], listing: str) -> Key
     fits = type(key) is kind and (is_encodable(key) if isinstance(key, str) else 0 <= key < 2**63)
     if not fits or not isinstance(found_epoch, str) or of != listing:
         message = "It is not one that this server gave for this list; follow Link."
-        raise Invalid.of([Problem("", message, "cursor", "cursor")])
+        raise Invalid.from_problems([Problem("", message, "cursor", "cursor")])
     if found_epoch != epoch:
         raise EpochChanged()
     return cast(Key, key)

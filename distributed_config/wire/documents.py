@@ -181,7 +181,7 @@ def decode_utf8(data: bytes) -> str:
 
 
 def _invalid_document(problems: list[Problem]) -> InvalidDocument:
-    return InvalidDocument.of(problems)
+    return InvalidDocument.from_problems(problems)
 
 
 class _Repeated(dict[str, Any]):

@@ -23,7 +23,7 @@ def check_name(name: str, what: str = "service") -> str:
     """
     fault = name_problem(name)
     if fault:
-        raise Invalid.of([Problem("", f"{shortened(name)!r}: {fault}", "name", what)])
+        raise Invalid.from_problems([Problem("", f"{shortened(name)!r}: {fault}", "name", what)])
     return name
 
 
@@ -46,10 +46,12 @@ def name_problem(name: str) -> str | None:
 def check_note(note: str, longest: int) -> str:
     """``note`` if it is short enough and holds no control characters. Raises Invalid."""
     if len(note) > longest:
-        raise Invalid.of([Problem("", f"A note has at most {longest} characters.", "note", "note")])
+        raise Invalid.from_problems(
+            [Problem("", f"A note has at most {longest} characters.", "note", "note")]
+        )
     if _CONTROL.search(note) or not is_encodable(note):
         message = "A note holds text, without control characters."
-        raise Invalid.of([Problem("", message, "note", "note")])
+        raise Invalid.from_problems([Problem("", message, "note", "note")])
     return note
 
 

@@ -136,7 +136,7 @@ def parts_of(path: str) -> Keys:
             f"A path has at most {_MOST_PARTS} parts and {_MOST_CHARACTERS} characters. "
             "Read the whole document instead."
         )
-        raise Invalid.of([Problem("", message, "path", f"{path[:60]}…")])
+        raise Invalid.from_problems([Problem("", message, "path", f"{path[:60]}…")])
     return tuple(parts)
 
 
@@ -171,7 +171,7 @@ def ambiguous(path: str, found: list[Keys]) -> Invalid:
     """The error that names both readings of ``path``, each as it can be written instead."""
     one, other = (pointer_of(keys) for keys in found[:2])
     message = f"It can be read as {one} or as {other}. Write the one that you mean."
-    return Invalid.of([Problem("", message, "ambiguous", path)])
+    return Invalid.from_problems([Problem("", message, "ambiguous", path)])
 
 
 class _Budget:
@@ -186,7 +186,7 @@ class _Budget:
         self._left -= 1
         if self._left < 0:
             message = "It can be read in far too many ways here. Write a JSON pointer."
-            raise Invalid.of([Problem("", message, "ambiguous", self._path)])
+            raise Invalid.from_problems([Problem("", message, "ambiguous", self._path)])
 
 
 def _visits(start: Any, keys: Keys, parts: Keys, step: Step, budget: _Budget) -> Iterator[Visit]:
@@ -214,4 +214,4 @@ def _refuse_elements(document: Any, keys: Keys, path: str) -> None:
                 f"{pointer_of(keys[:number])} is a list, and one element cannot be changed so. "
                 "Give the whole list, or a JSON Patch in a file."
             )
-            raise Invalid.of([Problem("", message, "element", path)])
+            raise Invalid.from_problems([Problem("", message, "element", path)])

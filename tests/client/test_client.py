@@ -3362,7 +3362,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Literal, Optional, Tuple, Union
 assert sys.version_info[:2] == (3, 10)
-for path in [*Path("distributed_config/client").glob("*.py"), Path("distributed_config/errors.py")]:
+rooms = [Path("distributed_config", room) for room in ("client", "errors")]
+for path in [path for room in rooms for path in room.rglob("*.py")]:
     py_compile.compile(str(path), cfile=tempfile.mktemp(), doraise=True)
 from distributed_config.client import *
 @dataclass

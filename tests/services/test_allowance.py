@@ -251,7 +251,7 @@ def test_masked_elements_find_their_partners_in_time_in_proportion_to_their_numb
     def alike(number: int) -> Callable[[], dict[int, int]]:
         each = number * looks // 300
         elements: list[Any] = [{"key": MASK, "look": i % each} for i in range(number)]
-        return lambda: secrets._match_elements(elements, list(elements))
+        return lambda: secrets.match_elements(elements, list(elements))
 
     assert alike(300)() == {i: i for i in range(300)}
     # Eight times as many: eight times as long, and not 64 times.
@@ -293,5 +293,5 @@ def test_pointers_with_stars_and_names_find_the_same_places_as_one_by_one(
 def test_a_mask_that_could_be_several_is_unclear_as_before() -> None:
     new, old = [{"k": MASK}, {"k": MASK}], [{"k": MASK}, {"k": MASK}, {"k": MASK}]
 
-    assert secrets._match_elements(new, old) == {}
-    assert secrets._match_elements(old, old) == {0: 0, 1: 1, 2: 2}
+    assert secrets.match_elements(new, old) == {}
+    assert secrets.match_elements(old, old) == {0: 0, 1: 1, 2: 2}

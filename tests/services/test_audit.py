@@ -37,6 +37,7 @@ from distributed_config.services.access import organisations, roles, tokens
 from distributed_config.services.access.grants import Grant
 from distributed_config.services.documents.series import Series
 from distributed_config.services.journal import audit
+from distributed_config.services.journal.kinds import AuditKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.journal.verify import verify_chain
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
@@ -65,12 +66,12 @@ def put(writer: Writer, name: str, value: Any, actor: Any = LOCAL_OPERATOR) -> N
     )
 
 
-def noted(writer: Writer, kind: str = audit.EXPORT, actor: Any = LOCAL_OPERATOR) -> None:
+def record_entry(writer: Writer, kind: str = AuditKind.EXPORT, actor: Any = LOCAL_OPERATOR) -> None:
     writer.write(actor, lambda transaction: audit.record(transaction, kind, organisation=1))
 
 
 def faults(settings: Settings) -> list[str]:
-    """What `distconf check` says of the audit log."""
+    """Return what `distconf check` says about the audit log."""
     return [line for each in database(settings) if each.what == "audit" for line in each.faults]
 
 
@@ -80,7 +81,7 @@ def head_of(settings: Settings) -> Any:
 
 
 def run(settings: Settings, *arguments: str) -> Result:
-    """Runs `distconf audit`."""
+    """Run `distconf audit`."""
     environ = {"DISTCONF_INSTANCE": str(settings.instance)}
     return CliRunner().invoke(audit_command.command, arguments, env=environ)
 
@@ -94,14 +95,14 @@ def raw(settings: Settings, statement: str, *values: Any) -> list[Any]:
 
 
 def test_every_unit_that_wrote_is_sealed_whatever_became_of_its_neighbours(tmp_path: Path) -> None:
-    """A random history in batches: units that write, that fail half-way, and that only note."""
+    """Run a random history in batches: units that write, fail half-way, or only audit."""
     settings = settings_in(tmp_path / "instance")
     chosen = random.Random(7)
     held = threading.Event()
 
     def failing(transaction: Transaction) -> None:
         versions.put(transaction, Series("web"), document({"n": secrets.token_hex(4)}))
-        audit.record(transaction, audit.EXPORT, organisation=1)
+        audit.record(transaction, AuditKind.EXPORT, organisation=1)
         raise DistconfError("It was not meant.")
 
     def several(transaction: Transaction) -> None:
@@ -113,7 +114,7 @@ def test_every_unit_that_wrote_is_sealed_whatever_became_of_its_neighbours(tmp_p
             with pytest.raises(DistconfError, match="not meant"):
                 writer.write(LOCAL_OPERATOR, failing)
         elif which == 1:
-            noted(writer)
+            record_entry(writer)
         elif which == 2:
             writer.write(LOCAL_OPERATOR, several)
         elif which == 3:
@@ -199,7 +200,7 @@ def test_the_chain_of_a_database_from_before_begins_with_the_next_write(tmp_path
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A database in which every column of some entry and of some change has something."""
+    """A database in which no column of entries and changes is empty everywhere."""
     settings = settings_in(tmp_path_factory.mktemp("filled") / "instance")
     actor = LOCAL_OPERATOR
     with opened.writing(settings) as writer:
@@ -215,7 +216,11 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         writer.write(
             actor,
             lambda transaction: audit.record(
-                transaction, audit.SECRET_READ, organisation=1, service="web", detail={"key": "x"}
+                transaction,
+                AuditKind.SECRET_READ,
+                organisation=1,
+                service="web",
+                detail={"key": "x"},
             ),
         )
         put(writer, "web", {"n": "last"})
@@ -225,14 +230,14 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture
 def copy(filled: Settings, tmp_path: Path) -> Settings:
-    """The same, to be spoiled."""
+    """A copy of ``filled`` that a test may damage."""
     shutil.copytree(filled.instance, tmp_path / "instance")
     return Settings(instance=tmp_path / "instance")
 
 
 @contextmanager
 def spoiled(settings: Settings) -> Iterator[Settings]:
-    """A copy of the copy, for one fault."""
+    """A second copy, for one fault."""
     folder = settings.instance.with_name("spoiled")
     shutil.copytree(settings.instance, folder)
     yield Settings(instance=folder)
@@ -240,7 +245,7 @@ def spoiled(settings: Settings) -> Iterator[Settings]:
 
 
 def flip(settings: Settings, table: str, column: str, key: int, where: str, bit: int) -> None:
-    """Flips one bit of what ``column`` has; what was null becomes something."""
+    """Flip one bit of the value in ``column``; a null becomes a value."""
     select = f"SELECT typeof({column}), CAST({column} AS BLOB) FROM {table} WHERE {where} LIMIT 1"
     [(kind, value)] = raw(settings, select, key)
     update = f"UPDATE {table} SET {column} = %s WHERE rowid IN (SELECT rowid FROM {table} " + (
@@ -282,7 +287,7 @@ def test_check_names_the_entry_of_a_change_of_which_one_bit_was_flipped(
 
 
 def test_a_change_that_was_added_or_removed_is_noticed(copy: Settings) -> None:
-    # The first revision made the service and its version.
+    # The first revision created the service and its version.
     raw(copy, "DELETE FROM changes WHERE revision = 1 AND position = 1")
 
     assert faults(copy)[0].startswith("entry 1: the changes of revision 1 are not")
@@ -297,7 +302,7 @@ def test_what_is_cut_out_of_the_middle_is_named(copy: Settings) -> None:
 def test_what_is_cut_off_is_named_by_the_head_or_by_the_journal_or_by_a_pinned_head(
     copy: Settings,
 ) -> None:
-    kept = head_of(copy)
+    pinned = head_of(copy)
     raw(copy, "DELETE FROM audit WHERE id > 8")
     assert "entries 9 to 10 are missing at the end" in faults(copy)
 
@@ -309,13 +314,13 @@ def test_what_is_cut_off_is_named_by_the_head_or_by_the_journal_or_by_a_pinned_h
     raw(copy, hide)
     assert faults(copy) == ["revision 9 of the journal has no entry"]
 
-    # And the journal: only who kept the head elsewhere can tell.
+    # And the journal: only a head that was noted elsewhere shows it.
     raw(copy, "DELETE FROM changes WHERE revision > 8")
     raw(copy, "UPDATE head SET revision = 8")
     assert faults(copy) == []
-    told = run(copy, "verify", "--pinned", str(kept))
-    assert told.exit_code == 1
-    assert "entry 10, which was pinned, is gone: the chain ends at 8" in told.stdout
+    result = run(copy, "verify", "--pinned", str(pinned))
+    assert result.exit_code == 1
+    assert "entry 10, which was pinned, is gone: the chain ends at 8" in result.stdout
 
 
 def test_a_chain_that_was_written_anew_is_known_by_a_pinned_and_signed_head(
@@ -331,17 +336,17 @@ def test_a_chain_that_was_written_anew_is_known_by_a_pinned_and_signed_head(
         put(writer, "web", {"n": "later"})
     assert run(copy, *good, signature).exit_code == 0
 
-    # All of it anew, as who owns the machine can.
+    # Rewrite all of it, as somebody who owns the machine can.
     raw(copy, "DELETE FROM audit")
     raw(copy, "UPDATE head SET audit_id = 0, audit_at = 0, audit_hash = ?", "0" * 64)
     with opened.writing(copy) as writer:
         for _ in range(12):
-            noted(writer)
+            record_entry(writer)
 
     assert faults(copy) == []
-    told = run(copy, *good, signature)
-    assert told.exit_code == 1
-    assert "entry 10 is not the one that was pinned" in told.stdout
+    result = run(copy, *good, signature)
+    assert result.exit_code == 1
+    assert "entry 10 is not the one that was pinned" in result.stdout
 
 
 # --- pruning
@@ -375,16 +380,16 @@ def test_the_oldest_entries_cannot_go_without_pruning(copy: Settings) -> None:
     raw(copy, "DELETE FROM audit WHERE id < 3")
 
     assert faults(copy) == ["entries 1 to 2 are missing"]
-    told = run(copy, "prune", "--before", "2999-01-01T00:00:00Z")
-    assert told.exit_code == 1
-    assert "nothing was pruned" in str(told.exception)
+    result = run(copy, "prune", "--before", "2999-01-01T00:00:00Z")
+    assert result.exit_code == 1
+    assert "nothing was pruned" in str(result.exception)
 
 
 # --- over HTTP
 
 
 class Clients:
-    """Somebody for each role, on one server that wants tokens."""
+    """A token for each role, on one server that requires tokens."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -411,8 +416,8 @@ class Clients:
             )
 
             def make_other(transaction: Transaction) -> None:
-                made = tokens.create_machine(transaction, "theirs", Grant("administrator"))
-                self.secrets["theirs"] = made.secret
+                created = tokens.create_machine(transaction, "theirs", Grant("administrator"))
+                self.secrets["theirs"] = created.secret
                 versions.put(transaction, Series("theirs"), document({}))
 
             writer.write(LOCAL_OPERATOR.in_organisation(other.id), make_other)
@@ -423,7 +428,7 @@ class Clients:
         return httpx2.request(method, url, headers=headers, trust_env=False, timeout=30, **rest)
 
     def entries(self, name: str, query: str = "") -> list[dict[str, Any]]:
-        """All that somebody sees, newest first, in pages of 7."""
+        """Return all entries that a client sees, newest first, read in pages of 7."""
         found: list[dict[str, Any]] = []
         path: str | None = f"/api/v1/audit?limit=7{query}"
         while path:
@@ -438,16 +443,16 @@ class Clients:
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
     folder = tmp_path_factory.mktemp("tokens") / "instance"
     with Server(folder, auth="token", workers=1, audit_refusals=20) as server:
-        made = Clients(server)
+        running = Clients(server)
         for name, body in (("web", {"n": 1}), ("api", {"n": 1}), ("team/a", {"n": 1})):
-            made.ask("publisher", f"/config?service={name}", "PUT", json=body)
+            running.ask("publisher", f"/config?service={name}", "PUT", json=body)
         both = {"changes": [{"service": name, "document": {"n": 2}} for name in ("web", "api")]}
-        assert made.ask("publisher", "/api/v1/changesets", "POST", json=both).status_code == 200
-        yield made
+        assert running.ask("publisher", "/api/v1/changesets", "POST", json=both).status_code == 200
+        yield running
 
 
 def eventually(holds: Callable[[], bool]) -> None:
-    """What is noted soon is there soon."""
+    """Wait for what is recorded after the response."""
     deadline = time.monotonic() + 15
     while not holds():
         assert time.monotonic() < deadline
@@ -525,7 +530,7 @@ def test_an_export_has_an_entry_before_it_is_answered_and_a_formula_is_none(
     note = {"note": "=cmd|' /C calc'!A0"}
     clients.ask("publisher", "/config?service=web", "PUT", json={"n": 5}, params=note)
     with opened.writing(clients.settings) as writer:
-        noted(writer, audit.LOGIN, replace(LOCAL_OPERATOR, name="=1+1"))
+        record_entry(writer, AuditKind.LOGIN, replace(LOCAL_OPERATOR, name="=1+1"))
     answer = clients.ask("admin", "/api/v1/audit/export?format=csv")
     assert answer.headers["Content-Type"] == "text/csv"
     rows = list(csv.reader(io.StringIO(answer.text)))
@@ -562,11 +567,11 @@ def test_a_token_at_an_address_that_is_new_to_it_is_noted_once(clients: Clients)
     for address in ("127.0.0.1", "127.0.0.2", "127.0.0.1", "127.0.0.2", "127.0.0.2"):
         transport = httpx2.HTTPTransport(local_address=address)
         with httpx2.Client(transport=transport, trust_env=False) as http:
-            shown = {
+            headers = {
                 "Authorization": f"Bearer {clients.secrets['publisher']}",
                 "X-Forwarded-For": "203.0.113.9",
             }
-            assert http.get(f"{clients.server.url}{path}", headers=shown).status_code == 200
+            assert http.get(f"{clients.server.url}{path}", headers=headers).status_code == 200
 
     def moves() -> list[str]:
         query = "&kind=token.address&actor=token+publisher"
@@ -582,18 +587,18 @@ def test_a_flood_of_refusals_does_not_fill_the_disk_and_is_counted(clients: Clie
     with httpx2.Client(trust_env=False) as http:
         for _ in range(120):
             url = f"{clients.server.url}/api/v1/services?search={secret}"
-            shown = {"X-API-Key": secret, "X-Forwarded-For": "203.0.113.9"}
-            refused = http.get(url, headers=shown)
+            headers = {"X-API-Key": secret, "X-Forwarded-For": "203.0.113.9"}
+            refused = http.get(url, headers=headers)
             assert refused.status_code == 401
     clients.ask("publisher", "/config?service=flood", "PUT", json={})
 
-    noted_ = clients.entries("admin", "&kind=refused")
-    assert before < len(noted_) <= 20
-    assert noted_[0]["actor"] == "nobody"
-    assert noted_[0]["organisation"] is None
-    assert noted_[0]["address"] == "127.0.0.1"
+    entries = clients.entries("admin", "&kind=refused")
+    assert before < len(entries) <= 20
+    assert entries[0]["actor"] == "nobody"
+    assert entries[0]["organisation"] is None
+    assert entries[0]["address"] == "127.0.0.1"
     facts = {"method": "GET", "path": "/api/v1/services", "status": 401, "code": "unauthenticated"}
-    assert noted_[0]["detail"] == facts
+    assert entries[0]["detail"] == facts
     assert secret not in json.dumps(clients.entries("admin"))
     assert not any(
         each["kind"] == "refused" and each["organisation"] is None
@@ -617,12 +622,12 @@ def test_log_ins_and_reads_of_secrets_are_noted_by_whoever_lets_them_happen(
     app.extensions["distributed_config"].close()
 
     with opened.reading(settings) as connection:
-        found = list(audit.oldest(connection, None, audit.EVERYTHING))
+        found = list(audit.iterate(connection, None, audit.ALL_ENTRIES))
     assert [each.kind for each in found] == [
-        audit.LOGIN,
-        audit.SECRET_READ,
-        audit.LOGIN_REFUSED,
-        audit.LOGIN_REFUSED,
+        AuditKind.LOGIN,
+        AuditKind.SECRET_READ,
+        AuditKind.LOGIN_REFUSED,
+        AuditKind.LOGIN_REFUSED,
     ]
     assert {each.address for each in found} == {"192.0.2.7"}
     assert found[0].actor == "ann@example.org"

@@ -6,7 +6,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from distributed_config.services.access.lookalikes import alike, fault_of_spelling
+from distributed_config.services.access.lookalikes import find_lookalike, spelling_problem
 from distributed_config.services.access.token_format import new_token
 from distributed_config.services.policy.permissions import ROLES
 from tests.support.server import Server
@@ -117,5 +117,5 @@ def test_an_address_has_no_letters_that_cannot_be_seen(http: httpx2.Client, lett
 
 def test_the_built_in_roles_are_spelt_well_and_look_different() -> None:
     for name in ROLES:
-        assert fault_of_spelling(name) is None
-        assert alike(name, set(ROLES) - {name}) is None
+        assert spelling_problem(name) is None
+        assert find_lookalike(name, set(ROLES) - {name}) is None

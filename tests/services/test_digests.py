@@ -25,8 +25,8 @@ DIGEST = hashlib.sha256(TEXT.encode()).hexdigest()
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world_in(tmp_path_factory.mktemp("digests")) as made:
-        yield made
+    with world_in(tmp_path_factory.mktemp("digests")) as running:
+        yield running
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def mark(world: World, name: str) -> None:
 
 
 def life_of(world: World, name: str) -> int:
-    """The service's id, as everybody knows it who made it."""
+    """Return the service's id, which the response to its creation shows."""
     with opened.reading(Settings(instance=world.server.instance)) as connection:
         query = "SELECT id FROM services WHERE name = ?"
         found: int = connection.exec_driver_sql(query, (name,)).scalar_one()
@@ -58,7 +58,7 @@ def life_of(world: World, name: str) -> int:
 
 
 def seen_by(api: Api, service: str) -> str:
-    """Everything that tells of the service: bodies and headers."""
+    """Return the bodies and headers of all responses about the service."""
     of_service = {"service": service}
     answers = [
         api.get(service),
@@ -81,7 +81,7 @@ def seen_by(api: Api, service: str) -> str:
 
 
 def confirmations(world: World, service: str) -> tuple[str, ...]:
-    """What who guessed the text would look for."""
+    """Return what somebody who guessed the text would look for."""
     return DIGEST[:24], stamp_of(life_of(world, service), DIGEST)[:24]
 
 
@@ -124,15 +124,15 @@ def test_equal_texts_are_equal_within_a_service_and_nowhere_else(world: World, n
 
 def test_versions_services_and_changes_tell_the_same_digest(world: World, marked: str) -> None:
     for api in (world.reader, world.boss):
-        told = digests(api, marked)
+        masked = digests(api, marked)
         one = api.http.get("/api/v1/services/one", params={"service": marked}).json()
         changes = [each for each in api.changes() if each["service"] == marked]
-        assert one["digest"] == told[-1]
-        assert [each["digest"] for each in changes if each["version"] is not None] == told
+        assert one["digest"] == masked[-1]
+        assert [each["digest"] for each in changes if each["version"] is not None] == masked
 
 
 def test_no_condition_confirms_a_guess(world: World, marked: str) -> None:
-    """A right guess and a wrong one are answered alike."""
+    """A right guess and a wrong one get the same responses."""
     epoch = world.reader.get(marked, version="current").headers["etag"].strip('"').split(".")[2]
     life = life_of(world, marked)
     guesses = []
@@ -142,12 +142,12 @@ def test_no_condition_confirms_a_guess(world: World, marked: str) -> None:
 
     for guess in guesses:
         read = world.reader.get(marked, version="current", headers={"If-None-Match": guess})
-        asked = world.reader.get(marked, version="current", headers={"If-Match": guess})
+        conditional = world.reader.get(marked, version="current", headers={"If-Match": guess})
         written = world.editor.put(marked, {"n": 1}, headers={"If-Match": guess})
         created = world.editor.put(
             marked, {"n": 1}, dry_run="true", headers={"If-None-Match": guess}
         )
-        statuses = [each.status_code for each in (read, asked, written, created)]
+        statuses = [each.status_code for each in (read, conditional, written, created)]
         assert statuses == [200, 412, 412, 200]
 
 
@@ -179,8 +179,8 @@ def test_changes_of_a_deleted_service_confirm_nothing_either(world: World, marke
     assert world.boss.delete(marked).status_code == 200
     world.boss.put(marked, {"another": "life"})
 
-    told = json.dumps([each for each in world.reader.changes() if each["service"] == marked])
-    assert DIGEST not in told
+    changes = json.dumps([each for each in world.reader.changes() if each["service"] == marked])
+    assert DIGEST not in changes
     assert DIGEST in json.dumps(world.boss.changes())
 
 
@@ -242,7 +242,7 @@ def test_without_the_key_file_what_is_masked_is_read_and_confirms_nothing(tmp_pa
 
 
 def auditor_of(world: World) -> Api:
-    """Somebody who reads the audit log, and no secrets."""
+    """An actor who may read the audit log, and no secrets."""
 
     def unit(transaction: Transaction) -> str:
         roles.set_role(transaction, "auditor", ["config:read", "audit:read"])
@@ -265,17 +265,17 @@ def test_an_auditor_who_reads_no_secrets_is_shown_a_chain_that_confirms_nothing(
 ) -> None:
     auditor = auditor_of(world)
     head = auditor.http.get("/api/v1/audit/head").json()
-    told, true = entries(auditor), {each["id"]: each for each in entries(world.boss)}
+    masked, true = entries(auditor), {each["id"]: each for each in entries(world.boss)}
 
-    assert DIGEST not in json.dumps([each for each in told if each["service"] == marked])
-    for each in told:
+    assert DIGEST not in json.dumps([each for each in masked if each["service"] == marked])
+    for each in masked:
         known = true[each["id"]]
         assert each["hash"] != known["hash"]
         assert each["previous"] != known["previous"]
         assert "digest" not in each["detail"] or each["detail"] != known["detail"]
-    hashes = {each["id"]: each["hash"] for each in told}
+    hashes = {each["id"]: each["hash"] for each in masked}
     assert all(
-        hashes[each["id"] - 1] == each["previous"] for each in told if each["id"] - 1 in hashes
+        hashes[each["id"] - 1] == each["previous"] for each in masked if each["id"] - 1 in hashes
     )
     pinned = f"{head['id']}:{head['hash']}"
     assert world.server.run("audit", "verify", "--pinned", pinned).returncode == 0

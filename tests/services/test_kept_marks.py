@@ -1,4 +1,4 @@
-"""A service that is deleted and made again hides what it hid, until somebody may say otherwise."""
+"""A service that is deleted and created again keeps its secret marks."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -44,8 +44,8 @@ def pointers(caller: Caller, service: str) -> Any:
     return caller.ask("GET", "/api/v1/services/secrets", service=service).json()["pointers"]
 
 
-def mark(caller: Caller, service: str, *wanted: str) -> int:
-    body = {"pointers": list(wanted)}
+def mark(caller: Caller, service: str, *paths: str) -> int:
+    body = {"pointers": list(paths)}
     return caller.ask("PUT", "/api/v1/services/secrets", body, service=service).status_code
 
 
@@ -71,18 +71,18 @@ def test_pointers_stay_with_the_name(
 
     delete(publisher, name)
     if way in {"PUT", "POST"}:
-        made = publisher.ask(way, "/config", DOCUMENT, service=name)
+        created = publisher.ask(way, "/config", DOCUMENT, service=name)
     elif way == "import":
-        made = publisher.ask("POST", "/api/v1/import", {name: DOCUMENT})
+        created = publisher.ask("POST", "/api/v1/import", {name: DOCUMENT})
     elif way == "changesets":
         changes = [{"service": name, "document": DOCUMENT}]
-        made = publisher.ask("POST", "/api/v1/changesets", {"changes": changes})
+        created = publisher.ask("POST", "/api/v1/changesets", {"changes": changes})
     else:
         definition = uuid4().hex[:8]
         publisher.ask("PUT", "/api/v1/definitions", {"schema": {}}, definition=definition)
-        made = publisher.ask("PUT", "/config", DOCUMENT, service=name, definition=definition)
+        created = publisher.ask("PUT", "/config", DOCUMENT, service=name, definition=definition)
 
-    assert made.status_code == 200, made.text
+    assert created.status_code == 200, created.text
     assert reader.get(name).json() == HIDDEN
     assert administrator.get(name).json() == DOCUMENT
     with raw_connection(guarded.database) as connection:
@@ -153,8 +153,8 @@ def test_what_a_definition_marked_stays_marked(
     assert "config:read-secret" in refused.json()["detail"]
     loose = publisher.ask("PUT", "/config", DOCUMENT, service=name, definition=third)
     assert loose.status_code == 403
-    kept = publisher.ask("PUT", "/config", DOCUMENT, service=name, definition=second)
-    assert kept.status_code == 200, kept.text
+    recreated = publisher.ask("PUT", "/config", DOCUMENT, service=name, definition=second)
+    assert recreated.status_code == 200, recreated.text
     assert reader.get(name).json() == HIDDEN
 
     delete(publisher, name)
@@ -173,6 +173,6 @@ def test_kept_pointers_to_what_a_definition_indexes_are_refused(
     publisher.ask("PUT", "/api/v1/definitions", body, definition=name)
 
     for method in ("PUT", "POST"):
-        made = publisher.ask(method, "/config", DOCUMENT, service=name, definition=name)
-        assert made.status_code == 422
-        assert "is indexed" in made.text
+        refused = publisher.ask(method, "/config", DOCUMENT, service=name, definition=name)
+        assert refused.status_code == 422
+        assert "is indexed" in refused.text

@@ -1,4 +1,4 @@
-"""Secrets: encrypted at rest, shown to whom may read them, and masked in every door to others."""
+"""Secrets are encrypted at rest, and masked on every route to actors who may not read them."""
 
 import base64
 import json
@@ -51,19 +51,19 @@ MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 
 
 class World:
-    """A server that asks for tokens, and somebody of each role."""
+    """A server that requires tokens, and a client of each role."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
         with opened.writing(Settings(instance=server.instance)) as writer:
-            made = {
+            tokens_by_role = {
                 role: writer.write(
                     LOCAL_OPERATOR,
                     lambda transaction, r=role: tokens.create_machine(transaction, r, Grant(r)),
                 ).secret
                 for role in ROLES
             }
-        self.tokens = made
+        self.tokens = tokens_by_role
         self.canaries: list[str] = []
 
     def start(self) -> None:
@@ -79,7 +79,7 @@ class World:
         self.server.stop()
 
     def canary(self) -> str:
-        """A secret that is nowhere else."""
+        """Return a secret that occurs nowhere else."""
         self.canaries.append(f"canary{secrets.token_hex(16)}")
         return self.canaries[-1]
 
@@ -92,18 +92,18 @@ class World:
 def world_in(folder: Path, workers: int = 1) -> Iterator[World]:
     server = Server(folder / "instance", auth="token", workers=workers)
     server.prepare()
-    made = World(server)
-    made.start()
+    running = World(server)
+    running.start()
     try:
-        yield made
+        yield running
     finally:
-        made.stop()
+        running.stop()
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world_in(tmp_path_factory.mktemp("secrets")) as made:
-        yield made
+    with world_in(tmp_path_factory.mktemp("secrets")) as running:
+        yield running
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def base(world: World, name: str) -> str:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_check_asks_nothing_of_dots_at_marked_places(world: World, base: str, role: str) -> None:
-    """As a write asks nothing of what it keeps."""
+    """Writes do the same: a secret that is carried over is not validated."""
 
     def check(document: Any) -> list[str]:
         query = {"definition": base}
@@ -163,7 +163,7 @@ def current(api: Api, service: str) -> Any:
 
 @contextmanager
 def listening(world: World, role: str, path: str, websocket: bool) -> Iterator[bytearray]:
-    """All bytes that a stream sends, as they come."""
+    """Collect all bytes that a stream sends, as they arrive."""
     lines = {
         "Host": f"127.0.0.1:{world.server.port}",
         "Authorization": f"Bearer {world.tokens[role]}",
@@ -196,11 +196,11 @@ def listening(world: World, role: str, path: str, websocket: bool) -> Iterator[b
         thread.join(5)
 
 
-def wait_for(heard: bytearray, wanted: bytes) -> None:
+def wait_for(heard: bytearray, expected: bytes) -> None:
     deadline = time.monotonic() + 5
-    while wanted not in heard and time.monotonic() < deadline:
+    while expected not in heard and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert wanted in heard, bytes(heard)[-2000:]
+    assert expected in heard, bytes(heard)[-2000:]
 
 
 # --- no door
@@ -209,7 +209,7 @@ def wait_for(heard: bytearray, wanted: bytes) -> None:
 def test_a_secret_is_in_no_answer_to_who_may_not_read_it_and_nowhere_at_rest(
     world: World, base: str, tmp_path: Path
 ) -> None:
-    """Written through every door that writes; looked for behind every door that reads."""
+    """Write secrets by every route that writes, and look for them in every route that reads."""
     boss, editor = world.boss, world.editor
     once = {"Idempotency-Key": secrets.token_hex(8)}
     listeners = [
@@ -225,48 +225,48 @@ def test_a_secret_is_in_no_answer_to_who_may_not_read_it_and_nowhere_at_rest(
     unified, dialect = f"u_{base}".replace("-", "_"), f"T{base[5:]}"
     answers: list[Any] = []
 
-    def told(response: Any) -> None:
+    def collect(response: Any) -> None:
         answers.append(ok(response))
 
     first = filled(world)
-    told(editor.post(base, first, definition=base, headers=once))
-    told(editor.post(base, first, definition=base, headers=once))
-    told(boss.put(base, filled(world)))
-    told(boss.patch(base, filled(world)))
-    told(editor.patch(base, {"password": world.canary()}, headers=MERGE_PATCH))
+    collect(editor.post(base, first, definition=base, headers=once))
+    collect(editor.post(base, first, definition=base, headers=once))
+    collect(boss.put(base, filled(world)))
+    collect(boss.patch(base, filled(world)))
+    collect(editor.patch(base, {"password": world.canary()}, headers=MERGE_PATCH))
     patch = [{"op": "replace", "path": "/password", "value": world.canary()}]
-    told(editor.patch(base, patch, headers=JSON_PATCH))
-    told(boss.patch(base, patch, headers=JSON_PATCH))
+    collect(editor.patch(base, patch, headers=JSON_PATCH))
+    collect(boss.patch(base, patch, headers=JSON_PATCH))
     body = {"changes": [{"service": base, "merge": {"password": world.canary()}}]}
-    told(editor.http.post("/api/v1/changesets", json=body))
-    told(editor.http.post("/api/v1/import", json={base: filled(world)}))
-    told(world.publisher.http.post("/api/v1/rollback", params={"service": base, "to": 0}))
+    collect(editor.http.post("/api/v1/changesets", json=body))
+    collect(editor.http.post("/api/v1/import", json={base: filled(world)}))
+    collect(world.publisher.http.post("/api/v1/rollback", params={"service": base, "to": 0}))
     own = f"{base}-own"
-    told(editor.put(own, {"db": {"password": "later", "port": 1}}))
+    collect(editor.put(own, {"db": {"password": "later", "port": 1}}))
     at = {"service": own}
     pointers = {"pointers": ["/db/password"]}
-    told(editor.http.put("/api/v1/services/secrets", params=at, json=pointers))
-    told(editor.put(own, {"db": {"password": world.canary(), "port": 1}}))
-    told(editor.put(unified, {"db": 1}))
-    told(
+    collect(editor.http.put("/api/v1/services/secrets", params=at, json=pointers))
+    collect(editor.put(own, {"db": {"password": world.canary(), "port": 1}}))
+    collect(editor.put(unified, {"db": 1}))
+    collect(
         editor.http.put(
             "/api/v1/services/secrets", params={"service": unified}, json={"pointers": ["/token"]}
         )
     )
     body = {"section": unified, "key": "token", "value": world.canary()}
-    told(editor.http.post("/config/set", json=body))
-    told(editor.http.put("/config/update_bulk", json={unified: {"token": world.canary()}}))
+    collect(editor.http.post("/config/set", json=body))
+    collect(editor.http.put("/config/update_bulk", json={unified: {"token": world.canary()}}))
     created = {"config_definition_key": dialect, "json_schema": SCHEMA}
-    told(world.publisher.http.post("/config_definition", json=created))
+    collect(world.publisher.http.post("/config_definition", json=created))
     body = {"config_key": "first", "data": filled(world)}
-    told(
+    collect(
         editor.http.post(
             f"/config_definition/{dialect}/config",
             json=body,
             headers=once | {"Idempotency-Key": "t1"},
         )
     )
-    told(
+    collect(
         boss.http.put(
             f"/config_definition/{dialect}/config/first",
             json={"data": filled(world)},
@@ -283,7 +283,7 @@ def test_a_secret_is_in_no_answer_to_who_may_not_read_it_and_nowhere_at_rest(
     assert [each.status_code for each in refused] == [422] * len(refused)
 
     def reads(api: Api) -> list[str]:
-        asked: list[tuple[str, dict[str, Any]]] = [
+        requests: list[tuple[str, dict[str, Any]]] = [
             ("/api/v1/versions", {"service": base, "documents": "true"}),
             ("/api/v1/versions", {"service": own, "documents": "true"}),
             ("/api/v1/diff", {"service": base, "from": 0, "to": 1}),
@@ -308,7 +308,7 @@ def test_a_secret_is_in_no_answer_to_who_may_not_read_it_and_nowhere_at_rest(
             ),
             ("/config", {"service": unified, "version": "current", "format": "env"}),
         ]
-        return [ok(api.http.get(path, params=query)).text for path, query in asked]
+        return [ok(api.http.get(path, params=query)).text for path, query in requests]
 
     wait_for(heard[0][1], unified.encode())
     wait_for(heard[3][1], unified.encode())
@@ -338,9 +338,11 @@ def test_a_secret_is_in_no_answer_to_who_may_not_read_it_and_nowhere_at_rest(
     assert DOTS in exported
     with raw_connection(world.server.database) as connection:
         # From a plain digest of a request a short secret in it could be guessed.
-        kept = [row[0] for row in connection.execute("SELECT fingerprint FROM idempotency_keys")]
-        assert len(kept) == 3
-        assert all("." in each for each in kept)
+        fingerprints = [
+            row[0] for row in connection.execute("SELECT fingerprint FROM idempotency_keys")
+        ]
+        assert len(fingerprints) == 3
+        assert all("." in each for each in fingerprints)
 
     clear = "".join(reads(world.boss))
     stored = {each for text in [clear] for each in world.found_in(text)}
@@ -406,8 +408,8 @@ def test_dots_in_an_array_stay_with_their_element_or_are_refused(world: World, b
     ann, bob = first["users"]
     dark = [{"name": "ann", "key": DOTS}, {"name": "bob", "key": DOTS}]
 
-    def users(*wanted: dict[str, Any]) -> Any:
-        return world.editor.put(base, {**masked(first), "users": list(wanted)})
+    def users(*elements: dict[str, Any]) -> Any:
+        return world.editor.put(base, {**masked(first), "users": list(elements)})
 
     ok(users(dark[1], dark[0]))
     assert current(world.boss, base)["users"] == [bob, ann]
@@ -478,8 +480,8 @@ def test_nobody_learns_a_secret_by_guessing_testing_copying_or_unmarking(
         "/api/v1/definitions", params={"definition": base, "cascade": "detach"}
     )
     assert removed.status_code == 403
-    # A schema that asks about the secret is told nothing, before it is stored or after.
-    for start, wanted in ((secret[:8], True), ("nothing!", True)):
+    # A schema that tests the secret learns nothing, before it is stored or after.
+    for start, expected in ((secret[:8], True), ("nothing!", True)):
         asking = json.loads(json.dumps(SCHEMA))
         asking["properties"]["password"] = {"x-secret": True, "pattern": f"^{start}"}
         asking["if"] = {"properties": {"password": {"pattern": f"^{start}"}}}
@@ -487,7 +489,7 @@ def test_nobody_learns_a_secret_by_guessing_testing_copying_or_unmarking(
         review = publisher.http.post(
             "/api/v1/definitions/review", params={"definition": base}, json={"schema": asking}
         )
-        assert ok(review).json()["unfit"] == 0, wanted
+        assert ok(review).json()["unfit"] == 0, expected
         ok(publisher.define(base, asking))
         ok(editor.patch(base, {"host": secrets.token_hex(4)}, headers=MERGE_PATCH))
     # What was sealed stays so when nothing marks it any more.
@@ -551,9 +553,9 @@ def test_pointers_are_checked_masked_at_once_and_taken_away_by_who_may_read(
     before = world.reader.get(name, version="0").headers["ETag"]
     ok(mark(world.editor, "/users/*/key", "/list/0"))
     for number in ("0", "1"):
-        shown = world.reader.get(name, version=number)
-        assert shown.json() == {"users": {"a": {"key": DOTS}}, "list": [DOTS]}
-        assert shown.headers["ETag"] != before
+        response = world.reader.get(name, version=number)
+        assert response.json() == {"users": {"a": {"key": DOTS}}, "list": [DOTS]}
+        assert response.headers["ETag"] != before
     assert current(world.boss, name)["list"] == ["y"]
     got = world.reader.http.get("/api/v1/services/secrets", params=query)
     assert ok(got).json() == {"pointers": ["/users/*/key", "/list/0"]}
@@ -599,13 +601,13 @@ def test_what_is_moved_to_another_place_or_service_does_not_open(world: World, b
         assert world.boss.put(base, refused).status_code == 422
 
     def overwrite(service: str, stored: Any) -> None:
-        made = json.dumps(stored, ensure_ascii=False)
+        text = json.dumps(stored, ensure_ascii=False)
         change = (
             "UPDATE versions SET document = ?, digest = ? "
             "WHERE service_id = (SELECT id FROM services WHERE name = ?)"
         )
         with raw_connection(world.server.database) as connection:
-            connection.execute(change, (made, sha256(made.encode()).hexdigest(), service))
+            connection.execute(change, (text, sha256(text.encode()).hexdigest(), service))
 
     swapped = {**sealed, "password": sealed["either"]["pin"]}
     for service, stored in ((base, swapped), (other, sealed)):

@@ -1,4 +1,4 @@
-"""What a token made ends with it, and no later; and who finds a token cannot keep it alive."""
+"""A token ends everything that it created, and nobody who finds one can keep it alive."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,7 +31,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def session(guarded: Server) -> Caller:
-    """An administrator who has logged in: what they make is made by no token."""
+    """An administrator who has logged in, so that what they create has no parent token."""
     email = f"{uuid4().hex[:8]}@example.org"
     body = {"email": email, "password": PASSWORD, "role": "administrator"}
     Caller(guarded.url, ADMINISTRATOR).make("users", body)
@@ -43,14 +43,14 @@ Make = Callable[..., tuple[Caller, dict[str, Any]]]
 
 @pytest.fixture
 def make(guarded: Server) -> Make:
-    """``make(by, role=…, seconds=…)``: a caller with a new token, and what was told of it."""
+    """``make(by, role=…, seconds=…)`` returns a caller with a new token, and the response."""
 
-    def made(by: Caller, **body: Any) -> tuple[Caller, dict[str, Any]]:
-        given = {"name": uuid4().hex[:8], "role": MANAGER, **body}
-        told = by.make("tokens", given)
-        return Caller(guarded.url, told["token"]), told
+    def create(by: Caller, **body: Any) -> tuple[Caller, dict[str, Any]]:
+        fields = {"name": uuid4().hex[:8], "role": MANAGER, **body}
+        issued = by.make("tokens", fields)
+        return Caller(guarded.url, issued["token"]), issued
 
-    return made
+    return create
 
 
 def is_good(caller: Caller) -> bool:
@@ -65,17 +65,17 @@ def refusal(caller: Caller, method: str, path: str, body: Any, **query: Any) -> 
 
 
 def test_a_token_that_ends_makes_none_that_ends_later(session: Caller, make: Make) -> None:
-    ending, told = make(session, seconds=3600)
+    ending, issued = make(session, seconds=3600)
 
     _, without = make(ending)
     _, sooner = make(ending, seconds=600)
 
-    assert without["expires_at"] == told["expires_at"]
-    assert sooner["expires_at"] < told["expires_at"]
+    assert without["expires_at"] == issued["expires_at"]
+    assert sooner["expires_at"] < issued["expires_at"]
     later = {"name": "later", "role": "reader", "seconds": 7200}
     status, detail = refusal(ending, "POST", "tokens", later)
     assert status == 422
-    assert told["expires_at"] in detail
+    assert issued["expires_at"] in detail
 
 
 def test_a_token_that_ends_gives_none_a_later_end(session: Caller, make: Make) -> None:
@@ -87,7 +87,7 @@ def test_a_token_that_ends_gives_none_a_later_end(session: Caller, make: Make) -
         for token in (other, child):
             change = {"seconds": seconds}
             assert refusal(ending, "PATCH", "tokens", change, id=token["id"])[0] == 422
-        # Nor does a log-in: what made it ends before.
+        # Nor does a log-in: the token that created it ends earlier.
         assert refusal(session, "PATCH", "tokens", {"seconds": seconds}, id=child["id"])[0] == 422
     assert refusal(ending, "PATCH", "tokens", {"seconds": 600}, id=other["id"])[0] == 200
     assert refusal(session, "PATCH", "tokens", {"seconds": None}, id=other["id"])[0] == 200
@@ -101,17 +101,17 @@ def test_a_token_that_ends_rotates_none_that_lasts_longer(session: Caller, make:
 
 
 def test_what_a_token_made_ends_with_it(session: Caller, make: Make) -> None:
-    parent, told = make(session)
+    parent, issued = make(session)
     child, _ = make(parent)
     grandchild, _ = make(child, role="reader")
     other, _ = make(session)
     assert all(is_good(each) for each in (child, grandchild, other))
 
-    session.ask("DELETE", "/api/v1/tokens", id=told["id"])
+    session.ask("DELETE", "/api/v1/tokens", id=issued["id"])
 
     assert [is_good(each) for each in (parent, child, grandchild, other)] == [False] * 3 + [True]
     changes = session.ask("GET", "/api/v1/changes", after=0, limit=500).json()["changes"]
-    assert f"with token:{told['id']}" in str(changes)
+    assert f"with token:{issued['id']}" in str(changes)
 
 
 def test_what_a_token_made_elsewhere_ends_with_it_as_well(
@@ -119,22 +119,22 @@ def test_what_a_token_made_elsewhere_ends_with_it_as_well(
 ) -> None:
     name = uuid4().hex[:8]
     session.make("organisations", {"name": name})
-    parent, told = make(session, role="administrator")
+    parent, issued = make(session, role="administrator")
     body = {"name": "there", "role": "reader"}
-    made = parent.make("tokens", body, headers={"Config-Organisation": name})
+    created = parent.make("tokens", body, headers={"Config-Organisation": name})
 
-    session.ask("DELETE", "/api/v1/tokens", id=told["id"])
+    session.ask("DELETE", "/api/v1/tokens", id=issued["id"])
 
-    assert not is_good(Caller(guarded.url, made["token"]))
+    assert not is_good(Caller(guarded.url, created["token"]))
 
 
 def test_what_a_token_made_ends_sooner_when_it_does(session: Caller, make: Make) -> None:
-    parent, told = make(session)
+    parent, issued = make(session)
     child, child_told = make(parent)
     _, grandchild = make(child, role="reader")
     _, short = make(child, role="reader", seconds=60)
 
-    changed = session.ask("PATCH", "/api/v1/tokens", {"seconds": 3600}, id=told["id"]).json()
+    changed = session.ask("PATCH", "/api/v1/tokens", {"seconds": 3600}, id=issued["id"]).json()
 
     listed = session.ask("GET", "/api/v1/tokens", limit=500).json()["tokens"]
     ends = {each["id"]: each["expires_at"] for each in listed}
@@ -143,10 +143,10 @@ def test_what_a_token_made_ends_sooner_when_it_does(session: Caller, make: Make)
 
 
 def test_rotation_keeps_what_a_token_made(guarded: Server, session: Caller, make: Make) -> None:
-    parent, told = make(session)
+    parent, issued = make(session)
     child, _ = make(parent)
 
-    fresh = parent.make("tokens/rotate", {"overlap": 0}, id=told["id"])
+    fresh = parent.make("tokens/rotate", {"overlap": 0}, id=issued["id"])
 
     assert (is_good(parent), is_good(child)) == (False, True)
     session.ask("DELETE", "/api/v1/tokens", id=fresh["id"])
@@ -195,11 +195,11 @@ def test_a_log_in_that_ends_takes_no_token_along(guarded: Server, make: Make) ->
     body = {"email": email, "password": PASSWORD, "role": MANAGER}
     Caller(guarded.url, ADMINISTRATOR).make("users", body)
     log_in = logged_in(guarded, email)
-    made, _ = make(log_in)
+    created, _ = make(log_in)
 
     log_in.ask("POST", "/auth/logout")
 
-    assert (is_good(log_in), is_good(made)) == (False, True)
+    assert (is_good(log_in), is_good(created)) == (False, True)
 
 
 def test_what_a_personal_token_made_ends_with_it(
@@ -208,11 +208,11 @@ def test_what_a_personal_token_made_ends_with_it(
     email = f"{uuid4().hex[:8]}@example.org"
     person = session.make("users", {"email": email, "password": PASSWORD, "role": MANAGER})
     for way in ("revoked", "given up", "removed"):
-        personal, told = make(logged_in(guarded, email), personal=True, role="")
+        personal, issued = make(logged_in(guarded, email), personal=True, role="")
         machine, _ = make(personal)
         assert is_good(machine)
         if way == "revoked":
-            logged_in(guarded, email).ask("DELETE", "/api/v1/tokens", id=told["id"])
+            logged_in(guarded, email).ask("DELETE", "/api/v1/tokens", id=issued["id"])
         elif way == "given up":
             personal.ask("POST", "/auth/logout")
         else:
@@ -226,16 +226,16 @@ def test_a_personal_token_is_rotated_by_a_log_in_or_an_administrator_and_not_by_
     email = f"{uuid4().hex[:8]}@example.org"
     session.make("users", {"email": email, "password": PASSWORD, "role": MANAGER})
     log_in = logged_in(guarded, email)
-    personal, told = make(log_in, personal=True, role="")
+    personal, issued = make(log_in, personal=True, role="")
     other, _ = make(log_in, personal=True, role="")
     manager, _ = make(session)
 
     for caller in (personal, other, manager):
-        assert refusal(caller, "POST", "tokens/rotate", {}, id=told["id"])[0] == 403
+        assert refusal(caller, "POST", "tokens/rotate", {}, id=issued["id"])[0] == 403
     chief, chief_told = make(session, personal=True, role="")
     assert refusal(chief, "POST", "tokens/rotate", {}, id=chief_told["id"])[0] == 403
 
-    again = log_in.make("tokens/rotate", {}, id=told["id"])
+    again = log_in.make("tokens/rotate", {}, id=issued["id"])
     assert is_good(Caller(guarded.url, again["token"]))
     once_more = session.make("tokens/rotate", {}, id=again["id"])
     assert (
@@ -251,13 +251,13 @@ def test_a_token_that_ended_while_its_request_waited_makes_none(tmp_path: Path) 
     schema.upgrade(settings)
     rights = Grant(MANAGER)
     with opened.writing(settings) as writer, opened.reading(settings) as connection:
-        made = writer.write(
+        created = writer.write(
             LOCAL_OPERATOR, lambda transaction: tokens.create_machine(transaction, "parent", rights)
         )
-        let_in = identify.identify(connection, made.secret, wire.now())
+        let_in = identify.identify(connection, created.secret, wire.now())
         assert let_in is not None
         writer.write(
-            LOCAL_OPERATOR, lambda transaction: tokens.revoke(transaction, made.token.id, None)
+            LOCAL_OPERATOR, lambda transaction: tokens.revoke(transaction, created.token.id, None)
         )
 
         with pytest.raises(Forbidden, match="just ended"):

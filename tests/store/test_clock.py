@@ -169,7 +169,7 @@ def test_a_machine_that_starts_with_a_wrong_clock_does_a_write_once(
     ],
 )
 def test_steady_time_grows_by_what_the_uptime_of_one_boot_grew(now: Uptime, passed: int) -> None:
-    assert Steady(100, Uptime("a", 10)).grown(now) == Steady(100 + passed, now)
+    assert Steady(100, Uptime("a", 10)).advance(now) == Steady(100 + passed, now)
 
 
 def test_the_uptime_is_that_of_the_machine_and_grows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,4 +288,4 @@ def test_the_check_names_tokens_that_were_made_while_the_clock_was_ahead(
     late = do(writer, lambda j: tokens.create_machine(j, "late", Grant("reader"), 3_600)).token
     do(writer, lambda j: tokens.create_machine(j, "for ever", Grant("reader"), None))
 
-    assert do(writer, lambda j: tokens.made_after(j.connection, wire.now())) == [late.id]
+    assert do(writer, lambda j: tokens.created_after(j.connection, wire.now())) == [late.id]

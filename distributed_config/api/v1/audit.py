@@ -14,6 +14,7 @@ from distributed_config.schemas import answers, audit_entries, queries
 from distributed_config.services.journal import audit
 from distributed_config.services.journal.audit import AuditFilter
 from distributed_config.services.journal.head import read_head
+from distributed_config.services.journal.kinds import AuditKind
 
 blueprint = Blueprint("audit", __name__)
 
@@ -38,7 +39,7 @@ def list_entries(query: dict[str, Any]) -> ResponseData:
     epoch = read_head(reader_connection()).epoch
     size = page_size(query["limit"])
     before = after_key(query, epoch, int)
-    found = audit.newest(
+    found = audit.page(
         reader_connection(), auth.actor(), _wanted(query), before=before, limit=size + 1
     )
     cursor = cursor_after(query, epoch, found[size - 1].id) if len(found) > size else None
@@ -63,7 +64,7 @@ def export_entries(query: dict[str, Any]) -> ResponseData:
     that a spreadsheet would take for a formula has a ' before it.
     """
     most = database.of().settings.answer_bytes
-    entries = audit.oldest(reader_connection(), auth.actor(), _wanted(query))
+    entries = audit.iterate(reader_connection(), auth.actor(), _wanted(query))
     lines: list[bytes] = []
     size = 0
     for line in audit_entries.render_entries(entries, query["format"]):
@@ -74,7 +75,7 @@ def export_entries(query: dict[str, Any]) -> ResponseData:
                 f"It would have more than {most} bytes (DISTCONF_ANSWER_BYTES). Ask for a part "
                 "with since= and until=, or use `distconf audit export`."
             )
-    auditing.note_now(audit.AUDIT_EXPORT, _told(query))
+    auditing.note_now(AuditKind.AUDIT_EXPORT, _told(query))
     headers = {"Cache-Control": "no-store"}
     return ResponseData(
         b"".join(lines), media_type=audit_entries.FORMATS[query["format"]], headers=headers

@@ -90,7 +90,7 @@ def list_changes(query: dict[str, Any]) -> ResponseData:
 
 
 def _shown(changes: list[Change], with_documents: bool) -> list[dict[str, Any]]:
-    reveal = auth.actor().visibility.secrets
+    reveal = auth.actor().visibility.reads_secrets
     if not reveal:
         changes = without_secrets(reader_connection(), changes)
     if not with_documents:
@@ -176,4 +176,4 @@ def _last_seen(from_query: Position | None) -> Position | None:
         return parse_position(header)
     except ValueError:
         message = "It is not the id of an event of this stream."
-        raise Invalid.of([Problem("", message, "cursor", "Last-Event-ID")]) from None
+        raise Invalid.from_problems([Problem("", message, "cursor", "Last-Event-ID")]) from None

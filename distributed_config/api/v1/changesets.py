@@ -58,9 +58,9 @@ def _steps(body: dict[str, Any]) -> list[Step]:
     most = database.of().settings.changeset_services
     if len(changes) > most:
         message = f"At most {most} services change at once (DISTCONF_CHANGESET_SERVICES)."
-        raise Invalid.of([Problem("/changes", message, "limit")])
+        raise Invalid.from_problems([Problem("/changes", message, "limit")])
     faults = body[loader.FAULTS]
-    about_all = [broken("", InvalidDocument.of(faults))] if faults else []
+    about_all = [broken("", InvalidDocument.from_problems(faults))] if faults else []
     return about_all + [_step(f"/changes/{i}", change) for i, change in enumerate(changes)]
 
 
@@ -76,7 +76,7 @@ def _step(pointer: str, change: dict[str, Any]) -> Step:
                 replace(each, pointer=f"/document{each.pointer}") for each in error.problems
             ]
     if problems:
-        return broken(pointer, InvalidDocument.of(problems), name)
+        return broken(pointer, InvalidDocument.from_problems(problems), name)
     [part] = [action for action in bodies.ChangesetStep.ACTIONS if action in change]
     return Step(pointer, f"{pointer}/{part}", name, _act(change, document), document is not None)
 

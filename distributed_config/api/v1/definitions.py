@@ -342,7 +342,7 @@ def _schema(name: str, body: dict[str, Any]) -> Document | None:
     if not problems:
         return schema  # its indexes are looked at where it is stored
     problems += _faults_beside(name, body, schema)
-    raise InvalidDocument.of(problems)
+    raise InvalidDocument.from_problems(problems)
 
 
 def _faults_beside(name: str, body: dict[str, Any], schema: Document | None) -> list[Problem]:
@@ -364,7 +364,7 @@ def _stored_as(value: Any) -> Document:
     try:
         return load_schema(value, asked.schema_limits())
     except InvalidDocument as error:
-        raise InvalidDocument.of(
+        raise InvalidDocument.from_problems(
             [Problem(f"/schema{each.pointer}", each.message, each.rule) for each in error.problems]
         ) from None
 
@@ -396,7 +396,7 @@ def _filters(where: list[str]) -> tuple[Filter, ...]:
         except ValueError as error:
             problems.append(Problem("", f"{text[:80]!r}: {error}", "where", "where"))
     if problems:
-        raise Invalid.of(problems)
+        raise Invalid.from_problems(problems)
     return tuple(filters)
 
 
@@ -457,7 +457,7 @@ def _position(query: dict[str, Any], epoch: str) -> tuple[Any, ...] | None:
     length = 2 if query["sort"] else 1
     if not isinstance(position, list) or [type(each) for each in position] != [str] * length:
         message = "It is not one that this server gave for this question; follow Link."
-        raise Invalid.of([Problem("", message, "cursor", "cursor")])
+        raise Invalid.from_problems([Problem("", message, "cursor", "cursor")])
     return tuple(position)
 
 

@@ -15,8 +15,8 @@ from distributed_config.http.routes import route
 from distributed_config.http.writes import commit
 from distributed_config.schemas import answers, queries
 from distributed_config.services import bulk, changesets
-from distributed_config.services.journal import audit
 from distributed_config.services.journal.head import read_head
+from distributed_config.services.journal.kinds import AuditKind
 from distributed_config.services.journal.transaction import Transaction
 
 blueprint = Blueprint("transfer", __name__)
@@ -53,7 +53,7 @@ def export(query: dict[str, Any]) -> ResponseData:
         values[name] = wire.parse_stored(document.text)
     text = asked.encode(format_, values, size)
     facts = {"prefix": query["prefix"][:200], "format": format_.name, "services": len(values)}
-    auditing.note_now(audit.EXPORT, facts)
+    auditing.note_now(AuditKind.EXPORT, facts)
     headers = {"Config-Revision": str(head.revision), "Cache-Control": "private, no-cache"}
     return ResponseData(text.encode(), media_type=format_.media_type, headers=headers)
 
@@ -83,7 +83,7 @@ def import_all(query: dict[str, Any]) -> ResponseData:
             f"At most {most} services are imported at once (DISTCONF_IMPORT_SERVICES). "
             "Send them in parts, or use `distconf import`."
         )
-        raise Invalid.of([Problem("", message, "limit")])
+        raise Invalid.from_problems([Problem("", message, "limit")])
     documents = bulk.documents_of(value, asked.document_limits())
 
     def unit(transaction: Transaction) -> ResponseData:

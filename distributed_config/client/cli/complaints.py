@@ -10,7 +10,7 @@ _PHRASES = (
     ("GET /api/v1/versions?service=… lists", "`distconf history` lists"),
     ("Create it with POST or PUT.", "Create it with `distconf put`."),
     ("Create it with PUT /api/v1/definitions.", "Create it with `distconf definitions put`."),
-    ("is not as the conditions of the request ask", "is not as --if-match asks"),
+    ("does not match the conditions of the request", "does not match --if-match"),
     ("send its tag with If-Match", "give its tag with --if-match"),
 )
 _PARAMETERS = {

@@ -226,7 +226,7 @@ def _pairs(given: list[str]) -> list[tuple[str, str]]:
     pairs = [each.partition("=")[::2] for each in given if "=" in each]
     if len(pairs) not in {0, len(given)} or (not pairs and len(given) > 1):
         message = "Give key=value, as many as you like, or one file."
-        raise Invalid.of([Problem("", message, "changes", "changes")])
+        raise Invalid.from_problems([Problem("", message, "changes", "changes")])
     return pairs
 
 
@@ -249,7 +249,7 @@ def _merge_patch(pairs: list[tuple[str, str]], document: dict[str, Any]) -> dict
         except Invalid as error:
             problems += error.problems
     if problems:
-        raise Invalid.of(problems)
+        raise Invalid.from_problems(problems)
     return changes
 
 
@@ -265,7 +265,7 @@ def _strictly(data: bytes, where: str) -> Any:
         problems = [
             replace(each, parameter=f"{where} {each.pointer}".strip()) for each in error.problems
         ]
-        raise Invalid.of(problems) from None
+        raise Invalid.from_problems(problems) from None
     return value
 
 
@@ -334,7 +334,7 @@ def _check_beginning(client: Client, after: str | None) -> None:
         message = (
             f"There is no revision {after}; the newest is {newest}. Leave it out to begin from now."
         )
-        raise Invalid.of([Problem("", message, "revision", "--after")])
+        raise Invalid.from_problems([Problem("", message, "revision", "--after")])
 
 
 def _position(text: str) -> str:
@@ -535,7 +535,9 @@ def _plan_arguments(asked: argparse.Namespace) -> dict[str, Any]:
     if asked.config:
         value = read_file(Path(asked.config))
         if not isinstance(value, dict):
-            raise Invalid.of([Problem("", "A plan is one object.", "type", asked.config)])
+            raise Invalid.from_problems(
+                [Problem("", "A plan is one object.", "type", asked.config)]
+            )
     else:
         target = {name: given for name in _OF_TARGET if (given := getattr(asked, name))}
         if asked.allow_env:
@@ -584,7 +586,7 @@ def _content_type(file: str) -> str:
     kind = _TYPES.get(Path(file).suffix.lower(), "json" if file == "-" else "")
     if not kind:
         message = "Its ending tells no format that is read: .json, .yaml or .toml."
-        raise Invalid.of([Problem("", message, "format", file)])
+        raise Invalid.from_problems([Problem("", message, "format", file)])
     return f"application/{kind}"
 
 
@@ -608,7 +610,7 @@ def _set(target: dict[str, Any], path: str, keys: Sequence[str], value: Any) -> 
             break
     if not path or not isinstance(target, dict) or last in target:
         message = "It is given more than once, or inside of what is given as a value."
-        raise Invalid.of([Problem("", message, "repeated", path or "=")])
+        raise Invalid.from_problems([Problem("", message, "repeated", path or "=")])
     target[last] = value
 
 

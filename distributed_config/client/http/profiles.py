@@ -39,14 +39,14 @@ def profile_of(name: str | None, environ: Mapping[str, str]) -> Profile:
         message = (
             f"There is no such profile with a url in {file or 'any file'}; there are: {known}."
         )
-        raise Invalid.of([Problem("", message, "profile", wanted)])
+        raise Invalid.from_problems([Problem("", message, "profile", wanted)])
     wrong = [
         Problem("", f"The {each} of the profile {wanted!r} must be text.", "type", str(file))
         for each in ("token", "token_file")
         if not isinstance(entry.get(each, ""), str)
     ]
     if wrong:
-        raise Invalid.of(wrong)
+        raise Invalid.from_problems(wrong)
     token = entry.get("token", "")
     if entry.get("token_file"):
         token = token_in(Path(entry["token_file"]).expanduser(), str(file))
@@ -78,9 +78,9 @@ def read_file(file: Path) -> Any:
         return json.loads(text)
     except UnicodeDecodeError:
         message = "It is no text in UTF-8. Save it as JSON, TOML or YAML."
-        raise Invalid.of([Problem("", message, "format", str(file))]) from None
+        raise Invalid.from_problems([Problem("", message, "format", str(file))]) from None
     except ImportError as error:
         message = f"It cannot be read here ({error}). Write it as JSON, which is YAML as well."
-        raise Invalid.of([Problem("", message, "format", str(file))]) from None
+        raise Invalid.from_problems([Problem("", message, "format", str(file))]) from None
     except Exception as error:  # of three readers, each with its own
-        raise Invalid.of([Problem("", f"{error}", "format", str(file))]) from None
+        raise Invalid.from_problems([Problem("", f"{error}", "format", str(file))]) from None

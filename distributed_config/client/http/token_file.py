@@ -25,11 +25,11 @@ def token_in(file: Path, named: str) -> FileToken:
         token = FileToken(check_token(file.read_text(encoding="utf-8").strip()))
     except UnicodeDecodeError:
         message = f"{file} holds no token, but something else. Put the token alone into it."
-        raise Invalid.of([Problem("", message, "token", named)]) from None
+        raise Invalid.from_problems([Problem("", message, "token", named)]) from None
     except (OSError, ValueError) as error:  # ValueError: there can be no file of that name
         reason = getattr(error, "strerror", None) or error
         message = f"The token's file {file} cannot be read: {reason}. Look at its path and rights."
-        raise Invalid.of([Problem("", message, "token", named)]) from None
+        raise Invalid.from_problems([Problem("", message, "token", named)]) from None
     token.file, token.named = file, named
     return token
 
@@ -42,4 +42,4 @@ def check_token(token: str) -> str:
         "The token holds a character that no token has: a blank, a line break, or one that is "
         "not ASCII. Give one token, as it was made."
     )
-    raise Invalid.of([Problem("", message, "token", "token")])
+    raise Invalid.from_problems([Problem("", message, "token", "token")])

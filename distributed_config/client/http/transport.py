@@ -382,7 +382,7 @@ def address_of(url: str) -> SplitResult:
         if known and not re.search(r"[\s\x00-\x1f]", url) and url.isascii():
             return parts
     message = f"{url!r} is not the address of a server, as in http://localhost:5000."
-    raise Invalid.of([Problem("", message, "url", "url")])
+    raise Invalid.from_problems([Problem("", message, "url", "url")])
 
 
 def same_spelling(url: str) -> str:
@@ -439,7 +439,7 @@ def _error_from(response: Response) -> DistconfError:
             Problem(each["pointer"], each["message"], each["rule"], each.get("parameter", ""))
             for each in body["problems"]
         ]
-        error = DistconfError.told(body["code"], body["detail"], problems)
+        error = DistconfError.from_code(body["code"], body["detail"], problems)
     except (ValueError, KeyError, TypeError, RecursionError):
         error = Unreachable(f"Something answered with status {response.status} and no reason.")
     error.retry_after = _retry_after(response)

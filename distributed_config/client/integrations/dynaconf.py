@@ -95,5 +95,5 @@ def _service() -> str:
     name = os.environ.get("DISTCONF_SERVICE", "")
     if not name:
         message = "It is not set. Name the service that the settings are those of."
-        raise Invalid.of([Problem("", message, "required", "DISTCONF_SERVICE")])
+        raise Invalid.from_problems([Problem("", message, "required", "DISTCONF_SERVICE")])
     return name

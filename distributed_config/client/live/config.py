@@ -208,10 +208,10 @@ class Config(Mapping[str, Any]):
         """
         if not callable(callback):
             message = f"{callback!r} cannot be called; give a function of the new and the old."
-            raise Invalid.of([Problem("", message, "type", "callback")])
+            raise Invalid.from_problems([Problem("", message, "type", "callback")])
         if pointer and not pointer.startswith("/"):
             message = f"{pointer!r} is not a JSON pointer, as in /db/host."
-            raise Invalid.of([Problem("", message, "pointer", "pointer")])
+            raise Invalid.from_problems([Problem("", message, "pointer", "pointer")])
         listener = _Listener(callback, parse_pointer(pointer))
         with self._news:
             self._listeners.append(listener)
@@ -337,7 +337,7 @@ class Config(Mapping[str, Any]):
             return None
         if not isinstance(defaults, Mapping):
             message = 'It must be a mapping, as in {"port": 80}.'
-            raise Invalid.of([Problem("", message, "type", "defaults")])
+            raise Invalid.from_problems([Problem("", message, "type", "defaults")])
         state = State(frozen(dict(defaults)), None, "", "defaults")
         return state, self._fitted(state.value)
 

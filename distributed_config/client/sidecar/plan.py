@@ -98,7 +98,7 @@ def load_plan(value: Any) -> Plan:
             targets.append((pointer, Target(**entry)))
     problems += _twice(targets)
     if problems:
-        raise Invalid.of(problems)
+        raise Invalid.from_problems(problems)
     return Plan(targets=tuple(target for _, target in targets), **given)
 
 

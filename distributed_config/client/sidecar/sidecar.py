@@ -87,7 +87,7 @@ class _Door(ThreadingHTTPServer):
             super().__init__((host, int(port)), _Answer)
         except (OSError, OverflowError) as error:
             message = f"Nothing can listen at {address}: {error}. Give another address."
-            raise Invalid.of([Problem("/health", message, "address")]) from None
+            raise Invalid.from_problems([Problem("/health", message, "address")]) from None
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def shut(self) -> None:

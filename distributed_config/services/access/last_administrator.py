@@ -1,14 +1,15 @@
-"""Somebody is left who administers the server: nobody takes away the last one over the network.
+"""The guard that keeps the server from losing its last administrator.
 
-Who counts holds the role ``administrator`` without limits, in any organisation, and can get in:
+An administrator holds the role ``administrator`` without limits, in any organisation, and can get
+in. That is one of these:
 
-* a user who is active and has a password, or has logged in without one, as an identity provider
-  lets them;
-* a program's token that is neither revoked nor ended.
+* an active user with a password, or one who has logged in without a password, through an identity
+  provider;
+* a machine token that is neither revoked nor expired.
 
-What a user's own tokens may follows from the user. Time is nobody's doing: a token that ends
-counts until then. The rule is the same for everybody, the local operator too; who wants the last
-one to go makes another first.
+A user's own tokens do not count: they only have what their user has. A token that will expire
+counts until then, because time is no request that could be refused. The rule holds for everybody,
+the local operator included; to replace the last administrator, create another one first.
 """
 
 from collections.abc import Iterator
@@ -26,20 +27,23 @@ _NO_LIMIT = "[]"
 
 @contextmanager
 def guard_last_administrator(transaction: Transaction, until: int | None = None) -> Iterator[None]:
-    """For what may take an administrator away. Raises LastAdministrator if it was the last one.
+    """Raise LastAdministrator if the body of the ``with`` took the last administrator away.
 
-    ``until`` is when some of it takes effect, if that is later: who is gone by then does not
-    count. It is looked at under the write lock, so that of two who take away each other one fails.
+    ``until`` is a later time at which a part of it takes effect, and is checked as well. It all
+    runs under the write lock, so of two administrators who remove each other one fails.
     """
     moments = {transaction.wall, max(until or 0, transaction.wall)}
-    before = [at for at in moments if _anybody(transaction.connection, at)]
+    # A database that has no administrator yet, as before its first account, is not made worse.
+    before = [at for at in moments if _has_administrator(transaction.connection, at)]
     yield
-    if not all(_anybody(transaction.connection, at) for at in before):
+    if not all(_has_administrator(transaction.connection, at) for at in before):
         raise LastAdministrator()
 
 
-def _anybody(connection: Connection, at: int) -> bool:
-    """Whether anybody administers the server at that time, as things are."""
+def _has_administrator(connection: Connection, at: int) -> bool:
+    """Whether the server has an administrator at the time ``at``, if nothing else changes."""
+    # Services do not know whether there is an identity provider. A log-in without a password is
+    # proof of one (decision 15).
     logged_in = exists().where(TokenRow.user_id == UserRow.id, TokenRow.kind == "session")
     users = (
         select(UserRow.id)
@@ -47,6 +51,7 @@ def _anybody(connection: Connection, at: int) -> bool:
         .where(
             UserRow.active,
             MembershipRow.role == _ROLE,
+            # An administrator of some services alone could not repair the rest.
             MembershipRow.services == _NO_LIMIT,
             MembershipRow.environments == _NO_LIMIT,
             or_(UserRow.password != "", logged_in),
@@ -60,4 +65,4 @@ def _anybody(connection: Connection, at: int) -> bool:
         TokenRow.revoked_at.is_(None),
         or_(TokenRow.expires_at.is_(None), TokenRow.expires_at > at),
     )
-    return any(connection.execute(each.limit(1)).first() for each in (users, programs))
+    return any(connection.execute(query.limit(1)).first() for query in (users, programs))

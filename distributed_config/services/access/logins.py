@@ -1,4 +1,4 @@
-"""Log-ins: by password, and by what an identity provider vouches for."""
+"""Log-ins: with a password, or through an identity provider."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -11,98 +11,109 @@ from distributed_config.services.access import lineage, users
 from distributed_config.services.access.grants import Grant
 from distributed_config.services.access.last_administrator import guard_last_administrator
 from distributed_config.services.access.passwords import verify_password
-from distributed_config.services.journal import kinds
+from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
 
 
 @dataclass(frozen=True)
 class Login:
-    """Who logged in, and the organisation that they act in unless they name another."""
+    """A user who has logged in, and the organisation that they act in unless they name another."""
 
     user_id: int
     organisation: int
-    kept: str
-    """What is kept of the password that they gave; "" if they gave none."""
+    password_hash: str
+    """The stored hash that the password was verified against; "" if there was no password."""
 
 
 def authenticate(connection: Connection, email: str, password: str) -> Login | None:
-    """The user of that address, if the password is theirs; None in every other case.
+    """Return the log-in of an address and its password; None in every other case.
 
-    It takes as long whether there is such a user or not: some dozen milliseconds.
+    It takes dozens of milliseconds, and equally long whether there is such a user or not.
     """
     row = connection.execute(
         select(UserRow.id, UserRow.password, UserRow.active).where(
             UserRow.email == email.strip().lower()
         )
     ).one_or_none()
-    good = verify_password(password, "" if row is None else row.password)
-    if row is None or not good or not row.active:
+    # Verified in every case, before anything is decided, so that every refusal takes equally long.
+    is_right = verify_password(password, "" if row is None else row.password)
+    if row is None or not is_right or not row.active:
         return None
     return _login(connection, row.id, row.password)
 
 
-def is_still_valid(connection: Connection, found: Login) -> bool:
-    """Whether the password is still theirs, and they still active: checking takes long."""
+def is_still_valid(connection: Connection, login: Login) -> bool:
+    """Whether the user is still active, and the password still the one that was verified.
+
+    Verifying takes long and happens outside the write lock, so the account may change meanwhile.
+    """
     row = connection.execute(
-        select(UserRow.password, UserRow.active).where(UserRow.id == found.user_id)
+        select(UserRow.password, UserRow.active).where(UserRow.id == login.user_id)
     ).one()
-    return bool(row.active) and bool(row.password == found.kept)
+    return bool(row.active) and bool(row.password == login.password_hash)
 
 
 def from_identity_provider(transaction: Transaction, email: str, role: str) -> Login | None:
-    """The user of an address that an identity provider vouches for; None if they may not log in.
+    """Return the log-in of an address that an identity provider vouches for, or None.
 
-    Who is not known yet becomes a user with ``role`` in the actor's organisation, unless it is
-    empty. Who was made inactive, or belongs nowhere any more, stays out. Raises Invalid if the
-    role is none, or the address is not one.
+    An unknown address becomes a user with ``role`` in the actor's organisation; "" admits no
+    unknown ones. Users who are inactive, or belong to no organisation any more, may not log in.
+    Raises Invalid if there is no such role, or it is no address.
     """
-    email = _as_kept(email)
+    email = _normalise_vouched(email)
     row = transaction.connection.execute(
         select(UserRow.id, UserRow.active).where(UserRow.email == email)
     ).one_or_none()
+    # The provider vouches for the address, so it may create the account (just-in-time
+    # provisioning).
     if row is None and role:
-        made = users.create_user(transaction, email, Grant(role))
-        return Login(made.id, transaction.organisation, "")
+        created = users.create_user(transaction, email, Grant(role))
+        return Login(created.id, transaction.organisation, "")
     if row is None or not row.active:
         return None
     return _login(transaction.connection, row.id, "")
 
 
 def has_password(connection: Connection, user_id: int, password: str) -> bool:
-    """Whether ``password`` is that of the user."""
-    kept = connection.execute(
+    """Whether ``password`` is the user's."""
+    hashed = connection.execute(
         select(UserRow.password).where(UserRow.id == user_id)
     ).scalar_one_or_none()
-    return verify_password(password, kept or "")
+    return verify_password(password, hashed or "")
 
 
-def _login(connection: Connection, user_id: int, kept: str) -> Login | None:
+def _login(connection: Connection, user_id: int, password_hash: str) -> Login | None:
     organisation = connection.execute(
         select(MembershipRow.organisation_id)
         .where(MembershipRow.user_id == user_id)
+        # The oldest organisation first, so that the same one is chosen at every log-in.
         .order_by(MembershipRow.organisation_id)
         .limit(1)
     ).scalar_one_or_none()
-    return None if organisation is None else Login(user_id, organisation, kept)
+    return None if organisation is None else Login(user_id, organisation, password_hash)
 
 
-def _as_kept(email: str) -> str:
-    """An address as users have it. Raises Invalid for one that only looks like another's.
+def _normalise_vouched(email: str) -> str:
+    """Return an address as it is stored. Raises Invalid for one that may be somebody else's.
 
-    Beyond ASCII different letters can come to the same small one: the sign for kelvin comes to k.
+    Beyond ASCII, different letters have the same lower case: that of the kelvin sign is k. So a
+    provider that lets anybody register such an address must not give them another's account.
     """
-    kept = unicodedata.normalize("NFC", email).lower()
-    if not email.isascii() and kept != email:
-        raise Invalid.of([Problem("/email", "Write the address in small letters.", "email")])
-    return kept
+    stored = unicodedata.normalize("NFC", email).lower()
+    if not email.isascii() and stored != email:
+        raise Invalid.from_problems(
+            [Problem("/email", "Write the address in lower case.", "email")]
+        )
+    return stored
 
 
 def end_session(transaction: Transaction, token_id: int) -> None:
-    """Ends a session, or another token that its holder gives up.
+    """End a session, or another token that its holder gives up. Raises LastAdministrator.
 
-    It is recorded, so that no process answers from memory to who still shows it. Raises
-    LastAdministrator.
+    It is recorded in the journal, so that no process goes on answering the token from its cache.
     """
+    # A user without a password counts as an administrator by having logged in, so even a log-out
+    # can end the last one.
     with guard_last_administrator(transaction):
         lineage.revoke(transaction, TokenRow.id == token_id)
-    transaction.record(kinds.TOKEN_REVOKED, subject=f"token:{token_id}", about="logged out")
+    transaction.record(ChangeKind.TOKEN_REVOKED, subject=f"token:{token_id}", about="logged out")

@@ -1,10 +1,11 @@
-"""Names that people would take for other names."""
+"""Names that people would mistake for other names."""
 
 import re
 import unicodedata
 from collections.abc import Iterable
 
-# Letters of other scripts, after those that they look like.
+# Characters by the Latin letter that they look like. Unicode's own table (UTS 39) is far larger;
+# these are the letters with which somebody could imitate a whole name in another script.
 _LOOKING_LIKE = {
     "a": "аαɑ",
     "b": "ьβъ",
@@ -31,11 +32,11 @@ _LOOKING_LIKE = {
     "z": "ʐζ",
 }
 _AS_LATIN = str.maketrans(
-    {each: latin for latin, others in _LOOKING_LIKE.items() for each in others}
+    {letter: latin for latin, letters in _LOOKING_LIKE.items() for letter in letters}
 )
 _SEPARATORS = re.compile(r"[\s_.-]+")
-# These are written together: Chinese, Japanese and Korean in more than one script.
-_TOGETHER = {
+# Chinese, Japanese and Korean are each written in several scripts at once.
+_SCRIPT_GROUPS = {
     "HIRAGANA": "CJK",
     "KATAKANA": "CJK",
     "KATAKANA-HIRAGANA": "CJK",
@@ -46,35 +47,40 @@ _TOGETHER = {
 
 
 def outline(name: str) -> str:
-    """What is seen of ``name`` at a glance; names with the same outline are taken for each other.
+    """Return what of ``name`` a reader notices; names with the same outline look alike.
 
-    Upper and lower case, accents, separators and letters that look alike make no difference.
+    Case, accents, separators and letters that look alike make no difference to it.
     """
+    # NFKD separates letters from their accents, which are then dropped.
     bare = unicodedata.normalize("NFKD", name.casefold())
-    letters = "".join(each for each in bare if not unicodedata.combining(each))
+    letters = "".join(letter for letter in bare if not unicodedata.combining(letter))
     latin = _SEPARATORS.sub("", letters.translate(_AS_LATIN))
+    # These two pairs look like one letter in most fonts.
     return latin.replace("rn", "m").replace("vv", "w")
 
 
-def alike(name: str, others: Iterable[str]) -> str | None:
-    """The one of ``others`` that ``name`` would be taken for; None: there is none."""
-    seen = outline(name)
-    return next((each for each in others if outline(each) == seen), None)
+def find_lookalike(name: str, others: Iterable[str]) -> str | None:
+    """Return the first of ``others`` that ``name`` looks like, or None."""
+    own = outline(name)
+    return next((other for other in others if outline(other) == own), None)
 
 
-def fault_of_spelling(name: str) -> str | None:
-    """What makes it hard to see which letters ``name`` has; None: nothing.
+def spelling_problem(name: str) -> str | None:
+    """Return why a reader cannot tell which letters ``name`` has, in a sentence, or None.
 
-    ``name`` is in Unicode's composed form.
+    ``name`` is in Unicode's composed form (NFC).
     """
+    # NFKC replaces exactly the letters that are variants of plain ones.
     if unicodedata.normalize("NFKC", name) != name:
-        return "A name has no letters in a special form, such as wide or mathematical ones."
-    scripts = sorted({_script(each) for each in name if each.isalpha()})
+        return "A name has no letters of a special form, such as wide or mathematical ones."
+    # Mixed scripts are how homograph attacks are made (UTS 39, single-script names).
+    scripts = sorted({_script(letter) for letter in name if letter.isalpha()})
     if len(scripts) > 1:
-        return f"The letters of a name are of one script; these are of {' and '.join(scripts)}."
+        return f"The letters of a name must be of one script; these are {' and '.join(scripts)}."
     return None
 
 
 def _script(letter: str) -> str:
+    # Python has no script property; the names of letters begin with their script.
     first = unicodedata.name(letter, "UNKNOWN").split()[0]
-    return _TOGETHER.get(first, first).capitalize()
+    return _SCRIPT_GROUPS.get(first, first).capitalize()

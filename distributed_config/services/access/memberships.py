@@ -1,4 +1,4 @@
-"""Who belongs to which organisation, and as what."""
+"""Memberships: which user belongs to which organisation, and with which rights."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from distributed_config.errors import AccountExists, AccountNotFound
 from distributed_config.models import MembershipRow, OrganisationRow, UserRow
 from distributed_config.services.access.grants import Grant, load_scope, require_can_grant
 from distributed_config.services.access.naming import email_problems, normalise_email
-from distributed_config.services.journal import kinds
+from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import Actor
 from distributed_config.services.reader import Reader
@@ -18,7 +18,7 @@ from distributed_config.services.reader import Reader
 
 @dataclass(frozen=True)
 class Membership:
-    """What a user may do in an organisation."""
+    """A user's rights in one organisation."""
 
     user_id: int
     email: str
@@ -27,22 +27,24 @@ class Membership:
 
     @property
     def key(self) -> str:
-        """Where it stands in a list; neither part has a line's end in it."""
+        """The key that lists are paged by; neither part can contain the line break between them."""
         return f"{self.email}\n{self.organisation}"
 
 
 def add_member(transaction: Transaction, email: str, rights: Grant) -> None:
-    """Makes a user of another organisation a member of this one.
+    """Make a user of another organisation a member of this one.
 
-    For those who administer the server only, because whoever made the account may know its
-    password. Others are told the same whether there is such an account or not. Raises
-    AccountExists for a member, AccountNotFound where there is no such user.
+    Only a server administrator can: whoever created the account may know its password. All others
+    get the same Forbidden whether the account exists or not, so that nobody can probe for
+    addresses. Raises AccountExists for a member, AccountNotFound if there is no such user.
     """
     email = normalise_email(email)
     require_can_grant(transaction, rights, *email_problems(email))
     known = user_id_of(transaction.connection, email)
+    # Members are no secret to those who manage them, so this may be said before the next check.
     if known is not None and is_member(transaction, known):
         raise AccountExists("member", email)
+    # This comes before the look at ``known``: whether the account exists must not show.
     transaction.actor.require_administrator()
     if known is None:
         raise AccountNotFound("user", email)
@@ -50,7 +52,7 @@ def add_member(transaction: Transaction, email: str, rights: Grant) -> None:
 
 
 def membership(reader: Reader, email: str) -> Membership:
-    """The membership of the address ``email`` in the organisation. Raises AccountNotFound."""
+    """Return the membership of the address ``email`` here. Raises AccountNotFound."""
     row = reader.connection.execute(
         _MEMBERSHIPS.where(
             OrganisationRow.id == reader.visibility.organisation,
@@ -72,11 +74,13 @@ def memberships(
     after: tuple[str, str] = ("", ""),
     limit: int,
 ) -> list[Membership]:
-    """The memberships that ``actor``, who is the user ``user_id``, may know of.
+    """Return the memberships that ``actor``, who is the user ``user_id``, may know of.
 
-    Their own; for who manages users those in the organisation; and for who administers the server
-    all of ``email``, where that is given. By address and organisation, those behind ``after``;
-    only those of ``email`` unless it is empty, and with ``search`` as a part of it.
+    These are the actor's own, those in the organisation if the actor manages users, and for a
+    server administrator all those of ``email``, if that is given.
+
+    They are sorted by address and organisation, and come after the pair ``after``. ``email``
+    limits them to one address, ``search`` to addresses that contain it.
     """
     address, name = UserRow.email, OrganisationRow.name
     here = actor.organisation if actor.may("user:manage") else None
@@ -87,6 +91,7 @@ def memberships(
         query = query.where(address == normalise_email(email))
     if search:
         query = query.where(address.icontains(search, autoescape=True))
+    # Without an address, an administrator gets the list of one organisation, as everybody does.
     if not (email and actor.is_administrator):
         query = query.where(or_(UserRow.id == user_id, OrganisationRow.id == here))
     rows = connection.execute(query.order_by(address, name).limit(limit))
@@ -113,7 +118,9 @@ def _membership(row: Any) -> Membership:
 
 
 def set_membership(transaction: Transaction, user_id: int, email: str, rights: Grant) -> None:
+    """Create or replace a membership, unchecked: callers have checked that it can be granted."""
     key = {"user_id": user_id, "organisation_id": transaction.organisation}
+    # Deleting and inserting is one path for new and old members; nothing refers to the row.
     transaction.connection.execute(delete(MembershipRow).filter_by(**key))
     transaction.connection.execute(
         insert(MembershipRow),
@@ -126,10 +133,11 @@ def set_membership(transaction: Transaction, user_id: int, email: str, rights: G
         },
     )
     about = f"{email}: {rights.role}"
-    transaction.record(kinds.MEMBERSHIP_SET, subject=f"user:{user_id}", about=about)
+    transaction.record(ChangeKind.MEMBERSHIP_SET, subject=f"user:{user_id}", about=about)
 
 
 def is_member(transaction: Transaction, user_id: int) -> bool:
+    """Whether a user belongs to the actor's organisation."""
     query = select(MembershipRow.role).where(
         MembershipRow.user_id == user_id, MembershipRow.organisation_id == transaction.organisation
     )
@@ -137,5 +145,6 @@ def is_member(transaction: Transaction, user_id: int) -> bool:
 
 
 def user_id_of(connection: Connection, email: str) -> int | None:
+    """Return the id of the user of a normalised address, in whichever organisation, or None."""
     query = select(UserRow.id).where(UserRow.email == email)
     return connection.execute(query).scalar_one_or_none()

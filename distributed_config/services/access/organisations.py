@@ -6,15 +6,15 @@ from sqlalchemy import Connection, insert, select, update
 
 from distributed_config.errors import AccountExists, AccountNotFound
 from distributed_config.models import OrganisationRow
-from distributed_config.services.access.naming import check_account_name, refuse_alike
-from distributed_config.services.journal import kinds
+from distributed_config.services.access.naming import check_account_name, require_distinct
+from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import Actor
 
 
 @dataclass(frozen=True)
 class Organisation:
-    """A tenant."""
+    """A tenant. Nothing of it is visible to members of another."""
 
     id: int
     name: str
@@ -22,38 +22,43 @@ class Organisation:
 
 
 def create_organisation(transaction: Transaction, name: str) -> Organisation:
-    """Makes an organisation. Raises AccountExists."""
+    """Create an organisation. Raises Invalid, Forbidden, AccountExists."""
+    # Somebody limited to a few services must not create a place where nothing limits them.
     transaction.actor.require_unrestricted()
     name = check_account_name(name, "/name")
     if _organisation(transaction.connection, name) is not None:
         raise AccountExists("organisation", name)
-    refuse_alike(transaction, name)
-    made = transaction.connection.execute(
+    require_distinct(transaction, name)
+    organisation_id: int = transaction.connection.execute(
         insert(OrganisationRow).returning(OrganisationRow.id),
         {"name": name, "created_at": transaction.now},
     ).scalar_one()
     transaction.record(
-        kinds.ORGANISATION_CREATED, subject=f"organisation:{made}", about=name, organisation=made
+        ChangeKind.ORGANISATION_CREATED,
+        subject=f"organisation:{organisation_id}",
+        about=name,
+        organisation=organisation_id,
     )
-    return Organisation(made, name, transaction.now)
+    return Organisation(organisation_id, name, transaction.now)
 
 
 def rename_organisation(transaction: Transaction, name: str, to: str) -> Organisation:
-    """Gives an organisation another name. Raises AccountNotFound or AccountExists.
+    """Rename an organisation. Raises AccountNotFound, Invalid, Forbidden, AccountExists.
 
-    Whoever names it in requests has to know: for those who administer the server.
+    Only a server administrator can: it breaks every request that names the organisation.
     """
     transaction.actor.require_administrator()
     found = organisation(transaction.connection, name)
     to = check_account_name(to, "/name")
+    # Renaming to the present name changes nothing and is no conflict.
     if to != name and _organisation(transaction.connection, to) is not None:
         raise AccountExists("organisation", to)
-    refuse_alike(transaction, to, itself=name)
+    require_distinct(transaction, to, itself=name)
     transaction.connection.execute(
         update(OrganisationRow).where(OrganisationRow.id == found.id).values(name=to)
     )
     transaction.record(
-        kinds.ORGANISATION_CHANGED,
+        ChangeKind.ORGANISATION_CHANGED,
         subject=f"organisation:{found.id}",
         about=to,
         organisation=found.id,
@@ -62,7 +67,7 @@ def rename_organisation(transaction: Transaction, name: str, to: str) -> Organis
 
 
 def organisation(connection: Connection, name: str) -> Organisation:
-    """The organisation ``name``. Raises AccountNotFound."""
+    """Return the organisation ``name``. Raises AccountNotFound."""
     found = _organisation(connection, name)
     if found is None:
         raise AccountNotFound("organisation", name)
@@ -70,7 +75,7 @@ def organisation(connection: Connection, name: str) -> Organisation:
 
 
 def organisation_name(connection: Connection, organisation_id: int) -> str:
-    """The name of an organisation by its id."""
+    """Return the name of an organisation by its id."""
     query = select(OrganisationRow.name).where(OrganisationRow.id == organisation_id)
     return connection.execute(query).scalar_one()
 
@@ -78,8 +83,12 @@ def organisation_name(connection: Connection, organisation_id: int) -> str:
 def organisations(
     connection: Connection, actor: Actor, *, after: str = "", search: str = "", limit: int
 ) -> list[Organisation]:
-    """The organisations behind the name ``after``: all for who holds everything, else one's own."""
+    """Return the organisations after the name ``after``, by name, that contain ``search``.
+
+    A server administrator sees all of them, everybody else only their own.
+    """
     query = select(OrganisationRow.id, OrganisationRow.name, OrganisationRow.created_at)
+    # The others may know their own alone: names of tenants are customer lists.
     if not actor.is_administrator:
         query = query.where(OrganisationRow.id == actor.organisation)
     if search:

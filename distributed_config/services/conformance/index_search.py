@@ -61,14 +61,14 @@ class NameFilter:
             return False
         if self.never and self.never in rest:
             return False
-        if not self.visibility.sees(name):
+        if not self.visibility.allows(name):
             return False
         return self.search.encode().lower() in rest.encode().lower()
 
     def on(self, column: Any) -> Iterator[ColumnElement[bool]]:
         """The conditions on a column of names."""
         if not self.visibility.is_unrestricted:
-            yield self.visibility.within(column)
+            yield self.visibility.sql_filter(column)
         if self.prefix:
             yield column >= self.prefix
             yield column < self.prefix[:-1] + chr(ord(self.prefix[-1]) + 1)
@@ -197,7 +197,7 @@ def _wanted(paths: Mapping[str, int], question: Query, order: Order) -> list[_Wa
         if path not in paths
     ]
     if problems:
-        raise Invalid.of(problems)
+        raise Invalid.from_problems(problems)
     return [_Wanted(paths[each.path], each) for each in question.filters]
 
 

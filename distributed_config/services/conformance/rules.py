@@ -79,7 +79,9 @@ def rule_for_service(connection: Connection, service_id: int) -> Rule | None:
 
 def count(connection: Connection, definition_id: int, visibility: Visibility | None = None) -> int:
     """How many services conform to a definition; of those in ``visibility``, if one is given."""
-    query = _COUNT if visibility is None else _COUNT.where(visibility.within(ConformanceRow.name))
+    query = (
+        _COUNT if visibility is None else _COUNT.where(visibility.sql_filter(ConformanceRow.name))
+    )
     return connection.execute(query, {"definition": definition_id}).scalar_one()
 
 
@@ -103,13 +105,13 @@ def configurations(reader: Reader, ids: Sequence[int]) -> list[Configuration]:
     """What the services with these ids have, in this order, as it is shown in ``visibility``."""
     rows = reader.connection.execute(_CURRENT, {"ids": list(ids)})
     found = {row.service_id: row for row in rows}
-    viewer = Viewer(reader.connection, reader.visibility.secrets)
+    viewer = Viewer(reader.connection, reader.visibility.reads_secrets)
 
     def text(row: Any) -> str | None:
         if row.digest is None:
             return None  # nothing is current
-        home = DocumentKey(row.service_id, row.organisation_id, row.name, row.marks)
-        return viewer.shown(home, intact(row.document, row.digest)).text
+        home = DocumentKey(row.service_id, row.organisation_id, row.name, row.secret_marks)
+        return viewer.render(home, intact(row.document, row.digest)).text
 
     return [
         Configuration(row.name, row.created_at, row.changed_at, text(row))
@@ -242,7 +244,7 @@ _CURRENT = (
         ConformanceRow.changed_at,
         ServiceRow.created_at,
         ServiceRow.organisation_id,
-        ServiceRow.marks,
+        ServiceRow.secret_marks,
         VersionRow.number,
         VersionRow.digest,
         VersionRow.document,

@@ -12,7 +12,7 @@ from distributed_config.services.definitions.secret_pointers import (
 )
 from distributed_config.services.documents.preconditions import Precondition
 from distributed_config.services.documents.series import Series
-from distributed_config.services.journal import kinds
+from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.reader import Reader
 from distributed_config.services.versions import WriteResult
@@ -34,7 +34,7 @@ def attach(transaction: Transaction, series: Series, name: str) -> bool:
     rules.attach_definition(transaction, service_id, series.service, definition.id)
     refuse_marked_indexes(transaction, definition, service_id)
     versions.check_current(transaction, series)
-    transaction.record(kinds.SERVICE_ATTACHED, series.service, definition=name)
+    transaction.record(ChangeKind.SERVICE_ATTACHED, series.service, definition=name)
     return True
 
 
@@ -48,7 +48,7 @@ def create_service(
     definition = require(transaction.reader, name)
     written = versions.create(transaction, series, document, definition.id)
     refuse_marked_indexes(transaction, definition, written.service_id)
-    transaction.record(kinds.SERVICE_ATTACHED, series.service, definition=name)
+    transaction.record(ChangeKind.SERVICE_ATTACHED, series.service, definition=name)
     return written
 
 
@@ -77,7 +77,7 @@ def put_service(
     written = versions.put(transaction, series, document)
     if not written.changed:
         versions.check_current(transaction, series)
-    transaction.record(kinds.SERVICE_ATTACHED, series.service, definition=name)
+    transaction.record(ChangeKind.SERVICE_ATTACHED, series.service, definition=name)
     return written
 
 
@@ -91,7 +91,7 @@ def detach(transaction: Transaction, series: Series) -> bool:
     if not covers("{}", before.schema):
         require_to_unmark(transaction, before.definition)
     rules.detach_definition(transaction.connection, service_id)
-    transaction.record(kinds.SERVICE_DETACHED, series.service, definition=before.definition)
+    transaction.record(ChangeKind.SERVICE_DETACHED, series.service, definition=before.definition)
     return True
 
 

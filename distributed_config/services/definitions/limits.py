@@ -19,14 +19,16 @@ def check_paths(schema: Document, paths: Sequence[str]) -> None:
     """
     problems = path_problems(schema.value, paths, schema.text)
     if problems:
-        raise Invalid.of(problems)
+        raise Invalid.from_problems(problems)
 
 
 def check_limits(schema: Document, paths: Sequence[str]) -> None:
     """The same, and raises InvalidDocument if ``schema`` marks a whole document as one secret."""
     marks = mark_problems(schema)
     if marks:
-        raise InvalidDocument.of([*marks, *path_problems(schema.value, paths, schema.text)])
+        raise InvalidDocument.from_problems(
+            [*marks, *path_problems(schema.value, paths, schema.text)]
+        )
     check_paths(schema, paths)
 
 

@@ -65,7 +65,7 @@ def review(connection: Connection, proposal: Proposal, visibility: Visibility) -
     """
     revision = head.read_head(connection).revision
     rows = connection.execute(_current(proposal.definition_id)).yield_per(_AT_ONCE)
-    unfit = dict(_unfit(connection, rows, proposal.new, visibility.secrets))
+    unfit = dict(_unfit(connection, rows, proposal.new, visibility.reads_secrets))
     compatibility = compare(proposal.old.value, proposal.new.value)
     checked = rules.count(connection, proposal.definition_id)
     return Review(proposal, revision, compatibility, checked, unfit)
@@ -92,7 +92,7 @@ def refresh(transaction: Transaction, proposal: Proposal, before: Review | None)
             ConformanceRow.name.in_(names[start : start + _AT_ONCE])
         )
         rows = connection.execute(some)
-        unfit |= dict(_unfit(connection, rows, proposal.new, transaction.visibility.secrets))
+        unfit |= dict(_unfit(connection, rows, proposal.new, transaction.visibility.reads_secrets))
     return replace(before, unfit=unfit, checked=rules.count(connection, proposal.definition_id))
 
 
@@ -144,7 +144,7 @@ def _current(definition_id: int) -> Select[*tuple[Any, ...]]:
             ServiceRow.id,
             ServiceRow.organisation_id,
             ServiceRow.name,
-            ServiceRow.marks,
+            ServiceRow.secret_marks,
             VersionRow.number,
             VersionRow.digest,
             VersionRow.document,
@@ -168,7 +168,7 @@ def _unfit(
         text = intact(stored, digest)
         home = DocumentKey(*whose)
         seen = secrets.validation_input(text)
-        if home.marks:
+        if home.secret_marks:
             seen = secrets.validation_input_of_stored(
                 secrets.load_stored(connection, home, text), reveal
             )

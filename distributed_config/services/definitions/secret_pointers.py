@@ -9,7 +9,7 @@ from distributed_config.services.conformance import rules
 from distributed_config.services.conformance.rules import Rule
 from distributed_config.services.definitions.read import Definition, require
 from distributed_config.services.documents.series import Series
-from distributed_config.services.journal import kinds
+from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.permissions import READ_SECRET
 from distributed_config.services.reader import Reader
@@ -43,7 +43,7 @@ def set_secret_pointers(transaction: Transaction, series: Series, pointers: Sequ
     if rule is not None:
         definition = require(transaction.reader, rule.definition)
         refuse_marked_indexes(transaction, definition, service_id)
-    transaction.record(kinds.SERVICE_MARKED, series.service, about=", ".join(wanted)[:500])
+    transaction.record(ChangeKind.SERVICE_MARKED, series.service, about=", ".join(wanted)[:500])
     return True
 
 
@@ -60,7 +60,7 @@ def _refuse_pointers(pointers: Sequence[str]) -> None:
         message = f"A service has at most {MOST_POINTERS} pointers."
         problems.append(Problem("/pointers", message, "limit"))
     if problems:
-        raise Invalid.of(problems)
+        raise Invalid.from_problems(problems)
 
 
 def secret_pointers(reader: Reader, series: Series) -> list[str]:
@@ -71,7 +71,7 @@ def secret_pointers(reader: Reader, series: Series) -> list[str]:
 def refuse_another(rule: Rule | None) -> None:
     if rule is not None:
         message = f"It conforms to the definition {rule.definition!r}; detach it from that first."
-        raise Invalid.of([Problem("", message, "definition", "definition")])
+        raise Invalid.from_problems([Problem("", message, "definition", "definition")])
 
 
 def refuse_marked_indexes(
@@ -85,7 +85,7 @@ def refuse_marked_indexes(
         if any(may_lead_into(path, tokens) for tokens in own)
     ]
     if problems:
-        raise Invalid.of(problems)
+        raise Invalid.from_problems(problems)
 
 
 def require_to_unmark(transaction: Transaction, definition: str) -> None:
@@ -100,5 +100,5 @@ def require_to_unmark(transaction: Transaction, definition: str) -> None:
 def refuse_indexes_on_marked(transaction: Transaction, name: str) -> None:
     """Raises Invalid if the definition now has an index on what one of its services marks."""
     definition = require(transaction.reader, name)
-    for service_id in secrets.with_pointers(transaction.connection, definition.id):
+    for service_id in secrets.services_with_pointers(transaction.connection, definition.id):
         refuse_marked_indexes(transaction, definition, service_id)

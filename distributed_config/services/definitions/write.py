@@ -30,7 +30,7 @@ from distributed_config.services.documents.preconditions import (
     no_precondition,
 )
 from distributed_config.services.documents.series import Series
-from distributed_config.services.journal import kinds
+from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.wire import Document, version_etag
 
@@ -66,7 +66,9 @@ def create(
     ).scalar_one()
     index_keys.set_paths(transaction.connection, definition_id, paths)
     _add_revision(transaction, definition_id, 0, schema, forced=False)
-    transaction.record(kinds.DEFINITION_CREATED, definition=name, number=0, digest=schema.digest)
+    transaction.record(
+        ChangeKind.DEFINITION_CREATED, definition=name, number=0, digest=schema.digest
+    )
     return require(transaction.reader, name)
 
 
@@ -92,7 +94,7 @@ def revise(
     transaction.actor.require_unrestricted()
     if forced and not transaction.note:
         message = "Who forces a revision says why: give a note."
-        raise Invalid.of([Problem("", message, "note", "note")])
+        raise Invalid.from_problems([Problem("", message, "note", "note")])
     before = require(transaction.reader, name)
     _check_expected(transaction, before, expect)
     after = schema or before.document
@@ -114,7 +116,7 @@ def revise(
         secrets.enable_secret_marks_of_all(
             transaction.connection, before.id, after.text, transaction.now
         )
-        kind = kinds.DEFINITION_FORCED if breaks else kinds.DEFINITION_REVISED
+        kind = ChangeKind.DEFINITION_FORCED if breaks else ChangeKind.DEFINITION_REVISED
         number = before.number + 1
         transaction.record(kind, definition=name, number=number, digest=after.digest)
     settled = _update_settings(transaction, before, policy, paths)
@@ -163,10 +165,10 @@ def delete_definition(
         else:
             transaction.actor.require(versions.PUBLISH)
             rules.detach_definition(transaction.connection, service_id)
-            transaction.record(kinds.SERVICE_DETACHED, service, definition=name)
+            transaction.record(ChangeKind.SERVICE_DETACHED, service, definition=name)
     for rows in (IndexRow.definition_id, DefinitionRevisionRow.definition_id, DefinitionRow.id):
         transaction.connection.execute(delete(rows.class_).where(rows == found.id))
-    transaction.record(kinds.DEFINITION_DELETED, definition=name, number=found.number)
+    transaction.record(ChangeKind.DEFINITION_DELETED, definition=name, number=found.number)
     return [service for _, service in services]
 
 
@@ -213,7 +215,7 @@ def _update_settings(
         changes.append(f"indexes {', '.join(paths) or 'none'}")
     if changes:
         note = transaction.note or "; ".join(changes)
-        transaction.record(kinds.DEFINITION_CHANGED, definition=before.name, note=note)
+        transaction.record(ChangeKind.DEFINITION_CHANGED, definition=before.name, note=note)
     return bool(changes)
 
 

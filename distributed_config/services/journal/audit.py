@@ -1,9 +1,9 @@
-"""The audit log: one chain of everything that somebody may have to answer for.
+"""The audit log: one hash chain of everything that somebody may have to answer for.
 
-Each unit of work that changed anything is sealed by one entry, which has the digest of its
-changes, so that the chain covers the journal as well. What changes nothing and still matters (a
-log-in, a refusal, an export) is noted beside it. Entries are only ever added, under the write
-lock; the oldest can be pruned, and an entry then says from where the chain goes on.
+Each transaction that changed anything is sealed by one entry with the digest of its changes, so
+the chain covers the journal as well. Entries of other kinds record what changes nothing and still
+matters: a log-in, a refusal, an export. Entries are only ever appended, under the write lock. The
+oldest ones can be pruned; an entry then says where the chain continues.
 """
 
 import json
@@ -31,39 +31,21 @@ from distributed_config.services.journal import chain
 from distributed_config.services.journal.chain import ChainHead
 from distributed_config.services.journal.changes import Change, changes_of_revision
 from distributed_config.services.journal.head import read_head
+from distributed_config.services.journal.kinds import AuditKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import Actor
 from distributed_config.services.policy.visibility import Visibility, name_filter
 from distributed_config.services.secrets.digests import Digests, without_secrets
 
-CHANGED = "changed"
-LOGIN = "login"
-LOGIN_REFUSED = "login.refused"
-REFUSED = "refused"
-TOKEN_ADDRESS = "token.address"  # noqa: S105  # the name of what happened, and no secret
-EXPORT = "export"
-AUDIT_EXPORT = "audit.export"
-SECRET_READ = "secret.read"  # noqa: S105  # the same
-PRUNED = "pruned"
-KINDS = (
-    CHANGED,
-    LOGIN,
-    LOGIN_REFUSED,
-    REFUSED,
-    TOKEN_ADDRESS,
-    EXPORT,
-    AUDIT_EXPORT,
-    SECRET_READ,
-    PRUNED,
-)
-
+# One call holds the write lock, so it deletes no more than this, and the caller repeats it.
 _PRUNED_AT_ONCE = 50_000
+# An entry may seal tens of thousands of changes; the rest are in the journal.
 _CHANGES_SHOWN = 100
 
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """One entry, as readers get it; ``changes`` are the first hundred that they may hear of."""
+    """One entry, as readers get it; ``changes`` are the first hundred that the reader may see."""
 
     id: int
     happened_at: int
@@ -81,9 +63,9 @@ class AuditEntry:
 
 @dataclass(frozen=True)
 class AuditFilter:
-    """Which entries: those for which all of it holds. Times and revisions are inclusive.
+    """Conditions on entries, all of which must hold. Times and revisions are inclusive.
 
-    A service that ends in ``/`` stands for all whose names begin so.
+    A ``service`` that ends in ``/`` is a prefix. None, and empty ``kinds``, limit nothing.
     """
 
     actor: str | None = None
@@ -95,23 +77,22 @@ class AuditFilter:
     last_revision: int | None = None
 
 
-EVERYTHING = AuditFilter()
-
-
-# --- writing
+ALL_ENTRIES = AuditFilter()
 
 
 def seal(transaction: Transaction) -> None:
-    """Adds the entry of a unit of work that recorded changes; nothing if it did not."""
+    """Append the entry that seals a transaction's changes; none if it recorded no change."""
     if not transaction.wrote:
         return
-    only = not transaction.everything and len(transaction.services) == 1
+    # An entry names its service if there is only one; of several the changes tell.
+    is_of_one = not transaction.affects_all and len(transaction.touched_services) == 1
     _append(
         transaction,
-        CHANGED,
+        AuditKind.CHANGED,
         transaction.organisation,
-        service=next(iter(transaction.services)) if only else None,
+        service=next(iter(transaction.touched_services)) if is_of_one else None,
         revision=transaction.revision,
+        # Written by hand: every write pays for it, and neither value needs escaping.
         detail=f'{{"changes": {transaction.recorded}, "digest": "{transaction.digest}"}}',
     )
 
@@ -124,34 +105,38 @@ def record(
     service: str | None = None,
     detail: dict[str, Any] | None = None,
 ) -> None:
-    """Adds an entry about what is no change: it takes no revision and wakes nobody.
+    """Append an entry about something that changes nothing. It takes no revision.
 
-    ``detail`` is small facts, never a secret or a document. Without an ``organisation`` only who
-    holds everything sees it.
+    ``detail`` holds small facts, never a secret or a document. An entry of no ``organisation`` is
+    visible to server administrators alone.
     """
     _append(transaction, kind, organisation, service=service, detail=json.dumps(detail or {}))
 
 
 def prune(transaction: Transaction, before: int) -> int:
-    """Removes the oldest entries from before a moment, at most 50,000; how many that were.
+    """Delete the oldest entries, at most 50,000, from before a moment; return their number.
 
-    The entry that is added pins the one from which the chain now goes on.
+    It appends an entry that pins the one where the chain continues, so that verification can begin
+    there. Call it until it returns 0.
     """
     connection = transaction.connection
     oldest = connection.execute(_OLDEST).scalar_one() or 0
-    kept = min(_first_at(connection, before), oldest + _PRUNED_AT_ONCE)
-    if oldest == 0 or kept <= oldest:
+    first_left = min(_first_at(connection, before), oldest + _PRUNED_AT_ONCE)
+    if oldest == 0 or first_left <= oldest:
         return 0
-    newest_gone = AuditRow.id == kept - 1
+    # The first entry that is left has this hash in it; pinned here, it proves that nothing between
+    # was removed as well.
+    newest_gone = AuditRow.id == first_left - 1
     facts = {
-        "removed": kept - oldest,
-        "first": kept,
+        "removed": first_left - oldest,
+        "first": first_left,
         "previous": connection.execute(select(AuditRow.hash).where(newest_gone)).scalar_one(),
-        "revision": _sealed_before(connection, kept),
+        "revision": _sealed_before(connection, first_left),
     }
-    record(transaction, PRUNED, organisation=None, detail=facts)
-    connection.execute(delete(AuditRow).where(AuditRow.id < kept))
-    return kept - oldest
+    # Recorded before the rows go, in the same transaction: either both happen or neither.
+    record(transaction, AuditKind.PRUNED, organisation=None, detail=facts)
+    connection.execute(delete(AuditRow).where(AuditRow.id < first_left))
+    return first_left - oldest
 
 
 def _append(
@@ -163,9 +148,9 @@ def _append(
     revision: int | None = None,
     detail: str,
 ) -> None:
-    transaction.link = chain.append(
+    transaction.audit_head = chain.append(
         transaction.connection,
-        transaction.link,
+        transaction.audit_head,
         transaction.now,
         organisation=organisation,
         kind=kind,
@@ -177,9 +162,10 @@ def _append(
     )
 
 
-def _sealed_before(connection: Connection, kept: int) -> int | None:
-    """The last revision that an entry below ``kept`` seals, or that was pruned before; or None."""
-    gone = AuditRow.id < kept
+def _sealed_before(connection: Connection, entry_id: int) -> int | None:
+    """Return the last revision that an entry below ``entry_id`` seals, also one pruned earlier."""
+    gone = AuditRow.id < entry_id
+    # Entries of other kinds seal nothing, so it need not be the last one that goes.
     sealed: int | None = connection.execute(
         select(func.max(AuditRow.revision)).where(gone)
     ).scalar_one()
@@ -189,38 +175,38 @@ def _sealed_before(connection: Connection, kept: int) -> int | None:
     return None if earlier is None else earlier.get("revision")
 
 
-# --- reading
-
-
 def head(connection: Connection, actor: Actor | None = None) -> ChainHead:
-    """The newest entry, for who wants to pin it, as ``actor`` sees it; None: as it is."""
-    link = read_head(connection).link
-    if actor is None or actor.visibility.secrets:
+    """Return the newest entry, for pinning, as ``actor`` sees it; None sees it as it is stored."""
+    link = read_head(connection).audit_head
+    if actor is None or actor.visibility.reads_secrets:
         return link
     return replace(link, hash=Digests(connection).of_entry(link.id, link.hash))
 
 
 def last_pruning(connection: Connection) -> dict[str, Any] | None:
-    """What the last pruning said: ``first``, ``previous``, ``revision``; None: there was none."""
+    """Return the facts of the last pruning (``first``, ``previous``, ``revision``), or None."""
     text = connection.execute(_LAST_PRUNED).scalar_one_or_none()
     return None if text is None else _facts(text)
 
 
-def newest(
-    connection: Connection, actor: Actor, wanted: AuditFilter, *, before: int | None, limit: int
+def page(
+    connection: Connection, actor: Actor, conditions: AuditFilter, *, before: int | None, limit: int
 ) -> list[AuditEntry]:
-    """The entries below the id ``before`` that ``actor`` may see, newest first."""
-    query = _query(connection, actor, wanted).order_by(AuditRow.id.desc()).limit(limit)
+    """Return the entries with ids below ``before`` that ``actor`` may see, newest first."""
+    query = _query(connection, actor, conditions).order_by(AuditRow.id.desc()).limit(limit)
     if before is not None:
         query = query.where(AuditRow.id < before)
     return _entries(connection, actor, query)
 
 
-def oldest(
-    connection: Connection, actor: Actor | None, wanted: AuditFilter, page: int = 500
+def iterate(
+    connection: Connection, actor: Actor | None, conditions: AuditFilter, page_size: int = 500
 ) -> Iterator[AuditEntry]:
-    """All entries that ``actor`` may see, oldest first; None: those of all organisations."""
-    query = _query(connection, actor, wanted).order_by(AuditRow.id).limit(page)
+    """Yield all entries that ``actor`` may see, oldest first; None sees all organisations.
+
+    It reads ``page_size`` entries at a time, so that an export of any length takes little memory.
+    """
+    query = _query(connection, actor, conditions).order_by(AuditRow.id).limit(page_size)
     after = 0
     while found := _entries(connection, actor, query.where(AuditRow.id > after)):
         yield from found
@@ -228,30 +214,34 @@ def oldest(
 
 
 def _query(
-    connection: Connection, actor: Actor | None, wanted: AuditFilter
+    connection: Connection, actor: Actor | None, conditions: AuditFilter
 ) -> Select[*tuple[Any, ...]]:
-    query = select(*_COLUMNS).where(_seen_by(actor))
-    if wanted.actor is not None:
-        query = query.where(AuditRow.actor == wanted.actor)
-    if wanted.kinds:
-        query = query.where(AuditRow.kind.in_(wanted.kinds))
-    if wanted.service is not None or (actor is not None and not actor.visibility.is_unrestricted):
-        query = query.where(_about(actor, wanted.service))
-    if wanted.since is not None:
-        query = query.where(AuditRow.id >= _first_at(connection, wanted.since))
-    if wanted.until is not None:
-        query = query.where(AuditRow.id < _first_at(connection, wanted.until + 1))
-    if wanted.first_revision is not None:
-        query = query.where(AuditRow.revision >= wanted.first_revision)
-    if wanted.last_revision is not None:
-        query = query.where(AuditRow.revision <= wanted.last_revision)
+    query = select(*_COLUMNS).where(_is_visible_to(actor))
+    if conditions.actor is not None:
+        query = query.where(AuditRow.actor == conditions.actor)
+    if conditions.kinds:
+        query = query.where(AuditRow.kind.in_(conditions.kinds))
+    if conditions.service is not None or (
+        actor is not None and not actor.visibility.is_unrestricted
+    ):
+        query = query.where(_about(actor, conditions.service))
+    # Times become ids, for which there is an index.
+    if conditions.since is not None:
+        query = query.where(AuditRow.id >= _first_at(connection, conditions.since))
+    if conditions.until is not None:
+        query = query.where(AuditRow.id < _first_at(connection, conditions.until + 1))
+    if conditions.first_revision is not None:
+        query = query.where(AuditRow.revision >= conditions.first_revision)
+    if conditions.last_revision is not None:
+        query = query.where(AuditRow.revision <= conditions.last_revision)
     return query
 
 
-def _seen_by(actor: Actor | None) -> ColumnElement[bool]:
-    """Entries of the actor's organisation; of none, for who holds everything without a limit."""
+def _is_visible_to(actor: Actor | None) -> ColumnElement[bool]:
+    """Limit entries to the actor's organisation; server administrators also see those of none."""
     if actor is None:
         return true()
+    # Entries of no organisation are those of the server itself, such as a pruning.
     own = AuditRow.organisation_id == actor.organisation
     if actor.is_administrator and actor.visibility.is_unrestricted:
         return own | AuditRow.organisation_id.is_(None)
@@ -259,21 +249,22 @@ def _seen_by(actor: Actor | None) -> ColumnElement[bool]:
 
 
 def _about(actor: Actor | None, service: str | None) -> ColumnElement[bool]:
-    """Entries about a service that is asked for and may be seen.
+    """Limit entries to those about a visible service, and to ``service`` if it is not None.
 
-    An entry of several services is about each of them: its changes tell.
+    An entry about several services is found through its changes.
     """
 
-    def fits(column: Any) -> ColumnElement[bool]:
-        wanted = true() if service is None else name_filter(column, (service,))
-        return and_(column.is_not(None), wanted, visibility.within(column))
+    def matches(column: Any) -> ColumnElement[bool]:
+        named = true() if service is None else name_filter(column, (service,))
+        return and_(column.is_not(None), named, visibility.sql_filter(column))
 
     visibility = Visibility() if actor is None else actor.visibility
     inside = select(ChangeRow.revision).where(
-        ChangeRow.revision == AuditRow.revision, fits(ChangeRow.service)
+        ChangeRow.revision == AuditRow.revision, matches(ChangeRow.service)
     )
+    # The column is empty for several services and for none; the changes tell which.
     several = AuditRow.service.is_(None) & AuditRow.revision.is_not(None) & inside.exists()
-    return or_(fits(AuditRow.service), several, false())
+    return or_(matches(AuditRow.service), several, false())
 
 
 def _entries(
@@ -281,27 +272,28 @@ def _entries(
 ) -> list[AuditEntry]:
     rows = connection.execute(query).all()
     revisions = [row.revision for row in rows if row.revision is not None]
+    # One statement for the page instead of one for each entry.
     inside = changes_of_revision(connection, actor, revisions, _CHANGES_SHOWN) if revisions else {}
-    # How many changes there were in all is not for who sees only some of them.
-    whole = actor is None or actor.visibility.is_unrestricted
+    # The number of all changes would tell an actor who sees only some of them about the others.
+    sees_all = actor is None or actor.visibility.is_unrestricted
     found = [
         AuditEntry(
             **{
                 **row._asdict(),
-                "detail": _facts(row.detail) if whole or row.revision is None else {},
+                "detail": _facts(row.detail) if sees_all or row.revision is None else {},
                 "changes": tuple(inside.get(row.revision, ())),
             }
         )
         for row in rows
     ]
-    if actor is None or actor.visibility.secrets:
+    if actor is None or actor.visibility.reads_secrets:
         return found
     digests = Digests(connection)
     return [_without_secrets(connection, digests, entry) for entry in found]
 
 
 def _without_secrets(connection: Connection, digests: Digests, entry: AuditEntry) -> AuditEntry:
-    """``entry`` without what confirms a guess: its hashes rest on digests of documents."""
+    """Return ``entry`` with keyed hashes: plain ones, which cover documents, confirm a guess."""
     detail = dict(entry.detail)
     if "digest" in detail:
         detail["digest"] = digests.of_entry(entry.id, detail["digest"])
@@ -317,21 +309,24 @@ def _without_secrets(connection: Connection, digests: Digests, entry: AuditEntry
 def _facts(text: str) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads(text)
+    # Damage is refused, as that of a document is; `distconf audit verify` names it.
     except ValueError:
         raise DocumentDamaged() from None
     return facts
 
 
 def _first_at(connection: Connection, moment: int) -> int:
-    """The id of the first entry at or behind a moment; one above the newest if there is none.
+    """Return the id of the first entry at or after a moment; one above the newest if none is.
 
-    Found by halving: ids are contiguous, and times never run backwards.
+    It bisects: ids are contiguous, and times never run backwards. So the table needs no index on
+    times, which every write would pay for.
     """
     low = connection.execute(_OLDEST).scalar_one() or 1
     high = head(connection).id + 1
     while low < high:
         middle = (low + high) // 2
         at = connection.execute(_TIME_OF, {"from_": middle}).scalar_one_or_none()
+        # None: the id is above the newest that was left after a damage, so look further down.
         if at is not None and at < moment:
             low = middle + 1
         else:
@@ -360,5 +355,8 @@ _TIME_OF = (
     .limit(1)
 )
 _LAST_PRUNED = (
-    select(AuditRow.detail).where(AuditRow.kind == PRUNED).order_by(AuditRow.id.desc()).limit(1)
+    select(AuditRow.detail)
+    .where(AuditRow.kind == AuditKind.PRUNED)
+    .order_by(AuditRow.id.desc())
+    .limit(1)
 )

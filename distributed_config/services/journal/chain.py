@@ -1,8 +1,8 @@
-"""One link after another: how an entry of the audit log is written, and what its hash covers.
+"""The hash chain of the audit log: how an entry is written, and what its hash covers.
 
-The hash of an entry is the SHA-256 over all its columns in their order, each with its length
-before it, and so over the hash of the entry before. Who changes, removes or inserts an entry has
-to write all that follow anew.
+The hash of an entry is the SHA-256 over all its other columns in their order, each with its length
+before it. One of them is the hash of the previous entry: to change, remove or insert an entry,
+somebody has to rewrite all that follow, and then a pinned head does not match any more.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from distributed_config.wire import HashField, length_prefixed
 
 @dataclass(frozen=True)
 class ChainHead:
-    """Where the chain stands: its newest entry."""
+    """The newest entry of the chain. As text, which users pin, it is ``id:hash``."""
 
     id: int
     happened_at: int
@@ -29,7 +29,7 @@ class ChainHead:
 
 
 GENESIS = ChainHead(0, 0, "0" * 64)
-"""What the first entry follows."""
+"""The head of an empty chain, which the first entry follows."""
 
 
 def append(
@@ -45,11 +45,15 @@ def append(
     revision: int | None,
     detail: str,
 ) -> ChainHead:
-    """Adds an entry behind ``before``, which must be the newest. Only under the write lock."""
+    """Append an entry after ``before``, the newest one, and return the new head.
+
+    Only under the write lock: two entries after the same one would break the chain.
+    """
+    # Contiguous ids show a missing entry, also where no hash does: at a pruned beginning.
     link_id, happened_at = before.id + 1, max(now, before.happened_at)
     fields = (
         link_id,
-        # The chain's times never run backwards: one finds a moment in it by halving.
+        # The chain's times never run backwards: readers find a moment by bisection.
         happened_at,
         organisation,
         kind,
@@ -60,18 +64,20 @@ def append(
         detail,
         before.hash,
     )
-    made = hash_of(fields)
-    # Every write pays for this. As the driver has it, the statement costs a third.
-    connection.exec_driver_sql(_append_for(connection.dialect), (*fields, made))
-    return ChainHead(link_id, happened_at, made)
+    digest = hash_of(fields)
+    # Every write pays for this statement. Given to the driver as text it costs a third of what it
+    # costs through SQLAlchemy.
+    connection.exec_driver_sql(_append_for(connection.dialect), (*fields, digest))
+    return ChainHead(link_id, happened_at, digest)
 
 
 def hash_of(fields: Iterable[HashField]) -> str:
-    """The hash of an entry with these columns: all but the hash itself, in their order."""
+    """Return the hash of an entry: ``fields`` are its columns in their order, without the hash."""
+    # Lengths instead of JSON: JSON would have to be canonical, and cannot express damaged text.
     return hashlib.sha256(length_prefixed(fields)).hexdigest()
 
 
 @lru_cache(maxsize=8)
 def _append_for(dialect: Dialect) -> str:
-    """The statement that adds a row; its parameters are the columns, in their order."""
+    """Return the SQL that inserts an entry; its parameters are the columns in their order."""
     return str(insert(AuditRow).compile(dialect=dialect))

@@ -16,7 +16,7 @@ from distributed_config.services.policy.visibility import name_filter
 
 @dataclass(frozen=True)
 class Change:
-    """One entry, as readers get it."""
+    """One change, as readers get it. Times are in microseconds."""
 
     revision: int
     position: int
@@ -35,8 +35,9 @@ class Change:
 
 
 def hidden_from(actor: Actor) -> frozenset[str]:
-    """The kinds of changes that ``actor`` may not hear of."""
+    """Return the kinds of changes that ``actor`` may not read."""
     hidden: frozenset[str] = frozenset()
+    # Changes of accounts tell who may do what, which only auditors may read.
     if not actor.may("audit:read"):
         hidden |= ACCOUNT_KINDS
     if not actor.may("definition:read"):
@@ -53,19 +54,20 @@ def read_changes(
     services: Sequence[str] = (),
     kinds: Sequence[str] = (),
 ) -> list[Change]:
-    """The changes behind revision ``after``, oldest first, whole revisions only.
+    """Return the changes after revision ``after`` that ``actor`` may read, oldest first.
 
-    Those that ``actor`` may hear of; None: all, of all organisations. At least ``limit`` changes
-    where there are as many; the last revision is never cut. A service that ends in ``/`` stands
-    for every service whose name begins so.
+    ``actor`` None reads all changes of all organisations. There are at least ``limit`` of them, if
+    there are so many, and more where the last revision needs it: a revision is never cut, because
+    a cursor cannot stand inside of one. An entry of ``services`` that ends in ``/`` is a prefix.
     """
-    query = _heard_by(actor, select(*COLUMNS).where(ChangeRow.revision > after))
+    query = _readable(actor, select(*COLUMNS).where(ChangeRow.revision > after))
     query = query.order_by(ChangeRow.revision, ChangeRow.position)
     if services:
         query = query.where(name_filter(ChangeRow.service, tuple(services)))
     if kinds:
         query = query.where(ChangeRow.kind.in_(kinds))
     found = [Change(**row._asdict()) for row in connection.execute(query.limit(limit))]
+    # Only then can the last revision have been cut.
     if len(found) == limit:
         rest = query.where(
             ChangeRow.revision == found[-1].revision, ChangeRow.position > found[-1].position
@@ -77,18 +79,19 @@ def read_changes(
 def changes_of_revision(
     connection: Connection, actor: Actor | None, revisions: Iterable[int], most: int
 ) -> dict[int, list[Change]]:
-    """The first ``most`` changes of each of ``revisions`` that ``actor`` may hear of."""
+    """Return the first ``most`` changes of each revision that ``actor`` may read, by revision."""
+    # Numbered per revision in SQL: one bulk write can have far more changes than are shown.
     place = func.row_number().over(partition_by=ChangeRow.revision, order_by=ChangeRow.position)
-    heard = _heard_by(actor, select(*COLUMNS, place.label("place")))
-    inner = heard.where(ChangeRow.revision.in_(list(revisions))).subquery()
+    readable = _readable(actor, select(*COLUMNS, place.label("place")))
+    inner = readable.where(ChangeRow.revision.in_(list(revisions))).subquery()
     columns = [inner.c[column.key] for column in COLUMNS]
     query = select(*columns).where(inner.c.place <= most).order_by(*columns[:2])
     found = (Change(**row._asdict()) for row in connection.execute(query))
-    return {key: list(group) for key, group in groupby(found, key=lambda each: each.revision)}
+    return {key: list(group) for key, group in groupby(found, key=lambda change: change.revision)}
 
 
-def _heard_by(actor: Actor | None, query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
-    """``query`` with what ``actor`` may hear of only; None: everything."""
+def _readable(actor: Actor | None, query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """Limit ``query`` to what ``actor`` may read; None reads everything."""
     if actor is None:
         return query
     query = query.where(
@@ -96,7 +99,8 @@ def _heard_by(actor: Actor | None, query: Select[*tuple[Any, ...]]) -> Select[*t
         ChangeRow.kind.not_in(hidden_from(actor)),
     )
     if not actor.visibility.is_unrestricted:
+        # Changes of no service (definitions, accounts) are governed by permissions alone.
         query = query.where(
-            ChangeRow.service.is_(None) | actor.visibility.within(ChangeRow.service)
+            ChangeRow.service.is_(None) | actor.visibility.sql_filter(ChangeRow.service)
         )
     return query

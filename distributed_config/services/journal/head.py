@@ -13,22 +13,26 @@ from distributed_config.wire import Position
 
 @dataclass(frozen=True)
 class Head:
-    """Where the journal stands. ``changed_at`` is the time of its newest change.
+    """Where the journal stands: the state that every write reads first and advances last.
 
-    ``link`` is where the audit log stands, and ``steady`` the time that really passed.
+    ``epoch`` is replaced when a backup is restored. ``changed_at`` is the time of the newest
+    change, ``audit_head`` the newest entry of the audit log, ``steady`` the time that really
+    passed.
     """
 
     epoch: str
     revision: int
     changed_at: int
-    link: ChainHead
+    audit_head: ChainHead
     steady: Steady
 
-    def behind(self, clock: int) -> float:
-        """Seconds by which ``clock`` stands behind the newest change; 0: it does not."""
+    def clock_lag(self, clock: int) -> float:
+        """Return by how many seconds ``clock`` lags behind the newest change; 0 if it does not."""
         return max(0, self.changed_at - clock) / 1_000_000
 
 
+# One row for all of it, because every write reads and writes it: an audit entry and steady time
+# cost no statement of their own.
 _HEAD = select(
     HeadRow.epoch,
     HeadRow.revision,
@@ -40,11 +44,7 @@ _HEAD = select(
     HeadRow.boot,
     HeadRow.uptime,
 ).where(HeadRow.id == 1)
-
-
 _FIRST_EPOCH = select(HeadRow.first_epoch).where(HeadRow.id == 1)
-
-
 _ADVANCE = (
     update(HeadRow)
     .where(HeadRow.id == 1)
@@ -62,7 +62,7 @@ _ADVANCE = (
 
 
 def read_head(connection: Connection) -> Head:
-    """The journal's head as this connection's transaction sees it."""
+    """Return the journal's head as this connection's snapshot has it. Raises CannotStart."""
     row = connection.execute(_HEAD).one_or_none()
     if row is None:
         raise CannotStart("The database has no journal; run `distconf db upgrade`.")
@@ -72,23 +72,26 @@ def read_head(connection: Connection) -> Head:
 
 
 def first_epoch(connection: Connection) -> str:
-    """The epoch that the database was made with."""
+    """Return the epoch that the database was created with."""
     return connection.execute(_FIRST_EPOCH).scalar_one()
 
 
 def continues(connection: Connection, position: Position, newest: Head) -> bool:
-    """Whether ``position`` is in the journal as it is now, and not in one from before a restore."""
+    """Whether ``position`` lies in the present journal, and not in one from before a restore."""
+    # A position from after a restore to an older state: its revisions will be written again,
+    # differently.
     if position.revision > newest.revision:
         return False
     if position.epoch is not None:
         return position.epoch == newest.epoch
-    # People, and earlier releases, name no epoch. Every history has the same beginning.
+    # People, and earlier releases, name no epoch. Revision 0 is the start of every history; any
+    # other is only safe if the database was never restored.
     return position.revision == 0 or newest.epoch == first_epoch(connection)
 
 
 def advance_head(connection: Connection, new: Head) -> None:
-    """Moves the stored head. For the writer alone: it has checked that the revision follows."""
-    link = new.link
+    """Store the new head. Only the writer calls it: it has checked that the revision follows."""
+    link = new.audit_head
     connection.execute(
         _ADVANCE,
         {
@@ -98,7 +101,7 @@ def advance_head(connection: Connection, new: Head) -> None:
             "link_at": link.happened_at,
             "link_hash": link.hash,
             "steadily": new.steady.at,
-            "in_boot": new.steady.seen.boot,
-            "up_for": new.steady.seen.microseconds,
+            "in_boot": new.steady.uptime.boot,
+            "up_for": new.steady.uptime.microseconds,
         },
     )

@@ -1,9 +1,9 @@
-"""Time that really passed, as far as the database was there to see it.
+"""Steady time: the time that really passed, whatever happened to the system clock.
 
-The clock on the wall can be set, by hand or by a machine that starts without one, forwards and
-back. Whoever counts a window with it forgets too early, or never. Steady time is kept in the
-database and only ever grows by what the machine's uptime grew meanwhile. Nobody can know how long
-a machine was off: that time is not counted, so a window lasts longer rather than shorter.
+The system clock can be set forwards and back, by hand, or on a machine that starts without one. A
+window that is measured with it ends too early, or never. Steady time is stored in the database and
+only grows by what the machine's uptime has grown since. How long a machine was off cannot be
+known, and is not counted: a window then lasts longer, never shorter.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Uptime:
-    """How long a machine has been running since its boot, in microseconds."""
+    """How long a machine has been running since the boot with the id ``boot``."""
 
     boot: str
     microseconds: int
@@ -19,13 +19,14 @@ class Uptime:
 
 @dataclass(frozen=True)
 class Steady:
-    """Steady time at a commit, in microseconds, and the uptime that it was taken at."""
+    """Steady time at a commit, in microseconds, and the uptime at which it was taken."""
 
     at: int
-    seen: Uptime
+    uptime: Uptime
 
-    def grown(self, now: Uptime) -> "Steady":
-        """Steady time at the uptime ``now``."""
-        same = now.boot == self.seen.boot
-        passed = max(0, now.microseconds - self.seen.microseconds) if same else 0
+    def advance(self, now: Uptime) -> "Steady":
+        """Return steady time at the uptime ``now``; after a boot it goes on from where it stood."""
+        # Uptimes of two boots cannot be compared, so the time between them does not count.
+        same = now.boot == self.uptime.boot
+        passed = max(0, now.microseconds - self.uptime.microseconds) if same else 0
         return Steady(self.at + passed, now)

@@ -1,4 +1,4 @@
-"""A unit of writing: what it changes, and what it records."""
+"""The transaction: what every verb that writes takes first, and records its changes in."""
 
 import hashlib
 from dataclasses import replace
@@ -13,9 +13,8 @@ from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, V
 from distributed_config.services.reader import Reader
 from distributed_config.wire import HashField, length_prefixed
 
-# Statements are made once. Making one takes several times as long as running it.
+# Statements are built once: building one takes several times as long as executing it.
 _RECORD = insert(ChangeRow)
-
 
 COLUMNS = (
     ChangeRow.revision,
@@ -33,20 +32,24 @@ COLUMNS = (
     ChangeRow.definition,
     ChangeRow.subject,
 )
-
-
-"""All of a change, in the order in which it is digested."""
+"""All columns of a change, in the order in which it is digested. The audit log seals this order."""
 
 
 class Transaction:
-    """The pen of one unit of work, and the connection it writes on.
+    """One unit of work that writes: its connection, its actor, and the changes it records.
 
-    ``revision`` is the one that the unit will have if it records anything. ``services`` collects
-    what was touched, so that stale answers about it can be dropped; ``everything`` says that a
-    change belongs to no service, and that any answer may rest on it. ``link`` is the newest entry
-    of the audit log. ``now`` is the time that changes get; ``wall`` is what the clock says, for
-    what ends at a time; ``steady`` is for what lasts a while. ``allowance`` is how long the unit
-    may hold up the others.
+    ``revision`` is the one that the transaction takes if it records anything; if not, the head
+    stays where it is.
+
+    ``touched_services`` and ``affects_all`` say which cached responses the changes outdate: those
+    about these services, or all of them, because one change belongs to no service.
+
+    There are three clocks, in microseconds. ``now`` is the time that changes get, and never runs
+    backwards. ``wall`` is what the system clock says, for expiry times. ``steady`` only counts
+    time that really passed, for windows such as the lifetime of an idempotency key.
+
+    ``audit_head`` is the newest entry of the audit log. ``allowance`` bounds how long this
+    transaction may hold the write lock.
     """
 
     def __init__(
@@ -67,23 +70,23 @@ class Transaction:
         self.now = max(now, head.changed_at)
         self.wall = now
         self.steady = head.steady.at
-        self._before = head
+        self._initial_head = head
         self.note = note
-        self.services: set[str] = set()
-        self.everything = False
-        self.link = head.link
+        self.touched_services: set[str] = set()
+        self.affects_all = False
+        self.audit_head = head.audit_head
         self.allowance = allowance or Allowance()
         self._position = 0
         self._digest = hashlib.sha256()
 
     @property
     def reader(self) -> Reader:
-        """What this unit sees: all that it has written, as far as its actor may see it."""
+        """A reader of this transaction, which sees all that it has written so far."""
         return Reader(self.connection, self.visibility)
 
     @property
     def visibility(self) -> Visibility:
-        """What the unit sees."""
+        """The limits of what the actor may see."""
         return self.actor.visibility
 
     @property
@@ -92,27 +95,31 @@ class Transaction:
 
     @property
     def wrote(self) -> bool:
-        """Whether anything was recorded."""
+        """Whether any change was recorded."""
         return self._position > 0
 
     @property
     def recorded(self) -> int:
-        """How many changes were."""
+        """The number of changes recorded so far."""
         return self._position
 
     @property
     def digest(self) -> str:
-        """The SHA-256 over all columns of all changes that were recorded, in their order."""
+        """The SHA-256, in hexadecimal, over all columns of the recorded changes, in their order."""
         return self._digest.hexdigest()
 
     @property
     def head(self) -> Head:
-        """The journal's head after this unit."""
+        """The journal's head after this transaction, for the writer to store."""
         if self.wrote:
             return replace(
-                self._before, revision=self.revision, changed_at=self.now, link=self.link
+                self._initial_head,
+                revision=self.revision,
+                changed_at=self.now,
+                audit_head=self.audit_head,
             )
-        return replace(self._before, link=self.link)
+        # An audit entry of its own, such as a log-in, moves the chain and takes no revision.
+        return replace(self._initial_head, audit_head=self.audit_head)
 
     def record(
         self,
@@ -128,10 +135,11 @@ class Transaction:
         about: str = "",
         organisation: int | None = None,
     ) -> None:
-        """Adds one change to this unit.
+        """Record one change.
 
-        ``note`` is the unit's own unless given; ``about`` stands before it, and cannot be left
-        out. ``organisation`` is the actor's own unless given.
+        The change's note is ``note`` if that is not None, otherwise ``about`` followed by the
+        transaction's own note. ``organisation`` is the actor's unless another is named, as for an
+        organisation that was just created.
         """
         values: dict[str, HashField] = {
             "revision": self.revision,
@@ -140,30 +148,36 @@ class Transaction:
             "organisation_id": organisation or self.organisation,
             "kind": kind,
             "service": service,
+            # Only changes of a version happen in an environment; a service exists in all of them.
             "environment": DEFAULT_ENVIRONMENT if service and number is not None else None,
             "number": number,
             "current": current,
             "digest": digest,
             "actor": self.actor.name,
-            "note": _told(about, self.note) if note is None else note,
+            "note": _join(about, self.note) if note is None else note,
             "definition": definition,
             "subject": subject,
         }
+        # At once and not at the end: verbs of the same transaction read the changes that came
+        # before.
         self.connection.execute(_RECORD, values)
+        # Digested while it is recorded: sealing reads nothing back (decision 16).
         self._digest.update(length_prefixed(values.values()))
         self._position += 1
         self.allowance.count(changes=1)
+        # A change without a service (a role, a definition, a token) may matter to any response.
         if service is None:
-            self.everything = True
+            self.affects_all = True
         else:
-            self.services.add(service)
+            self.touched_services.add(service)
 
 
-def _told(about: str, note: str) -> str:
+def _join(about: str, note: str) -> str:
+    """``about`` and ``note`` as one text; "" if both are empty."""
     return f"{about}; {note}" if about and note else about or note
 
 
 def touch_head(transaction: Transaction) -> int:
-    """Writes what is there already, to see that writing works; the journal's revision."""
+    """Rewrite the head as it is, and return its revision: a probe that the storage takes writes."""
     transaction.connection.execute(update(HeadRow).values(changed_at=HeadRow.changed_at))
     return transaction.head.revision

@@ -1,29 +1,30 @@
-"""What can be allowed, and who is allowed what: one page of data.
+"""The permissions, and the roles that hold them: one page of data.
 
 A permission is ``resource:action``. A role holds ``resource:*`` for all actions of a resource, and
-``*`` for everything; who holds ``*`` holds it in every organisation.
+``*`` for everything, in every organisation.
 """
 
 from collections.abc import Iterable
 
 PERMISSIONS = {
     "config:read": "Read configurations, their history, differences and changes.",
-    "config:read-secret": "Read in the clear what is marked as secret.",
+    "config:read-secret": "Read secrets in the clear.",
     "config:write": "Create services, and add versions to them.",
     "config:publish": "Enable, disable, roll back and delete versions; delete and detach services.",
     "definition:read": "Read definitions.",
-    "definition:write": "Make, revise and delete definitions.",
-    "token:manage": "Make, change, rotate and revoke the organisation's tokens.",
-    "user:manage": "Make and change users, memberships and roles of the organisation.",
-    "organisation:manage": "Make and rename organisations.",
-    "audit:read": "Read who did what.",
+    "definition:write": "Create, revise and delete definitions.",
+    "token:manage": "Create, change, rotate and revoke the organisation's tokens.",
+    "user:manage": "Create and change users, memberships and roles of the organisation.",
+    "organisation:manage": "Create and rename organisations.",
+    "audit:read": "Read the audit log and who changed what.",
     "server:read": "Read the server's metrics.",
-    "server:sync": "Follow everything, as another server does.",
+    "server:sync": "Follow every change, as another server does.",
 }
 
 EVERYTHING = "*"
-READ_SECRET = "config:read-secret"  # noqa: S105  # the name of a permission, and no secret
+READ_SECRET = "config:read-secret"  # noqa: S105  # the name of a permission, not a secret
 
+# Each role is what one kind of person or program needs, and no more (least privilege).
 ROLES = {
     "administrator": frozenset({EVERYTHING}),
     "organisation-administrator": frozenset(
@@ -35,15 +36,17 @@ ROLES = {
     "editor": frozenset({"config:read", "config:write", "definition:read"}),
     "reader": frozenset({"config:read", "definition:read"}),
     "metrics": frozenset({"server:read"}),
+    # A mirror that could not read secrets would store masks in their place.
     "sync": frozenset(
         {"config:read", "config:read-secret", "definition:read", "audit:read", "server:sync"}
     ),
 }
-"""The roles that every organisation has."""
+"""The built-in roles, which every organisation has and nobody can change."""
 
 
 def is_known(permission: str) -> bool:
-    """Whether ``permission`` may stand in a role."""
+    """Whether ``permission`` is one that a role can hold, wildcards included."""
+    # Wildcards are checked by their resource, so that a typing error in a role is reported.
     resource, _, action = permission.partition(":")
     resources = {known.partition(":")[0] for known in PERMISSIONS}
     return (
@@ -54,10 +57,16 @@ def is_known(permission: str) -> bool:
 
 
 def expand(permissions: Iterable[str]) -> frozenset[str]:
-    """Each permission that ``permissions`` come to, one by one; ``*`` stays among them."""
-    given = set(permissions)
-    if EVERYTHING in given:
+    """Return the single permissions that ``permissions``, which may have wildcards, stand for.
+
+    ``*`` stays in the result, because it says more than all the permissions of today: it holds in
+    every organisation.
+    """
+    granted = set(permissions)
+    if EVERYTHING in granted:
         return frozenset({*PERMISSIONS, EVERYTHING})
     return frozenset(
-        known for known in PERMISSIONS if known in given or f"{known.partition(':')[0]}:*" in given
+        known
+        for known in PERMISSIONS
+        if known in granted or f"{known.partition(':')[0]}:*" in granted
     )

@@ -1,4 +1,4 @@
-"""What somebody may see: an organisation, and in it services and environments."""
+"""What an actor can see: one organisation, and in it some services and environments."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,16 +6,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, false, or_, true
 
 DEFAULT_ORGANISATION = 1
-
-
 DEFAULT_ENVIRONMENT = "default"
 
 
 @dataclass(frozen=True)
 class Scope:
-    """The services and environments that rights are limited to; empty: no limit.
+    """The services and environments that rights are limited to; empty means no limit.
 
-    A service is named exactly, or by a prefix that ends in ``/``.
+    An entry of ``services`` is an exact name, or a prefix that ends in ``/``.
     """
 
     services: tuple[str, ...] = ()
@@ -23,59 +21,68 @@ class Scope:
 
     @property
     def is_unrestricted(self) -> bool:
-        """Whether nothing is left out."""
+        """Whether the scope limits nothing."""
         return not self.services and not self.environments
 
-    def has(self, service: str) -> bool:
-        """Whether a service is in it."""
+    def contains(self, service: str) -> bool:
+        """Whether ``service``, in the default environment, lies in this scope."""
+        # Rights for other environments alone show nothing of the default one.
         if self.environments and DEFAULT_ENVIRONMENT not in self.environments:
             return False
-        return not self.services or any(
-            service.startswith(each) if each.endswith("/") else service == each
-            for each in self.services
-        )
+        return self._contains_prefix(service)
 
-    def covers(self, other: "Scope") -> bool:
-        """Whether ``other`` reaches nothing that is not in this one."""
+    def contains_scope(self, other: "Scope") -> bool:
+        """Whether everything in ``other`` lies in this scope too."""
+        # An empty tuple is "all", so a limited scope never contains an unlimited one.
         services = not self.services or bool(other.services)
         environments = not self.environments or bool(other.environments)
         return (
             services
             and environments
-            and all(self._has_all_of(each) for each in other.services)
+            and all(self._contains_prefix(name) for name in other.services)
             and (not self.environments or set(other.environments) <= set(self.environments))
         )
 
-    def _has_all_of(self, name: str) -> bool:
-        """The same for one name or prefix; a prefix is not in it because one name is."""
+    def _contains_prefix(self, name: str) -> bool:
+        """Whether ``name``, which may itself be a prefix, lies in ``services``.
+
+        A prefix lies only in prefixes: one exact name is never all of what the prefix stands for.
+        """
         return not self.services or any(
-            name.startswith(each) if each.endswith("/") else name == each for each in self.services
+            name.startswith(entry) if entry.endswith("/") else name == entry
+            for entry in self.services
         )
 
 
 @dataclass(frozen=True)
 class Visibility:
-    """What can be seen: one organisation, and of its services those in all of the scopes.
+    """The services of one organisation that lie in all of ``scopes``.
 
-    What lies outside is as if it were not there. ``secrets``: what is marked as secret is seen in
-    the clear; an actor's realm has it from the actor's permissions.
+    A user's token has two scopes, its user's and its own, and sees what lies in both.
+    ``reads_secrets`` says whether secrets are shown in the clear; Actor derives it from its
+    permissions.
     """
 
     organisation: int = DEFAULT_ORGANISATION
     scopes: tuple[Scope, ...] = ()
-    secrets: bool = False
+    reads_secrets: bool = False
 
     @property
     def is_unrestricted(self) -> bool:
-        """Whether the whole organisation is seen."""
+        """Whether the whole organisation is visible."""
         return all(scope.is_unrestricted for scope in self.scopes)
 
-    def sees(self, service: str) -> bool:
-        """Whether a service may be seen."""
-        return all(scope.has(service) for scope in self.scopes)
+    def allows(self, service: str) -> bool:
+        """Whether ``service`` is visible."""
+        return all(scope.contains(service) for scope in self.scopes)
 
-    def within(self, name: Any) -> ColumnElement[bool]:
-        """The same as a condition on a column of names."""
+    def sql_filter(self, name: Any) -> ColumnElement[bool]:
+        """Return the condition that the column ``name`` holds a visible service.
+
+        It says in SQL what ``allows`` says of one name, so that pages and counts are right.
+        """
+        # In the statement and not after it: filtered pages would have gaps, and counts would be
+        # wrong.
         condition: ColumnElement[bool] = true()
         for scope in self.scopes:
             if scope.environments and DEFAULT_ENVIRONMENT not in scope.environments:
@@ -85,12 +92,15 @@ class Visibility:
         return condition
 
 
-def name_filter(
-    name: Any,
-    services: tuple[str, ...],
-) -> ColumnElement[bool]:
-    """Whether a column has one of ``services``; one that ends in ``/`` is how names begin."""
-    exact = [each for each in services if not each.endswith("/")]
-    # The next character after "/" bounds a prefix without LIKE and its wildcards.
-    begun = [(name >= each) & (name < each[:-1] + "0") for each in services if each.endswith("/")]
-    return or_(name.in_(exact), *begun)
+def name_filter(column: Any, names: tuple[str, ...]) -> ColumnElement[bool]:
+    """Return the condition that ``column`` holds one of ``names``.
+
+    One that ends in ``/`` stands for all names that begin so.
+    """
+    exact = [name for name in names if not name.endswith("/")]
+    # "0" is the character after "/". A range uses the index, and unlike LIKE it has no wildcards
+    # that a name could contain.
+    prefixes = [
+        (column >= name) & (column < name[:-1] + "0") for name in names if name.endswith("/")
+    ]
+    return or_(column.in_(exact), *prefixes)

@@ -1,6 +1,11 @@
-"""Secrets in documents: what is marked, how it is sealed, shown and kept."""
+"""A secret is a value at a marked place of a document: sealed at rest, masked to most readers.
 
-from distributed_config.services.secrets.drafting import Draft, _match_elements, draft_document
+In the clear it exists only in memory, for an actor who may read secrets, or while a document is
+checked. Whoever writes a mask back where it was leaves the secret as it is, so nobody needs to read
+a secret to change what surrounds it.
+"""
+
+from distributed_config.services.secrets.drafting import Draft, draft_document, match_elements
 from distributed_config.services.secrets.marking import (
     DEFINITION_ONLY,
     ON_REVEAL,
@@ -11,8 +16,8 @@ from distributed_config.services.secrets.marking import (
     marks_by,
     marks_of,
     pointers,
+    services_with_pointers,
     set_pointers,
-    with_pointers,
 )
 from distributed_config.services.secrets.masking import (
     StoredDocument,
@@ -44,7 +49,6 @@ __all__ = [
     "StoredDocument",
     "ValidationInput",
     "Viewer",
-    "_match_elements",
     "create_data_key",
     "digest_key",
     "draft_document",
@@ -57,9 +61,11 @@ __all__ = [
     "load_stored",
     "marks_by",
     "marks_of",
+    "match_elements",
     "oldest_key",
     "pointers",
     "rewrap",
+    "services_with_pointers",
     "set_pointers",
     "to_json",
     "tokens_of",
@@ -67,5 +73,4 @@ __all__ = [
     "validation_input",
     "validation_input_alone",
     "validation_input_of_stored",
-    "with_pointers",
 ]

@@ -1,9 +1,8 @@
-"""Digests as they are shown to those who may not see all of what was digested.
+"""Digests for readers who may not see everything that was digested.
 
-The SHA-256 of a short secret confirms a guess at it. So whoever is shown a document without its
-secrets is shown a digest under a key of the database, bound to the one service: it tells versions
-of the service apart, and nothing else. What cannot be keyed, because the key file is gone, is
-told by its place alone.
+The SHA-256 of a short secret confirms a guess at it. So a reader of masked documents gets a digest
+under a key of the database, bound to the one service: it tells the service's versions apart, and
+nothing else. If the key file is missing, the digest is derived from the place alone.
 """
 
 import hashlib
@@ -21,51 +20,58 @@ from distributed_config.services import secrets
 from distributed_config.services.journal.changes import Change
 from distributed_config.wire import HashField, length_prefixed
 
+# Of an entry nothing may be derived without the key, not even from its id: that would be a hash
+# that anybody can compute, and pin.
 _UNKNOWN = "0" * 64
 
 
 class Digests:
-    """Makes digests that tell nothing, for as long as one connection is read from."""
+    """Computes digests that confirm no guess, for the snapshot of one connection."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def of_version(self, service_id: int, number: int, digest: str) -> str:
-        """The digest of a version of a service that is there."""
+        """Return the digest of a version of an existing service."""
+        # Bound to the service: otherwise somebody could delete a service, create it again, and try
+        # guesses as its versions (decision 18).
         place = ("version", service_id)
         # The number is no part of a keyed digest: equal versions of a service stay equal.
         return self._keyed((*place, digest)) or _plain((*place, number))
 
     def of_past(self, revision: int, position: int, digest: str) -> str:
-        """The digest in a change of a service that is gone.
+        """Return the digest in a change of a deleted service.
 
-        Nobody knows any more whether anything in it was secret; where nothing ever was, in the
-        whole database, it stays as it is.
+        Whether anything in it was secret is not known any more. So it is keyed, unless the whole
+        database never had a secret.
         """
         if not self.are_needed:
             return digest
+        # No two of these are equal, so they cannot be compared with guesses either.
         place = ("past", revision, position)
         return self._keyed((*place, digest)) or _plain(place)
 
     def of_entry(self, entry_id: int, digest: str) -> str:
-        """A hash or a digest in the audit log, which rest on digests of documents."""
+        """Return a hash or a digest of the audit log, both of which cover digests of documents."""
         if not self.are_needed:
             return digest
         return self._keyed(("audit", entry_id, digest)) or _UNKNOWN
 
-    def is_of_entry(self, entry_id: int, digest: str, shown: str) -> bool:
-        """Whether ``shown`` is how somebody, whatever they may read, is shown ``digest``."""
-        return shown != _UNKNOWN and shown in {digest, self.of_entry(entry_id, digest)}
+    def is_of_entry(self, entry_id: int, digest: str, rendered: str) -> bool:
+        """Whether ``rendered`` is ``digest`` as some reader gets it, keyed or not."""
+        return rendered != _UNKNOWN and rendered in {digest, self.of_entry(entry_id, digest)}
 
     @cached_property
+    # Cached: one page of the audit log asks for it hundreds of times.
     def are_needed(self) -> bool:
-        """Whether anything in the database is, or was, secret."""
+        """Whether anything in the database is or was secret."""
         return secrets.oldest_key(self._connection) is not None
 
     @cached_property
     def _key(self) -> bytes | None:
         try:
             return secrets.digest_key(self._connection)
+        # The list of changes has to work without the key file too; the log says that it is missing.
         except SecretUnreadable:
             return None
 
@@ -80,32 +86,34 @@ def _plain(fields: tuple[HashField, ...]) -> str:
 
 
 def without_secrets(connection: Connection, changes: Sequence[Change]) -> list[Change]:
-    """``changes`` as they are told to those who may not read secrets."""
+    """Return ``changes`` as actors who may not read secrets get them."""
     digests = Digests(connection)
-    lives: dict[tuple[int, str], Any] = {}
-    told = []
+    services: dict[tuple[int, str], Any] = {}
+    masked = []
     for change in changes:
         if change.service is None or change.digest is None:
-            told.append(change)
+            masked.append(change)
             continue
-        place = (change.organisation_id, change.service)
-        if place not in lives:
-            # One at a time: most pages are of one service, and news must not wait.
-            asked = {"organisation": place[0], "name": place[1]}
-            lives[place] = connection.execute(_LIFE, asked).one_or_none()
-        told.append(replace(change, digest=_told(digests, lives[place], change, change.digest)))
-    return told
+        name = (change.organisation_id, change.service)
+        if name not in services:
+            # One statement each: most pages are about one service, and events must not wait.
+            parameters = {"organisation": name[0], "name": name[1]}
+            services[name] = connection.execute(_SERVICE, parameters).one_or_none()
+        digest = _change_digest(digests, services[name], change, change.digest)
+        masked.append(replace(change, digest=digest))
+    return masked
 
 
-def _told(digests: Digests, life: Any, change: Change, digest: str) -> str:
-    """The digest in a change of the service ``life``, or of an earlier one of the same name."""
-    if life is None or change.revision < life.created_revision:
+def _change_digest(digests: Digests, service: Any, change: Change, digest: str) -> str:
+    """Return the digest in a change of ``service``, or of an earlier one of the same name."""
+    # A name can be used again; the marks of today's service say nothing about an earlier one.
+    if service is None or change.revision < service.created_revision:
         return digests.of_past(change.revision, change.position, digest)
-    if life.marks and change.number is not None:
-        return digests.of_version(life.id, change.number, digest)
+    if service.secret_marks and change.number is not None:
+        return digests.of_version(service.id, change.number, digest)
     return digest
 
 
-_LIFE = select(ServiceRow.id, ServiceRow.marks, ServiceRow.created_revision).where(
+_SERVICE = select(ServiceRow.id, ServiceRow.secret_marks, ServiceRow.created_revision).where(
     ServiceRow.organisation_id == bindparam("organisation"), ServiceRow.name == bindparam("name")
 )

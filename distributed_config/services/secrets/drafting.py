@@ -1,4 +1,9 @@
-"""Documents that are about to be stored: which masks in them stand for which secrets."""
+"""Drafts: documents that are about to be stored, with masks that stand for stored secrets.
+
+A client that reads a masked document, changes something else and writes it back must not store the
+mask as the secret. So every mask is resolved to the secret that it stands for, by where it was in
+the document that the new one is based on; if that is not certain, the write is refused.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -23,114 +28,131 @@ from distributed_config.services.secrets.values import (
 )
 from distributed_config.wire import MASK
 
+_NOTHING_THERE = "There is no secret here yet that could stay: write it in the clear."
+_UNCLEAR = (
+    "The array has changed, so it is unclear which secret this was: write it in the clear, or "
+    "change the array with a JSON Patch."
+)
+
 
 @dataclass(frozen=True)
 class Draft:
-    """A document that is to be stored.
+    """A document that is about to be stored.
 
-    ``given`` are the secrets that came with it, in the clear. ``kept`` are those that stay as
-    they are: where each is in ``base``.
+    ``new`` are the secrets that came with it, in the clear. ``carried`` are those that stay as they
+    are, each with its path in ``base``, the document that this one is based on.
     """
 
-    home: DocumentKey
+    document_key: DocumentKey
     value: dict[str, Any]
     base: StoredDocument | None
     reveal: bool
-    given: Mapping[Path, Any] = field(default_factory=dict)
-    kept: Mapping[Path, Path] = field(default_factory=dict)
+    new: Mapping[Path, Any] = field(default_factory=dict)
+    carried: Mapping[Path, Path] = field(default_factory=dict)
 
     @cached_property
     def masked(self) -> Any:
         """The document with the mask in place of every secret."""
-        return with_replaced(self.value, dict.fromkeys((*self.given, *self.kept), MASK))
+        return with_replaced(self.value, dict.fromkeys((*self.new, *self.carried), MASK))
 
     @property
     def has_secrets(self) -> bool:
-        return bool(self.given or self.kept)
+        """Whether anything in the document is secret."""
+        return bool(self.new or self.carried)
 
     @property
-    def is_as_before(self) -> bool:
-        """Whether it is what is stored, and stored as it would be now.
+    def is_unchanged(self) -> bool:
+        """Whether it is what is stored already, and sealed as it would be now.
 
-        Who may not read a secret, and gives one, is not told whether it is the same.
+        A new secret always counts as a change: an actor who may not read secrets must not learn
+        whether a guess was right.
         """
-        if self.base is None or self.given:
+        if self.base is None or self.new:
             return False
-        same = all(path == source for path, source in self.kept.items())
-        sealed = all(is_sealed(self.base.secrets[source]) for source in self.kept.values())
-        return same and sealed and to_json(self.masked) == to_json(self.base.masked)
+        in_place = all(path == source for path, source in self.carried.items())
+        sealed = all(is_sealed(self.base.secrets[source]) for source in self.carried.values())
+        return in_place and sealed and to_json(self.masked) == to_json(self.base.masked)
 
-    def checked(self) -> ValidationInput:
-        """The document as it is checked."""
-        if self.reveal or not self.kept:
-            value = with_replaced(self.value, {path: self._open(path) for path in self.kept})
+    def validation_input(self) -> ValidationInput:
+        """Return the document as it is validated. Raises SecretUnreadable."""
+        if self.reveal or not self.carried:
+            value = with_replaced(self.value, {path: self._open(path) for path in self.carried})
             return ValidationInput(value, len(to_json(value)), self.masked)
-        value = with_replaced(self.value, dict.fromkeys(self.kept, MASK))
-        unseen = frozenset(pointer_of(path) for path in self.kept)
+        value = with_replaced(self.value, dict.fromkeys(self.carried, MASK))
+        unseen = frozenset(pointer_of(path) for path in self.carried)
         return ValidationInput(value, len(to_json(value)), self.masked, unseen)
 
-    def sealed(self, connection: Connection, now: int) -> str:
-        """The document as it is stored."""
-        new: dict[Path, Any] = {}
+    def seal(self, connection: Connection, now: int) -> str:
+        """Return the text to store, with every secret sealed. Raises SecretUnreadable."""
+        sealed: dict[Path, Any] = {}
         key: tuple[str, bytes] | None = None
-        for path in (*self.given, *self.kept):
-            source = self.kept.get(path)
+        for path in (*self.new, *self.carried):
+            source = self.carried.get(path)
+            # A seal is bound to its place: one that stays there is stored as it is, byte for byte.
             if source == path and self.base is not None and is_sealed(self.base.secrets[path]):
-                new[path] = self.base.secrets[path]
+                sealed[path] = self.base.secrets[path]
             else:
-                value = self.given[path] if path in self.given else self._open(path)
+                value = self.new[path] if path in self.new else self._open(path)
                 key = key or newest_key(connection, now)
-                new[path] = seal(key, self.home, path, value)
-        return to_json(with_replaced(self.value, new))
+                sealed[path] = seal(key, self.document_key, path, value)
+        return to_json(with_replaced(self.value, sealed))
 
     def _open(self, path: Path) -> Any:
-        assert self.base is not None  # nothing is kept but from a base
-        return self.base.open(self.kept[path])
+        assert self.base is not None  # nothing is carried over without a base
+        return self.base.open(self.carried[path])
 
 
 def draft_document(
-    home: DocumentKey,
+    document_key: DocumentKey,
     marks: SecretPaths,
     value: dict[str, Any],
     base: StoredDocument | None,
     reveal: bool,
 ) -> Draft:
-    """``value`` as a document of the service. The mask, at a secret's place, means as it was.
+    """Return ``value`` as a draft, with every mask at a secret place resolved to its secret.
 
-    ``value`` may have ``KeptSecret`` from ``base``. Raises InvalidDocument where a mask stands for
-    nothing, or it cannot be seen for what.
+    ``value`` may have ``KeptSecret`` from ``base``. ``reveal`` says that the actor may read
+    secrets. Raises InvalidDocument if a mask stands for no secret, or it is unclear for which.
     """
+    # Today's marks decide what is sealed; the base decides what a mask can stand for.
     marked = dict(find_secrets(value, marks))
-    sources = dict(_resolve_masks(value, base))
-    problems: list[Problem] = []
-    given: dict[Path, Any] = {}
-    kept: dict[Path, Path] = {}
-    for path, source in sources.items():
-        at_secret = path in marked
-        if _is_inside(path, marked):
-            problems.append(_fault(path, "It is a part of a secret: give all of that anew."))
-        elif isinstance(source, str):
-            # Where nothing is secret, nor was, three dots are three dots.
-            if at_secret or source != _NOTHING_THERE:
-                problems.append(_fault(path, source))
-        elif at_secret or source == path:
-            kept[path] = source
-        else:
-            message = "It would carry a secret to where nothing is secret. Mark that place first."
-            problems.append(_fault(path, message))
-    if problems:
-        raise InvalidDocument.of(problems)
-    given = {path: each for path, each in marked.items() if path not in kept}
+    carried = _carried_secrets(value, base, marked)
+    # An actor who reads secrets writes them back in the clear; the same value is no new secret.
     if reveal and base is not None:
         around = _prefixes(marked)
-        same = [
-            path
+        carried |= {
+            path: path
             for path in _unchanged(value, base)
             if path not in around and not _is_inside(path, marked)
-        ]
-        kept |= {path: path for path in same}
-        given = {path: each for path, each in given.items() if path not in kept}
-    return Draft(home, value, base, reveal, given, kept)
+        }
+    new = {path: secret for path, secret in marked.items() if path not in carried}
+    return Draft(document_key, value, base, reveal, new, carried)
+
+
+def _carried_secrets(
+    value: dict[str, Any], base: StoredDocument | None, marked: Mapping[Path, Any]
+) -> dict[Path, Path]:
+    """Return each mask that stands for a secret, with the secret's path in ``base``."""
+    carried: dict[Path, Path] = {}
+    problems: list[Problem] = []
+    for path, source in _resolve_masks(value, base):
+        is_marked = path in marked
+        # A secret that is an object is sealed as one value, so a part of it cannot be carried over.
+        if _is_inside(path, marked):
+            message = "It is a part of a secret: write the whole secret again."
+            problems.append(_problem(path, message))
+        elif isinstance(source, str):
+            # Where nothing is secret, nor was, three dots are just text.
+            if is_marked or source != _NOTHING_THERE:
+                problems.append(_problem(path, source))
+        elif is_marked or source == path:
+            carried[path] = source
+        else:
+            message = "This would move a secret to a place that is not secret. Mark it first."
+            problems.append(_problem(path, message))
+    if problems:
+        raise InvalidDocument.from_problems(problems)
+    return carried
 
 
 def _prefixes(paths: Iterable[Path]) -> set[Path]:
@@ -139,119 +161,139 @@ def _prefixes(paths: Iterable[Path]) -> set[Path]:
 
 
 def _is_inside(path: Path, marked: Mapping[Path, Any]) -> bool:
-    """Whether ``path`` lies in a marked place."""
+    """Whether ``path`` lies inside a marked place."""
     return any(path[:length] in marked for length in range(1, len(path)))
 
 
-_NOTHING_THERE = "There is no secret here yet, that could stay: give it in the clear."
-
-
-_UNCLEAR = (
-    "The array is another, and which secret this was cannot be seen: give it in the clear, or "
-    "change the array with a JSON Patch."
-)
-
-
-def _fault(path: Path, message: str) -> Problem:
+def _problem(path: Path, message: str) -> Problem:
     return Problem(pointer_of(path), message, "secret")
 
 
 def _unchanged(value: Any, base: StoredDocument) -> Iterator[Path]:
-    """The places of secrets of ``base`` at which ``value`` has the same in the clear."""
+    """Yield the paths of secrets of ``base`` at which ``value`` has the same in the clear."""
     for path in base.secrets:
-        here = value
-        for key in path:
-            fits = isinstance(here, dict) if isinstance(key, str) else isinstance(here, list)
-            there = fits and (key in here if isinstance(key, str) else key < len(here))
-            if not there:
-                break
-            here = here[key]
-        else:
-            # One that does not open any more is another.
-            with suppress(SecretUnreadable):
-                if to_json(here) == to_json(base.open(path)):
-                    yield path
+        if not _has_path(value, path):
+            continue
+        # A secret that cannot be opened any more counts as changed: it is sealed again.
+        with suppress(SecretUnreadable):
+            if to_json(_value_at(value, path)) == to_json(base.open(path)):
+                yield path
+
+
+def _has_path(value: Any, path: Path) -> bool:
+    for key in path:
+        if isinstance(key, str):
+            if not isinstance(value, dict) or key not in value:
+                return False
+        elif not isinstance(value, list) or key >= len(value):
+            return False
+        value = value[key]
+    return True
+
+
+def _value_at(value: Any, path: Path) -> Any:
+    for key in path:
+        value = value[key]
+    return value
 
 
 def _resolve_masks(value: Any, base: StoredDocument | None) -> Iterator[tuple[Path, Path | str]]:
-    """Every mask in ``value``, and where in ``base`` the secret is that it stands for.
+    """Yield every mask in ``value`` with the path in ``base`` of the secret that it stands for.
 
-    Or, in words, why none is.
+    If it stands for none, the second is the message that says why.
     """
     if base is None:
-        return _MaskResolver(frozenset(), frozenset()).of(value, (), None, ())
-    trace = _MaskResolver(frozenset(base.secrets), frozenset(_prefixes(base.secrets)))
-    return trace.of(value, (), base.masked, ())
+        return _MaskResolver(frozenset(), frozenset()).resolve(value, (), None, ())
+    resolver = _MaskResolver(frozenset(base.secrets), frozenset(_prefixes(base.secrets)))
+    return resolver.resolve(value, (), base.masked, ())
 
 
 @dataclass(frozen=True)
 class _MaskResolver:
-    """``secret`` are the places of secrets in the base, and ``around`` all that those lie in."""
+    """Walks a new document beside its base, and follows elements of arrays that have moved.
+
+    ``secret`` are the paths of secrets in the base, and ``around`` all places that they lie in.
+    """
 
     secret: frozenset[Path]
     around: frozenset[Path]
 
-    def of(
-        self, value: Any, path: Path, old: Any, at: Path | None
+    def resolve(
+        self, value: Any, path: Path, old: Any, old_path: Path | None
     ) -> Iterator[tuple[Path, Path | str]]:
-        """``old``, at ``at`` in the base, is what ``value`` was; None: nobody knows what was."""
+        """Yield the masks in ``value``, which was ``old`` at ``old_path`` in the base.
+
+        ``old_path`` None means that it is unknown which part of the base it was.
+        """
         if isinstance(value, KeptSecret):
             yield path, value.path
         elif value == MASK and isinstance(value, str):
-            yield path, _UNCLEAR if at is None else at if at in self.secret else _NOTHING_THERE
+            yield path, self._source(old_path)
         elif isinstance(value, dict):
             members = old if isinstance(old, dict) else {}
             for name, child in value.items():
-                was = None if at is None else (*at, name)
-                yield from self.of(child, (*path, name), members.get(name), was)
+                child_path = None if old_path is None else (*old_path, name)
+                yield from self.resolve(child, (*path, name), members.get(name), child_path)
         elif isinstance(value, list):
-            yield from self._of_elements(value, path, old, at)
+            yield from self._resolve_elements(value, path, old, old_path)
 
-    def _of_elements(
-        self, value: list[Any], path: Path, old: Any, at: Path | None
+    def _source(self, old_path: Path | None) -> Path | str:
+        if old_path is None:
+            return _UNCLEAR
+        return old_path if old_path in self.secret else _NOTHING_THERE
+
+    def _resolve_elements(
+        self, value: list[Any], path: Path, old: Any, old_path: Path | None
     ) -> Iterator[tuple[Path, Path | str]]:
-        if at is None or at not in self.around or not isinstance(old, list):
-            # Nothing in the array was secret: places are as good as any.
+        if old_path is None or old_path not in self.around or not isinstance(old, list):
+            # Nothing in the array was secret, so which element was which makes no difference.
             for i, child in enumerate(value):
-                yield from self.of(child, (*path, i), None, None if at is None else (*at, i))
+                child_path = None if old_path is None else (*old_path, i)
+                yield from self.resolve(child, (*path, i), None, child_path)
             return
-        partners = _match_elements(value, old)
+        matches = match_elements(value, old)
         for i, child in enumerate(value):
-            j = partners.get(i)
-            element, was = (None, None) if j is None else (old[j], (*at, j))
-            yield from self.of(child, (*path, i), element, was)
+            j = matches.get(i)
+            element, child_path = (None, None) if j is None else (old[j], (*old_path, j))
+            yield from self.resolve(child, (*path, i), element, child_path)
 
 
-def _match_elements(new: list[Any], old: list[Any]) -> dict[int, int]:
-    """Which element of ``old`` each of ``new`` was, of those with a mask in them.
+def match_elements(new: list[Any], old: list[Any]) -> dict[int, int]:
+    """Return which element of ``old`` each element of ``new`` with a mask in it was, by index.
 
-    The one that looks the same. Of several that look the same each is the one at its place, if all
-    of them are there. The one at its place, too, if it looks like none and that is no other's.
-    Where elements came or went, places say nothing.
+    An element is the only old one that looks the same. Among several that look the same it is the
+    one at the same index, if all of them are still at theirs. One that looks like none is the old
+    one at its index, if that is nobody else's. Both need arrays of equal length: where elements
+    were added or removed, an index says nothing. What is left out is unclear.
     """
-    asking = {i: to_json(each) for i, each in enumerate(new) if _has_mask(each)}
-    if not asking or not old:
+    masked = {i: to_json(element) for i, element in enumerate(new) if _has_mask(element)}
+    if not masked or not old:
         return {}
-    alike: dict[str, list[int]] = {}
-    for j, each in enumerate(old):
-        alike.setdefault(to_json(each), []).append(j)
-    wanted: dict[str, list[int]] = {}
-    for i, look in asking.items():
-        wanted.setdefault(look, []).append(i)
-    found: dict[int, int] = {}
-    for look, places in wanted.items():
-        same = alike.get(look, [])
+    old_indexes = _indexes_by_text({j: to_json(element) for j, element in enumerate(old)})
+    matches: dict[int, int] = {}
+    for text, indexes in _indexes_by_text(masked).items():
+        same = old_indexes.get(text, [])
         if len(same) == 1:
-            found |= dict.fromkeys(places, same[0])
-        elif same and len(new) == len(old) and same == places:
-            found |= zip(places, places, strict=True)
-    taken = set(found.values())
+            matches |= dict.fromkeys(indexes, same[0])
+        elif same and len(new) == len(old) and same == indexes:
+            matches |= zip(indexes, indexes, strict=True)
+    taken = set(matches.values())
     if len(new) == len(old):
-        found |= {i: i for i, look in asking.items() if look not in alike and i not in taken}
-    return found
+        unknown = (i for i, text in masked.items() if text not in old_indexes)
+        matches |= {i: i for i in unknown if i not in taken}
+    return matches
+
+
+def _indexes_by_text(texts: Mapping[int, str]) -> dict[str, list[int]]:
+    # Grouped once, so that arrays of many equal elements take linear time.
+    indexes: dict[str, list[int]] = {}
+    for index, text in texts.items():
+        indexes.setdefault(text, []).append(index)
+    return indexes
 
 
 def _has_mask(value: Any) -> bool:
+    # A loop instead of recursion: it runs for every element of an array.
     waiting = [value]
     while waiting:
         here = waiting.pop()

@@ -1,7 +1,7 @@
-"""What was secret in services that were deleted: it is secret again when they are made again.
+"""Secret marks of deleted services, which hold again when a service of that name is created.
 
-Else who may delete and create, but not read secrets, could unmark what the next writer stores.
-Marks go when somebody who may read secrets takes them away, and not with the service.
+Otherwise an actor who may delete and create services, but not read secrets, could remove the marks
+and then read what the next writer stores. Only an actor who may read secrets can remove marks.
 """
 
 from sqlalchemy import bindparam, delete, insert, select
@@ -17,10 +17,11 @@ from distributed_config.services.policy.permissions import READ_SECRET
 
 
 def keep(transaction: Transaction, service_id: int, name: str) -> None:
-    """Remembers what is secret in a service that is about to go."""
+    """Store what is secret in a service that is about to be deleted."""
     pointers = secrets.to_json(secrets.pointers(transaction.connection, service_id))
     rule = rules.rule_for_service(transaction.connection, service_id)
     schema = rule.schema if rule is not None and may_mark(rule.schema) else ""
+    # A service that never had a mark leaves nothing to remember.
     if schema or pointers != secrets.DEFINITION_ONLY:
         transaction.connection.execute(
             insert(KeptMarksRow),
@@ -34,33 +35,35 @@ def keep(transaction: Transaction, service_id: int, name: str) -> None:
 
 
 def restore(transaction: Transaction, name: str, definition_id: int | None) -> str:
-    """The marks with which a service begins that is about to conform to this definition, or none.
+    """Return the ``secret_marks`` that a new service of that name begins with, and drop them here.
 
-    Raises Forbidden where the definition of the one that was deleted marked more, and the actor
-    may not read secrets.
+    ``definition_id`` is the definition that it will conform to, None for none. Raises Forbidden if
+    the deleted service's definition marked more, unless the actor may read secrets.
     """
-    asked = {"organisation": transaction.organisation, "name": name}
-    row = transaction.connection.execute(_KEPT, asked).one_or_none()
+    service = {"organisation": transaction.organisation, "name": name}
+    row = transaction.connection.execute(_KEPT, service).one_or_none()
     if row is None:
         return ""
     if row.schema and not transaction.actor.may(READ_SECRET):
-        _refuse_to_unmark(transaction, name, definition_id, row.schema)
-    transaction.connection.execute(_DROP, asked)
+        _require_same_marks(transaction, name, definition_id, row.schema)
+    # The new service carries the marks from here on.
+    transaction.connection.execute(_DROP, service)
     return "" if row.pointers == secrets.DEFINITION_ONLY else row.pointers
 
 
-def _refuse_to_unmark(
+def _require_same_marks(
     transaction: Transaction, name: str, definition_id: int | None, schema: str
 ) -> None:
+    # A service without a definition has the schema that marks nothing.
     new = "{}"
     if definition_id is not None:
         row = transaction.connection.execute(_SCHEMA, {"definition": definition_id}).one()
         new = intact(row.schema, row.digest)
     if not covers(new, schema):
         raise Forbidden(
-            f"When {name!r} was deleted its definition marked secrets, and this would unmark some: "
-            f"that takes {READ_SECRET}. Create it with a definition that keeps every x-secret, or "
-            "ask who administers your organisation."
+            f"The definition of the deleted service {name!r} marked secrets, and this would remove "
+            f"some of these marks: it needs the permission {READ_SECRET}. Create the service with "
+            "a definition that has every x-secret, or ask the administrator of your organisation."
         )
 
 

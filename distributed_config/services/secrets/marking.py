@@ -1,4 +1,4 @@
-"""What is secret in the documents of a service: by its definition, and by pointers of its own."""
+"""Secret marks: the places that a definition, or a service's own pointers, declare as secret."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -11,31 +11,24 @@ from sqlalchemy import Connection, bindparam, select, update
 from distributed_config.json_schema import SecretMarks, State, marking_of, may_mark
 from distributed_config.models import ConformanceRow, DefinitionRevisionRow, ServiceRow
 from distributed_config.services.documents.stored import intact
-from distributed_config.services.secrets.sealing import _prepare_key
+from distributed_config.services.secrets.sealing import prepare_key
 from distributed_config.services.secrets.values import DocumentKey, Path, is_sealed, tokens_of
 
 ON_REVEAL = "on_reveal"
+"""The execution option of a connection that holds a function, which is called with a service's name
+whenever one of its secrets is revealed. It audits the read: nothing here knows of the request."""
 
-
-"""The execution option of a connection that is called with the name of each service of which a
-secret was read on it in the clear."""
-
-
+# Not empty on purpose: "" means that the service's documents need no look at all.
 DEFINITION_ONLY = "[]"
-
-
-"""The marks of a service that has no pointers of its own."""
-
+"""The ``secret_marks`` of a service whose only marks, if any, are those of its definition."""
 
 Pointers = frozenset[tuple[str, ...]]
-
-
-"""What is left of the pointers of a service at some place in its document."""
+"""The rest of each pointer of a service, below the place where a walk through a document stands."""
 
 
 @dataclass(frozen=True)
 class SecretPaths:
-    """What is secret in the documents of one service: by a schema ("": none) and by pointers."""
+    """The secret places in a service's documents: by a schema, "" for none, and by pointers."""
 
     schema: str = ""
     pointers: tuple[tuple[str, ...], ...] = ()
@@ -44,89 +37,99 @@ class SecretPaths:
 NOTHING = SecretPaths()
 
 
-def marks_of(connection: Connection, home: DocumentKey) -> SecretPaths:
-    """What is secret in the service's documents now."""
-    if not home.marks:
+def marks_of(connection: Connection, document_key: DocumentKey) -> SecretPaths:
+    """Return the marks that hold for a service's documents now, also for its old versions."""
+    if not document_key.secret_marks:
         return NOTHING
-    row = connection.execute(_SCHEMA, {"service": home.service_id}).one_or_none()
-    return marks_by("" if row is None else intact(row.schema, row.digest), home.marks)
+    # The newest revision of the definition marks all versions of the service, old ones too.
+    row = connection.execute(_SCHEMA, {"service": document_key.service_id}).one_or_none()
+    return marks_by(
+        "" if row is None else intact(row.schema, row.digest), document_key.secret_marks
+    )
 
 
 def marks_by(schema: str, marks: str) -> SecretPaths:
-    """The same from the definition's schema ("": none) and the service's column."""
-    pointers = tuple(tokens_of(each) for each in json.loads(marks)) if marks else ()
+    """Return the marks of a definition's schema ("" for none) and of a service's column."""
+    pointers = tuple(tokens_of(pointer) for pointer in json.loads(marks)) if marks else ()
     return SecretPaths(schema if may_mark(schema) else "", pointers)
 
 
 def enable_secret_marks(connection: Connection, service_id: int, schema: str, now: int) -> None:
-    """Remembers that something may be secret in a service, if ``schema``, now its own, marks."""
+    """Record that a service may have secrets, if ``schema``, now its definition's, marks any.
+
+    Documents of all other services are served without a search for secrets.
+    """
     if may_mark(schema):
-        _prepare_key(connection, now)
-        connection.execute(_NOTE_ONE, {"which": service_id})
+        prepare_key(connection, now)
+        connection.execute(_ENABLE_ONE, {"which": service_id})
 
 
 def enable_secret_marks_of_all(
     connection: Connection, definition_id: int, schema: str, now: int
 ) -> None:
-    """The same for all services of a definition."""
+    """Do what ``enable_secret_marks`` does for all services of a definition."""
     if may_mark(schema):
-        _prepare_key(connection, now)
-        connection.execute(_NOTE_ALL, {"definition": definition_id})
+        prepare_key(connection, now)
+        connection.execute(_ENABLE_ALL, {"definition": definition_id})
 
 
 def pointers(connection: Connection, service_id: int) -> list[str]:
-    """A service's own pointers."""
+    """Return a service's own secret pointers."""
     marks = connection.execute(_MARKS, {"which": service_id}).scalar_one()
     found: list[str] = json.loads(marks) if marks else []
     return found
 
 
-def set_pointers(connection: Connection, service_id: int, wanted: Sequence[str], now: int) -> None:
-    """Gives a service exactly these pointers."""
-    _prepare_key(connection, now)
-    # It is never empty again: there may be what was sealed.
-    connection.execute(_SET_MARKS, {"which": service_id, "to": json.dumps(wanted)})
+def set_pointers(
+    connection: Connection, service_id: int, pointers: Sequence[str], now: int
+) -> None:
+    """Replace a service's own secret pointers."""
+    prepare_key(connection, now)
+    # The column never becomes "" again: stored versions may have sealed values.
+    connection.execute(_SET_MARKS, {"which": service_id, "to": json.dumps(pointers)})
 
 
-def with_pointers(connection: Connection, definition_id: int) -> list[int]:
-    """The services of a definition that have pointers of their own."""
+def services_with_pointers(connection: Connection, definition_id: int) -> list[int]:
+    """Return the ids of a definition's services that have secret pointers of their own."""
     return list(connection.scalars(_WITH_POINTERS, {"definition": definition_id}))
 
 
 def find_secrets(value: Any, marks: SecretPaths) -> Iterator[tuple[Path, Any]]:
-    """What is secret in ``value``, with its place: what is marked, and what is sealed.
+    """Yield the path and the value of every secret in ``value``: all that is marked or sealed.
 
-    Of what is inside a secret nothing is told.
+    It does not descend into secrets.
     """
     marking = marking_of(marks.schema) if marks.schema else None
     state: State = frozenset() if marking is None else marking.start
     if marking is not None and marking.is_secret(state) and isinstance(value, dict):
-        # No definition that is made now marks the whole; all that is in it is as good.
-        return (((name,), each) for name, each in value.items())
-    return _found(value, (), marking, state, frozenset(marks.pointers))
+        # Old definitions could mark the root, which no mask can replace. Marking each of its
+        # members comes to the same.
+        return (((name,), member) for name, member in value.items())
+    return _walk(value, (), marking, state, frozenset(marks.pointers))
 
 
 @lru_cache(maxsize=1_024)
 def _below(pointers: Pointers) -> tuple[dict[str, Pointers], Pointers]:
-    """What is left of ``pointers`` below each key that they name, and below every other.
+    """Return the rest of ``pointers`` below each key that they name, and below every other key.
 
-    Computed once for all that lies in one place: an array may have very many elements.
+    It is cached, because the elements of an array all share the same rest.
     """
-    names = {each[0] for each in pointers if each and each[0] != "*"}
+    names = {rest[0] for rest in pointers if rest and rest[0] != "*"}
     named = {
-        name: frozenset(each[1:] for each in pointers if each and each[0] in {name, "*"})
+        name: frozenset(rest[1:] for rest in pointers if rest and rest[0] in {name, "*"})
         for name in names
     }
-    return named, frozenset(each[1:] for each in pointers if each and each[0] == "*")
+    return named, frozenset(rest[1:] for rest in pointers if rest and rest[0] == "*")
 
 
-def _found(
+def _walk(
     value: Any,
     path: Path,
     marking: SecretMarks | None,
     state: State,
     pointers: Pointers,
 ) -> Iterator[tuple[Path, Any]]:
+    # Pointers are followed beside the schema: one walk finds both, and the places where they meet.
     named, others = _below(pointers)
     items: Any = ()
     if isinstance(value, dict):
@@ -138,12 +141,16 @@ def _found(
         if marking is not None and state:
             below = marking.member if isinstance(key, str) else marking.element
             inner = below(state, key)
+        # Pointers name indexes of arrays as text, as RFC 6901 does.
         left = named.get(str(key), others) if named else others
+        # An empty rest is a pointer that ends at this very place.
         marked = marking is not None and bool(inner) and marking.is_secret(inner)
+        # A sealed value stays a secret after its mark is removed: only a new write decides
+        # otherwise.
         if marked or () in left or is_sealed(child):
             yield (*path, key), child
         elif isinstance(child, dict | list):
-            yield from _found(child, (*path, key), marking, inner, left)
+            yield from _walk(child, (*path, key), marking, inner, left)
 
 
 _SCHEMA = (
@@ -153,42 +160,35 @@ _SCHEMA = (
     .order_by(DefinitionRevisionRow.number.desc())
     .limit(1)
 )
-
-
-_MARKS = select(ServiceRow.marks).where(ServiceRow.id == bindparam("which"))
-
-
+_MARKS = select(ServiceRow.secret_marks).where(ServiceRow.id == bindparam("which"))
 _SET_MARKS = (
-    update(ServiceRow).where(ServiceRow.id == bindparam("which")).values(marks=bindparam("to"))
+    update(ServiceRow)
+    .where(ServiceRow.id == bindparam("which"))
+    .values(secret_marks=bindparam("to"))
 )
-
-
 _WITH_POINTERS = (
     select(ServiceRow.id)
     .join(ConformanceRow, ConformanceRow.service_id == ServiceRow.id)
     .where(
         ConformanceRow.definition_id == bindparam("definition"),
-        ServiceRow.marks.not_in(("", DEFINITION_ONLY)),
+        ServiceRow.secret_marks.not_in(("", DEFINITION_ONLY)),
     )
 )
-
-
-_NOTE_ONE = (
+# Pointers that are there already stay: only an empty column becomes DEFINITION_ONLY.
+_ENABLE_ONE = (
     update(ServiceRow)
-    .where(ServiceRow.id == bindparam("which"), ServiceRow.marks == "")
-    .values(marks=DEFINITION_ONLY)
+    .where(ServiceRow.id == bindparam("which"), ServiceRow.secret_marks == "")
+    .values(secret_marks=DEFINITION_ONLY)
 )
-
-
-_NOTE_ALL = (
+_ENABLE_ALL = (
     update(ServiceRow)
     .where(
-        ServiceRow.marks == "",
+        ServiceRow.secret_marks == "",
         ServiceRow.id.in_(
             select(ConformanceRow.service_id).where(
                 ConformanceRow.definition_id == bindparam("definition")
             )
         ),
     )
-    .values(marks=DEFINITION_ONLY)
+    .values(secret_marks=DEFINITION_ONLY)
 )

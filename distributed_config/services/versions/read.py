@@ -59,16 +59,20 @@ def current(reader: Reader, series: Series) -> Version:
     asked = {"organisation": reader.visibility.organisation, "name": series.service}
     row = (
         reader.connection.execute(CURRENT, asked).one_or_none()
-        if reader.visibility.sees(series.service)
+        if reader.visibility.allows(series.service)
         else None
     )
     if row is None:
         raise ServiceNotFound(series.service)
     if row.number is None:
         raise NoCurrentVersion(series.service)
-    home = DocumentKey(row.service_id, reader.visibility.organisation, series.service, row.marks)
+    home = DocumentKey(
+        row.service_id, reader.visibility.organisation, series.service, row.secret_marks
+    )
     found = version_of_row(series.service, row)
-    return Showing(reader.connection, reader.visibility.secrets).shown(home, found, row.moved_at)
+    return Showing(reader.connection, reader.visibility.reads_secrets).shown(
+        home, found, row.moved_at
+    )
 
 
 def numbered(reader: Reader, series: Series, number: int) -> Version:
@@ -83,8 +87,10 @@ def stored(reader: Reader, series: Series, number: int) -> Version:
     """Version ``number``, also when it is disabled. Raises VersionNotFound or VersionDeleted."""
     service = require_service(reader, series)
     found = load_version(reader.connection, service.id, series, number)
-    home = DocumentKey(service.id, reader.visibility.organisation, series.service, service.marks)
-    return Showing(reader.connection, reader.visibility.secrets).shown(home, found)
+    home = DocumentKey(
+        service.id, reader.visibility.organisation, series.service, service.secret_marks
+    )
+    return Showing(reader.connection, reader.visibility.reads_secrets).shown(home, found)
 
 
 def all_existing(reader: Reader, series: Series, most_bytes: int) -> list[Version]:
@@ -101,8 +107,10 @@ def all_existing(reader: Reader, series: Series, most_bytes: int) -> list[Versio
             "/api/v1/versions."
         )
     rows = reader.connection.execute(EXISTING, {"series": service.id}).all()
-    home = DocumentKey(service.id, reader.visibility.organisation, series.service, service.marks)
-    showing = Showing(reader.connection, reader.visibility.secrets)
+    home = DocumentKey(
+        service.id, reader.visibility.organisation, series.service, service.secret_marks
+    )
+    showing = Showing(reader.connection, reader.visibility.reads_secrets)
     return [showing.shown(home, version_of_row(series.service, row)) for row in rows]
 
 
@@ -119,8 +127,10 @@ def history(
     query = HISTORY_WITH_DOCUMENTS if documents else HISTORY
     asked = {"series": service.id, "before": before, "most": limit}
     rows = reader.connection.execute(query, asked).all()
-    home = DocumentKey(service.id, reader.visibility.organisation, series.service, service.marks)
-    showing = Showing(reader.connection, reader.visibility.secrets)
+    home = DocumentKey(
+        service.id, reader.visibility.organisation, series.service, service.secret_marks
+    )
+    showing = Showing(reader.connection, reader.visibility.reads_secrets)
     found = [showing.shown(home, version_of_row(series.service, row)) for row in rows]
     if not found:
         return []
@@ -179,7 +189,7 @@ def current_value(connection: Connection, service_id: int) -> dict[str, Any] | N
 
 def count_services(reader: Reader) -> int:
     """How many services there are to see."""
-    query = COUNT.where(reader.visibility.within(ServiceRow.name))
+    query = COUNT.where(reader.visibility.sql_filter(ServiceRow.name))
     return reader.connection.execute(
         query, {"organisation": reader.visibility.organisation}
     ).scalar_one()
@@ -215,13 +225,13 @@ class Showing:
     def shown(self, home: DocumentKey, version: Version, moved_at: int = 0) -> Version:
         """``version`` with its document and its digest as they are shown, and its stamp."""
         digest = stamped = version.digest
-        if home.marks:
+        if home.secret_marks:
             stamped = self._digests.of_version(home.service_id, version.number, digest)
             digest = digest if self._reveal else stamped
         text, view = version.text, ""
         if text is not None:
-            shown = self._viewer.shown(home, text)
-            text, view = shown.text, shown.view
+            shown = self._viewer.render(home, text)
+            text, view = shown.text, shown.etag_variant
         stamp = stamp_of(home.service_id, stamped)
         return replace(
             version,
@@ -230,13 +240,13 @@ class Showing:
             view=view,
             life=home.service_id,
             stamp=stamp,
-            may_have_secrets=bool(home.marks),
+            may_have_secrets=bool(home.secret_marks),
             moved_at=moved_at,
         )
 
 
 def find_service(reader: Reader, series: Series) -> ServiceKey | None:
-    if not reader.visibility.sees(series.service):
+    if not reader.visibility.allows(series.service):
         return None
     asked = {"organisation": reader.visibility.organisation, "name": series.service}
     row = reader.connection.execute(FIND, asked).one_or_none()
@@ -287,9 +297,11 @@ def _as_of(reader: Reader, series: Series, until: Any, when: str) -> Version:
     ).scalar_one_or_none()
     if number is None:
         raise VersionNotFound(series.service, f"that was current {when}")
-    home = DocumentKey(service.id, reader.visibility.organisation, series.service, service.marks)
+    home = DocumentKey(
+        service.id, reader.visibility.organisation, series.service, service.secret_marks
+    )
     found = load_version(reader.connection, service.id, series, number)
-    return Showing(reader.connection, reader.visibility.secrets).shown(home, found)
+    return Showing(reader.connection, reader.visibility.reads_secrets).shown(home, found)
 
 
 def last_two(reader: Reader, series: Series, queries: Sequence[Any]) -> tuple[int, ...]:
@@ -309,10 +321,10 @@ def stamp_of_version(connection: Connection, service: ServiceKey, number: int, d
     Where anything is secret it is keyed, for those who see secrets as well: a tag that one of
     them hands on is good for others, and confirms no guess.
     """
-    if service.marks:
+    if service.secret_marks:
         digest = Digests(connection).of_version(service.id, number, digest)
     return stamp_of(service.id, digest)
 
 
 def document_key(transaction: Transaction, service: ServiceKey, series: Series) -> DocumentKey:
-    return DocumentKey(service.id, transaction.organisation, series.service, service.marks)
+    return DocumentKey(service.id, transaction.organisation, series.service, service.secret_marks)

@@ -10,7 +10,7 @@ from distributed_config.models import (
     ServiceRow,
     VersionRow,
 )
-from distributed_config.services.journal import kinds
+from distributed_config.services.journal.kinds import MARKING_KINDS
 from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 
 SERIES = and_(
@@ -52,7 +52,7 @@ FIND = (
         )
         .scalar_subquery(),
         ConformanceRow.definition_id,
-        ServiceRow.marks,
+        ServiceRow.secret_marks,
     )
     .outerjoin(ConformanceRow, ConformanceRow.service_id == ServiceRow.id)
     .where(NAMED)
@@ -66,16 +66,16 @@ COUNT = (
 )
 
 
-HOME = select(ServiceRow.id, ServiceRow.organisation_id, ServiceRow.name, ServiceRow.marks).where(
-    ServiceRow.id == bindparam("service")
-)
+HOME = select(
+    ServiceRow.id, ServiceRow.organisation_id, ServiceRow.name, ServiceRow.secret_marks
+).where(ServiceRow.id == bindparam("service"))
 
 
 CURRENT = (
     select(
         *PLAIN,
         ServiceRow.id.label("service_id"),
-        ServiceRow.marks,
+        ServiceRow.secret_marks,
         select(ChangeRow.changed_at)
         .where(
             ChangeRow.organisation_id == bindparam("organisation"),
@@ -167,7 +167,7 @@ LAST_TWO = (
 MOVED = LAST_TWO.where(ChangeRow.environment == DEFAULT_ENVIRONMENT)
 
 
-MARKED = LAST_TWO.where(ChangeRow.environment.is_(None), ChangeRow.kind.in_(kinds.MARKING_KINDS))
+MARKED = LAST_TWO.where(ChangeRow.environment.is_(None), ChangeRow.kind.in_(MARKING_KINDS))
 
 
 REVISED = (

@@ -69,7 +69,7 @@ class ServiceKey(NamedTuple):
     id: int
     last: int
     definition_id: int | None
-    marks: str
+    secret_marks: str
 
 
 WRITE, PUBLISH = "config:write", "config:publish"

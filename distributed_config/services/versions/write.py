@@ -25,7 +25,7 @@ from distributed_config.services.documents.preconditions import (
 )
 from distributed_config.services.documents.series import Series
 from distributed_config.services.documents.stored import intact
-from distributed_config.services.journal import kinds
+from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.patches import merged, patched
 from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
@@ -76,7 +76,7 @@ def create(
     OutOfScope, NotConforming, or Forbidden where that would be less.
     """
     transaction.allowance.count(size=len(document.text))
-    if not transaction.visibility.sees(series.service):
+    if not transaction.visibility.allows(series.service):
         raise OutOfScope(series.service)
     if find_service(transaction.reader, series) is not None:
         raise ServiceExists(series.service)
@@ -88,10 +88,10 @@ def create(
             "name": series.service,
             "created_at": transaction.now,
             "created_revision": transaction.revision,
-            "marks": marks,
+            "secret_marks": marks,
         },
     ).scalar_one()
-    transaction.record(kinds.SERVICE_CREATED, series.service)
+    transaction.record(ChangeKind.SERVICE_CREATED, series.service)
     if definition_id is None:
         return _insert(transaction, ServiceKey(service_id, -1, None, marks), series, document)
     # Before there is anything to keep: what the definition marks is never stored in the clear.
@@ -133,7 +133,7 @@ def put(
     current = current_key(transaction.connection, found.id)
     _check(transaction, found, series, expect)
     draft = _draft(transaction, found, series, document)
-    same = draft.is_as_before if draft else current and current.digest == document.digest
+    same = draft.is_unchanged if draft else current and current.digest == document.digest
     if current is not None and same:
         return WriteResult(
             series.service,
@@ -191,12 +191,12 @@ def roll_back(
     old = load_version(transaction.connection, service.id, series, number)
     document = Document(old.served, old.digest)
     transaction.allowance.count(size=len(document.text))
-    if not service.marks:
+    if not service.secret_marks:
         return _insert(transaction, service, series, document)
     base = secrets.load_stored(
         transaction.connection, document_key(transaction, service, series), old.served
     )
-    draft = _drafted(transaction, base.base(reveal=False), base)
+    draft = _drafted(transaction, base.editable(reveal=False), base)
     return _insert(transaction, service, series, document, draft)
 
 
@@ -220,7 +220,7 @@ def set_enabled(
     if current != before:
         which = f"Version {current}, which would become current,"
         _admit_stored(transaction, service, series, current, which)
-    kind = kinds.VERSION_ENABLED if enabled else kinds.VERSION_DISABLED
+    kind = ChangeKind.VERSION_ENABLED if enabled else ChangeKind.VERSION_DISABLED
     transaction.record(kind, series.service, number=number, current=current, digest=version.digest)
     return WriteResult(series.service, number, stamp, current)
 
@@ -242,7 +242,11 @@ def delete_version(
     )
     current = current_number(transaction, service.id)
     transaction.record(
-        kinds.VERSION_DELETED, series.service, number=number, current=current, digest=version.digest
+        ChangeKind.VERSION_DELETED,
+        series.service,
+        number=number,
+        current=current,
+        digest=version.digest,
     )
     stamp = stamp_of_version(transaction.connection, service, number, version.digest)
     return WriteResult(series.service, number, stamp, current)
@@ -279,7 +283,9 @@ def disable_service(
     transaction.connection.execute(DISABLE_ALL, {"series": service.id})
     _admit_stored(transaction, service, series, None, "")
     number: int = before.number
-    transaction.record(kinds.SERVICE_DISABLED, series.service, number=number, digest=before.digest)
+    transaction.record(
+        ChangeKind.SERVICE_DISABLED, series.service, number=number, digest=before.digest
+    )
     return number
 
 
@@ -325,7 +331,7 @@ def _check(
     else:
         stamp = stamp_of_version(transaction.connection, service, key.number, key.digest)
         etag = version_etag(transaction.epoch, key.number, stamp)
-    times = change_times if service.marks else version_times
+    times = change_times if service.secret_marks else version_times
     standing = Standing(etag, lambda: times(transaction.reader, series))
     if not expect(standing):
         raise PreconditionFailed(series.service, etag)
@@ -351,13 +357,13 @@ def _base_for_patch(transaction: Transaction, series: Series, expect: Preconditi
     if key is None:
         raise NoCurrentVersion(series.service)
     _check(transaction, service, series, expect)
-    if not service.marks:
+    if not service.secret_marks:
         found = load_version(transaction.connection, service.id, series, key.number)
         transaction.allowance.count(size=found.size)
         return _Base(service, parse_stored(found.served), None)
     base = _current_stored(transaction, service, series)
     assert base is not None  # something is current
-    return _Base(service, base.base(transaction.visibility.secrets), base)
+    return _Base(service, base.editable(transaction.visibility.reads_secrets), base)
 
 
 def _changed(
@@ -391,18 +397,22 @@ def _draft(
     transaction: Transaction, service: ServiceKey, series: Series, document: Document
 ) -> Draft | None:
     """``document`` with what is secret in it; None where nothing can be, which costs no look."""
-    if not service.marks:
+    if not service.secret_marks:
         return None
     base = _current_stored(transaction, service, series)
     home = document_key(transaction, service, series)
     marks = secrets.marks_of(transaction.connection, home)
-    return secrets.draft_document(home, marks, document.value, base, transaction.visibility.secrets)
+    return secrets.draft_document(
+        home, marks, document.value, base, transaction.visibility.reads_secrets
+    )
 
 
 def _drafted(transaction: Transaction, value: dict[str, Any], base: StoredDocument) -> Draft:
     """The same of a value that was made of ``base``."""
-    marks = secrets.marks_of(transaction.connection, base.home)
-    return secrets.draft_document(base.home, marks, value, base, transaction.visibility.secrets)
+    marks = secrets.marks_of(transaction.connection, base.document_key)
+    return secrets.draft_document(
+        base.document_key, marks, value, base, transaction.visibility.reads_secrets
+    )
 
 
 def _insert(
@@ -418,11 +428,13 @@ def _insert(
     draft = draft or _draft(transaction, service, series, document)
     rule = _rule(transaction, service)
     if rule is not None:
-        seen = secrets.validation_input(document.text) if draft is None else draft.checked()
+        seen = (
+            secrets.validation_input(document.text) if draft is None else draft.validation_input()
+        )
         rules.accept(transaction, rule, number, seen)
     text, digest = document.text, document.digest
     if draft is not None:
-        text = draft.sealed(transaction.connection, transaction.now)
+        text = draft.seal(transaction.connection, transaction.now)
         digest = digest_of(text)
     transaction.connection.execute(
         INSERT_VERSION,
@@ -441,7 +453,7 @@ def _insert(
         },
     )
     transaction.record(
-        kinds.VERSION_CREATED, series.service, number=number, current=number, digest=digest
+        ChangeKind.VERSION_CREATED, series.service, number=number, current=number, digest=digest
     )
     return WriteResult(
         series.service,
@@ -490,10 +502,10 @@ def _admit_stored(
         return
     version = load_version(transaction.connection, service.id, series, number)
     seen = secrets.validation_input(version.served)
-    if service.marks:
+    if service.secret_marks:
         home = document_key(transaction, service, series)
         found = secrets.load_stored(transaction.connection, home, version.served)
-        seen = secrets.validation_input_of_stored(found, transaction.visibility.secrets)
+        seen = secrets.validation_input_of_stored(found, transaction.visibility.reads_secrets)
     rules.accept(transaction, rule, number, seen, which)
 
 
@@ -510,4 +522,4 @@ def _remove(transaction: Transaction, service_id: int, series: Series) -> None:
     rules.delete_conformance(transaction.connection, service_id)
     for rows in (VersionRow.service_id, TagRow.service_id, ServiceRow.id):
         transaction.connection.execute(delete(rows.class_).where(rows == service_id))
-    transaction.record(kinds.SERVICE_DELETED, series.service)
+    transaction.record(ChangeKind.SERVICE_DELETED, series.service)
