@@ -107,7 +107,7 @@ def set_values() -> ResponseData:
         faults += _faults_of_value("/values", values)
         faults += _faults_of_keys("/values", values if isinstance(values, dict) else {})
     _refuse(faults)
-    section, limits, expect = body["section"], asked.document_limits(), conditions.expectation()
+    section, limits, expect = body["section"], asked.document_limits(), conditions.precondition()
 
     def unit(transaction: Transaction) -> ResponseData:
         if key is None:
@@ -156,7 +156,7 @@ def delete() -> ResponseData:
     section, key = request.args.get("section"), request.args.get("key", "")
     if section is None:
         raise _missing("section")
-    limits, expect = asked.document_limits(), conditions.expectation()
+    limits, expect = asked.document_limits(), conditions.precondition()
 
     def unit(transaction: Transaction) -> ResponseData:
         document = _current(transaction, section)
@@ -278,7 +278,7 @@ def export() -> ResponseData:
         text = asked.encode(format_, found, size)
         answer = ResponseData(text.encode(), media_type=format_.media_type)
     facts = {"prefix": "", "format": format_.name, "services": len(found)}
-    auditing.note_now(audit.EXPORT, facts)
+    auditing.record_now(audit.EXPORT, facts)
     return answer
 
 
@@ -299,7 +299,7 @@ def history() -> ResponseData:
 def updates() -> ResponseData:
     """A WebSocket: every set, delete and bulk update as it happens."""
     if (
-        not asked.exchange_of_request().streams
+        not asked.exchange_of_request().can_stream
         or request.headers.get("Accept") != "text/event-stream"
     ):
         raise _Failure(426, "Connect with a WebSocket.")
@@ -307,7 +307,7 @@ def updates() -> ResponseData:
     watch = Subscription(auth.actor(), head.revision, head.epoch, shape="configs")
     if watch.reveals:
         secret_reads.record_secret_read("/")
-    asked.exchange_of_request().stream = watch
+    asked.exchange_of_request().subscription = watch
     return ResponseData()
 
 

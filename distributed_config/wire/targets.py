@@ -15,7 +15,7 @@ def split_target(target: str) -> tuple[str, str]:
     return found[1], found[2] or "/"
 
 
-def name_host(environ: MutableMapping[str, Any], host: str) -> None:
+def set_host(environ: MutableMapping[str, Any], host: str) -> None:
     """Puts the host of a target in the place of the one that the header names.
 
     A header that is missing stays missing where it must not be: that request is refused.
