@@ -30,7 +30,7 @@ from distributed_config.services.journal.head import read_head
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.sections import KeyChange, unwrapped, wrapped
 from distributed_config.services.versions import WriteResult
-from distributed_config.wire import DocumentLimits, escape_pointer
+from distributed_config.wire import DocumentLimits, escape_pointer, parse_pointer
 
 blueprint = Blueprint("unified", __name__, url_prefix="/config")
 
@@ -86,8 +86,7 @@ def _fault(problem: Problem) -> dict[str, Any]:
         where = "header" if problem.parameter[0].isupper() else "query"
         place = [where, problem.parameter]
     else:
-        parts = problem.pointer.split("/")[1:]
-        place = ["body", *(part.replace("~1", "/").replace("~0", "~") for part in parts)]
+        place = ["body", *parse_pointer(problem.pointer)]
     return {"loc": place, "msg": problem.message, "type": "value_error"}
 
 

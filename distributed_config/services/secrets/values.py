@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from distributed_config.wire import MASK, SECRET_KEY, escape_pointer
+from distributed_config.wire import MASK, SECRET_KEY, escape_pointer, parse_pointer
 
 Path = tuple[str | int, ...]
 
@@ -35,7 +35,7 @@ class KeptSecret(str):
 
 def tokens_of(pointer: str) -> tuple[str, ...]:
     """The reference tokens of a JSON pointer."""
-    return tuple(each.replace("~1", "/").replace("~0", "~") for each in pointer.split("/")[1:])
+    return parse_pointer(pointer)
 
 
 def pointer_of(path: Path) -> str:
