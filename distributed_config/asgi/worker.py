@@ -51,7 +51,8 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
         # gunicorn stores on its own class whether the C parser is there, and reads it from ours.
         ASGIProtocol._check_h1c_protocol_available()
         self._warned_at = -_WARN_EVERY
-        self._shutdown: asyncio.Task[None] | None = None
+        # Not _shutdown: gunicorn has a method of that name, which it calls at the end.
+        self._draining: asyncio.Task[None] | None = None
         super().init_process()
 
     def load_wsgi(self) -> None:
@@ -120,13 +121,13 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
         self.handle_exit_signal()
         for server in self.servers:
             server.close()  # gunicorn would do it within a second
-        if self._shutdown is None:
+        if self._draining is None:
             # A thread, because the loop may be blocked by then: the end must come anyway, before
             # gunicorn's master kills the process without closing the database.
             deadline = threading.Timer(_LONGEST_SHUTDOWN, os._exit, (0,))
             deadline.daemon = True
             deadline.start()
-            self._shutdown = self.loop.create_task(self._drain())
+            self._draining = self.loop.create_task(self._drain())
 
     async def _drain(self) -> None:
         dropping = self.loop.create_task(self._drop_slow())
