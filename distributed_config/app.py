@@ -2,7 +2,7 @@
 
 import importlib
 
-from flask import Flask, request
+from flask import Flask
 
 from distributed_config.api import config, docs, health, login, v1
 from distributed_config.dialects import tartarus, unified
@@ -17,9 +17,8 @@ from distributed_config.http import (
     targets,
 )
 from distributed_config.http.long_poll import LongPollMiddleware
+from distributed_config.http.request import exchange_of_request
 from distributed_config.http.response import PlainResponse
-from distributed_config.live import exchange
-from distributed_config.live.exchange import Exchange
 from distributed_config.settings import Settings, load
 
 _DIALECTS = {"tartarus": tartarus.blueprint, "unified": unified.blueprint}
@@ -36,19 +35,19 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.ensure_sync = lambda view: view  # type: ignore[assignment,method-assign]  # nothing here is async
     # A path is itself or nothing; nobody is sent elsewhere.
     app.url_map.merge_slashes = False
-    request_log.init_observation(app, settings)
+    request_log.init_request_log(app, settings)
     csrf.init_csrf(app, settings)
-    problems.init_errors(app)
+    problems.init_problems(app)
     connected = database.init_database(app, settings, request_log.measure_commit)
     auditing.init_auditing(app, settings)
 
     @app.before_request
-    def _listen_to_the_server() -> None:
-        told: Exchange = request.environ[exchange.KEY]
-        if told.refused is not None:
-            raise told.refused
+    def _raise_early_refusal() -> None:
+        refusal = exchange_of_request().refusal
+        if refusal is not None:
+            raise refusal
 
-    rate_limits.init_limits(app, settings)
+    rate_limits.init_rate_limits(app, settings)
     auth.init_auth(app, settings)
     targets.init_targets(app)
     app.register_blueprint(config.blueprint)

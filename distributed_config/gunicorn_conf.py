@@ -89,7 +89,7 @@ _database = _load_database()
 
 bind = _settings.bind
 workers = _settings.workers
-worker_class = "distributed_config.asgi.connections.Worker"
+worker_class = "distributed_config.asgi.worker.Worker"
 # Loaded once, shared by all workers: a quicker start and less memory. Nothing in the application
 # opens a connection or starts a thread before it is used, which is after the fork.
 preload_app = True

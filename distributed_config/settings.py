@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -279,13 +280,15 @@ class Settings:
         host, _, port = self.bind.rpartition(":")
         return host.strip("[]"), int(port)
 
-    @property
+    # Cached, because every request asks and the address has to be parsed.
+    @cached_property
     def is_open(self) -> bool:
-        """Whether nobody has to say who they are."""
+        """Whether requests need no token: everybody is the local operator."""
         return self.auth == "open" or (self.auth == "" and self.on_loopback)
 
-    @property
+    @cached_property
     def on_loopback(self) -> bool:
+        """Whether only programs on this machine can connect."""
         return is_loopback(self.address[0])
 
 

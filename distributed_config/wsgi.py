@@ -17,7 +17,7 @@ front = Gateway(
     _settings,
     log_requests=request_log.logs_requests(_settings),
     text_log=request_log.writes_text(_settings),
-    lender=rate_limits.lender_of(app),
+    quota_source=rate_limits.quota_source_of(app),
     on_begin=_database.verification.begin,
     on_end=_database.close,
 )

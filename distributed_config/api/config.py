@@ -80,10 +80,10 @@ def read(query: dict[str, Any]) -> ResponseData:
         "Vary": "Accept",
     }
     # A secret is given out by the application alone, which notes it.
-    may_repeat = answer.status == 304 or not secret_reads.revealed()
+    may_repeat = answer.status == 304 or not secret_reads.recorded_services()
     if query["min_revision"] is None and (answer.status != 304 or not asked.preferred_wait()):
         # Who waited in vain, and asks again, wants to wait again.
-        asked.exchange_of_request().replay = basis if may_repeat else None
+        asked.exchange_of_request().validity = basis if may_repeat else None
     return answer
 
 
@@ -148,7 +148,7 @@ def put(query: dict[str, Any]) -> ResponseData:
     """Create a service, or add a version; what is current already makes none."""
     name = query["service"]
     document = _document(name)
-    expect = conditions.expectation()
+    expect = conditions.precondition()
 
     def unit(transaction: Transaction) -> ResponseData:
         if query["definition"] is None:
@@ -180,7 +180,7 @@ def patch(query: dict[str, Any]) -> ResponseData:
     changes a copy of the current one. With `version=` and `enabled=` there is no body.
     """
     name = query["service"]
-    expect = conditions.expectation()
+    expect = conditions.precondition()
     limits = asked.document_limits()
 
     if query["version"] is not None:
@@ -232,7 +232,7 @@ def delete(query: dict[str, Any]) -> ResponseData:
     """Delete a service of which every version is disabled, or one disabled version's document."""
     asked.refuse_body()
     name = query["service"]
-    expect = conditions.expectation()
+    expect = conditions.precondition()
 
     def unit(transaction: Transaction) -> ResponseData:
         if query["version"] is not None:
@@ -408,8 +408,8 @@ def _judged(found: _Found, name: str, basis: Validity) -> ResponseData:
     answer = found.answer
     answer.headers["Last-Modified"] = http_date(found.modified_at)
     etag = answer.headers["ETag"]
-    conditions.require_wanted(name, etag, found.times)
-    if not conditions.is_known(etag, found.times):
+    conditions.require_match(name, etag, found.times)
+    if not conditions.is_not_modified(etag, found.times):
         return answer
     asked.wait_for_change(basis, asked.preferred_wait())
     return ResponseData(b"", 304, headers=answer.headers)

@@ -106,11 +106,11 @@ def change_password(body: dict[str, Any]) -> ResponseData:
     if user_id is None:
         raise Forbidden("A token of a program has no password.")
     email = auth.actor().name
-    rate_limits.spend_login(request.remote_addr or "", email)
+    rate_limits.limit_login(request.remote_addr or "", email)
     is_right = logins.has_password(reader_connection(), user_id, body["old"])
     database.release()  # checking took long; nobody else should wait for this connection
     if not is_right:
-        auditing.login_refused(email, "wrong present password", auth.actor().organisation)
+        auditing.record_refused_login(email, "wrong present password", auth.actor().organisation)
         raise Invalid.from_problems(
             [Problem("/old", "It is not your present password.", "password")]
         )
@@ -167,14 +167,14 @@ def _refuse_incomplete(form: Mapping[str, str]) -> None:
 
 def _logged_in(email: str, password: str) -> IssuedToken:
     """A new session. Raises Unauthenticated, in the same words whatever was wrong."""
-    rate_limits.spend_login(request.remote_addr or "", email)
+    rate_limits.limit_login(request.remote_addr or "", email)
     found = logins.authenticate(reader_connection(), email, password)
     database.release()  # checking took long; nobody else should wait for this connection
     if found is None:
-        auditing.login_refused(email, "wrong address or password")
+        auditing.record_refused_login(email, "wrong address or password")
         raise Unauthenticated(_WRONG)
     made = _opened(found)
-    auditing.login_done(email, found.organisation)
+    auditing.record_login(email, found.organisation)
     return made
 
 

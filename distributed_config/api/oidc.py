@@ -85,7 +85,7 @@ def come_back() -> ResponseData:
         raise Unauthenticated("Your identity provider did not log you in. Begin again.")
     email = provider.email_of(attempt, code)
     made, organisation = _opened(attempt, email)
-    auditing.login_done(email, organisation, "identity provider")
+    auditing.record_login(email, organisation, "identity provider")
     settings = database.of().settings
     page = _PAGE.format(escape(f"{settings.public_url.rstrip('/')}/auth/me"))
     headers = {

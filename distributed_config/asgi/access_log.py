@@ -1,7 +1,7 @@
-"""Lines and counts of replayed reads, gathered and written a few times a second.
+"""Log lines and counts of responses from the cache, written in batches.
 
-A replayed read takes some thirty microseconds; writing its line and counting it one by one would
-take as long again.
+A cached response takes some thirty microseconds; writing its line and counting it one by one
+would take as long again.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ from itertools import count
 from distributed_config.asgi.response_cache import CachedResponse
 from distributed_config.live import metrics
 
-_FLUSH_EVERY = 0.1
+_FLUSH_SECONDS = 0.1
 _MOST_LINES = 5_000
 
 
 class AccessLog:
-    """Call ``note`` for each replayed read, from the event loop; ``flush`` at the end."""
+    """Collects a line for each cached response; call ``flush`` at the end. For one event loop."""
 
     def __init__(self, log_requests: bool, text_format: bool) -> None:
         self._log_requests = log_requests
@@ -27,57 +27,60 @@ class AccessLog:
         self._lines: list[str] = []
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._second = 0
-        self._stamp = ""
+        self._timestamp = ""
         self._timer: asyncio.TimerHandle | None = None
-        self._numbers = count()
+        self._serials = count()
         self._prefix = ""
 
     def request_id(self) -> bytes:
-        """An id that no other request has, in whichever process."""
+        """Return an id that no other request has, in any process."""
         if not self._prefix:
-            self._prefix = os.urandom(6).hex()  # drawn after the fork
-        return f"{self._prefix}-{next(self._numbers):x}".encode()
+            # Drawn on first use, which is after the fork: workers must not share it.
+            self._prefix = os.urandom(6).hex()
+        return f"{self._prefix}-{next(self._serials):x}".encode()
 
-    def note(self, replay: CachedResponse, request_id: bytes, client: str, began: float) -> None:
-        """Counts one replayed read that began at ``began`` on the performance counter."""
-        self._counts[replay.counted] += 1
+    def record(self, cached: CachedResponse, request_id: bytes, client: str, began: float) -> None:
+        """Record one cached response to a request that began at ``began`` (``perf_counter``)."""
+        self._counts[cached.metric_labels] += 1
         if self._log_requests:
-            self._lines.append(self._line(replay, request_id.decode("latin-1"), client, began))
+            self._lines.append(self._line(cached, request_id.decode("latin-1"), client, began))
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_FLUSH_EVERY, self.flush)
+            self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
         elif len(self._lines) >= _MOST_LINES:
             self._timer.cancel()
             self.flush()
 
     def flush(self) -> None:
-        """Writes what has been gathered."""
+        """Write what was collected."""
         self._timer = None
-        for counted, number in self._counts.items():
-            metrics.REQUESTS.labels(*counted).inc(number)
-            metrics.REPLAYED.labels(counted[-1]).inc(number)
+        for labels, number in self._counts.items():
+            metrics.REQUESTS.labels(*labels).inc(number)
+            metrics.REPLAYED.labels(labels[-1]).inc(number)
         self._counts.clear()
         data = "".join(self._lines).encode()
         self._lines = []
-        # A log that cannot be written must not take the answers with it.
+        # A log that cannot be written must not take the responses with it.
         with suppress(OSError):
             while data:
                 data = data[os.write(1, data) :]
 
-    def _line(self, replay: CachedResponse, request_id: str, client: str, began: float) -> str:
+    def _line(self, cached: CachedResponse, request_id: str, client: str, began: float) -> str:
+        # Formatted by hand in the form of http/request_log.py: structlog would take longer than
+        # the response did.
         now = time.time()
         second = int(now)
         if second != self._second:
             self._second = second
-            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        spent = (time.perf_counter() - began) * 1000
-        stamp = f"{self._stamp}.{int((now - second) * 1_000_000):06d}Z"
+            self._timestamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        elapsed = (time.perf_counter() - began) * 1000
+        timestamp = f"{self._timestamp}.{int((now - second) * 1_000_000):06d}Z"
         if self._text_format:
             return (
-                f"{stamp} [info     ] request  {replay.logged} ms={spent:.3f} client={client} "
-                f"request_id={request_id} replayed=True\n"
+                f"{timestamp} [info     ] request  {cached.log_fields} ms={elapsed:.3f} "
+                f"client={client} request_id={request_id} replayed=True\n"
             )
         return (
-            f'{{"event": "request", {replay.logged}, "ms": {spent:.3f}, "client": "{client}", '
-            f'"request_id": "{request_id}", "replayed": true, "level": "info", '
-            f'"timestamp": "{stamp}"}}\n'
+            f'{{"event": "request", {cached.log_fields}, "ms": {elapsed:.3f}, '
+            f'"client": "{client}", "request_id": "{request_id}", "replayed": true, '
+            f'"level": "info", "timestamp": "{timestamp}"}}\n'
         )

@@ -1,9 +1,9 @@
-"""Streams of changes to very many watchers.
+"""Streams of events to very many subscribers.
 
-A watcher holds nothing but a cursor. One task of the process reads the journal when it moves and
-keeps what is newest in memory; then it wakes, some at a time, the watchers who want any of it, and
-each sends what lies behind its cursor. Who is further behind reads from the database. So a slow
-watcher costs nobody anything: its own sending waits, and its cursor with it.
+A subscriber holds nothing but a cursor. One task of the process reads the journal when it moves
+and holds the newest revisions in memory; then it notifies, some at a time, the subscribers who
+receive any of it, and each sends what comes after its cursor. Those further back read from the
+database. So a slow subscriber costs nobody anything: its own sending waits, and its cursor too.
 """
 
 import asyncio
@@ -28,290 +28,321 @@ from distributed_config.live.feed import (
     Subscription,
     concerns_rights,
 )
+from distributed_config.live.hub import POLL_SECONDS, Backoff
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.store.watermarks import Watermarks
 
 T = TypeVar("T")
 
 HEARTBEAT = 10.0
-"""Seconds after which a watcher hears something, if only that the stream is alive."""
+"""Seconds after which a subscriber hears something, if only that the stream is alive."""
 
-_LOOK_EVERY = 0.01
-_PAUSE = 0.002
-_LONGEST_PAUSE = 0.2
 _AFTER_FAILURE = 1.0
-_WOKEN_AT_ONCE = 64
-_SEEN_AT_ONCE = 512
+_NOTIFIED_AT_ONCE = 64
+_SCANNED_AT_ONCE = 512
 _MOST_BYTES = 8 << 20
-_PATIENCE = 30.0  # for one that does not read
+_SEND_SECONDS = 30.0  # a client that takes longer to read one message is dropped
 
 _logger = logging.getLogger(__name__)
 
 _CATCH_UP = EncodedMessage(-1, [], Subscription(LOCAL_OPERATOR, 0, ""))
-"""In place of news: there is more of it than one thing."""
+"""Stands in for a message: there is more than one, so read all that comes after the cursor."""
 
-Tell = Callable[[int, EncodedMessage | None], Awaitable[None]]
-"""Tells a watcher that it is at a revision now, and what happened there; None is a heartbeat."""
+Deliver = Callable[[int, EncodedMessage | None], Awaitable[None]]
+"""Sends to a subscriber: the revision it is at now, and a message; None is a heartbeat."""
 
 
 class _Subscriber:
-    """One who watches: where it is, and what it waits for."""
+    """One open stream: where it is, and what it waits for."""
 
-    __slots__ = ("cursor", "ended", "sending_since", "task", "until", "waiting", "watch")
+    __slots__ = (
+        "cursor",
+        "ended",
+        "expires_at",
+        "sending_since",
+        "subscription",
+        "task",
+        "waiting",
+    )
 
     def __init__(
-        self, watch: Subscription, task: "asyncio.Task[object]", until: int | None
+        self, subscription: Subscription, task: "asyncio.Task[object]", expires_at: int | None
     ) -> None:
-        self.watch = watch
-        self.until = until
+        self.subscription = subscription
+        self.expires_at = expires_at
         self.ended = False
-        self.cursor = watch.after
+        self.cursor = subscription.after
         self.task = task
         self.waiting: asyncio.Future[EncodedMessage | None] | None = None
         self.sending_since = 0.0
 
-    def news_of(self, moments: list[RevisionEvents]) -> EncodedMessage | None:
-        """What there is for it in ``moments``: what it is told, or _LOOK; None: nothing."""
-        found = [each for each in moments if each.revision > self.cursor]
-        if len(found) == 1:
-            return found[0].told_to(self.watch)
-        return _CATCH_UP if any(each.wanted_by(self.watch) for each in found) else None
+    def pending_for(self, revisions: list[RevisionEvents]) -> EncodedMessage | None:
+        """Return its message in ``revisions``, _CATCH_UP if they may be several, or None."""
+        pending = [each for each in revisions if each.revision > self.cursor]
+        # The usual case, one commit and one message, goes without another look at the cursor.
+        if len(pending) == 1:
+            return pending[0].message_for(self.subscription)
+        return _CATCH_UP if any(each.matches(self.subscription) for each in pending) else None
 
     def end(self) -> None:
-        """Lets it go, once it has sent what it is sending; it is told nothing more."""
+        """End the stream once it has sent what it is sending."""
         self.ended = True
-        self.wake(_CATCH_UP)
+        self.notify(_CATCH_UP)
 
-    def wake(self, news: EncodedMessage | None) -> int:
-        """Ends its wait; how many were woken. None is a heartbeat."""
+    def notify(self, message: EncodedMessage | None) -> int:
+        """End its wait with ``message``, None for a heartbeat; return how many waits ended."""
         if self.waiting is None or self.waiting.done():
             return 0
-        self.waiting.set_result(news)
+        self.waiting.set_result(message)
         return 1
 
 
 class Streams:
     """The streams of one process."""
 
-    def __init__(self, feed: Feed, marks: Watermarks, threads: Executor) -> None:
+    def __init__(self, feed: Feed, watermarks: Watermarks, threads: Executor) -> None:
         self._feed = feed
-        self._marks = marks
+        self._watermarks = watermarks
         self._threads = threads
-        self._watchers: set[_Subscriber] = set()
-        self._newest: deque[RevisionEvents] = deque()
+        self._subscribers: set[_Subscriber] = set()
+        self._recent: deque[RevisionEvents] = deque()
         self._bytes = 0
-        # All that lies behind _first, up to and with _last, is in _newest.
+        # _recent holds everything after _first, up to and including _last.
         self._first = self._last = 0
-        self._beginning: asyncio.Future[None] | None = None
+        self._starting: asyncio.Future[None] | None = None
         self._broadcasting: asyncio.Task[None] | None = None
         self._closing = False
-        self._by_keys = False
+        self._with_previous = False
 
     def __len__(self) -> int:
-        return len(self._watchers)
+        return len(self._subscribers)
 
     @property
     def is_closing(self) -> bool:
-        """Whether every watcher is let go, because the process ends."""
+        """Whether every stream is being ended, because the process ends."""
         return self._closing
 
     def close(self) -> None:
-        """Lets every watcher go, now and from now on."""
+        """End every stream, now and from now on."""
         self._closing = True
-        for watcher in self._watchers:
-            watcher.wake(_CATCH_UP)
+        for subscriber in self._subscribers:
+            subscriber.notify(_CATCH_UP)
 
-    async def follow(
-        self, watch: Subscription, tell: Tell, until: int | None, place: Place
+    async def serve(
+        self, subscription: Subscription, deliver: Deliver, expires_at: int | None, place: Place
     ) -> None:
-        """Tells ``watch`` what it wants to hear of until the process ends or it is dropped.
+        """Deliver the events of ``subscription`` until the stream ends.
 
-        It is dropped when it does not read, when its rights change, when its place is taken away,
-        and after ``until`` in microseconds.
+        It ends with the process, when the client does not read, when the actor's rights change,
+        when ``place`` is taken away, and at ``expires_at`` in microseconds.
         """
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None  # the server runs every request in a task
-        watcher = _Subscriber(watch, task, until)
-        watcher.ended, place.leave = place.is_lost, watcher.end
-        self._watchers.add(watcher)
+        subscriber = _Subscriber(subscription, task, expires_at)
+        subscriber.ended, place.leave = place.is_lost, subscriber.end
+        self._subscribers.add(subscriber)
         metrics.WATCHERS.inc()
-        if watch.shape == "configs" and not self._by_keys:
-            # What is in memory lacks what these watchers want; they begin behind it.
-            self._by_keys = True
+        if subscription.shape == "configs" and not self._with_previous:
+            # What is in memory was read without the previous documents, which this one needs: it
+            # and those like it begin after that.
+            self._with_previous = True
             self._first = self._last
         try:
-            await self._begin()
-            # From here on every change of rights is heard of; this is for those just before.
-            if watch.actor not in await self._read(partial(self._feed.may_still, {watch.actor})):
+            await self._start()
+            # From here on every change of rights arrives as an event. This look is for those
+            # between the check of the request and now.
+            if subscription.actor not in await self._run(
+                partial(self._feed.reauthorise, {subscription.actor})
+            ):
                 return
-            # One frame for all of it: ten thousand watchers have ten thousand of each.
-            while not (self._closing or watcher.ended):
-                if watcher.cursor < self._last:
-                    await self._catch_up(watcher, tell)
+            # The loop is not a method of its own, because each open stream holds the frames:
+            # ten thousand subscribers have ten thousand of each.
+            while not (self._closing or subscriber.ended):
+                if subscriber.cursor < self._last:
+                    await self._catch_up(subscriber, deliver)
                     continue
-                watcher.waiting = loop.create_future()
-                news = await watcher.waiting
-                if news is _CATCH_UP:
+                subscriber.waiting = loop.create_future()
+                message = await subscriber.waiting
+                if message is _CATCH_UP:
                     continue
-                if is_expired(watcher.until):
+                if is_expired(subscriber.expires_at):
                     return
-                watcher.sending_since = time.monotonic()
-                await tell(watcher.cursor, news)
-                watcher.sending_since = 0.0
-                if news is not None:
-                    watcher.cursor = max(watcher.cursor, news.revision)
+                subscriber.sending_since = time.monotonic()
+                await deliver(subscriber.cursor, message)
+                subscriber.sending_since = 0.0
+                if message is not None:
+                    subscriber.cursor = max(subscriber.cursor, message.revision)
         finally:
-            self._watchers.discard(watcher)
+            self._subscribers.discard(subscriber)
             metrics.WATCHERS.dec()
 
-    async def _catch_up(self, watcher: _Subscriber, tell: Tell) -> None:
-        """Sends what lies behind the cursor: from memory if it is new enough for that."""
-        if watcher.cursor >= self._first:
-            page = Page(self._behind(watcher.cursor), self._last)
+    async def _catch_up(self, subscriber: _Subscriber, deliver: Deliver) -> None:
+        """Send what comes after the cursor: from memory if it is recent enough for that."""
+        if subscriber.cursor >= self._first:
+            page = Page(self._recent_after(subscriber.cursor), self._last)
         else:
-            page = await self._read(partial(self._feed.of, watcher.watch, watcher.cursor))
-        for moment in page.moments:
-            if watcher.ended or is_expired(watcher.until):
-                watcher.ended = True
+            page = await self._run(
+                partial(self._feed.read_for, subscriber.subscription, subscriber.cursor)
+            )
+        for revision in page.revisions:
+            # Checked for each, because sending may take long.
+            if subscriber.ended or is_expired(subscriber.expires_at):
+                subscriber.ended = True
                 return
-            told = moment.told_to(watcher.watch)
-            if told is not None:
-                watcher.sending_since = time.monotonic()
-                await tell(moment.revision, told)
-                watcher.sending_since = 0.0
-            watcher.cursor = moment.revision
-        watcher.cursor = max(watcher.cursor, page.upto)
+            message = revision.message_for(subscriber.subscription)
+            if message is not None:
+                subscriber.sending_since = time.monotonic()
+                await deliver(revision.revision, message)
+                subscriber.sending_since = 0.0
+            subscriber.cursor = revision.revision
+        subscriber.cursor = max(subscriber.cursor, page.up_to)
 
-    def _behind(self, cursor: int) -> list[RevisionEvents]:
-        """The newest moments behind ``cursor``; most often that is the last one."""
-        found: list[RevisionEvents] = []
-        for moment in reversed(self._newest):
-            if moment.revision <= cursor:
+    def _recent_after(self, cursor: int) -> list[RevisionEvents]:
+        """Return the recent revisions after ``cursor``; most often that is the last one."""
+        after: list[RevisionEvents] = []
+        for revision in reversed(self._recent):
+            if revision.revision <= cursor:
                 break
-            found.append(moment)
-        return found[::-1]
+            after.append(revision)
+        return after[::-1]
 
-    async def _read(self, ask: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+    async def _run(self, read: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, read)
 
     # --- the one task that reads for all
 
-    async def _begin(self) -> None:
-        """Makes sure that the journal is followed; it is, for as long as anybody watches."""
-        if self._beginning is None:
-            self._beginning = asyncio.ensure_future(self._look_first())
+    async def _start(self) -> None:
+        """Make sure that the broadcast runs; it does for as long as there are subscribers."""
+        if self._starting is None:
+            self._starting = asyncio.ensure_future(self._read_head())
         try:
-            await asyncio.shield(self._beginning)
-        except Exception:  # whatever it is: the next watcher tries again
-            self._beginning = None
+            # Shielded: a client that disconnects must not cancel the start for all the others.
+            await asyncio.shield(self._starting)
+        except Exception:  # whatever it is: the next subscriber tries again
+            self._starting = None
             raise
         if self._broadcasting is None:
             self._broadcasting = asyncio.get_running_loop().create_task(self._broadcast())
 
-    async def _look_first(self) -> None:
-        self._newest.clear()
+    async def _read_head(self) -> None:
+        self._recent.clear()
         self._bytes = 0
-        self._first = self._last = await self._read(self._feed.head)
+        self._first = self._last = await self._run(self._feed.head)
 
     async def _broadcast(self) -> None:
-        pause, alive = _PAUSE, time.monotonic()
-        while self._watchers and not self._closing:
+        backoff, alive = Backoff(), time.monotonic()
+        while self._subscribers and not self._closing:
             if time.monotonic() - alive > HEARTBEAT:
                 alive = time.monotonic()
-                self._drop_the_stuck()
-                await self._wake(None)
-            if self._marks.head <= self._last:
-                await asyncio.sleep(_LOOK_EVERY)
+                self._drop_slow()
+                await self._notify_all()
+            if self._watermarks.head <= self._last:
+                await asyncio.sleep(POLL_SECONDS)
                 continue
             page = await self._next_page()
-            if page is not None and page.upto > self._last:
-                pause = _PAUSE
-                if concerns_rights(page.moments):
-                    await self._drop_the_changed()
-                self._keep(page)
-                await self._wake(page.moments)
+            if page is not None and page.up_to > self._last:
+                backoff.reset()
+                # Before anybody hears of it: some of them may not any more.
+                if concerns_rights(page.revisions):
+                    await self._drop_unauthorised()
+                self._remember(page)
+                await self._notify(page.revisions)
             else:
-                # The mark is raised just before the commit: the first look may be too early.
+                # The commit of a raised watermark is not there yet, or cannot be read.
+                pause = backoff.pause()
                 await asyncio.sleep(pause if page is not None else _AFTER_FAILURE)
-                pause = min(_LONGEST_PAUSE, pause * 2)
-        self._beginning = self._broadcasting = None
+        self._starting = self._broadcasting = None
 
     async def _next_page(self) -> Page | None:
-        """What is new; None if that cannot be read just now."""
+        """Return the next events; None if they cannot be read just now."""
         try:
-            return await self._read(partial(self._feed.all, self._last, with_keys=self._by_keys))
-        except Exception:  # whatever it is, the watchers wait for what comes after it
+            return await self._run(
+                partial(self._feed.read_all, self._last, with_keys=self._with_previous)
+            )
+        except Exception:  # whatever it is, the streams stay open and the next read may succeed
             _logger.exception("the journal could not be read for the streams")
             return None
 
-    def _keep(self, page: Page) -> None:
-        for moment in page.moments:
-            self._forget_deleted(moment)
-            self._forget_unmarked(moment)
-            self._newest.append(moment)
-            self._bytes += moment.size
-        self._last = page.upto
-        while self._bytes > _MOST_BYTES and self._newest:
-            gone = self._newest.popleft()
-            self._bytes -= gone.size
-            self._first = gone.revision
+    def _remember(self, page: Page) -> None:
+        for revision in page.revisions:
+            self._forget_deleted(revision)
+            self._forget_secrets(revision)
+            self._recent.append(revision)
+            self._bytes += revision.size
+        self._last = page.up_to
+        while self._bytes > _MOST_BYTES and self._recent:
+            dropped = self._recent.popleft()
+            self._bytes -= dropped.size
+            self._first = dropped.revision
 
-    def _forget_deleted(self, news: RevisionEvents) -> None:
-        """What was deleted is told to nobody any more who comes from before."""
-        for change in (entry.change for entry in news.entries):
+    def _forget_deleted(self, new: RevisionEvents) -> None:
+        """Drop documents that were deleted now from the recent events that hold them."""
+        for change in (event.change for event in new.events):
             if change.kind in DELETION_KINDS and change.service is not None:
-                for moment in self._newest:
-                    moment.forget(change.organisation_id, change.service, change.number)
+                for revision in self._recent:
+                    revision.forget(change.organisation_id, change.service, change.number)
 
-    def _forget_unmarked(self, news: RevisionEvents) -> None:
-        """What may be secret now is read again, for those who come from before."""
-        if any(entry.change.kind in SECRET_KINDS for entry in news.entries) and self._newest:
-            self._newest.clear()
+    def _forget_secrets(self, new: RevisionEvents) -> None:
+        """Drop all recent events if what is secret changed: they were masked by the old rule."""
+        if any(event.change.kind in SECRET_KINDS for event in new.events) and self._recent:
+            self._recent.clear()
             self._bytes = 0
-            self._first = news.revision - 1
+            self._first = new.revision - 1
 
-    async def _wake(self, moments: list[RevisionEvents] | None) -> None:
-        """Wakes those who want any of ``moments``; None: everybody, for a heartbeat.
+    async def _notify(self, revisions: list[RevisionEvents]) -> None:
+        """Notify the subscribers who receive any of ``revisions``.
 
-        Some at a time: reads are answered in between.
+        Some at a time, so that other requests are answered in between.
         """
-        woken = 0
-        for seen, watcher in enumerate(list(self._watchers)):
-            news = None if moments is None else watcher.news_of(moments)
-            if moments is None or news is not None:
-                woken += watcher.wake(news)
-            elif watcher.waiting is not None and not watcher.waiting.done():
-                watcher.cursor = max(watcher.cursor, self._last)
-            if woken >= _WOKEN_AT_ONCE or seen % _SEEN_AT_ONCE == _SEEN_AT_ONCE - 1:
-                woken = 0
+        notified = 0
+        for scanned, subscriber in enumerate(list(self._subscribers)):
+            message = subscriber.pending_for(revisions)
+            if message is not None:
+                notified += subscriber.notify(message)
+            elif subscriber.waiting is not None and not subscriber.waiting.done():
+                # Nothing for it: it can skip ahead, and need not catch up from far back later.
+                subscriber.cursor = max(subscriber.cursor, self._last)
+            if notified >= _NOTIFIED_AT_ONCE or scanned % _SCANNED_AT_ONCE == _SCANNED_AT_ONCE - 1:
+                notified = 0
                 await asyncio.sleep(0)
 
-    def _drop_the_stuck(self) -> None:
-        """Ends the streams of those who have not read for long; each can go on where it was.
+    async def _notify_all(self) -> None:
+        """Notify every subscriber with a heartbeat, some at a time."""
+        notified = 0
+        for subscriber in list(self._subscribers):
+            notified += subscriber.notify(None)
+            if notified >= _NOTIFIED_AT_ONCE:
+                notified = 0
+                await asyncio.sleep(0)
 
-        And those whose tokens have ended.
+    def _drop_slow(self) -> None:
+        """End the streams that have not been read for long, and those with expired tokens.
+
+        A client can connect again and continue after the last event that it received.
         """
-        oldest = time.monotonic() - _PATIENCE
-        for watcher in list(self._watchers):
-            if 0 < watcher.sending_since < oldest:
-                watcher.task.cancel()
-            elif is_expired(watcher.until):
-                watcher.end()
+        oldest = time.monotonic() - _SEND_SECONDS
+        for subscriber in list(self._subscribers):
+            if 0 < subscriber.sending_since < oldest:
+                # Cancelled, not ended: it would wait for a send that never returns.
+                subscriber.task.cancel()
+            elif is_expired(subscriber.expires_at):
+                subscriber.end()
 
-    async def _drop_the_changed(self) -> None:
-        """Ends the streams of those who may now do something else than when they began.
+    async def _drop_unauthorised(self) -> None:
+        """End the streams of actors whose rights are not what they were at the beginning.
 
-        They come again, and are told what they may hear now; or that they may not.
+        Their clients connect again, and are then checked by their new rights.
         """
-        actors = {watcher.watch.actor for watcher in self._watchers}
+        actors = {subscriber.subscription.actor for subscriber in self._subscribers}
         try:
-            good = await self._read(partial(self._feed.may_still, actors))
-        except Exception:  # whatever it is: who cannot be looked at is let go
-            _logger.exception("the rights of watchers could not be read")
-            good = {}
-        for watcher in list(self._watchers):
-            if watcher.watch.actor in good:
-                watcher.until = good[watcher.watch.actor]  # a rotated token ends after all
+            authorised = await self._run(partial(self._feed.reauthorise, actors))
+        except Exception:  # whatever it is: rights that cannot be checked end the stream
+            _logger.exception("the rights of subscribers could not be read")
+            authorised = {}
+        for subscriber in list(self._subscribers):
+            if subscriber.subscription.actor in authorised:
+                # A token that was rotated expires earlier than it did.
+                subscriber.expires_at = authorised[subscriber.subscription.actor]
             else:
-                watcher.end()
+                subscriber.end()

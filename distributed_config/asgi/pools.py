@@ -11,7 +11,7 @@ from distributed_config.live import metrics
 T = TypeVar("T")
 
 Work = Callable[[float], T]
-"""What a thread does; it is given the seconds that the request has waited for the thread."""
+"""What a thread runs; the argument is the seconds that the request waited for the thread."""
 
 
 class Late(Exception):
@@ -21,34 +21,35 @@ class Late(Exception):
 class Pool:
     """Some threads, and the requests that wait for one of them.
 
-    ``patience`` is how many seconds a request may wait; None: until there is a thread. It counts
-    from the arrival, so those who wait at the end of a long queue are answered when it is over
-    as well, instead of beginning to wait again when it is their turn.
+    ``patience`` is how many seconds a request may wait; None: without a limit. It counts from the
+    arrival, so that the end of a long queue is refused together with its beginning, instead of
+    starting to wait only when its turn has come.
     """
 
     def __init__(self, name: str, threads: int, patience: float | None = None) -> None:
         self.executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self.asked = 0
-        """How many are served by a thread, or wait for one."""
+        self.active = 0
+        """How many requests are served by a thread, or wait for one."""
         self._patience = patience
 
     async def run(self, work: Work[T]) -> T:
-        """What ``work`` returns. Raises Late."""
+        """Run ``work`` in a thread and return its result. Raises Late."""
         arrived = time.monotonic()
-        begun = self.executor.submit(lambda: work(time.monotonic() - arrived))
-        self.asked += 1
+        future = self.executor.submit(lambda: work(time.monotonic() - arrived))
+        self.active += 1
         metrics.QUEUE.inc()
         try:
-            answer = asyncio.wrap_future(begun)
-            await asyncio.wait([answer], timeout=self._patience)
-            if not answer.done() and begun.cancel():
+            result = asyncio.wrap_future(future)
+            await asyncio.wait([result], timeout=self._patience)
+            # cancel() decides the race: it fails once a thread has begun the work.
+            if not result.done() and future.cancel():
                 raise Late
-            return await answer
+            return await result
         finally:
-            begun.cancel()  # whoever asked may be gone
-            self.asked -= 1
+            future.cancel()  # the client may have disconnected
+            self.active -= 1
             metrics.QUEUE.dec()
 
     def shutdown(self) -> None:
-        """Waits for what is being done, and does nothing any more."""
+        """Wait for running work, and accept no more."""
         self.executor.shutdown()

@@ -1,8 +1,8 @@
-"""Reads that are counted a block at a time.
+"""Reads that are charged to a budget a block at a time.
 
-To count one read in its budget takes longer than to answer it from memory. So the front takes
-some reads of an asker at once, and spends them here. A lease belongs to the asker, whatever they
-ask.
+To charge one read to its budget takes longer than to serve it from memory. So the gateway leases
+a block of reads from the budget, and counts them down here. A lease belongs to a quota key (a
+token, as a rule), whichever resources it reads.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from concurrent.futures import Executor
 
 from distributed_config.live.exchange import QuotaSource
 
-_MOST = 10_000
+_MOST_LEASES = 10_000
 
 
 class _Lease:
@@ -23,54 +23,59 @@ class _Lease:
 
 
 class QuotaLeases:
-    """The leases of one process; used by its event loop only. Without a lender nobody has any."""
+    """The leases of one process; used by its event loop only.
 
-    def __init__(self, lender: QuotaSource | None, threads: Executor) -> None:
-        self._lender = lender
+    Without a source nothing is ever leased, and so every counted read goes to the application.
+    """
+
+    def __init__(self, source: QuotaSource | None, threads: Executor) -> None:
+        self._source = source
         self._threads = threads
         self._leases: dict[str, _Lease] = {}
-        self._coming: dict[str, asyncio.Future[int]] = {}
+        self._fetching: dict[str, asyncio.Future[int]] = {}
 
-    def spend(self, asker: str) -> bool:
-        """Takes one read from the lease of ``asker``; whether there was one."""
-        lease = self._leases.get(asker)
+    def consume(self, quota_key: str) -> bool:
+        """Take one read from the lease of ``quota_key``; return whether there was one."""
+        lease = self._leases.get(quota_key)
         if lease is None or lease.left == 0 or lease.until < time.monotonic():
             return False
         lease.left -= 1
         return True
 
-    async def renew(self, asker: str) -> bool:
-        """The same from a new lease; False if none can be had."""
-        lender = self._lender
-        if lender is None:
+    async def renew(self, quota_key: str) -> bool:
+        """Take one read from a new lease; return False if the budget has none to lend."""
+        source = self._source
+        if source is None:
             return False
-        if not lender.waits:
-            self._begin(lender, asker, lender.lend(asker))
-            return self.spend(asker)
-        coming = self._coming.get(asker)
-        if coming is None:
-            # Whoever asks meanwhile waits for the same lease: nobody has two.
-            coming = asyncio.ensure_future(self._fetch(lender, asker))
-            self._coming[asker] = coming
-        lent = await asyncio.shield(coming)
-        # Those who waited may be more than it was good for.
-        return self.spend(asker) or (lent > 0 and await self.renew(asker))
+        if not source.is_remote:
+            self._put(source, quota_key, source.lend(quota_key))
+            return self.consume(quota_key)
+        fetching = self._fetching.get(quota_key)
+        if fetching is None:
+            # Requests that come meanwhile wait for the same lease: one flood, one round trip.
+            fetching = asyncio.ensure_future(self._fetch(source, quota_key))
+            self._fetching[quota_key] = fetching
+        lent = await asyncio.shield(fetching)
+        # Those who waited may be more than the lease was good for.
+        return self.consume(quota_key) or (lent > 0 and await self.renew(quota_key))
 
-    async def _fetch(self, lender: QuotaSource, asker: str) -> int:
+    async def _fetch(self, source: QuotaSource, quota_key: str) -> int:
         try:
             loop = asyncio.get_running_loop()
-            lent = await loop.run_in_executor(self._threads, lender.lend, asker)
-            self._begin(lender, asker, lent)
+            lent = await loop.run_in_executor(self._threads, source.lend, quota_key)
+            self._put(source, quota_key, lent)
         except RuntimeError:
-            return 0  # the threads have ended; the application says that this process ends
+            # The executor has shut down. The application answers that the process ends.
+            return 0
         else:
             return lent
         finally:
-            del self._coming[asker]
+            del self._fetching[quota_key]
 
-    def _begin(self, lender: QuotaSource, asker: str, lent: int) -> None:
-        self._leases.pop(asker, None)
+    def _put(self, source: QuotaSource, quota_key: str, lent: int) -> None:
+        self._leases.pop(quota_key, None)
         if lent:
-            self._leases[asker] = _Lease(lent, time.monotonic() + lender.seconds)
-        while len(self._leases) > _MOST:
+            self._leases[quota_key] = _Lease(lent, time.monotonic() + source.seconds)
+        # Insertion order is age: the oldest lease goes first.
+        while len(self._leases) > _MOST_LEASES:
             del self._leases[next(iter(self._leases))]

@@ -1,7 +1,7 @@
-"""Answers that may be given again.
+"""Responses that may be served again from memory.
 
-The application marks an answer with what it rests on. The same question gets the same bytes for
-as long as that holds. Nothing is ever computed here.
+The application marks a response with its validity. The same request gets the same bytes for as
+long as that holds. Nothing is ever computed here.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ from distributed_config.store.watermarks import Watermarks
 from distributed_config.wire import now
 
 Key = tuple[str, bytes, bytes, tuple[tuple[bytes, bytes], ...]]
+"""Method, path, query, and the headers that can change the response."""
 
-# What a question is made of, besides its method, path and query. A header that is not here cannot
-# change the answer to a read; one that can must be here, credentials above all.
+# A header that is not here cannot change the response to a read; one that can must be here,
+# credentials above all: a missing one would serve one client's response to another.
 _KEY_HEADERS = frozenset(
     {
         b"accept",
@@ -36,116 +37,117 @@ _KEY_HEADERS = frozenset(
         b"x-api-key",
     }
 )
-_OVERHEAD = 1_500  # bytes of an entry besides its question and its body, about
-_LONGEST_QUESTION = 4_096
+_OVERHEAD = 1_500  # bytes of an entry besides its key and its body, about
+_LONGEST_KEY = 4_096
 
 
 @dataclass(frozen=True, slots=True)
 class CachedResponse:
-    """An answer, ready to be sent again. ``headers`` lack the one of the request's own id.
+    """A response, ready to be sent again.
 
-    ``counted`` are its labels in the metrics: method, route and status. ``asker`` is whose budget
-    it is taken from each time; "" when nobody counts.
+    ``headers`` lack the request id, which is each request's own. ``expires_at`` is the token's
+    end in microseconds. ``log_fields`` are the fixed part of a log line, ``metric_labels`` are
+    method, route and status. ``quota_key`` names the budget to charge; "" when none is.
     """
 
-    word: int
-    revision: int
-    until: int | None
+    validity: Validity
+    expires_at: int | None
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: Message
     size: int
-    logged: str
-    counted: tuple[str, str, str]
-    asker: str
+    log_fields: str
+    metric_labels: tuple[str, str, str]
+    quota_key: str
 
 
 class ResponseCache:
-    """The answers of one process, at most ``most_bytes`` of them; the oldest go first."""
+    """The cached responses of one process, at most ``most_bytes`` of them; the oldest go first."""
 
-    def __init__(self, marks: Watermarks, most_bytes: int) -> None:
-        self._marks = marks
+    def __init__(self, watermarks: Watermarks, most_bytes: int) -> None:
+        self._watermarks = watermarks
         self._most_bytes = most_bytes
         self._bytes = 0
-        self._kept: dict[Key, CachedResponse] = {}
+        self._entries: dict[Key, CachedResponse] = {}
 
     def find(self, key: Key) -> CachedResponse | None:
-        """The answer to ``key`` if it is still right."""
-        found = self._kept.get(key)
-        if found is None:
+        """Return the response to ``key`` if there is one that is still valid."""
+        entry = self._entries.get(key)
+        if entry is None:
             return None
-        if self._marks.covers(found.word, found.revision) and not is_expired(found.until):
-            return found
+        validity = entry.validity
+        if self._watermarks.covers(validity.word, validity.revision) and not is_expired(
+            entry.expires_at
+        ):
+            return entry
         self._drop(key)
         return None
 
-    def keep(
+    def put(
         self,
         key: Key,
-        answer: WsgiResponse,
-        basis: Validity,
-        logged: str,
-        counted: tuple[str, str, str],
+        response: WsgiResponse,
+        validity: Validity,
+        log_fields: str,
+        metric_labels: tuple[str, str, str],
         *,
-        until: int | None = None,
-        asker: str = "",
+        expires_at: int | None = None,
+        quota_key: str = "",
     ) -> None:
-        """Keeps ``answer`` for ``key``, and not after ``until`` in microseconds.
+        """Cache ``response`` for ``key``, and not beyond ``expires_at`` in microseconds.
 
-        One that is no longer right is kept in vain, not wrongly: ``basis`` tells of the moment at
-        which the application began to look.
+        Harmless with a response that is stale by now: ``validity`` is of the moment at which the
+        application began to read, so ``find`` never returns it.
         """
-        asked = _size(key)
-        size = len(answer.body) + asked + _OVERHEAD
-        if asked > _LONGEST_QUESTION or size > self._most_bytes // 8:
+        key_size = _size(key)
+        size = len(response.body) + key_size + _OVERHEAD
+        # One huge response must not push out all the others.
+        if key_size > _LONGEST_KEY or size > self._most_bytes // 8:
             return
         self._drop(key)
-        headers = tuple(each for each in answer.headers if each[0] != b"x-request-id")
-        body: Message = {"type": "http.response.body", "body": answer.body}
-        self._kept[key] = CachedResponse(
-            basis.word,
-            basis.revision,
-            until,
-            answer.status,
-            headers,
-            body,
+        self._entries[key] = CachedResponse(
+            validity,
+            expires_at,
+            response.status,
+            tuple(header for header in response.headers if header[0] != b"x-request-id"),
+            {"type": "http.response.body", "body": response.body},
             size,
-            logged,
-            counted,
-            asker,
+            log_fields,
+            metric_labels,
+            quota_key,
         )
         self._bytes += size
         while self._bytes > self._most_bytes:
-            self._drop(next(iter(self._kept)))
+            self._drop(next(iter(self._entries)))
 
     def _drop(self, key: Key) -> None:
-        dropped = self._kept.pop(key, None)
+        dropped = self._entries.pop(key, None)
         if dropped is not None:
             self._bytes -= dropped.size
 
 
-def is_expired(until: int | None) -> bool:
-    """Whether the end of a token, in microseconds, is over; one that is None never is."""
-    return until is not None and now() >= until
+def is_expired(expires_at: int | None) -> bool:
+    """Whether a time in microseconds has passed; None never does."""
+    return expires_at is not None and now() >= expires_at
 
 
 def _size(key: Key) -> int:
-    _method, path, query, asking = key
-    return len(path) + len(query) + sum(len(name) + len(value) for name, value in asking)
+    _method, path, query, headers = key
+    return len(path) + len(query) + sum(len(name) + len(value) for name, value in headers)
 
 
 def names_host(key: Key) -> bool:
-    """Whether a question has the header that says which host it is for."""
+    """Whether the request has a Host header."""
     return any(name == b"host" for name, _ in key[3])
 
 
 def cache_key(scope: Scope) -> tuple[Key, bytes]:
-    """What is asked, and the request id that the asker gave (empty: none)."""
+    """Return the cache key of a request, and the X-Request-ID that it came with (b"": none)."""
     request_id = b""
-    asking = []
+    headers = []
     for header in scope["headers"]:
         if header[0] in _KEY_HEADERS:
-            asking.append(header)
+            headers.append(header)
         elif header[0] == b"x-request-id":
             request_id = header[1]
-    return (scope["method"], scope["raw_path"], scope["query_string"], tuple(asking)), request_id
+    return (scope["method"], scope["raw_path"], scope["query_string"], tuple(headers)), request_id

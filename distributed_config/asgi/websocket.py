@@ -1,4 +1,4 @@
-"""WebSockets that tell what a stream of events tells."""
+"""WebSockets that carry the same events as a stream of server-sent events."""
 
 import asyncio
 import json
@@ -6,37 +6,37 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from distributed_config.asgi.event_streams import Streams, Tell
+from distributed_config.asgi.event_streams import Deliver, Streams
 from distributed_config.asgi.places import Place
 from distributed_config.asgi.wsgi_bridge import Message, Receive, Scope, Send, WsgiResponse
 from distributed_config.live.feed import EncodedMessage, Subscription
 
-# RFC 6455 leaves 4000 to 4999 to applications: here they are the HTTP status and 4000.
+# RFC 6455 leaves 4000 to 4999 to applications: here they are the HTTP status plus 4000.
 _REFUSED = 4000
-_ENDING = 1001
-_CHANGED = 4401
-_LONGEST_REASON = 120
-_FAREWELL = 1.0
+_GOING_AWAY = 1001
+_UNAUTHORISED = 4401
+_LONGEST_REASON = 120  # RFC 6455 allows 123 bytes in a control frame
+_CLOSING_SECONDS = 1.0
 
 _EVENTS = b"text/event-stream"
 
 
-def as_request_for_stream(scope: Scope) -> Scope:
-    """A WebSocket's request as the one for events that the application decides about."""
+def as_event_stream_request(scope: Scope) -> Scope:
+    """Return a WebSocket's handshake as the GET for events that the application knows."""
     left_out = {b"accept", b"upgrade", b"connection"}
-    headers = [each for each in scope["headers"] if each[0] not in left_out]
-    plain = {"ws": "http", "wss": "https"}.get(scope.get("scheme", "ws"), "http")
+    headers = [header for header in scope["headers"] if header[0] not in left_out]
+    scheme = {"ws": "http", "wss": "https"}.get(scope.get("scheme", "ws"), "http")
     return {
         **scope,
         "type": "http",
         "method": "GET",
-        "scheme": plain,
+        "scheme": scheme,
         "headers": [*headers, (b"accept", _EVENTS)],
     }
 
 
 def closing_frame(refusal: WsgiResponse) -> Message:
-    """What ends a WebSocket that the application refused, or has nothing to tell."""
+    """Return the frame that closes a WebSocket to which the application gave no stream."""
     try:
         reason = str(json.loads(refusal.body)["detail"])
     except (ValueError, KeyError, TypeError):
@@ -50,69 +50,76 @@ def _close(code: int, reason: str) -> Message:
     return {"type": "websocket.close", "code": code, "reason": cut}
 
 
-def _farewell(streams: Streams, telling: "asyncio.Future[None]") -> Message:
-    """What a stream ends with that the other side did not end."""
-    if streams.is_closing or telling.cancelled() or telling.exception() is not None:
-        return _close(_ENDING, "The server ends; connect again.")
-    return _close(_CHANGED, "The token has ended, or what it may hear changed; connect again.")
+def _final_frame(streams: Streams, serving: "asyncio.Future[None]") -> Message:
+    """Return the frame that closes a stream which the client did not close."""
+    if streams.is_closing or serving.cancelled() or serving.exception() is not None:
+        return _close(_GOING_AWAY, "The server is shutting down; connect again.")
+    return _close(_UNAUTHORISED, "The token expired, or its rights changed; connect again.")
 
 
 class WebSocketSession:
-    """One WebSocket. What it says is not understood, except for a ping, which is answered."""
+    """One WebSocket. Of what the client sends only a ping is understood, and answered."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
 
-    async def hold(
-        self, streams: Streams, watch: Subscription, until: int | None, place: Place
+    async def run(
+        self, streams: Streams, subscription: Subscription, expires_at: int | None, place: Place
     ) -> None:
-        """Tells until either side ends it."""
-        tell: Tell = self._tell_configs
-        if watch.shape == "changes":
-            first = self._message("reset" if watch.reset else "hello", watch, watch.after)
-            await self._say({**first, "epoch": watch.epoch})
-            tell = partial(self._tell, watch)
+        """Send events until either side ends the stream."""
+        deliver: Deliver = self._deliver_configs
+        if subscription.shape == "changes":
+            event = "reset" if subscription.reset else "hello"
+            first = self._message(event, subscription, subscription.after)
+            await self._send_json({**first, "epoch": subscription.epoch})
+            deliver = partial(self._deliver, subscription)
         listening = asyncio.ensure_future(self._listen())
-        telling = asyncio.ensure_future(streams.follow(watch, tell, until, place))
+        serving = asyncio.ensure_future(streams.serve(subscription, deliver, expires_at, place))
         try:
-            await asyncio.wait([listening, telling], return_when=asyncio.FIRST_COMPLETED)
-            if telling.done() and not listening.done():
-                # The server waits for the other side's farewell; not for long when it ends.
+            await asyncio.wait([listening, serving], return_when=asyncio.FIRST_COMPLETED)
+            if serving.done() and not listening.done():
+                # The server library waits for the client's closing frame; a client that sends
+                # none must not hold up the end of the process.
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_FAREWELL):
-                        await self._send(_farewell(streams, telling))
+                    async with asyncio.timeout(_CLOSING_SECONDS):
+                        await self._send(_final_frame(streams, serving))
         finally:
-            for each in (listening, telling):
-                each.cancel()
+            for task in (listening, serving):
+                task.cancel()
                 with suppress(asyncio.CancelledError, OSError):
-                    await each
+                    await task
 
-    async def _tell(self, watch: Subscription, revision: int, told: EncodedMessage | None) -> None:
-        if told is None:
-            await self._say(self._message("alive", watch, revision))
+    async def _deliver(
+        self, subscription: Subscription, revision: int, message: EncodedMessage | None
+    ) -> None:
+        if message is None:
+            await self._send_json(self._message("alive", subscription, revision))
         else:
-            text = f'{{"event": "changes", "id": "{watch.position(told.revision)}", {told.text[1:]}'
+            # Spliced into the shared text: encoding it for each subscriber would cost far more.
+            position = subscription.position(message.revision)
+            text = f'{{"event": "changes", "id": "{position}", {message.text[1:]}'
             await self._send({"type": "websocket.send", "text": text})
 
-    def _message(self, event: str, watch: Subscription, revision: int) -> dict[str, Any]:
-        return {"event": event, "id": str(watch.position(revision)), "revision": revision}
+    def _message(self, event: str, subscription: Subscription, revision: int) -> dict[str, Any]:
+        return {"event": event, "id": str(subscription.position(revision)), "revision": revision}
 
-    async def _tell_configs(self, _revision: int, told: EncodedMessage | None) -> None:
+    async def _deliver_configs(self, _revision: int, message: EncodedMessage | None) -> None:
         """A dialect's own messages: nothing but what was set and deleted."""
-        if told is not None and told.text:
-            await self._send({"type": "websocket.send", "text": told.text})
+        if message is not None and message.text:
+            await self._send({"type": "websocket.send", "text": message.text})
 
     async def _listen(self) -> None:
-        """Until the other side is gone."""
+        """Answer pings until the client is gone."""
         while True:
-            message = await self._receive()
-            if message["type"] == "websocket.disconnect":
+            frame = await self._receive()
+            if frame["type"] == "websocket.disconnect":
                 return
+            # Whatever else a client sends is no reason to end its stream.
             with suppress(ValueError, TypeError, RecursionError):
-                said = json.loads(message.get("text") or "null")
-                if isinstance(said, dict) and "ping" in said:
-                    await self._say({"event": "pong", "pong": said["ping"]})
+                value = json.loads(frame.get("text") or "null")
+                if isinstance(value, dict) and "ping" in value:
+                    await self._send_json({"event": "pong", "pong": value["ping"]})
 
-    async def _say(self, value: dict[str, Any]) -> None:
+    async def _send_json(self, value: dict[str, Any]) -> None:
         await self._send({"type": "websocket.send", "text": json.dumps(value, allow_nan=False)})

@@ -1,8 +1,9 @@
-"""From ASGI to WSGI: a body read here within its limits, one hop to a thread, one answer back.
+"""From ASGI to WSGI: the body is read here within its limits, the response comes back whole.
 
 The body is read by the event loop before a thread is taken, so that a slow sender holds no
-thread; and the answer comes back whole, so that a request costs one change of threads, not one
-for each part of the answer.
+thread. A response is not sent in parts, so a request costs one change of threads and not one for
+each part. Why this is not a2wsgi:
+docs/decisions/0004-own-bridge-to-wsgi.md.
 """
 
 import asyncio
@@ -14,9 +15,9 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from distributed_config.errors import DistconfError, TooLarge, TooSlow
-from distributed_config.live import exchange
+from distributed_config.live.exchange import KEY as EXCHANGE
 from distributed_config.live.exchange import Exchange
-from distributed_config.wire.targets import name_host, split_target
+from distributed_config.wire.targets import set_host, split_target
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -28,7 +29,7 @@ Headers = list[tuple[bytes, bytes]]
 
 @dataclass(frozen=True)
 class WsgiResponse:
-    """A whole answer of the application."""
+    """A whole response of the application; header names are in lower case."""
 
     status: int
     headers: Headers
@@ -38,7 +39,11 @@ class WsgiResponse:
 async def read_body(
     scope: Scope, receive: Receive, most: int, seconds: int
 ) -> bytes | DistconfError:
-    """The request's body; or why it is refused, as soon as that is known."""
+    """Return the request's body, or the error to refuse it with as soon as that is known.
+
+    ``seconds`` bound the whole body, not its parts: a client that sends a byte now and then is
+    too slow as well.
+    """
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value) > most:
             return TooLarge("DISTCONF_BODY_BYTES", most)
@@ -62,13 +67,13 @@ async def read_body(
 
 
 def target_of(scope: Scope) -> tuple[str, str]:
-    """The host in the request's target, "" if it names none, and the path as WSGI has it."""
+    """Return the host in the request's target ("": none), and the path as WSGI has it."""
     host, path = split_target(scope["raw_path"].decode("latin-1"))
     return host, unquote_to_bytes(path.encode("latin-1")).decode("latin-1")
 
 
-def make_environ(scope: Scope, body: bytes, told: Exchange) -> dict[str, Any]:
-    """The WSGI environment (PEP 3333) of an ASGI request."""
+def make_environ(scope: Scope, body: bytes, exchange: Exchange) -> dict[str, Any]:
+    """Return the WSGI environment (PEP 3333) of an ASGI request."""
     server = scope.get("server") or ("localhost", 80)
     client = scope.get("client") or ("", 0)
     host, path = target_of(scope)
@@ -89,25 +94,26 @@ def make_environ(scope: Scope, body: bytes, told: Exchange) -> dict[str, Any]:
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
-        exchange.KEY: told,
+        EXCHANGE: exchange,
     }
     for raw_name, raw_value in scope["headers"]:
         name = raw_name.decode("latin-1").upper().replace("-", "_")
         value = raw_value.decode("latin-1")
         if name not in {"CONTENT_TYPE", "CONTENT_LENGTH"}:
             name = f"HTTP_{name}"
+        # Repeated headers are one, joined as RFC 9110 says; cookies as RFC 6265 says.
         if name in environ:
             value = f"{environ[name]}{'; ' if name == 'HTTP_COOKIE' else ','}{value}"
         environ[name] = value
-    name_host(environ, host)
-    # However the body was framed, here it is whole.
+    set_host(environ, host)
+    # The body was framed in chunks, perhaps; here it is whole, and has a length.
     environ.pop("HTTP_TRANSFER_ENCODING", None)
     environ["CONTENT_LENGTH"] = str(len(body))
     return environ
 
 
 def call_wsgi(app: WsgiApp, environ: dict[str, Any]) -> WsgiResponse:
-    """Runs the application for one request, in the thread of the caller."""
+    """Run the application for one request, in the thread of the caller."""
     started: list[Any] = []
     written: list[bytes] = []
 

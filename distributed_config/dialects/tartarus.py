@@ -324,7 +324,7 @@ def update_definition(key: str) -> ResponseData:
         if schema is None
         else evolution.review(reader_connection(), found.proposal(schema), visibility)
     )
-    expect = conditions.expectation()
+    expect = conditions.precondition()
 
     def unit(transaction: Transaction) -> ResponseData:
         try:
@@ -356,7 +356,7 @@ def _unforced(key: str, error: errors.BreakingRevision) -> str:
 @_door("DELETE", "/<key>", "definition:write")
 def delete_definition(key: str) -> ResponseData:
     _definition(key)
-    expect = conditions.expectation()
+    expect = conditions.precondition()
 
     def unit(transaction: Transaction) -> ResponseData:
         transaction.actor.require_unrestricted()  # before any service of it is named
@@ -453,7 +453,7 @@ def update_config(key: str, config_key: str) -> ResponseData:
     with look:
         document = _document(_field(body, "data", dict), f"{key}/{config_key}")
     _finish(look, found, body)
-    expect = conditions.expectation()
+    expect = conditions.precondition()
 
     def unit(transaction: Transaction) -> ResponseData:
         name = f"{key}/{config_key}"
@@ -472,7 +472,7 @@ def update_config(key: str, config_key: str) -> ResponseData:
 @_door("DELETE", "/<key>/config/<config_key>", "config:write")
 def delete_config(key: str, config_key: str) -> ResponseData:
     _config(_definition(key), config_key)
-    expect = conditions.expectation()
+    expect = conditions.precondition()
 
     def unit(transaction: Transaction) -> ResponseData:
         try:

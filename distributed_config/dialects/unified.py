@@ -30,7 +30,7 @@ from distributed_config.services.journal.kinds import AuditKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.sections import KeyChange, unwrapped, wrapped
 from distributed_config.services.versions import WriteResult
-from distributed_config.wire import DocumentLimits, escape_pointer
+from distributed_config.wire import DocumentLimits, escape_pointer, parse_pointer
 
 blueprint = Blueprint("unified", __name__, url_prefix="/config")
 
@@ -86,8 +86,7 @@ def _fault(problem: Problem) -> dict[str, Any]:
         where = "header" if problem.parameter[0].isupper() else "query"
         place = [where, problem.parameter]
     else:
-        parts = problem.pointer.split("/")[1:]
-        place = ["body", *(part.replace("~1", "/").replace("~0", "~") for part in parts)]
+        place = ["body", *parse_pointer(problem.pointer)]
     return {"loc": place, "msg": problem.message, "type": "value_error"}
 
 
@@ -107,7 +106,7 @@ def set_values() -> ResponseData:
         faults += _faults_of_value("/values", values)
         faults += _faults_of_keys("/values", values if isinstance(values, dict) else {})
     _refuse(faults)
-    section, limits, expect = body["section"], asked.document_limits(), conditions.expectation()
+    section, limits, expect = body["section"], asked.document_limits(), conditions.precondition()
 
     def unit(transaction: Transaction) -> ResponseData:
         if key is None:
@@ -156,7 +155,7 @@ def delete() -> ResponseData:
     section, key = request.args.get("section"), request.args.get("key", "")
     if section is None:
         raise _missing("section")
-    limits, expect = asked.document_limits(), conditions.expectation()
+    limits, expect = asked.document_limits(), conditions.precondition()
 
     def unit(transaction: Transaction) -> ResponseData:
         document = _current(transaction, section)
@@ -280,7 +279,7 @@ def export() -> ResponseData:
         text = asked.encode(format_, found, size)
         answer = ResponseData(text.encode(), media_type=format_.media_type)
     facts = {"prefix": "", "format": format_.name, "services": len(found)}
-    auditing.note_now(AuditKind.EXPORT, facts)
+    auditing.record_now(AuditKind.EXPORT, facts)
     return answer
 
 
@@ -301,7 +300,7 @@ def history() -> ResponseData:
 def updates() -> ResponseData:
     """A WebSocket: every set, delete and bulk update as it happens."""
     if (
-        not asked.exchange_of_request().streams
+        not asked.exchange_of_request().can_stream
         or request.headers.get("Accept") != "text/event-stream"
     ):
         raise _Failure(426, "Connect with a WebSocket.")
@@ -309,7 +308,7 @@ def updates() -> ResponseData:
     watch = Subscription(auth.actor(), head.revision, head.epoch, shape="configs")
     if watch.reveals:
         secret_reads.record_secret_read("/")
-    asked.exchange_of_request().stream = watch
+    asked.exchange_of_request().subscription = watch
     return ResponseData()
 
 

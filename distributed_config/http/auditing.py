@@ -1,8 +1,8 @@
-"""What doors and hooks write into the audit log.
+"""What routes and hooks record in the audit log.
 
-What may be lost is noted soon, by whoever writes next; what must not be answered before it is on
-disk is noted now. What anybody can cause is bounded: beyond a number in each minute it is only
-counted, and the next entry tells how many were left out.
+What may be lost is recorded soon, together with the next write; what must not be answered before
+it is on disk is recorded at once. What anybody can cause is bounded: beyond a number in each
+minute it is only counted, and the next entry has how many were left out.
 """
 
 import threading
@@ -26,21 +26,22 @@ from distributed_config.services.policy.actor import Actor
 from distributed_config.settings import Settings
 from distributed_config.store.writer import Unit
 
-Facts = dict[str, Any]
-"""What an entry has besides: small, and never a secret or a document."""
+Detail = dict[str, Any]
+"""What an entry has besides its columns: small, and never a secret or a document."""
 
 ANONYMOUS = Actor("nobody", "nobody", frozenset())
-"""Who asks and did not say who they are."""
+"""The actor of entries about requests without valid credentials."""
 
 _REFUSALS = {STATUSES[Unauthenticated], STATUSES[Refused]}
+# The columns hold texts that anybody can send.
 _LONGEST_PATH = 200
 _LONGEST_NAME = 254
-_PLACES = 10_000
+_MOST_ADDRESSES = 10_000
 _MINUTE = 60.0
 
 
 class RateWindow:
-    """So many in each minute, over all threads of the process."""
+    """At most ``most`` in each minute, over all threads of the process."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -50,7 +51,7 @@ class RateWindow:
         self._left_out = 0
 
     def take(self, now: float) -> int | None:
-        """How many were left out since the last one that was not; None: this one is, too."""
+        """Return how many were left out since the last that was not; None: leave this out too."""
         with self._lock:
             if now - self._began >= _MINUTE:
                 self._began, self._taken = now, 0
@@ -63,52 +64,52 @@ class RateWindow:
 
 
 class SeenAddresses:
-    """The pairs of token and address that this process met; the 10,000 it met last."""
+    """The pairs of token and address that this process saw last, at most 10,000."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._met: OrderedDict[tuple[int, str], None] = OrderedDict()
+        self._seen: OrderedDict[tuple[int, str], None] = OrderedDict()
 
     def is_new(self, token_id: int, address: str) -> bool:
-        """Whether this is the first time; from now on it is not."""
+        """Whether a pair is seen for the first time; from now on it is not."""
         with self._lock:
-            known = (token_id, address) in self._met
-            self._met[token_id, address] = None
-            self._met.move_to_end((token_id, address))
-            if len(self._met) > _PLACES:
-                self._met.popitem(last=False)
+            known = (token_id, address) in self._seen
+            self._seen[token_id, address] = None
+            self._seen.move_to_end((token_id, address))
+            if len(self._seen) > _MOST_ADDRESSES:
+                self._seen.popitem(last=False)
             return not known
 
 
 class Auditing:
-    """What one process remembers of what it notes."""
+    """The state of one process: what bounds its entries."""
 
     def __init__(self, most: int) -> None:
         self.refusals = RateWindow(most)
-        self.moves = RateWindow(most)
-        self.places = SeenAddresses()
+        self.address_changes = RateWindow(most)
+        self.addresses = SeenAddresses()
 
 
 def init_auditing(app: Flask, settings: Settings) -> None:
-    """Notes every refusal of ``app``: nobody knows who asks, or they may not.
+    """Record every refusal of ``app``, and every secret that is read in the clear.
 
-    And every secret that is read in the clear, before it is answered.
+    A read of a secret is on disk before it is answered.
     """
     app.extensions["auditing"] = Auditing(settings.audit_refusals)
 
     @app.after_request
-    def _note_reading(response: Response) -> Response:
-        services = secret_reads.revealed()
+    def _record_secret_reads(response: Response) -> Response:
+        services = secret_reads.recorded_services()
         try:
             if services:
-                _secrets_read(services)
+                _record_reads(services)
         except DistconfError as error:
-            # What cannot be noted is not told.
+            # A read that cannot be audited is not answered.
             return to_response(problem_response(error))
         return response
 
     @app.after_request
-    def _note_refusal(response: Response) -> Response:
+    def _record_refusal(response: Response) -> Response:
         if response.status_code in _REFUSALS and "audited" not in g:
             detail = {
                 "method": request.method[:20],
@@ -116,46 +117,55 @@ def init_auditing(app: Flask, settings: Settings) -> None:
                 "status": response.status_code,
                 "code": g.get("error_code", ""),
             }
-            _note_bounded(AuditKind.REFUSED, _asking(), detail, _named_service())
+            _record_bounded(AuditKind.REFUSED, _requester(), detail, _named_service())
         return response
 
 
-def note_now(kind: str, detail: Facts, *, service: str | None = None) -> None:
-    """Notes what the actor of the request did; on disk when this returns.
+def record_now(kind: str, detail: Detail, *, service: str | None = None) -> None:
+    """Record what the actor of the request did; on disk when this returns.
 
     Raises Unavailable if it cannot be written.
     """
-    actor, organisation = _asking()
-    # A reader that stays open would hold up the commit where there is no write-ahead log.
-    database.release()
-    database.write(actor, _unit(kind, organisation, service, detail))
+    actor, organisation = _requester()
+    _write(actor, _entry(kind, organisation, service, detail))
 
 
-def login_done(email: str, organisation: int, way: str = "password") -> None:
-    """Notes that a user logged in, and in which way; on disk when this returns."""
+def record_login(email: str, organisation: int, way: str = "password") -> None:
+    """Record that a user logged in, and in which way; on disk when this returns."""
     actor = replace(ANONYMOUS, name=email, address=_address())
-    database.release()
-    database.write(actor, _unit(AuditKind.LOGIN, organisation, None, {"way": way}))
+    _write(actor, _entry(AuditKind.LOGIN, organisation, None, {"way": way}))
 
 
-def login_refused(email: str, reason: str, organisation: int | None = None) -> None:
-    """Notes that a log-in was refused to who called themselves ``email``; bounded, and soon.
+def record_refused_login(email: str, reason: str, organisation: int | None = None) -> None:
+    """Record that a log-in as ``email`` was refused; bounded, and soon.
 
-    ``organisation`` is the account's, where there is one. The refusal has no entry besides.
+    ``organisation`` is the account's, where there is one.
     """
-    g.audited = True
+    g.audited = True  # the response is a refusal too, and would have an entry besides
     who = replace(ANONYMOUS, name=email[:_LONGEST_NAME], address=_address()), organisation
-    _note_bounded(AuditKind.LOGIN_REFUSED, who, {"reason": reason})
+    _record_bounded(AuditKind.LOGIN_REFUSED, who, {"reason": reason})
 
 
-def _secrets_read(services: list[str]) -> None:
-    """Notes of each of ``services`` that its secrets were read; on disk when this returns."""
-    actor, organisation = _asking()
-    path = request.path[:_LONGEST_PATH]
+def address_change_entry(identity: Identity) -> Unit[None] | None:
+    """Return what records that a token is used from a new address; None if it is not new."""
+    address = identity.actor.address
+    state = _of_process()
+    if identity.used_from == address or not state.addresses.is_new(identity.token_id, address):
+        return None
+    left_out = state.address_changes.take(time.monotonic())
+    if left_out is None:
+        return None
+    detail = {"token": identity.token_id, "before": identity.used_from, **_counted(left_out)}
+    return _entry(AuditKind.TOKEN_ADDRESS, identity.actor.organisation, None, detail)
 
-    def unit(transaction: Transaction) -> None:
+
+def _record_reads(services: list[str]) -> None:
+    """Record for each of ``services`` that its secrets were read; on disk when this returns."""
+    actor, organisation = _requester()
+    detail = {"path": request.path[:_LONGEST_PATH]}
+
+    def record(transaction: Transaction) -> None:
         for service in services:
-            detail = {"path": path}
             audit.record(
                 transaction,
                 AuditKind.SECRET_READ,
@@ -164,54 +174,49 @@ def _secrets_read(services: list[str]) -> None:
                 detail=detail,
             )
 
+    _write(actor, record)
+
+
+def _write(actor: Actor, work: Unit[None]) -> None:
+    # Without a write-ahead log an open reader would hold up the commit: our own, for ever.
     database.release()
-    database.write(actor, unit)
+    database.write(actor, work)
 
 
-def moved(found: Identity) -> Unit[None] | None:
-    """What notes that a token was used from an address that is new to it; None if it is not."""
-    address = found.actor.address
-    mine = _of_process()
-    if found.used_from == address or not mine.places.is_new(found.token_id, address):
-        return None
-    left_out = mine.moves.take(time.monotonic())
-    if left_out is None:
-        return None
-    detail = {"token": found.token_id, "before": found.used_from, **_counted(left_out)}
-    return _unit(AuditKind.TOKEN_ADDRESS, found.actor.organisation, None, detail)
-
-
-def _note_bounded(
-    kind: str, who: tuple[Actor, int | None], detail: Facts, service: str | None = None
+def _record_bounded(
+    kind: str, who: tuple[Actor, int | None], detail: Detail, service: str | None = None
 ) -> None:
     left_out = _of_process().refusals.take(time.monotonic())
     if left_out is not None:
         actor, organisation = who
-        unit = _unit(kind, organisation, service, {**detail, **_counted(left_out)})
-        database.of().writer.post(actor, unit)
+        entry = _entry(kind, organisation, service, {**detail, **_counted(left_out)})
+        database.of().writer.post(actor, entry)
 
 
 def _counted(left_out: int) -> dict[str, int]:
     return {"left_out": left_out} if left_out else {}
 
 
-def _unit(kind: str, organisation: int | None, service: str | None, detail: Facts) -> Unit[None]:
-    def unit(transaction: Transaction) -> None:
+def _entry(kind: str, organisation: int | None, service: str | None, detail: Detail) -> Unit[None]:
+    """Return the work that records one entry."""
+
+    def record(transaction: Transaction) -> None:
         audit.record(transaction, kind, organisation=organisation, service=service, detail=detail)
 
-    return unit
+    return record
 
 
-def _asking() -> tuple[Actor, int | None]:
-    """Who asks, and the organisation in which; none of nobody."""
-    found: Identity | None = g.get("identity")
-    if found is None:
+def _requester() -> tuple[Actor, int | None]:
+    """Return the actor of the request, and the organisation; None without credentials."""
+    identity: Identity | None = g.get("identity")
+    if identity is None:
         return replace(ANONYMOUS, address=_address()), None
-    return found.actor, found.actor.organisation
+    return identity.actor, identity.actor.organisation
 
 
 def _named_service() -> str | None:
-    """The service that a refused request names, if somebody is known to have sent it."""
+    """Return the service that a refused request names, if it was authenticated."""
+    # An organisation is shown such entries, so nobody outside may write names into them.
     try:
         return wire.check_name(request.args.get("service", "")) if "identity" in g else None
     except Invalid:
@@ -219,10 +224,10 @@ def _named_service() -> str | None:
 
 
 def _address() -> str:
-    """Where the request comes from: the other end of the connection, and nothing it says."""
+    """Return the peer's address: the other end of the connection, and nothing that it claims."""
     return request.remote_addr or ""
 
 
 def _of_process() -> Auditing:
-    found: Auditing = current_app.extensions["auditing"]
-    return found
+    state: Auditing = current_app.extensions["auditing"]
+    return state

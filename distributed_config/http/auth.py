@@ -1,8 +1,8 @@
-"""Who is asking, and what a route needs.
+"""Authentication and authorisation: who sent a request, and what its route needs.
 
-Every route states the permission that it needs; the application does not start otherwise. In the
-open mode there is one actor, the local operator, who may do everything. In the token mode whoever
-asks shows a token, before anything of the request is parsed.
+Every route states the permission that it needs; the application does not start otherwise. In open
+mode there is one actor, the local operator, who may do everything. In token mode a request is
+authenticated before anything of it is parsed.
 """
 
 import base64
@@ -23,8 +23,7 @@ from distributed_config.errors import (
     Unauthenticated,
 )
 from distributed_config.http import auditing, database, rate_limits
-from distributed_config.live import exchange
-from distributed_config.live.exchange import Exchange
+from distributed_config.http.request import exchange_of_request
 from distributed_config.services.access import identify, organisations
 from distributed_config.services.access.identify import Identity
 from distributed_config.services.access.token_format import PREFIX, is_token
@@ -40,25 +39,25 @@ PUBLIC = "anybody"
 """The permission of routes that reveal nothing, and of those by which one logs in."""
 
 AUTHENTICATED = "somebody"
-"""The permission of routes that concern nobody but who asks: it takes no role."""
+"""The permission of routes about the actor alone: it takes no role."""
 
 AUTHENTICATED_PENDING_PASSWORD = "holder"  # noqa: S105  # the name of a permission
 """Like AUTHENTICATED, but also allowed while a change of password is pending."""
 
 COOKIE = "distconf_session"
 ORGANISATION = "Config-Organisation"
-"""The header that names the organisation to act in, for who belongs to several."""
+"""The header that names the organisation to act in, for members of several."""
 
 CLAIMED_ACTOR = "Config-Actor"
-"""The header in which a terminal says who uses it. Where access is controlled it is ignored."""
+"""The header in which a terminal names its user. It proves nothing: in token mode it is ignored."""
 
 _LONGEST_CLAIM = 100
-_NOTED_EVERY = 60_000_000  # microseconds; who uses a token all the time is noted now and then
+_RECORD_USE_EVERY = 60_000_000  # microseconds; each use would be a write for each read
 _LOCAL = Identity(LOCAL_OPERATOR, 0, None, None)
 
 
 def requires(permission: str) -> Callable[[View], View]:
-    """States the permission that a view needs."""
+    """Decorate a view with the permission that it needs. Raises CannotStart for one unknown."""
     if permission not in {PUBLIC, AUTHENTICATED, AUTHENTICATED_PENDING_PASSWORD, *PERMISSIONS}:
         raise CannotStart(f"{permission!r} is not a permission.")
 
@@ -70,48 +69,49 @@ def requires(permission: str) -> Callable[[View], View]:
 
 
 def actor() -> Actor:
-    """Who sent the current request."""
+    """Return who sent the current request. Raises Unauthenticated."""
     return identity().actor
 
 
 def reader() -> Reader:
-    """The request's connection, with what the sender may see."""
+    """Return the request's connection, with what the actor may see."""
     return Reader(database.reader_connection(), actor().visibility)
 
 
 def identity() -> Identity:
-    """The same with the token that they showed. Raises Unauthenticated if nobody is known."""
-    found: Identity | None = g.get("identity")
-    if found is None:
+    """Return the actor of the current request with their token. Raises Unauthenticated."""
+    current: Identity | None = g.get("identity")
+    if current is None:
         raise Unauthenticated()
-    return found
+    return current
 
 
 def actor_name() -> str:
-    """Who sent the current request, as the log has it; "-" before that is known."""
-    found: Identity | None = g.get("identity")
-    return "-" if found is None else found.actor.name
+    """Return the actor's name for the log; "-" where the request is not authenticated."""
+    current: Identity | None = g.get("identity")
+    return "-" if current is None else current.actor.name
 
 
 def require(permission: str) -> None:
-    """Raises Forbidden unless who asks holds ``permission``."""
+    """Raise Forbidden unless the actor holds ``permission``."""
     actor().require(permission)
 
 
 def init_auth(app: Flask, settings: Settings) -> None:
-    """Makes sure of who is asking, and of what they may, before anything is parsed."""
+    """Authenticate and authorise each request of ``app`` before anything of it is parsed."""
 
     @app.before_request
-    def _identify() -> None:
+    def _authorise() -> None:
         view = app.view_functions.get(request.endpoint or "")
         needed = getattr(view, "permission", PUBLIC)
         if settings.is_open:
-            g.identity = _from_here(_local())
+            g.identity = _with_address(_local_identity())
         elif needed != PUBLIC:
-            rate_limits.count(shown_secret(), _identify_shown)
-            _note_use(identity())  # behind the count: a refusal writes nothing
+            rate_limits.limit_request(presented_token(), _authenticate)
+            # After the limit, so that a refused request writes nothing.
+            _record_use(identity())
         else:
-            rate_limits.count_stranger()
+            rate_limits.limit_anonymous()
         if needed in {PUBLIC, AUTHENTICATED_PENDING_PASSWORD}:
             return
         if identity().must_change:
@@ -121,7 +121,7 @@ def init_auth(app: Flask, settings: Settings) -> None:
 
 
 def refuse_unstated_routes(app: Flask) -> None:
-    """Raises CannotStart if a route does not state its permission."""
+    """Raise CannotStart if a route does not state its permission."""
     unstated = sorted(
         f"{rule.rule}"
         for rule in app.url_map.iter_rules()
@@ -131,8 +131,8 @@ def refuse_unstated_routes(app: Flask) -> None:
         raise CannotStart(f"These routes state no permission: {', '.join(unstated)}.")
 
 
-def shown_secret() -> str:
-    """The token that the request shows, in whichever way; "" if none.
+def presented_token() -> str:
+    """Return the token that the request presents, in whichever way; "" if none.
 
     `Authorization: Bearer …`, the token alone, or Basic with the token as the password;
     `X-API-Key`; or the cookie of a session.
@@ -142,32 +142,34 @@ def shown_secret() -> str:
     if scheme.lower() == "bearer":
         return rest.strip()
     if scheme.lower() == "basic":
-        return _password_in(rest)
+        return _basic_password(rest)
     if header.startswith(PREFIX):
         return header
     return request.headers.get("X-API-Key", "") or request.cookies.get(COOKIE, "")
 
 
-def _local() -> Identity:
-    """The local operator, by the name that they claim, in the organisation that they name."""
-    wanted, claimed = _organisation(), _claimed_name()
-    if not wanted and not claimed:
+def _local_identity() -> Identity:
+    """Return the local operator, under the name and in the organisation of the headers."""
+    organisation_name, claimed = _organisation(), _claimed_name()
+    if not organisation_name and not claimed:
         return _LOCAL
-    found = LOCAL_OPERATOR
-    if wanted:
+    operator = LOCAL_OPERATOR
+    if organisation_name:
         try:
-            organisation = organisations.organisation(database.reader_connection(), wanted)
+            organisation = organisations.organisation(
+                database.reader_connection(), organisation_name
+            )
         except AccountNotFound:
-            raise _no_member(wanted) from None
-        found = found.in_organisation(organisation.id)
+            raise _no_member(organisation_name) from None
+        operator = operator.in_organisation(organisation.id)
     if claimed:
-        # The name alone: what they may do, and whose idempotency keys they have, stays.
-        found = replace(found, name=f"{claimed} (unverified)")
-    return Identity(found, 0, None, None)
+        # The name alone: rights and idempotency keys stay those of the operator.
+        operator = replace(operator, name=f"{claimed} (unverified)")
+    return Identity(operator, 0, None, None)
 
 
 def _claimed_name() -> str:
-    """Who says to be asking, where nobody has to prove it; "": nobody says. Raises Invalid."""
+    """Return the name in Config-Actor; "" if there is none. Raises Invalid."""
     name = unicodedata.normalize("NFC", _header(CLAIMED_ACTOR).strip())
     if len(name) <= _LONGEST_CLAIM and name.isprintable():
         return name
@@ -176,64 +178,61 @@ def _claimed_name() -> str:
 
 
 def _no_member(organisation: str) -> Forbidden:
-    """The same of one that is not there."""
+    # One error for an organisation that does not exist and for one of others: nobody can probe.
     return Forbidden(f"You belong to no organisation {organisation[:100]!r}.")
 
 
-def _identify_shown() -> str:
-    """Remembers who shows the token of the request. Their key; raises Unauthenticated."""
-    g.identity = _shown()
+def _authenticate() -> str:
+    """Set ``g.identity`` from the presented token and return its key. Raises Unauthenticated."""
+    g.identity = _with_address(_token_identity())
+    exchange_of_request().expires_at = g.identity.expires_at
     return actor().key
 
 
-def _shown() -> Identity:
-    """Who shows the token of the request. Raises Unauthenticated."""
-    secret = shown_secret()
-    # A look at its form first: what cannot be one costs no look at the database.
+def _token_identity() -> Identity:
+    secret = presented_token()
+    # The form first: what cannot be a token costs no look at the database.
     if not is_token(secret):
         raise Unauthenticated()
-    now, wanted = wire.now(), _organisation()
-    known = identify.identify(database.reader_connection(), secret, now, wanted)
-    if known is None:
-        if wanted and identify.identify(database.reader_connection(), secret, now) is not None:
-            raise _no_member(wanted)
+    now, organisation = wire.now(), _organisation()
+    found = identify.identify(database.reader_connection(), secret, now, organisation)
+    if found is None:
+        if organisation and identify.identify(database.reader_connection(), secret, now):
+            raise _no_member(organisation)
         raise Unauthenticated("This token has ended, or was never good. Get another one.")
-    found = _from_here(known)
-    told: Exchange = request.environ[exchange.KEY]
-    told.until = found.expires_at
     return found
 
 
-def _from_here(found: Identity) -> Identity:
-    """The same with the address of the request."""
+def _with_address(found: Identity) -> Identity:
     return replace(found, actor=replace(found.actor, address=request.remote_addr or ""))
 
 
-def _note_use(found: Identity) -> None:
-    """Remembers lazily when and from where a token was used; a new address is audited."""
+def _record_use(found: Identity) -> None:
+    """Record now and then when and from where a token is used; a new address is audited."""
     now = wire.now()
     address = found.actor.address
-    # A use in the future was noted by a clock that was ahead; it says nothing of now.
-    recent = found.used_at is not None and abs(now - found.used_at) < _NOTED_EVERY
+    # A use in the future was recorded by a clock that was ahead; it must not stop us for long.
+    recent = found.used_at is not None and abs(now - found.used_at) < _RECORD_USE_EVERY
     if recent and found.used_from == address:
         return
-    note_move = auditing.moved(found)
+    record_address = auditing.address_change_entry(found)
 
-    def unit(transaction: Transaction) -> None:
+    def record(transaction: Transaction) -> None:
         identify.record_use(transaction.connection, found.token_id, now, address)
-        if note_move is not None:
-            note_move(transaction)
+        if record_address is not None:
+            record_address(transaction)
 
-    database.of().writer.post(found.actor, unit)
+    # Posted, not written: the request does not wait for it, and it may be lost.
+    database.of().writer.post(found.actor, record)
 
 
 def _organisation() -> str:
-    """The organisation that the request names."""
+    """Return the organisation that the request names; "" for the token's own."""
     return _header(ORGANISATION)
 
 
 def _header(name: str) -> str:
-    """A header that holds a name: headers are bytes, and a name is UTF-8."""
+    """Return a header that holds a name: WSGI decodes as Latin-1, and names are UTF-8."""
     text = request.headers.get(name, "")
     try:
         return text.encode("latin-1").decode()
@@ -241,9 +240,10 @@ def _header(name: str) -> str:
         return text
 
 
-def _password_in(text: str) -> str:
+def _basic_password(credentials: str) -> str:
+    """Return the password in the credentials of Basic (RFC 7617); "" if they are malformed."""
     try:
-        decoded = base64.b64decode(text.strip(), validate=True).decode()
+        decoded = base64.b64decode(credentials.strip(), validate=True).decode()
     except ValueError:  # not base64, not ASCII, or not UTF-8
         return ""
     return decoded.partition(":")[2]

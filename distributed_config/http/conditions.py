@@ -1,6 +1,6 @@
-"""Conditions of a request, judged in the order of RFC 9110, section 13.2.2.
+"""Conditional requests, evaluated in the order of RFC 9110, section 13.2.2.
 
-``If-Match``, or without it ``If-Unmodified-Since``: what is there must be what the asker knows.
+``If-Match``, or without it ``If-Unmodified-Since``: the resource must be as the client knows it.
 ``If-None-Match``, or without it ``If-Modified-Since``: it must be something else.
 """
 
@@ -19,45 +19,46 @@ from distributed_config.services.documents.preconditions import (
 )
 
 Times = Callable[[], tuple[int, ...]]
+"""Reads when a representation changed; called only where a date has to be compared."""
 
 
-def expectation() -> Precondition:
-    """What the conditions of a write demand of what is there."""
-    given = request.headers
-    wanted, unwanted = given.get("If-Match"), given.get("If-None-Match")
-    since = _date("If-Unmodified-Since") if wanted is None else None
-    if wanted is None and unwanted is None and since is None:
+def precondition() -> Precondition:
+    """Return what the headers of a write demand of the current state."""
+    headers = request.headers
+    match, none_match = headers.get("If-Match"), headers.get("If-None-Match")
+    # RFC 9110: a date is ignored where there is an entity tag.
+    since = _date("If-Unmodified-Since") if match is None else None
+    if match is None and none_match is None and since is None:
         return no_precondition
 
     def holds(standing: Standing | None) -> bool:
         etag = None if standing is None else standing.etag
-        if wanted is not None and not _names(wanted, etag):
+        if match is not None and not _matches(match, etag):
             return False
-        if since is not None and not _stands_since(standing, since):
+        if since is not None and not _is_unmodified(standing, since):
             return False
-        return unwanted is None or not _names(unwanted, etag)
+        return none_match is None or not _matches(none_match, etag)
 
     return holds
 
 
-def _names(header: str, etag: str | None) -> bool:
-    """Whether the entity tags in ``header`` name the version ``etag``; None is none."""
+def _matches(header: str, etag: str | None) -> bool:
+    """Whether a tag in ``header`` names the version of ``etag``; None: there is no version."""
     return any(wire.etag_matches(tag, etag) for tag in wire.parse_etags(header))
 
 
-def _stands_since(standing: Standing | None, since: int) -> bool:
-    """Whether it did not change after ``since``; what is not there has no date, and passes."""
+def _is_unmodified(standing: Standing | None, since: int) -> bool:
+    """Whether nothing changed after ``since``; what does not exist has no date, and passes."""
     return standing is None or is_unmodified(standing.times(), since)
 
 
-def require_wanted(name: str, etag: str, times: Times, what: str = "service") -> None:
-    """Raises PreconditionFailed if a reading wants what it knows, and that is not there.
-
-    A reading names one representation, so that its tag must be the very same.
-    """
-    wanted = request.headers.get("If-Match")
-    if wanted is not None:
-        holds = any(tag in {"*", etag} for tag in wire.parse_etags(wanted))
+def require_match(name: str, etag: str, times: Times, what: str = "service") -> None:
+    """Raise PreconditionFailed if a read demands a representation that is not the current one."""
+    match = request.headers.get("If-Match")
+    if match is not None:
+        # A read names one representation, so that its tag must be the very same: the one of
+        # another format, which a write may use, does not match here.
+        holds = any(tag in {"*", etag} for tag in wire.parse_etags(match))
     else:
         since = _date("If-Unmodified-Since")
         holds = since is None or is_unmodified(times(), since)
@@ -65,20 +66,21 @@ def require_wanted(name: str, etag: str, times: Times, what: str = "service") ->
         raise PreconditionFailed(name, etag, what)
 
 
-def is_known(etag: str, times: Times) -> bool:
-    """Whether the asker has the representation ``etag`` already."""
-    known = request.headers.get("If-None-Match")
-    if known is not None:
-        tags = (tag.removeprefix("W/") for tag in wire.parse_etags(known))
+def is_not_modified(etag: str, times: Times) -> bool:
+    """Whether the client has the representation ``etag`` already, and 304 is the response."""
+    none_match = request.headers.get("If-None-Match")
+    if none_match is not None:
+        # The weak comparison of RFC 9110: caches may have weakened our tag.
+        tags = (tag.removeprefix("W/") for tag in wire.parse_etags(none_match))
         return any(tag in {"*", etag} for tag in tags)
     since = _date("If-Modified-Since")
     if since is None:
         return False
-    found = times()
-    return bool(found) and is_unmodified(found, since)
+    changed = times()
+    return bool(changed) and is_unmodified(changed, since)
 
 
 def _date(header: str) -> int | None:
-    """A date, in seconds since 1970; one that is no date of HTTP's is ignored, as RFC 9110 says."""
-    found = parse_date(request.headers.get(header))
-    return None if found is None else int(found.timestamp())
+    """Return a date in seconds since 1970; None if it is none, which RFC 9110 says to ignore."""
+    date = parse_date(request.headers.get(header))
+    return None if date is None else int(date.timestamp())

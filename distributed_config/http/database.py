@@ -108,17 +108,17 @@ def write(actor: Actor, unit: Unit[T], note: str = "") -> T:
 
     A reading that has to write, as an entry of the audit log, is asked again where it may wait.
     """
-    told: Exchange = request.environ[exchange.KEY]
-    if told.reads:
-        told.moves = True
+    current: Exchange = request.environ[exchange.KEY]
+    if current.must_not_block:
+        current.must_block = True
         raise Overloaded()
-    return of().writer.write(actor, unit, note, told.waited)
+    return of().writer.write(actor, unit, note, current.queued_seconds)
 
 
 def rehearse(actor: Actor, unit: Unit[T], note: str = "") -> T:
     """What ``unit`` would return; everything it wrote is undone."""
-    told: Exchange = request.environ[exchange.KEY]
-    return of().writer.rehearse(actor, unit, note, told.waited)
+    current: Exchange = request.environ[exchange.KEY]
+    return of().writer.rehearse(actor, unit, note, current.queued_seconds)
 
 
 def reader_connection() -> Connection:

@@ -1,23 +1,19 @@
-"""Held requests on a plain WSGI server: what the asyncio front does, with a thread for each."""
+"""Long polling on a plain WSGI server: what the gateway does, with a thread for each request."""
 
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from distributed_config.live import exchange
-from distributed_config.live.exchange import Exchange
-from distributed_config.live.hub import wait_outdated
+from distributed_config.live.exchange import KEY, Exchange
+from distributed_config.live.hub import Backoff, block_until_stale
 from distributed_config.store.watermarks import Watermarks
-from distributed_config.wire.targets import name_host, split_target
-
-_PAUSE = 0.002
-_LONGEST_PAUSE = 0.2
+from distributed_config.wire.targets import set_host, split_target
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class _CapturedStart:
-    """Stands in for start_response, so that nothing is sent before the answer is the last."""
+    """Stands in for start_response, so that nothing is sent before the response is final."""
 
     arguments: tuple[Any, ...] = ()
 
@@ -26,33 +22,34 @@ class _CapturedStart:
 
 
 class LongPollMiddleware:
-    """WSGI middleware that repeats a held question; it stands aside behind the front."""
+    """WSGI middleware that repeats a waiting request; it does nothing below the gateway."""
 
-    def __init__(self, app: WsgiApp, marks: Watermarks) -> None:
+    def __init__(self, app: WsgiApp, watermarks: Watermarks) -> None:
         self._app = app
-        self._marks = marks
+        self._watermarks = watermarks
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        if exchange.KEY in environ:
+        # The gateway has put an Exchange there, and holds the request itself.
+        if KEY in environ:
             return self._app(environ, start_response)
         host, environ["PATH_INFO"] = split_target(environ.get("PATH_INFO", ""))
-        name_host(environ, host)
+        set_host(environ, host)
         deadline = 0.0
-        pause = _PAUSE
-        told = environ[exchange.KEY] = Exchange()
+        backoff = Backoff()
+        exchange = environ[KEY] = Exchange()
         while True:
-            once = _CapturedStart()
-            parts = self._app(environ, once)
-            if told.hold is None:
-                start_response(*once.arguments)
+            captured = _CapturedStart()
+            parts = self._app(environ, captured)
+            if exchange.wait is None:
+                start_response(*captured.arguments)
                 return parts
+            # PEP 3333: whoever drops an iterable closes it, and so ends Flask's request.
             getattr(parts, "close", lambda: None)()
-            deadline = deadline or time.monotonic() + told.hold.seconds
+            deadline = deadline or time.monotonic() + exchange.wait.seconds
             remaining = deadline - time.monotonic()
-            if wait_outdated(self._marks, told.hold.basis, remaining):
-                # The mark is raised just before the commit: the first look may come too early.
-                time.sleep(min(pause, max(remaining, 0)))
-                pause = min(_LONGEST_PAUSE, pause * 2)
-            told = environ[exchange.KEY] = Exchange(last=time.monotonic() >= deadline, again=True)
+            if block_until_stale(self._watermarks, exchange.wait.validity, remaining):
+                time.sleep(backoff.pause(at_most=remaining))
+            is_over = time.monotonic() >= deadline
+            exchange = environ[KEY] = Exchange(is_final=is_over, is_repeat=True)

@@ -1,6 +1,6 @@
-"""From what went wrong to what is answered. The one place that chooses HTTP status numbers.
+"""From errors to responses: the one place that chooses HTTP status numbers.
 
-Every error is one body, ``application/problem+json`` (RFC 9457), with the keys that the
+Every error has one form of body, ``application/problem+json`` (RFC 9457), with the keys that the
 ``/config`` contract has always had: ``success``, ``error`` and ``message``.
 """
 
@@ -42,21 +42,23 @@ STATUSES: dict[type[DistconfError], int] = {
     errors.Unavailable: 503,
 }
 
-# The contract's words for these statuses; the others have HTTP's own.
+# The contract's messages for these statuses; the others have HTTP's own phrases.
 _MESSAGES = {422: "unprocessable", 404: "resource not found"}
 
 NOTHING_HERE = "There is nothing at this path. GET /api/docs shows what there is."
+
+_OUR_MISTAKE = "The server made a mistake. Its log has the details by request_id."
 
 _logger = logging.getLogger(__name__)
 
 
 def status_of(error: DistconfError) -> int:
-    """The status of an error's class, or of the nearest class above it."""
+    """Return the status of an error's class, or of the nearest class above it."""
     return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 500)
 
 
 def problem_response(error: DistconfError) -> ResponseData:
-    """``error`` as it is answered."""
+    """Return the response to ``error``; it must not be cached."""
     status = status_of(error)
     body: dict[str, Any] = {
         "type": f"urn:distributed-config:problem:{error.code}",
@@ -64,7 +66,7 @@ def problem_response(error: DistconfError) -> ResponseData:
         "status": status,
         "detail": error.detail,
         "code": error.code,
-        "problems": [render_problem(each) for each in error.problems],
+        "problems": [render_problem(problem) for problem in error.problems],
         "request_id": g.get("request_id", ""),
         "success": False,
         "error": status,
@@ -77,16 +79,17 @@ def problem_response(error: DistconfError) -> ResponseData:
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = 'Bearer realm="distconf"'
-    # Half a surrogate pair, told of in a problem, is written as the escape that it came as.
+    # A problem may quote half a surrogate pair, which UTF-8 cannot hold: it is escaped again.
     text = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
     return ResponseData(text, status, "application/problem+json", headers)
 
 
-def init_errors(app: Flask) -> None:
-    """Answers every error of ``app``, foreseen or not, in the one form."""
+def init_problems(app: Flask) -> None:
+    """Answer every error of ``app``, foreseen or not, in the one form."""
 
     @app.errorhandler(Exception)
     def _answer(error: Exception) -> Response:
+        # Werkzeug raises redirects and ready responses as exceptions: those are no errors.
         if isinstance(error, HTTPException) and (error.response or (error.code or 500) < 400):
             return cast(Response, Response.force_type(error.get_response()))
         response = to_response(problem_response(to_domain_error(error)))
@@ -98,24 +101,27 @@ def init_errors(app: Flask) -> None:
 
 
 def to_domain_error(error: Exception) -> DistconfError:
-    """What ``error`` is in the words of the domain; one that nobody foresaw is logged."""
-    meant: DistconfError | None = None
+    """Return ``error`` as one of the tree in ``errors``; log it if nobody foresaw it."""
+    domain_error: DistconfError | None = None
     if isinstance(error, DistconfError):
-        meant = error
+        domain_error = error
     elif isinstance(error, exc.DBAPIError):
-        meant = storage_error(error)
+        domain_error = storage_error(error)
     elif isinstance(error, exc.TimeoutError):
-        # More readers at once than connections; behind the front it cannot come to that.
-        meant = errors.Overloaded()
+        # More readers than connections; below the gateway there are as many as threads.
+        domain_error = errors.Overloaded()
     elif isinstance(error, HTTPException):
-        meant = _from_http(error)
-    if meant is None:
-        # A mistake of ours: the log has all of it, the answer nothing but the request's id.
+        domain_error = _from_http(error)
+    if domain_error is None:
+        # A bug: the log has all of it, the response nothing but the request's id, because a
+        # message of a library may hold a path, a query or a secret.
         _logger.error("unforeseen error", exc_info=error)
-        meant = DistconfError("The server made a mistake. Its log has the details by request_id.")
-    g.error_code = meant.code
-    metrics.REFUSALS.labels(meant.code, meant.limit).inc()
-    return meant
+        domain_error = DistconfError(
+            "The server made a mistake. Its log has the details by request_id."
+        )
+    g.error_code = domain_error.code
+    metrics.REFUSALS.labels(domain_error.code, domain_error.limit).inc()
+    return domain_error
 
 
 def _from_http(error: HTTPException) -> DistconfError:
@@ -129,12 +135,12 @@ def _from_http(error: HTTPException) -> DistconfError:
         return errors.TooLarge("DISTCONF_BODY_BYTES", database.of().settings.body_bytes)
     if error.code and 400 <= error.code < 500:
         return errors.Invalid(error.description or "The request cannot be understood.")
-    return DistconfError("The server made a mistake. Its log has the details by request_id.")
+    return DistconfError(_OUR_MISTAKE)
 
 
 def render_problem(problem: Problem) -> dict[str, str]:
-    """One fault as it is answered."""
-    shown = {"pointer": problem.pointer, "message": problem.message, "rule": problem.rule}
+    """Return one problem as it stands in a response."""
+    rendered = {"pointer": problem.pointer, "message": problem.message, "rule": problem.rule}
     if problem.parameter:
-        shown = {"parameter": problem.parameter, **shown}
-    return shown
+        rendered = {"parameter": problem.parameter, **rendered}
+    return rendered

@@ -1,7 +1,7 @@
-"""How often somebody may ask: budgets of reads, of writes and of attempts to log in.
+"""Rate limits: budgets of reads, of writes and of attempts to log in.
 
-Reads and writes are counted for each token; for who shows none that is good, for each address. In
-the open mode nothing is counted. What is counted where, and what a refusal costs:
+Reads and writes are charged to the actor; without valid credentials, to the address. Where access
+is open nothing is limited. What is charged where, and what a refusal costs:
 docs/decisions/0017-limits.md.
 """
 
@@ -20,7 +20,7 @@ from limits.storage import Storage, storage_from_string
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from distributed_config.errors import Forbidden, TooManyRequests, Unauthenticated
-from distributed_config.http import request as asked
+from distributed_config.http.request import exchange_of_request
 from distributed_config.live.exchange import QuotaSource
 from distributed_config.services.access.token_format import token_digest
 from distributed_config.settings import PREFIX, Settings
@@ -28,23 +28,23 @@ from distributed_config.wire.addresses import network_of
 
 T = TypeVar("T")
 
-_KEY = "distributed_config.limits"
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})
-_UNCOUNTED = frozenset({"health"})  # blueprints; no flood may make a probe fail
-_MOST_LENT = 50
-_LENT_SHARE = 20  # what one lease may leave unused is a twentieth of the budget
-_LOOSER = 10
-_MOST_REMEMBERED = 10_000
-_AWAY = 1.0
-_TOLD_EVERY = 60.0
-_PATIENCE = 0.5
+_EXTENSION = "distributed_config.limits"
+_READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_UNLIMITED = frozenset({"health"})  # blueprints; no flood may make a probe fail
+_LARGEST_LEASE = 50
+_LEASE_SHARE = 20  # a lease is at most a twentieth of the budget, because it may go unused
+_ADDRESS_FACTOR = 10
+_MOST_CACHED = 10_000
+_RETRY_STORAGE = 1.0
+_WARN_EVERY = 60.0
+_STORAGE_SECONDS = 0.5
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How often something may be asked. ``name`` is what the headers call it."""
+    """How many requests are allowed in which time. ``name`` is what the headers call it."""
 
     name: str
     setting: str
@@ -52,118 +52,119 @@ class Budget:
 
     @property
     def policy(self) -> str:
-        """What there is, in the words of the header RateLimit-Policy."""
+        """The value of the header RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers)."""
         return f'"{self.name}";q={self.item.amount};w={self.item.get_expiry()}'
 
     def times(self, factor: int) -> "Budget":
-        """A budget that is so many times as large."""
+        """Return a budget that is ``factor`` times as large."""
         item = type(self.item)(self.item.amount * factor, self.item.multiples)
         return Budget(self.name, self.setting, item)
 
     def refusal(self, seconds: int) -> TooManyRequests:
-        """What is raised when nothing is left of it for so long."""
+        """Return the error to raise when nothing is left of it for ``seconds``."""
         return TooManyRequests(self.setting, str(self.item), seconds)
 
 
-class Limits:
-    """The budgets of one process, or of all that share a storage.
+class RateLimits:
+    """The budgets of one process, or of all processes that share a storage.
 
-    When the storage is away nothing is refused, and the log says so.
+    While the storage is down nothing is refused, and the log says so. ``clock`` counts seconds.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self.reads = _budget("reads", settings.limit_reads)
         self.writes = _budget("writes", settings.limit_writes)
         self.logins = _budget("logins", settings.limit_logins)
-        self._waits = settings.limit_storage != ""
+        self._clock = clock
+        self._is_remote = settings.limit_storage != ""
         self._limiter = SlidingWindowCounterRateLimiter(_storage(settings.limit_storage))
-        # In memory, two threads at the same count could take the same request from it.
-        self._turn: AbstractContextManager[object] = (
-            nullcontext() if self._waits else threading.Lock()
+        # The storage in memory reads and increments in two steps: without a lock two threads at
+        # the same count could take the same request from it. Redis does it in one script.
+        self._lock: AbstractContextManager[object] = (
+            nullcontext() if self._is_remote else threading.Lock()
         )
-        self._away_until = 0.0
-        self._told_at = -_TOLD_EVERY
-        self._refused: dict[tuple[str, str], float] = {}
-        self._remembering = threading.Lock()
+        self._down_until = 0.0
+        self._warned_at = -_WARN_EVERY
+        self._refused_until: dict[tuple[str, str], float] = {}
+        self._refused_lock = threading.Lock()
 
     @property
-    def lender(self) -> QuotaSource | None:
-        """What the front takes reads from; None if reads are not counted."""
+    def quota_source(self) -> QuotaSource | None:
+        """Where the gateway leases reads; None if reads are not limited."""
         if self.reads is None:
             return None
-        return QuotaSource(self._lend, self.reads.item.get_expiry(), self._waits)
+        return QuotaSource(self._lend, self.reads.item.get_expiry(), self._is_remote)
 
-    def spend(self, budget: Budget, *asker: str) -> None:
-        """Takes one from a budget of ``asker``. Raises TooManyRequests if nothing is left."""
+    def consume(self, budget: Budget, *key: str) -> None:
+        """Take one request from the budget of ``key``. Raises TooManyRequests if none is left."""
         g.limit_policy = budget.policy
-        if self._take(budget, asker, 1):
+        if self._take(budget, key, 1):
             return
-        seconds = self._seconds_until_more(budget, asker)
-        g.limit_left = f'"{budget.name}";r=0;t={seconds}'
-        raise budget.refusal(seconds)
+        raise _refuse(budget, self._seconds_until_more(budget, key))
 
-    def remember(self, budget: Budget, secret: str, refusal: TooManyRequests) -> None:
-        """Keeps in mind who was refused, for as long as it is not worth trying."""
-        with self._remembering:
-            self._refused[budget.name, token_digest(secret)] = (
-                time.monotonic() + refusal.retry_after
-            )
-            while len(self._refused) > _MOST_REMEMBERED:
-                del self._refused[next(iter(self._refused))]
+    def cache_refusal(self, budget: Budget, secret: str, refusal: TooManyRequests) -> None:
+        """Cache that the token ``secret`` was refused, for as long as a retry is useless."""
+        with self._refused_lock:
+            key = (budget.name, token_digest(secret))
+            self._refused_until[key] = self._clock() + refusal.retry_after
+            while len(self._refused_until) > _MOST_CACHED:
+                del self._refused_until[next(iter(self._refused_until))]
 
-    def refuse_again(self, budget: Budget, secret: str) -> None:
-        """Raises TooManyRequests for who was told to wait, and does not."""
-        if not self._refused or not secret:
+    def check_cached_refusal(self, budget: Budget, secret: str) -> None:
+        """Raise TooManyRequests if ``secret`` was refused, and has not waited as it should.
+
+        A client that floods costs no look at the database this way.
+        """
+        if not self._refused_until or not secret:
             return
-        which = (budget.name, token_digest(secret))
-        left = self._refused.get(which, 0.0) - time.monotonic()
+        key = (budget.name, token_digest(secret))
+        left = self._refused_until.get(key, 0.0) - self._clock()
         if left > 0:
-            seconds = int(left) + 1
             g.limit_policy = budget.policy
-            g.limit_left = f'"{budget.name}";r=0;t={seconds}'
-            raise budget.refusal(seconds)
-        with self._remembering:
-            self._refused.pop(which, None)
+            raise _refuse(budget, int(left) + 1)
+        with self._refused_lock:
+            self._refused_until.pop(key, None)
 
-    def _lend(self, asker: str) -> int:
-        assert self.reads is not None  # there is no lender otherwise
-        some = max(1, min(_MOST_LENT, self.reads.item.amount // _LENT_SHARE))
-        return some if self._take(self.reads, (asker,), some) else 0
+    def _lend(self, quota_key: str) -> int:
+        assert self.reads is not None  # there is no quota source otherwise
+        block = max(1, min(_LARGEST_LEASE, self.reads.item.amount // _LEASE_SHARE))
+        return block if self._take(self.reads, (quota_key,), block) else 0
 
-    def _take(self, budget: Budget, asker: tuple[str, ...], cost: int) -> bool:
+    def _take(self, budget: Budget, key: tuple[str, ...], cost: int) -> bool:
         def hit() -> bool:
-            with self._turn:
-                return self._limiter.hit(budget.item, budget.name, *asker, cost=cost)
+            with self._lock:
+                return self._limiter.hit(budget.item, budget.name, *key, cost=cost)
 
-        return self._ask(hit, True)
+        return self._query_storage(hit, True)
 
-    def _seconds_until_more(self, budget: Budget, asker: tuple[str, ...]) -> int:
-        def look() -> float:
-            return self._limiter.get_window_stats(budget.item, budget.name, *asker).reset_time
+    def _seconds_until_more(self, budget: Budget, key: tuple[str, ...]) -> int:
+        def reset_time() -> float:
+            return self._limiter.get_window_stats(budget.item, budget.name, *key).reset_time
 
-        # Whole seconds, and never too early.
-        return max(0, int(self._ask(look, 0.0) - time.time())) + 1
+        # Whole seconds for Retry-After, rounded up: a client that comes too early is refused.
+        return max(0, int(self._query_storage(reset_time, 0.0) - time.time())) + 1
 
-    def _ask(self, question: Callable[[], T], otherwise: T) -> T:
-        """What the storage answers; ``otherwise`` while it is away."""
-        if self._away_until:
-            if time.monotonic() < self._away_until:
-                return otherwise
-            # One tries whether it is back; nobody else waits for that.
-            self._away_until = time.monotonic() + _AWAY
+    def _query_storage(self, query: Callable[[], T], default: T) -> T:
+        """Return the result of ``query``; ``default`` while the storage is down."""
+        if self._down_until:
+            if self._clock() < self._down_until:
+                return default
+            # This thread tries whether it is back; moving the time on keeps all others from it.
+            self._down_until = self._clock() + _RETRY_STORAGE
         try:
-            answer = question()
+            result = query()
         except StorageError as error:
-            self._note_away(error)
-            return otherwise
-        self._away_until = 0.0
-        return answer
+            self._storage_down(error)
+            return default
+        self._down_until = 0.0
+        return result
 
-    def _note_away(self, error: StorageError) -> None:
-        now = time.monotonic()
-        self._away_until = now + _AWAY
-        if now - self._told_at >= _TOLD_EVERY:
-            self._told_at = now
+    def _storage_down(self, error: StorageError) -> None:
+        now = self._clock()
+        self._down_until = now + _RETRY_STORAGE
+        if now - self._warned_at >= _WARN_EVERY:
+            self._warned_at = now
+            # The type alone: the message of a Redis client may have the password of the URL.
             _logger.warning(
                 "the storage of the limits (DISTCONF_LIMIT_STORAGE) does not answer; nothing is "
                 "limited meanwhile: %s",
@@ -171,100 +172,105 @@ class Limits:
             )
 
 
-def init_limits(app: Flask, settings: Settings) -> None:
-    """Gives ``app`` its budgets; none in the open mode."""
-    wanted = settings.limit_reads or settings.limit_writes or settings.limit_logins
-    if settings.is_open or not wanted:
+def _refuse(budget: Budget, seconds: int) -> TooManyRequests:
+    g.limit_left = f'"{budget.name}";r=0;t={seconds}'
+    return budget.refusal(seconds)
+
+
+def init_rate_limits(app: Flask, settings: Settings) -> None:
+    """Give ``app`` its budgets; none where access is open, because all are one actor there."""
+    is_limited = settings.limit_reads or settings.limit_writes or settings.limit_logins
+    if settings.is_open or not is_limited:
         return
-    app.extensions[_KEY] = Limits(settings)
+    app.extensions[_EXTENSION] = RateLimits(settings)
 
     @app.after_request
-    def _tell(response: Response) -> Response:
+    def _add_headers(response: Response) -> Response:
         if "limit_policy" in g:
             response.headers["RateLimit-Policy"] = g.limit_policy
         if "limit_left" in g:
             response.headers["RateLimit"] = g.limit_left
-            # Dialects write errors in words of their own; when to come again is the same.
+            # Set here too, because dialects render errors in a form of their own.
             response.headers["Retry-After"] = g.limit_left.rpartition("=")[2]
         return response
 
 
-def of() -> Limits | None:
-    """The current application's; None if it has none."""
-    found: Limits | None = current_app.extensions.get(_KEY)
-    return found
+def quota_source_of(app: Flask) -> QuotaSource | None:
+    """Return where the gateway of ``app`` leases reads; None if reads are not limited."""
+    limits: RateLimits | None = app.extensions.get(_EXTENSION)
+    return None if limits is None else limits.quota_source
 
 
-def lender_of(app: Flask) -> QuotaSource | None:
-    """What the front of ``app`` takes reads from; None if reads are not counted."""
-    limits: Limits | None = app.extensions.get(_KEY)
-    return None if limits is None else limits.lender
+def limit_request(secret: str, identify: Callable[[], str]) -> None:
+    """Charge the request to the actor whose key ``identify`` returns for the token ``secret``.
 
-
-def count(secret: str, identify: Callable[[], str]) -> None:
-    """Counts the request for who ``identify`` says shows ``secret``.
-
-    If nobody does, it is counted for the address. Raises what ``identify`` raises, or
+    With invalid credentials it is charged to the address. Raises what ``identify`` raises, or
     TooManyRequests.
     """
-    found = _counting()
-    if found is None:
+    charged = _charged_budget()
+    if charged is None:
         identify()
         return
-    limits, budget = found
-    told = asked.exchange_of_request()
-    if told.again:
-        asker = identify()
+    limits, budget = charged
+    exchange = exchange_of_request()
+    if exchange.is_repeat:
+        key = identify()
     else:
-        limits.refuse_again(budget, secret)
+        limits.check_cached_refusal(budget, secret)
         try:
-            asker = _known(limits, budget, identify)
-            limits.spend(budget, asker)
+            key = _identify(limits, budget, identify)
+            limits.consume(budget, key)
         except TooManyRequests as refusal:
-            limits.remember(budget, secret, refusal)
+            limits.cache_refusal(budget, secret, refusal)
             raise
     if budget is limits.reads:
-        told.asker = asker
+        exchange.quota_key = key
 
 
-def count_stranger() -> None:
-    """Counts a request that nobody has to be known for. Raises TooManyRequests."""
-    found = None if request.blueprint in _UNCOUNTED else _counting()
-    if found is not None and not asked.exchange_of_request().again:
-        limits, budget = found
-        limits.spend(budget, "address", network_of(request.remote_addr or ""))
+def limit_anonymous() -> None:
+    """Charge a request that needs no credentials to its address. Raises TooManyRequests."""
+    charged = None if request.blueprint in _UNLIMITED else _charged_budget()
+    if charged is not None and not exchange_of_request().is_repeat:
+        limits, budget = charged
+        limits.consume(budget, "address", network_of(request.remote_addr or ""))
 
 
-def spend_login(address: str, name: str) -> None:
-    """Counts an attempt to log in as ``name`` from ``address``. Raises TooManyRequests.
+def limit_login(address: str, name: str) -> None:
+    """Charge an attempt to log in as ``name`` from ``address``. Raises TooManyRequests.
 
-    Both together have a budget, so that nobody can lock out somebody else who is elsewhere; and
-    the address has a looser one over all names.
+    Address and name together have a budget, so that nobody can lock out a user who is elsewhere;
+    and the address has a larger one over all names, against guessing many of them.
     """
-    limits = of()
+    limits = _current()
     if limits is None or limits.logins is None:
         return
     network = network_of(address)
-    limits.spend(limits.logins.times(_LOOSER), "address", network)
-    limits.spend(limits.logins, "name", network, token_digest(name.strip().casefold()))
+    limits.consume(limits.logins.times(_ADDRESS_FACTOR), "address", network)
+    limits.consume(limits.logins, "name", network, token_digest(name.strip().casefold()))
 
 
-def _known(limits: Limits, budget: Budget, identify: Callable[[], str]) -> str:
+def _identify(limits: RateLimits, budget: Budget, identify: Callable[[], str]) -> str:
     try:
         return identify()
     except (Unauthenticated, Forbidden):
-        # Apart from what strangers may read there: who guesses is in nobody's way.
-        limits.spend(budget, "failed", network_of(request.remote_addr or ""))
+        # A budget of its own: somebody who guesses must not use up what anonymous clients of the
+        # same address may read.
+        limits.consume(budget, "failed", network_of(request.remote_addr or ""))
         raise
 
 
-def _counting() -> tuple[Limits, Budget] | None:
-    """What the current request is counted in; None if it is not counted."""
-    limits = of()
+def _charged_budget() -> tuple[RateLimits, Budget] | None:
+    """Return the budget of the current request; None if it is not limited."""
+    limits = _current()
     if limits is None:
         return None
-    budget = limits.reads if request.method in _READING else limits.writes
+    budget = limits.reads if request.method in _READ_METHODS else limits.writes
     return None if budget is None else (limits, budget)
+
+
+def _current() -> RateLimits | None:
+    limits: RateLimits | None = current_app.extensions.get(_EXTENSION)
+    return limits
 
 
 def _budget(name: str, text: str) -> Budget | None:
@@ -276,10 +282,11 @@ def _budget(name: str, text: str) -> Budget | None:
 def _storage(url: str) -> Storage:
     options: dict[str, float | str | bool] = {"wrap_exceptions": True}
     if url:
+        # Short timeouts: a request waits for this, and is let through when it fails.
         options |= {
             "key_prefix": "distconf",
-            "socket_timeout": _PATIENCE,
-            "socket_connect_timeout": _PATIENCE,
+            "socket_timeout": _STORAGE_SECONDS,
+            "socket_connect_timeout": _STORAGE_SECONDS,
         }
     storage = storage_from_string(url or "memory://", **options)
     assert isinstance(storage, Storage)  # the asyncio ones have URLs of their own

@@ -29,15 +29,15 @@ FORM = "application/x-www-form-urlencoded"
 
 
 def exchange_of_request() -> Exchange:
-    """What the server side and the application tell each other about this request."""
-    found: Exchange = request.environ[exchange.KEY]
-    return found
+    """Return the state of the request that the server side and the application share."""
+    current: Exchange = request.environ[exchange.KEY]
+    return current
 
 
-def wait_for_change(basis: Validity, seconds: float) -> None:
-    """Says that the asker would rather wait until ``basis`` no longer holds."""
-    if seconds > 0 and not exchange_of_request().last:
-        exchange_of_request().hold = Wait(basis, seconds)
+def wait_for_change(validity: Validity, seconds: float) -> None:
+    """Let the server side hold the request until ``validity`` no longer holds, if it can."""
+    if seconds > 0 and not exchange_of_request().is_final:
+        exchange_of_request().wait = Wait(validity, seconds)
 
 
 def document_limits() -> DocumentLimits:

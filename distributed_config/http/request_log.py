@@ -1,4 +1,4 @@
-"""A request's id, its line in the log, and its place in the metrics."""
+"""The log: a request's id, its line, and its counts in the metrics."""
 
 import logging
 import re
@@ -12,7 +12,8 @@ import structlog
 from flask import Flask, Response, g, request
 
 from distributed_config.http import auth
-from distributed_config.live import exchange, metrics
+from distributed_config.http.request import exchange_of_request
+from distributed_config.live import metrics
 from distributed_config.live.exchange import Exchange
 from distributed_config.settings import Settings
 from distributed_config.store.writer import BatchStats
@@ -30,12 +31,12 @@ def writes_text(settings: Settings) -> bool:
 
 
 def logs_requests(settings: Settings) -> bool:
-    """Whether each request has a line, which is of the level info."""
+    """Whether each request has a line, which is at level info."""
     return settings.log_requests and settings.log_level in {"debug", "info"}
 
 
 def init_logging(settings: Settings) -> None:
-    """One form for every line of the process, whoever writes it, on standard output."""
+    """Send every line of the process, our own and libraries', in one form to standard output."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -68,50 +69,56 @@ def init_logging(settings: Settings) -> None:
     )
 
 
-def init_observation(app: Flask, settings: Settings) -> None:
-    """Gives every request an id, a log line and its counts. Registered before all other hooks."""
+def init_request_log(app: Flask, settings: Settings) -> None:
+    """Give every request an id, a log line and its counts.
+
+    To be registered before all other hooks: Flask then runs its end after all of theirs.
+    """
 
     @app.before_request
     def _begin() -> None:
         g.began = time.perf_counter()
-        given = request.headers.get("X-Request-ID", "")
-        g.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        request_id = request.headers.get("X-Request-ID", "")
+        # Only harmless characters: the id stands in log lines and headers.
+        is_valid = _REQUEST_ID.fullmatch(request_id)
+        g.request_id = request_id if is_valid else secrets.token_hex(8)
 
     @app.after_request
     def _end(response: Response) -> Response:
         response.headers["X-Request-ID"] = g.request_id
-        # What a configuration holds is data, never a page, whatever a browser makes of it.
+        # A configuration is data, never a page: browsers must not guess a type from its content.
         response.headers["X-Content-Type-Options"] = "nosniff"
-        told: Exchange = request.environ[exchange.KEY]
-        told.route = request.url_rule.rule if request.url_rule is not None else "(none)"
-        if told.hold is not None or told.moves:
-            return response  # it will be asked again, and counted when it is answered
+        exchange = exchange_of_request()
+        exchange.route = request.url_rule.rule if request.url_rule is not None else "(none)"
+        if exchange.wait is not None or exchange.must_block:
+            return response  # it will be repeated, and counted when it is answered
         seconds = time.perf_counter() - g.began
-        route = told.route
+        route = exchange.route
         method = request.method if request.method in _METHODS else "(other)"
         metrics.REQUESTS.labels(method, route, str(response.status_code)).inc()
         metrics.REQUEST_SECONDS.labels(route).observe(seconds)
         if logs_requests(settings):
-            # A log that cannot be written must not take the answer with it.
+            # A log that cannot be written must not take the response with it.
             with suppress(OSError):
-                _log(told, response, method, seconds)
+                _log(exchange, response, method, seconds)
         return response
 
 
 def measure_commit(commit: BatchStats) -> None:
-    """Counts one batch of writes."""
+    """Observe one batch of writes in the metrics."""
     metrics.COMMIT_UNITS.observe(commit.units)
     metrics.COMMIT_SECONDS.observe(commit.seconds)
 
 
+# Others are counted as one: each label value is a time series, and anybody can invent methods.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def _log(told: Exchange, response: Response, method: str, seconds: float) -> None:
+def _log(exchange: Exchange, response: Response, method: str, seconds: float) -> None:
     line = {
         "method": method,
         "path": request.path[:200],
-        "service": told.service,
+        "service": exchange.service,
         "status": response.status_code,
         "bytes": response.calculate_content_length(),
         "ms": round(seconds * 1000, 3),

@@ -1,18 +1,18 @@
-"""Who reads a secret in the clear: the one place through which every such reading goes."""
+"""Which secrets the current request reads in the clear: every such read is recorded here."""
 
 from flask import g
 
 
 def record_secret_read(service: str) -> None:
-    """Notes that the current request reads a secret of ``service`` in the clear.
+    """Record that the current request reads a secret of ``service`` in the clear.
 
-    Of a stream that tells secrets it is noted once, when it opens: of each service that it names,
-    where one that ends in ``/`` is all that begin so, and ``/`` alone is every one.
+    A stream that reveals secrets records its filters once, when it opens: a name that ends in
+    ``/`` stands for all services that begin so, and ``/`` alone for every one.
     """
-    found: set[str] = g.setdefault("revealed", set())
-    found.add(service)
+    services: set[str] = g.setdefault("revealed", set())
+    services.add(service)
 
 
-def revealed() -> list[str]:
-    """The services of which the current request has read a secret in the clear, by name."""
+def recorded_services() -> list[str]:
+    """Return the services of which the current request has read a secret, by name."""
     return sorted(g.get("revealed", ()))

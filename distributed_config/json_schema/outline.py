@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
-from distributed_config.wire import escape_pointer
+from distributed_config.wire import escape_pointer, parse_pointer
 
 Schema = dict[str, Any]
 Part = tuple[str, Any]
@@ -168,8 +168,7 @@ class Outline:
                 return None
             fragment = self._anchors[fragment]
         pointer, here = "", self.schema
-        for token in fragment.split("/")[1:]:
-            key = token.replace("~1", "/").replace("~0", "~")
+        for key in parse_pointer(fragment):
             pointer += f"/{escape_pointer(key)}"
             if isinstance(here, dict) and key in here:
                 here = here[key]

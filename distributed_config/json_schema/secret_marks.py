@@ -7,7 +7,7 @@ from typing import Any
 
 from distributed_config.json_schema.outline import Node, Outline, Part
 from distributed_config.json_schema.patterns import fits
-from distributed_config.wire import MASK, parse_stored
+from distributed_config.wire import MASK, parse_pointer, parse_stored
 
 KEYWORD = "x-secret"
 
@@ -159,7 +159,7 @@ def with_masks_allowed(text: str) -> str:
 
 
 def _wrap(schema: Any, pointer: str) -> None:
-    tokens = [each.replace("~1", "/").replace("~0", "~") for each in pointer.split("/")[1:]]
+    tokens = parse_pointer(pointer)
     here = schema
     for token in tokens[:-1]:
         here = here[int(token)] if isinstance(here, list) else here[token]

@@ -1,4 +1,5 @@
-"""Process memory and threads: the writer, the marks that tell of commits, and waiting for them.
+"""Events, and waiting for them: what the server side and the application have in common.
 
-No Flask here and no request. What lives here is made after the server has forked.
+No Flask and no request here, so that the asyncio side and plain WSGI servers use the same code.
+Whatever is durable is in ``store``; everything here may be lost with its process.
 """

@@ -1,8 +1,8 @@
-"""What the two sides of a request tell each other.
+"""The contract of one request between the server side and the application.
 
-The server side (the asyncio front, or the small middleware that stands in for it on a plain WSGI
-server) makes an Exchange and puts it into the WSGI environment. The application reads and fills
-it. The application decides; the server side only waits and repeats.
+The server side (the asyncio gateway, or the small middleware that stands in for it on a plain
+WSGI server) creates an Exchange and puts it into the WSGI environment. The application reads and
+fills it. The application decides; the server side only waits and repeats.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ KEY = "distributed_config.exchange"
 
 @dataclass(frozen=True)
 class Validity:
-    """What an answer rests on: it is right while ``word`` is not above ``revision``."""
+    """How long a response is right: while the watermark ``word`` is not above ``revision``."""
 
     word: int
     revision: int
@@ -24,51 +24,55 @@ class Validity:
 
 @dataclass(frozen=True)
 class Wait:
-    """The asker would rather wait, up to ``seconds``, until ``basis`` no longer holds."""
+    """The client prefers to wait, up to ``seconds``, until ``validity`` no longer holds."""
 
-    basis: Validity
+    validity: Validity
     seconds: float
 
 
 @dataclass(frozen=True)
 class QuotaSource:
-    """Reads that may be answered again without the application.
+    """Where the server side leases reads, to answer them without the application.
 
-    ``lend`` takes some from the budget of an asker at once and says how many; 0 when there are
-    not that many left. They are good for ``seconds``. ``waits`` says that it waits for a network.
+    ``lend`` takes a block of reads from the budget of a quota key and returns its size; 0 when
+    not that many are left. A block is good for ``seconds``. ``is_remote``: ``lend`` waits for a
+    network, and so must not be called on the event loop.
     """
 
     lend: Callable[[str], int]
     seconds: int
-    waits: bool
+    is_remote: bool
 
 
 @dataclass
 class Exchange:
-    """The first six come from the server side, the rest from the application.
+    """The state of one request: the first six fields are the server side's, the rest the app's."""
 
-    ``last`` says that the question will not be asked again: the answer must not be a hold.
-    ``again`` says that it was asked before, and counted then. ``reads``: it has a thread for
-    readings, which must wait for nobody; ``moves`` is the answer that it has to wait, and is to be
-    asked again elsewhere. ``waited``: the seconds that the request waited for a thread; a write
-    waits so much less for its lock. ``streams`` says that a stream can be held open here, and
-    ``stream`` what it is to tell; the answer is then its beginning. ``route`` is the rule that the
-    path matched, for the metrics. ``until``: when the asker's token ends, in microseconds; nothing
-    is given again, or streamed, after that. ``asker``: whose budget of reads an answer is taken
-    from that is given again; "" when nobody counts.
-    """
+    refusal: DistconfError | None = None
+    """An error to answer with, found before the application was called."""
+    is_final: bool = False
+    """The request will not be repeated: the response must not be a wait."""
+    is_repeat: bool = False
+    """The application has seen, and counted, this request before."""
+    queued_seconds: float = 0.0
+    """How long it waited for a thread; a write waits so much less for the lock."""
+    must_not_block: bool = False
+    """It has a thread for reads, which must not wait for a lock or a network."""
+    can_stream: bool = False
+    """A response can be continued by a stream of events here."""
 
-    refused: DistconfError | None = None
-    last: bool = False
-    again: bool = False
-    waited: float = 0.0
-    reads: bool = False
-    moves: bool = False
-    streams: bool = False
-    stream: Subscription | None = None
-    replay: Validity | None = None
-    hold: Wait | None = None
+    must_block: bool = False
+    """It has to wait after all: the response is void, and the request to be repeated elsewhere."""
+    subscription: Subscription | None = None
+    """What to stream after the response, which is the beginning of the stream."""
+    validity: Validity | None = None
+    """How long the response may be served from memory; None: not at all."""
+    wait: Wait | None = None
+    """Set when the response is void, because the client prefers to wait."""
     service: str = ""
     route: str = ""
-    until: int | None = None
-    asker: str = ""
+    """The rule that the path matched, as the metrics name it."""
+    expires_at: int | None = None
+    """When the token expires, in microseconds: nothing is cached or streamed after that."""
+    quota_key: str = ""
+    """Whose read budget a cached response is charged to; "" when nothing is counted."""

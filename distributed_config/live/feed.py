@@ -1,4 +1,4 @@
-"""The journal as events: read from the database, encoded once for all who may see them."""
+"""The journal as events: read from the database, and encoded once for all subscribers alike."""
 
 import json
 from collections.abc import Collection
@@ -24,20 +24,21 @@ from distributed_config.wire import Position, parse_stored
 
 _PAGE = 200
 _PAGE_WITH_DOCUMENTS = 16
-_EVERY_SIZE = 1 << 30
+_ANY_SIZE = 1 << 30
 
 DELETION_KINDS = frozenset({ChangeKind.VERSION_DELETED, ChangeKind.SERVICE_DELETED})
-"""Changes after which documents are gone."""
+"""Changes that delete documents: events from before must not show them any more."""
 SECRET_KINDS = MARKING_KINDS
-"""Changes after which other places of documents are secret."""
+"""Changes of what is secret: events from before may show it in the clear."""
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """What one watcher wants to hear of, behind the revision ``after``.
+    """Which changes one subscriber receives, after the revision ``after``.
 
-    No ``services``, or no ``kinds``, are all; a service that ends in ``/`` stands for all that
-    begin so. ``reset`` says that the watcher's past cannot be continued: it begins at ``after``.
+    Empty ``services``, or ``kinds``, do not filter; ``prefixes`` match services that begin so.
+    ``reset`` tells that the subscriber's position could not be continued, and that it begins at
+    ``after`` instead.
     """
 
     actor: Actor
@@ -53,16 +54,16 @@ class Subscription:
 
     @property
     def reveals(self) -> bool:
-        """Whether the watcher is told secrets in the clear."""
+        """Whether the subscriber receives secrets in the clear."""
         return self.actor.visibility.reads_secrets
 
     def position(self, revision: int) -> Position:
-        """Where the watcher is once it has heard of ``revision``; it can go on from there."""
+        """Return the position after ``revision``, from which a subscriber can continue."""
         return Position(revision, self.epoch)
 
-    def wants(self, change: Change) -> bool:
-        """Whether the watcher is to hear of ``change``."""
-        if not self._may_hear(change):
+    def matches(self, change: Change) -> bool:
+        """Whether the subscriber receives ``change``: it asked for it, and may see it."""
+        if not self._may_see(change):
             return False
         if self.kinds and change.kind not in self.kinds:
             return False
@@ -71,7 +72,7 @@ class Subscription:
         name = change.service
         return name is not None and (name in self.services or name.startswith(self.prefixes))
 
-    def _may_hear(self, change: Change) -> bool:
+    def _may_see(self, change: Change) -> bool:
         visibility = self.actor.visibility
         if change.organisation_id != visibility.organisation or change.kind in self._hidden:
             return False
@@ -82,19 +83,20 @@ class Subscription:
         return hidden_from(self.actor)
 
 
-def concerns_rights(moments: list["RevisionEvents"]) -> bool:
-    """Whether there is a change of who may do what among ``moments``."""
-    kinds = (entry.change.kind for moment in moments for entry in moment.entries)
+def concerns_rights(revisions: list["RevisionEvents"]) -> bool:
+    """Whether any of ``revisions`` changed who may do what."""
+    kinds = (event.change.kind for revision in revisions for event in revision.events)
     return not ACCOUNT_KINDS.isdisjoint(kinds)
 
 
 class ChangeEvent:
-    """One change, encoded when the first one asks for it.
+    """One change, encoded on first use.
 
-    ``masked`` is the change as those are told who may not read secrets.
+    ``masked`` is the change for subscribers who may not read secrets. ``document`` is what became
+    current by it, ``previous`` what was current before; None where that was not read.
     """
 
-    __slots__ = ("_plain", "change", "document", "masked", "previous")
+    __slots__ = ("_encoded", "change", "document", "masked", "previous")
 
     def __init__(
         self,
@@ -107,27 +109,30 @@ class ChangeEvent:
         self.masked = masked
         self.document = document
         self.previous = previous
-        self._plain: dict[Change, str] = {}
+        self._encoded: dict[Change, str] = {}
 
     def plain(self, reveal: bool) -> str:
-        """The change as JSON."""
-        told = self.change if reveal else self.masked
-        if told not in self._plain:
-            self._plain[told] = json.dumps(render_change(told), ensure_ascii=False)
-        return self._plain[told]
+        """Return the change as JSON."""
+        change = self.change if reveal else self.masked
+        # Most changes are the same in both views, and then share one encoded text.
+        if change not in self._encoded:
+            self._encoded[change] = json.dumps(render_change(change), ensure_ascii=False)
+        return self._encoded[change]
 
     def with_document(self, reveal: bool) -> str:
-        """The same with what became current, or null; spliced in as it is stored."""
-        document = _shown(self.document, reveal)
+        """Return the change as JSON, with the document that became current, or null."""
+        document = _text_of(self.document, reveal)
+        # Clients have bounds on the size of one event; a large document they fetch themselves.
         if document is None or len(document.encode()) > event_documents.LARGEST_DOCUMENT:
             document = "null"
+        # Spliced in as it is stored: parsing it would lose nothing, but cost much.
         return f'{self.plain(reveal)[:-1]}, "document": {document}}}'
 
     def keys(self, reveal: bool) -> dict[str, Any]:
         """The keys of the section that are others now, as ``section:key``; None: gone."""
         if self.change.kind not in event_documents.CURRENT_CHANGING:
             return {}
-        previous, document = _shown(self.previous, reveal), _shown(self.document, reveal)
+        previous, document = _text_of(self.previous, reveal), _text_of(self.document, reveal)
         if self.document is not None and document is None:
             return {}  # a secret in it does not open: nothing can be told, and nothing is gone
         before = parse_stored(previous) if previous else {}
@@ -138,132 +143,142 @@ class ChangeEvent:
         }
 
 
-def _shown(text: DocumentViews | None, reveal: bool) -> str | None:
-    return None if text is None else text.shown(reveal)
+def _text_of(views: DocumentViews | None, reveal: bool) -> str | None:
+    return None if views is None else views.shown(reveal)
 
 
 class EncodedMessage:
-    """What is told of one revision: JSON, and the same as an event of a stream."""
+    """What a subscriber receives of one revision: as JSON text, and as a server-sent event."""
 
     __slots__ = ("message", "revision", "text")
 
-    def __init__(self, revision: int, entries: list[ChangeEvent], watch: Subscription) -> None:
-        reveal = watch.reveals
+    def __init__(
+        self, revision: int, events: list[ChangeEvent], subscription: Subscription
+    ) -> None:
+        reveal = subscription.reveals
         texts = (
-            each.with_document(reveal) if watch.documents else each.plain(reveal)
-            for each in entries
+            event.with_document(reveal) if subscription.documents else event.plain(reveal)
+            for event in events
         )
         self.revision = revision
         self.text = f'{{"revision": {revision}, "changes": [{", ".join(texts)}]}}'
-        if watch.shape == "configs":
-            keys = {name: value for each in entries for name, value in each.keys(reveal).items()}
+        if subscription.shape == "configs":
+            keys = {name: value for event in events for name, value in event.keys(reveal).items()}
             self.text = json.dumps({"configs": keys}, ensure_ascii=False) if keys else ""
-        event = f"id: {watch.position(revision)}\nevent: changes\ndata: {self.text}\n\n".encode()
-        # One message for all watchers, as it is handed to the server.
-        self.message = {"type": "http.response.body", "body": event, "more_body": True}
+        position = subscription.position(revision)
+        body = f"id: {position}\nevent: changes\ndata: {self.text}\n\n".encode()
+        # The ASGI message itself is shared: ten thousand subscribers hold one object.
+        self.message = {"type": "http.response.body", "body": body, "more_body": True}
 
 
 class RevisionEvents:
-    """One revision: all its changes, told at once or not at all."""
+    """The changes of one revision, which are delivered together or not at all."""
 
-    __slots__ = ("_told", "entries", "revision")
+    __slots__ = ("_messages", "events", "revision")
 
-    def __init__(self, revision: int, entries: list[ChangeEvent]) -> None:
+    def __init__(self, revision: int, events: list[ChangeEvent]) -> None:
         self.revision = revision
-        self.entries = entries
-        self._told: dict[tuple[bool, str, bool], EncodedMessage] = {}
+        self.events = events
+        self._messages: dict[tuple[bool, str, bool], EncodedMessage] = {}
 
     @property
     def size(self) -> int:
-        """About the bytes that it holds."""
-        texts = [each.document for each in self.entries if each.document is not None]
-        return 1_500 * len(self.entries) + 3 * sum(len(text.masked) for text in texts)
+        """An estimate of the bytes of memory in use."""
+        views = [event.document for event in self.events if event.document is not None]
+        return 1_500 * len(self.events) + 3 * sum(len(document.masked) for document in views)
 
     def forget(self, organisation: int, service: str, number: int | None) -> None:
-        """Leaves out a document that was deleted; all of the service's if ``number`` is None."""
-        for entry in self.entries:
-            change = entry.change
+        """Drop a deleted document; all documents of the service if ``number`` is None."""
+        for event in self.events:
+            change = event.change
             if (change.organisation_id, change.service) != (organisation, service):
                 continue
             if number is None or change.current == number:
-                entry.document = None
-            if number is None or entry.previous is not None:
-                entry.previous = None
-            self._told.clear()
+                event.document = None
+            if number is None or event.previous is not None:
+                event.previous = None
+            self._messages.clear()
 
-    def wanted_by(self, watch: Subscription) -> bool:
-        """Whether there is anything in it for ``watch``."""
-        return any(watch.wants(each.change) for each in self.entries)
+    def matches(self, subscription: Subscription) -> bool:
+        """Whether ``subscription`` receives any of the changes."""
+        return any(subscription.matches(event.change) for event in self.events)
 
-    def told_to(self, watch: Subscription) -> EncodedMessage | None:
-        """What ``watch`` is told; None: nothing. Those who want all of it share one."""
-        entries = [each for each in self.entries if watch.wants(each.change)]
-        if not entries:
+    def message_for(self, subscription: Subscription) -> EncodedMessage | None:
+        """Return the message for ``subscription``; None if none of the changes is for it.
+
+        Subscribers who receive all of the changes share one message.
+        """
+        events = [event for event in self.events if subscription.matches(event.change)]
+        if not events:
             return None
-        if len(entries) < len(self.entries):
-            return EncodedMessage(self.revision, entries, watch)
-        form = (watch.documents, watch.shape, watch.reveals)
-        if form not in self._told:
-            self._told[form] = EncodedMessage(self.revision, entries, watch)
-        return self._told[form]
+        # Parts are not cached: there may be as many of them as there are subscribers.
+        if len(events) < len(self.events):
+            return EncodedMessage(self.revision, events, subscription)
+        form = (subscription.documents, subscription.shape, subscription.reveals)
+        if form not in self._messages:
+            self._messages[form] = EncodedMessage(self.revision, events, subscription)
+        return self._messages[form]
 
 
 @dataclass(frozen=True)
 class Page:
-    """Some moments, and the revision up to which there are no others."""
+    """Some revisions in order, and the revision ``up_to`` which there are no others."""
 
-    moments: list[RevisionEvents]
-    upto: int
+    revisions: list[RevisionEvents]
+    up_to: int
 
 
 class Feed:
-    """Reads moments from the database behind ``engine``; each call in a transaction of its own."""
+    """Reads events from the database of ``engine``; each call in a transaction of its own."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def may_still(self, actors: Collection[Actor]) -> dict[Actor, int | None]:
-        """Those of ``actors`` who are still what they were when they began to watch.
+    def reauthorise(self, actors: Collection[Actor]) -> dict[Actor, int | None]:
+        """Return those of ``actors`` whose rights are still what they were when they subscribed.
 
-        Each with when their token ends, in microseconds; None: never.
+        The values are when their tokens expire, in microseconds; None: never.
         """
-        found: dict[Actor, int | None] = {
+        authorised: dict[Actor, int | None] = {
             actor: None for actor in actors if actor.key == LOCAL_OPERATOR.key
         }
-        rest = [actor for actor in actors if actor not in found]
+        rest = [actor for actor in actors if actor not in authorised]
         if not rest:
-            return found
+            return authorised
         with self._engine.connect() as connection:
             for actor in rest:
                 identity = reidentify(connection, actor, wire.now())
                 if identity is not None:
-                    found[actor] = identity.expires_at
-        return found
+                    authorised[actor] = identity.expires_at
+        return authorised
 
     def head(self) -> int:
-        """The revision that is newest in the database."""
+        """Return the newest revision in the database."""
         with self._engine.connect() as connection:
             return read_head(connection).revision
 
-    def all(self, after: int, *, with_keys: bool) -> Page:
-        """The moments of every organisation behind ``after``, some hundreds at most.
+    def read_all(self, after: int, *, with_keys: bool) -> Page:
+        """Return the events of every organisation after ``after``, a few hundred at most.
 
-        ``with_keys``: somebody wants to hear of the keys of sections, which takes more reading.
+        ``with_keys`` also reads what was current before, which section keys are compared with.
         """
         return self._read(after, None, {}, _PAGE, with_keys=with_keys, with_documents=True)
 
-    def of(self, watch: Subscription, after: int) -> Page:
-        """The moments behind ``after`` in which there is something that ``watch`` wants."""
-        filters = {"services": [*watch.services, *watch.prefixes], "kinds": list(watch.kinds)}
-        by_keys = watch.shape == "configs"
-        with_documents = watch.documents or by_keys
-        # Very many may come from far behind at once, and each holds a page.
-        most = _PAGE_WITH_DOCUMENTS if with_documents else _PAGE
+    def read_for(self, subscription: Subscription, after: int) -> Page:
+        """Return the events after ``after`` that ``subscription`` receives any of."""
+        filters = {
+            "services": [*subscription.services, *subscription.prefixes],
+            "kinds": list(subscription.kinds),
+        }
+        by_keys = subscription.shape == "configs"
+        with_documents = subscription.documents or by_keys
+        # After an outage very many subscribers catch up at once, and each holds a page in memory.
+        limit = _PAGE_WITH_DOCUMENTS if with_documents else _PAGE
         return self._read(
             after,
-            watch.actor,
+            subscription.actor,
             filters,
-            most,
+            limit,
             with_keys=by_keys,
             with_documents=with_documents,
         )
@@ -273,47 +288,51 @@ class Feed:
         after: int,
         actor: Actor | None,
         filters: dict[str, Any],
-        most: int,
+        limit: int,
         *,
         with_keys: bool,
         with_documents: bool,
     ) -> Page:
         with self._engine.connect() as connection:
+            # One snapshot: the head is of the same moment as the changes.
             head = read_head(connection).revision
-            changes = read_changes(connection, actor, after=after, limit=most, **filters)
+            changes = read_changes(connection, actor, after=after, limit=limit, **filters)
             masked = without_secrets(connection, changes)
             if with_documents:
-                entries = _entries(connection, changes, masked, with_keys)
+                events = _with_documents(connection, changes, masked, with_keys)
             else:
-                entries = [
-                    ChangeEvent(change, told, None, None)
-                    for change, told in zip(changes, masked, strict=True)
+                events = [
+                    ChangeEvent(change, masked_change, None, None)
+                    for change, masked_change in zip(changes, masked, strict=True)
                 ]
-        moments = [
+        revisions = [
             RevisionEvents(revision, list(group))
-            for revision, group in groupby(entries, key=lambda entry: entry.change.revision)
+            for revision, group in groupby(events, key=lambda event: event.change.revision)
         ]
-        complete = len(changes) < most
-        return Page(moments, max(head, after) if complete else moments[-1].revision)
+        # A page that is not full has everything: subscribers can skip to the head.
+        is_complete = len(changes) < limit
+        return Page(revisions, max(head, after) if is_complete else revisions[-1].revision)
 
 
-def _entries(
+def _with_documents(
     connection: Connection, changes: list[Change], masked: list[Change], with_keys: bool
 ) -> list[ChangeEvent]:
-    """``changes`` with their documents, and with what they put an end to if that is wanted."""
-    now = [event_documents.version_key(change) for change in changes]
-    before: list[event_documents.Key | None] = [None] * len(changes)
+    """Return events with their documents; ``with_keys``: and with what was current before."""
+    current = [event_documents.version_key(change) for change in changes]
+    previous: list[event_documents.Key | None] = [None] * len(changes)
     if with_keys:
-        before = [event_documents.previous_key(connection, change) for change in changes]
-    wanted = [key for key in (*before, *now) if key is not None]
-    most = _EVERY_SIZE if with_keys else event_documents.LARGEST_DOCUMENT
-    found = event_documents.documents(connection, wanted, most)
+        previous = [event_documents.previous_key(connection, change) for change in changes]
+    keys = [key for key in (*previous, *current) if key is not None]
+    largest = _ANY_SIZE if with_keys else event_documents.LARGEST_DOCUMENT
+    documents = event_documents.documents(connection, keys, largest)
 
-    def text(key: event_documents.Key | None, change: Change) -> DocumentViews | None:
-        stored = None if key is None else found.get(key)
+    def views(key: event_documents.Key | None, change: Change) -> DocumentViews | None:
+        stored = None if key is None else documents.get(key)
         return None if stored is None else stored.at(change.revision)
 
     return [
-        ChangeEvent(change, told, text(after, change), text(earlier, change))
-        for change, told, after, earlier in zip(changes, masked, now, before, strict=True)
+        ChangeEvent(change, masked_change, views(after, change), views(before, change))
+        for change, masked_change, after, before in zip(
+            changes, masked, current, previous, strict=True
+        )
     ]

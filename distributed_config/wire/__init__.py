@@ -1,4 +1,7 @@
-"""Words: names, documents, pointers, numbers, tags, cursors, times. No input, no output."""
+"""Formats of what is sent and stored: names, documents, pointers, numbers, tags, cursors, times.
+
+No input or output, and the standard library alone: the client imports this too.
+"""
 
 from distributed_config.wire.cursors import decode_cursor, encode_cursor
 from distributed_config.wire.documents import (
@@ -26,7 +29,14 @@ from distributed_config.wire.etags import (
 from distributed_config.wire.hashing import HashField, length_prefixed
 from distributed_config.wire.names import NAME_LENGTH, check_name, check_note, name_problem
 from distributed_config.wire.numbers import exact_float
-from distributed_config.wire.pointers import Location, child_of, escape_pointer, pointer_of
+from distributed_config.wire.pointers import (
+    Location,
+    child_of,
+    escape_pointer,
+    parse_pointer,
+    pointer_of,
+    unescape_pointer,
+)
 from distributed_config.wire.positions import MOST_REVISION, Position, parse_position
 from distributed_config.wire.times import format_time, now, parse_time
 
@@ -60,6 +70,7 @@ __all__ = [
     "now",
     "parse_etags",
     "parse_json",
+    "parse_pointer",
     "parse_position",
     "parse_stored",
     "parse_time",
@@ -67,5 +78,6 @@ __all__ = [
     "repeated_keys",
     "require_unambiguous",
     "stamp_of",
+    "unescape_pointer",
     "version_etag",
 ]

@@ -1,16 +1,20 @@
-"""Whom an address belongs to, for what is counted or shared by address."""
+"""Networks of IP addresses, for what is limited or shared by address."""
 
 import ipaddress
 from functools import lru_cache
 
 
+# Cached because it runs for every request and connection, mostly with the same few addresses.
 @lru_cache(4_096)
 def network_of(address: str) -> str:
-    """The network that ``address`` stands for: of IPv6, one customer has at least 2**64 of them."""
+    """Return what ``address`` is counted as: itself, or its /64 if it is IPv6.
+
+    One customer has at least 2**64 IPv6 addresses. What is no address is returned as it is.
+    """
     try:
-        found = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return address
-    if isinstance(found, ipaddress.IPv4Address):
+    if isinstance(parsed, ipaddress.IPv4Address):
         return address
-    return str(found.ipv4_mapped or f"{int(found) >> 64:x}::/64")
+    return str(parsed.ipv4_mapped or f"{int(parsed) >> 64:x}::/64")

@@ -22,13 +22,9 @@ from distributed_config.wire.numbers import (
 from distributed_config.wire.pointers import Location, child_of, escape_pointer, pointer_of
 
 MASK = "•••"
-
-
-"""What is shown in place of a secret."""
-
+"""The text in place of a secret for those who may not read it."""
 
 SECRET_KEY = "$secret"  # noqa: S105  # the key under which a sealed value stands, and no secret
-
 
 # Documents lie some levels deep in the bodies that hold several; see DISTCONF_DOCUMENT_DEPTH.
 _BODY_DEPTH = 256
@@ -36,7 +32,7 @@ _BODY_DEPTH = 256
 
 @dataclass(frozen=True)
 class DocumentLimits:
-    """What a document may not exceed; see the settings of the same names."""
+    """What a document may not exceed: bytes, levels and keys; see the settings of these names."""
 
     size: int = 1 << 20
     depth: int = 64
@@ -45,35 +41,36 @@ class DocumentLimits:
 
 @dataclass(frozen=True)
 class Document:
-    """A JSON object as it is stored: ``text`` is what is served, ``digest`` its SHA-256 in hex."""
+    """A JSON object as it is stored: ``text`` is served as it is, ``digest`` its SHA-256 in hex."""
 
     text: str
     digest: str
 
     @property
     def value(self) -> dict[str, Any]:
-        """The object itself, parsed anew at each call."""
+        """The object itself, parsed at each call, so that callers may change it."""
         return parse_stored(self.text)
 
 
 def in_order(problems: Iterable[Problem], value: Any) -> list[Problem]:
-    """``problems`` in the order in which a reader of ``value`` comes to their places.
+    """Return ``problems`` in the order in which their places appear in ``value``.
 
-    Places that are not there, as of what is missing, come last in what they would be in.
+    Places that do not exist, as of a missing key, come last in their container.
     """
     orders: dict[int, dict[str, int]] = {}
 
     def position(problem: Problem) -> list[int]:
-        here, found = value, []
+        here, path = value, []
         for token in problem.pointer.split("/")[1:]:
             keys = _keys_of(here)
             order = orders.setdefault(id(here), {})
+            # Once for each container: a document may have a thousand problems in one of them.
             if not order:
                 order.update((escape_pointer(str(key)), i) for i, key in enumerate(keys))
             place = order.get(token, len(keys))
-            found.append(place)
+            path.append(place)
             here = here[keys[place]] if place < len(keys) else None
-        return found
+        return path
 
     return sorted(problems, key=position)
 
@@ -85,23 +82,25 @@ def _keys_of(value: Any) -> Sequence[Any]:
 
 
 def make_document(value: Any, limits: DocumentLimits, service: str) -> Document:
-    """``value`` as ``service`` will store it. Raises InvalidDocument with every problem in it.
+    """Return ``value`` as the document of ``service``. Raises InvalidDocument with every problem.
 
-    A document need not say whose it is; where it does, under the key ``service``, it must be so.
+    A document need not name its service; if it does, under the key ``service``, the name must be
+    right.
     """
-    problems = list(_faults(value, limits))
+    problems = list(_document_problems(value, limits))
     if isinstance(value, dict) and value.get("service", service) != service:
         message = f"It must be {service!r}, the service that is written to, or be left out."
         problems = _with(problems, Problem("/service", message, "service"), list(value))
     document = _as_stored(value, limits, problems)
-    # Within a string the quotes would be escaped: this is a key.
+    # Searching the text is far faster than walking the value. Inside a string the quotes would be
+    # escaped, so this can only be a key.
     if f'"{SECRET_KEY}": ' in document.text:
-        raise _invalid_document(list(_faults_of_secret_keys(value)))
+        raise _invalid_document(list(_secret_key_problems(value)))
     return document
 
 
 def _with(problems: list[Problem], one: Problem, keys: Sequence[Any]) -> list[Problem]:
-    """``problems`` of a document with these keys, and ``one`` more where its key stands."""
+    """Return ``problems`` and ``one`` more, at the position of its key among ``keys``."""
     before = {f"/{escape_pointer(str(key))}" for key in keys[: keys.index("service")]}
     at = 0
     while at < len(problems) and _first_part(problems[at].pointer) in before:
@@ -114,11 +113,11 @@ def _first_part(pointer: str) -> str:
 
 
 def make_object(value: Any, limits: DocumentLimits) -> Document:
-    """``value``, a JSON object that is no configuration, as it is stored.
+    """Return ``value``, a JSON object that is not a configuration, in the form that is stored.
 
-    Raises InvalidDocument with every problem in it.
+    Raises InvalidDocument with every problem.
     """
-    return _as_stored(value, limits, list(_faults(value, limits)))
+    return _as_stored(value, limits, list(_document_problems(value, limits)))
 
 
 def _as_stored(value: Any, limits: DocumentLimits, problems: list[Problem]) -> Document:
@@ -134,21 +133,21 @@ def _as_stored(value: Any, limits: DocumentLimits, problems: list[Problem]) -> D
 
 
 def digest_of(text: str) -> str:
-    """The SHA-256 of a stored document, in hex."""
+    """Return the SHA-256 of a stored document, in hex."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def parse_stored(text: str) -> dict[str, Any]:
-    """The object in a stored document; it was checked when it was stored."""
+    """Parse a stored document. It is not checked: that was done when it was stored."""
     value: dict[str, Any] = json.loads(text)
     return value
 
 
 def parse_json(data: bytes) -> Any:
-    """The JSON value in ``data``, strictly (RFC 8259 in UTF-8, nothing more).
+    """Parse the JSON value in ``data``, strictly (RFC 8259 in UTF-8, nothing more).
 
-    Raises InvalidDocument where it is not JSON at all. What JSON leaves open (a key twice, NaN,
-    a number too large) is marked in the value, where ``make_document`` finds it with its place.
+    Raises InvalidDocument if it is not JSON at all. What JSON leaves open (a repeated key, NaN, a
+    number too large) is marked in the value, where ``make_document`` finds it with its location.
     """
     text = decode_utf8(data)
     try:
@@ -167,7 +166,7 @@ def parse_json(data: bytes) -> Any:
 
 
 def decode_utf8(data: bytes) -> str:
-    """``data`` as text. Raises InvalidDocument unless it is UTF-8 without a byte order mark."""
+    """Decode ``data``. Raises InvalidDocument unless it is UTF-8 without a byte order mark."""
     if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise _invalid_document(
             [Problem("", "It starts with a byte order mark; send plain UTF-8.", "encoding")]
@@ -185,104 +184,107 @@ def _invalid_document(problems: list[Problem]) -> InvalidDocument:
 
 
 class _Repeated(dict[str, Any]):
-    """An object in which keys were given more than once."""
+    """An object in which keys are repeated; ``names`` are those."""
 
     names: tuple[str, ...] = ()
 
 
 def repeated_keys(value: Any) -> tuple[str, ...]:
-    """The keys that an object from ``parse_json`` was given more than once."""
+    """Return the keys that are repeated in an object from ``parse_json``."""
     return value.names if isinstance(value, _Repeated) else ()
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) == len(pairs):
-        return made
-    repeated = _Repeated(made)
+    value = dict(pairs)
+    # A plain dict in nearly all cases: a subclass for each object would slow down every reader.
+    if len(value) == len(pairs):
+        return value
+    repeated = _Repeated(value)
     counts = Counter(name for name, _ in pairs)
     repeated.names = tuple(name for name, count in counts.items() if count > 1)
     return repeated
 
 
 def require_unambiguous(value: Any) -> None:
-    """Raises InvalidDocument if ``value``, from ``parse_json``, can be understood in two ways."""
+    """Raise InvalidDocument if ``value``, from ``parse_json``, can be understood in two ways."""
     limits = DocumentLimits(depth=_BODY_DEPTH, keys=sys.maxsize)
-    problems = list(_faults_inside(value, limits))
+    problems = list(_problems_inside(value, limits))
     if problems:
         raise _invalid_document(problems)
 
 
-def _faults(value: Any, limits: DocumentLimits) -> Iterator[Problem]:
-    """Every fault of ``value`` as a document, in the order in which a reader meets them."""
+def _document_problems(value: Any, limits: DocumentLimits) -> Iterator[Problem]:
+    """Yield every problem of ``value`` as a document, in the order in which they appear."""
     if not isinstance(value, dict):
         kind = _kind(value)
         yield Problem("", f"A configuration is a JSON object, and this is {kind}.", "type")
         return
-    yield from _faults_inside(value, limits)
+    yield from _problems_inside(value, limits)
 
 
-def _faults_inside(value: Any, limits: DocumentLimits) -> Iterator[Problem]:
+def _problems_inside(value: Any, limits: DocumentLimits) -> Iterator[Problem]:
     keys = 0
+    # A stack of our own: a recursive walk would overflow Python's on a document nested deeply.
     waiting: list[tuple[Location, Any, int]] = [(None, value, 1)]
     while waiting:
-        place, here, depth = waiting.pop()
-        yield from _faults_of_scalar(place, here)
+        location, here, depth = waiting.pop()
+        yield from _scalar_problems(location, here)
         if not isinstance(here, dict | list):
             continue
         if depth > limits.depth:
-            yield Problem(pointer_of(place), f"It is nested deeper than {limits.depth}.", "depth")
+            message = f"It is nested deeper than {limits.depth}."
+            yield Problem(pointer_of(location), message, "depth")
             continue
         if isinstance(here, dict):
             keys += len(here)
             if keys > limits.keys:
                 message = f"The document has more than {limits.keys} keys."
-                yield Problem(pointer_of(place), message, "keys")
+                yield Problem(pointer_of(location), message, "keys")
                 return
-            yield from _faults_of_keys(place, here)
+            yield from _key_problems(location, here)
         waiting.extend(
-            (inner, child, depth + 1) for inner, child in reversed(child_of(place, here))
+            (inner, child, depth + 1) for inner, child in reversed(child_of(location, here))
         )
 
 
-def _faults_of_keys(place: Location, here: dict[Any, Any]) -> Iterator[Problem]:
+def _key_problems(location: Location, here: dict[Any, Any]) -> Iterator[Problem]:
     for name in repeated_keys(here):
-        yield Problem(pointer_of((place, name)), "The key is given more than once.", "duplicate")
+        yield Problem(pointer_of((location, name)), "The key is given more than once.", "duplicate")
     for key in here:
         if not isinstance(key, str):
             message = f"The key {shortened(repr(key))} is not text; put it in quotes."
-            yield Problem(pointer_of(place), message, "key")
+            yield Problem(pointer_of(location), message, "key")
         elif not is_encodable(key):
-            yield Problem(pointer_of(place), "A key holds half of a surrogate pair.", "encoding")
+            yield Problem(pointer_of(location), "A key holds half of a surrogate pair.", "encoding")
 
 
-def _faults_of_secret_keys(value: Any) -> Iterator[Problem]:
+def _secret_key_problems(value: Any) -> Iterator[Problem]:
     waiting: list[tuple[Location, Any]] = [(None, value)]
     while waiting:
-        place, here = waiting.pop()
+        location, here = waiting.pop()
         if isinstance(here, dict) and SECRET_KEY in here:
             message = f"The key {SECRET_KEY!r} is the server's own; use another."
-            yield Problem(pointer_of((place, SECRET_KEY)), message, "secret")
-        waiting.extend(reversed(child_of(place, here)))
+            yield Problem(pointer_of((location, SECRET_KEY)), message, "secret")
+        waiting.extend(reversed(child_of(location, here)))
 
 
-def _faults_of_scalar(place: Location, here: Any) -> Iterator[Problem]:
-    fault: tuple[str, str] | None = None
+def _scalar_problems(location: Location, here: Any) -> Iterator[Problem]:
+    problem: tuple[str, str] | None = None
     if isinstance(here, str):
         if not is_encodable(here):
-            fault = "It holds half of a surrogate pair.", "encoding"
+            problem = "It holds half of a surrogate pair.", "encoding"
     elif isinstance(here, Unreadable):
-        fault = f"{shortened(here.text)} {here.fault}", "number"
+        problem = f"{shortened(here.text)} {here.problem}", "number"
     elif isinstance(here, float):
         if not math.isfinite(here):
-            fault = f"{here} is not a number that JSON can hold.", "number"
+            problem = f"{here} is not a number that JSON can hold.", "number"
     elif isinstance(here, int):
         if abs(here) >= TOO_LARGE:
-            fault = f"It has more than {INTEGER_DIGITS} digits.", "number"
+            problem = f"It has more than {INTEGER_DIGITS} digits.", "number"
     elif here is not None and not isinstance(here, dict | list):
-        fault = f"{_kind(here)} has no place in JSON; write it as text.", "type"
-    if fault is not None:
-        yield Problem(pointer_of(place), *fault)
+        problem = f"{_kind(here)} has no place in JSON; write it as text.", "type"
+    if problem is not None:
+        yield Problem(pointer_of(location), *problem)
 
 
 def _kind(value: Any) -> str:

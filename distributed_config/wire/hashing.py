@@ -1,4 +1,4 @@
-"""Fields of a hash, framed so that no two lists of fields look the same."""
+"""Fields of a hash, framed so that different lists of fields are different bytes."""
 
 from collections.abc import Iterable
 
@@ -6,15 +6,15 @@ HashField = str | int | bytes | None
 
 
 def length_prefixed(fields: Iterable[HashField]) -> bytes:
-    """``fields`` in a row, each with its length before it, as in ``3:web``; None is ``-``.
+    """Return ``fields`` in a row, each after its length, as in ``3:web``; None is ``-``.
 
-    Two rows of as many fields that differ come out different.
+    Without the lengths ("ab", "c") and ("a", "bc") would be the same bytes.
     """
     parts = []
     for field in fields:
         if field is None:
             parts.append(b"-")
         else:
-            text = field if isinstance(field, bytes) else str(field).encode()
-            parts.append(b"%d:%b" % (len(text), text))
+            data = field if isinstance(field, bytes) else str(field).encode()
+            parts.append(b"%d:%b" % (len(data), data))
     return b"".join(parts)

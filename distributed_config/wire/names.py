@@ -1,4 +1,4 @@
-"""Names of services and definitions, and notes: what they may hold."""
+"""Names of services and definitions, and notes: which characters they may hold."""
 
 import re
 import unicodedata
@@ -8,31 +8,31 @@ from distributed_config.wire.numbers import shortened
 
 NAME_LENGTH = 200
 
-
 _SEGMENT = re.compile(r"\w[\w.\-]*")
-
-
+# All control characters but tab and newline.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def check_name(name: str, what: str = "service") -> str:
-    """``name`` if it follows the rules for a service's name. Raises Invalid with the rule broken.
+    """Return ``name`` if it follows the rules for names. Raises Invalid with the rule it breaks.
 
     Letters and digits of any script and ``_ . -``, in segments joined by ``/``; each segment
     starts with a letter, a digit or ``_``; normalised (NFC); at most 200 characters.
     """
-    fault = name_problem(name)
-    if fault:
-        raise Invalid.from_problems([Problem("", f"{shortened(name)!r}: {fault}", "name", what)])
+    problem = name_problem(name)
+    if problem:
+        raise Invalid.from_problems([Problem("", f"{shortened(name)!r}: {problem}", "name", what)])
     return name
 
 
 def name_problem(name: str) -> str | None:
-    """What is wrong with ``name`` as a service's; None: nothing."""
+    """Return which rule ``name`` breaks, as a sentence; None if it breaks none."""
     if not name:
         return "a name is needed, as in ?service=web."
     if len(name) > NAME_LENGTH:
         return f"a name has at most {NAME_LENGTH} characters, this one has {len(name)}."
+    # Refused, not normalised: two names that look the same must not be one service here and two
+    # in a client's own tables.
     if unicodedata.normalize("NFC", name) != name:
         return "a name is written in Unicode's composed form (NFC); normalise it before sending."
     if not all(_SEGMENT.fullmatch(segment) for segment in name.split("/")):
@@ -44,7 +44,7 @@ def name_problem(name: str) -> str | None:
 
 
 def check_note(note: str, longest: int) -> str:
-    """``note`` if it is short enough and holds no control characters. Raises Invalid."""
+    """Return ``note`` if it is short enough and has no control characters. Raises Invalid."""
     if len(note) > longest:
         raise Invalid.from_problems(
             [Problem("", f"A note has at most {longest} characters.", "note", "note")]
@@ -56,6 +56,7 @@ def check_note(note: str, longest: int) -> str:
 
 
 def is_encodable(text: str) -> bool:
+    """Whether ``text`` can be written as UTF-8: it has no half of a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError:

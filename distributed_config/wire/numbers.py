@@ -1,40 +1,43 @@
-"""Numbers that are kept exactly as they are written, or not at all."""
+"""Numbers that are stored exactly as they are written, or refused."""
 
 import math
 import sys
 from decimal import Decimal
 from typing import Any
 
-# The longest integer that is kept exactly. CPython refuses to print one of over 4,300 digits.
 INTEGER_DIGITS = 1_000
-
+"""The longest integer that is stored. CPython refuses to print one of over 4,300 digits."""
 
 TOO_LARGE = 10**INTEGER_DIGITS
 
-
-_SURELY_KEPT = sys.float_info.dig
+# A float gives back so many digits, whichever they are.
+_SAFE_DIGITS = sys.float_info.dig
 
 
 class Unreadable:
-    """Stands where a number was that JSON cannot hold or nobody could read back."""
+    """Stands in a parsed document for a number that cannot be stored; ``problem`` says why.
 
-    def __init__(self, text: str, fault: str = "is not a number that JSON can hold.") -> None:
+    The parser cannot raise there, because it does not know where in the document it is.
+    """
+
+    def __init__(self, text: str, problem: str = "is not a number that JSON can hold.") -> None:
         self.text = text
-        self.fault = fault
+        self.problem = problem
 
     def __repr__(self) -> str:
         return self.text
 
 
 def exact_integer(text: str) -> Any:
+    """Return the integer in ``text``, or Unreadable if it is too long."""
     return int(text) if len(text) <= INTEGER_DIGITS else Unreadable(text)
 
 
 def exact_float(text: str) -> Any:
-    """The number in ``text``, or what ``document_of`` refuses if it could not be kept as it is.
+    """Return the float in ``text``, or Unreadable if a float cannot hold it exactly.
 
-    Documents are read as floats by nearly everybody, and so are kept as such. A number with more
-    digits than a float gives back, or one nearer to 0, would silently become another one.
+    Nearly all programs read such numbers as floats, and so they are stored as floats. One with
+    more digits than a float gives back, or closer to 0, would silently become another number.
     """
     if len(text) > INTEGER_DIGITS:
         return Unreadable(text, f"has more than {INTEGER_DIGITS} digits.")
@@ -49,10 +52,10 @@ def exact_float(text: str) -> Any:
 
 
 def _is_exact(text: str, number: float) -> bool:
-    """Whether ``number``, in the few digits in which it is written, has the value of ``text``."""
+    """Whether ``number``, in its shortest form, has the value of ``text``."""
     mantissa, exponent, _ = text.lower().partition("e")
-    # A float gives back 15 digits, whichever they are; a larger document has very many of these.
-    if not exponent and len(mantissa) <= _SURELY_KEPT:
+    # Nearly all numbers end here: a Decimal for each would cost more than all other parsing.
+    if not exponent and len(mantissa) <= _SAFE_DIGITS:
         return True
     if number == 0:
         return not mantissa.strip("+-0._")
@@ -60,4 +63,5 @@ def _is_exact(text: str, number: float) -> bool:
 
 
 def shortened(text: str) -> str:
+    """Return ``text`` cut to 60 characters, for a message."""
     return text if len(text) <= 60 else text[:57] + "…"

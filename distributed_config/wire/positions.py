@@ -4,14 +4,17 @@ import re
 from dataclasses import dataclass
 
 MOST_REVISION = 2**63 - 1
-
+"""The largest integer that SQLite stores."""
 
 _POSITION = re.compile(r"([0-9]{1,19})(?:\.([0-9A-Za-z]{1,64}))?")
 
 
 @dataclass(frozen=True)
 class Position:
-    """A position in the journal. ``epoch`` tells whose history it is in; None: it was not said."""
+    """A position in the journal.
+
+    ``epoch`` names the history that the revision is in, which a restore replaces; None: unknown.
+    """
 
     revision: int
     epoch: str | None = None
@@ -21,7 +24,7 @@ class Position:
 
 
 def parse_position(text: str) -> Position:
-    """The position in ``text``, as in ``41.2b4e3723`` or ``41``. Raises ValueError."""
+    """Parse a position like ``41.2b4e3723`` or ``41``. Raises ValueError."""
     match = _POSITION.fullmatch(text)
     if match is None or int(match[1]) > MOST_REVISION:
         raise ValueError(f"{text[:40]!r} is no position in the journal")

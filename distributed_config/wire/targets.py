@@ -1,4 +1,4 @@
-"""What a request line names, where it is not a path (RFC 9112, section 3.2)."""
+"""Request targets in absolute form (RFC 9112, section 3.2.2), which proxies may send."""
 
 import re
 from collections.abc import MutableMapping
@@ -8,17 +8,17 @@ _ABSOLUTE = re.compile(r"https?://([^/\\@\s]+)(/.*)?", re.IGNORECASE | re.DOTALL
 
 
 def split_target(target: str) -> tuple[str, str]:
-    """The host and the path of a request target without its query; "" if it names no host."""
-    found = None if target.startswith("/") else _ABSOLUTE.fullmatch(target)
-    if found is None:
+    """Return the host ("": none) and the path of a request target without its query."""
+    absolute = None if target.startswith("/") else _ABSOLUTE.fullmatch(target)
+    if absolute is None:
         return "", target
-    return found[1], found[2] or "/"
+    return absolute[1], absolute[2] or "/"
 
 
-def name_host(environ: MutableMapping[str, Any], host: str) -> None:
-    """Puts the host of a target in the place of the one that the header names.
+def set_host(environ: MutableMapping[str, Any], host: str) -> None:
+    """Put the host of a target in place of the Host header, which RFC 9112 says to ignore then.
 
-    A header that is missing stays missing where it must not be: that request is refused.
+    A header that is missing stays missing in HTTP/1.1, where that request is to be refused.
     """
     if host and ("HTTP_HOST" in environ or environ["SERVER_PROTOCOL"] == "HTTP/1.0"):
         environ["HTTP_HOST"] = host

@@ -70,7 +70,7 @@ def test_work_that_finds_no_thread_in_time_is_refused_and_never_begun() -> None:
         late = [asyncio.ensure_future(pool.run(note(f"late {i}"))) for i in range(20)]
         ends = await asyncio.gather(*late, return_exceptions=True)
         assert [type(end) for end in ends] == [Late] * 20
-        assert pool.asked == 1
+        assert pool.active == 1
         go_on.set()
         assert await first == "held"  # what has begun is finished, however long it takes
         assert await pool.run(lambda waited: waited < 10)

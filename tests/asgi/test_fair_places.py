@@ -172,7 +172,7 @@ def test_however_they_come_and_go_nobody_who_waits_has_less_than_a_share() -> No
                 continue
             asker = choose.choice(askers)
             place = places.take(asker)
-            of = Counter(each.asker for each in held if not each.is_lost)
+            of = Counter(each.holder for each in held if not each.is_lost)
             if place is None:
                 assert sum(of.values()) == places.most
                 assert max(of.values()) <= of[asker] + 1

@@ -23,8 +23,13 @@ from distributed_config.app import create_app
 from distributed_config.asgi.quota_leases import QuotaLeases
 from distributed_config.commands import opened
 from distributed_config.errors import CannotStart, TooManyRequests
-from distributed_config.http import auth, rate_limits
-from distributed_config.http.rate_limits import Limits, init_limits, lender_of, spend_login
+from distributed_config.http import auth
+from distributed_config.http.rate_limits import (
+    RateLimits,
+    init_rate_limits,
+    limit_login,
+    quota_source_of,
+)
 from distributed_config.live import exchange
 from distributed_config.live.exchange import Exchange, QuotaSource
 from distributed_config.services.access import identify as identify_verbs
@@ -35,6 +40,7 @@ from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings, load, table
 from tests.conftest import need
+from tests.support.clocks import Clock
 from tests.support.server import Server, free_port
 
 WINDOW = 3
@@ -293,12 +299,12 @@ def test_nothing_is_limited_in_the_open_mode(prepared: Server) -> None:
 
     assert {each.status_code for each in answers} == {200}
     assert "RateLimit-Policy" not in answers[0].headers
-    assert lender_of(app) is None
+    assert quota_source_of(app) is None
 
 
 def test_attempts_to_log_in_lock_nobody_else_out() -> None:
     app = Flask("test")
-    init_limits(app, Settings(auth="token", limit_logins="3 per day"))
+    init_rate_limits(app, Settings(auth="token", limit_logins="3 per day"))
 
     def attempts(address: str, name: str, number: int) -> int:
         """How many of them were let through."""
@@ -306,7 +312,7 @@ def test_attempts_to_log_in_lock_nobody_else_out() -> None:
         for _ in range(number):
             with app.test_request_context(environ_overrides={exchange.KEY: Exchange()}):
                 try:
-                    spend_login(address, name)
+                    limit_login(address, name)
                     passed += 1
                 except TooManyRequests:
                     continue
@@ -339,7 +345,7 @@ def test_who_asks_while_a_lease_is_fetched_waits_for_the_same_one() -> None:
 
     async def ask(number: int) -> list[bool]:
         with ThreadPoolExecutor(4) as threads:
-            leases = QuotaLeases(QuotaSource(lend, 60, waits=True), threads)
+            leases = QuotaLeases(QuotaSource(lend, 60, is_remote=True), threads)
             return await asyncio.gather(*(leases.renew("token:1") for _ in range(number)))
 
     assert asyncio.run(ask(10)).count(True) == 6
@@ -359,26 +365,50 @@ class FaultyStorage(MemoryStorage):
         return super().acquire_sliding_window_entry(*arguments, **options)
 
 
-def test_nobody_is_refused_while_the_storage_is_away_and_the_log_says_so_once(
+def test_nobody_is_refused_while_the_storage_is_away_and_the_log_says_so_now_and_then(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(rate_limits, "_AWAY", 0.0)
-    found = Limits(Settings(auth="token", limit_reads="1 per day", limit_storage="faulty://"))
-    assert found.reads is not None
+    clock = Clock()
+    settings = Settings(auth="token", limit_reads="1 per day", limit_storage="faulty://")
+    limits = RateLimits(settings, clock)
+    assert limits.reads is not None
     app = Flask("test")
+
+    def warnings() -> list[str]:
+        return [record.getMessage() for record in caplog.records]
 
     with app.test_request_context(), caplog.at_level(logging.WARNING):
         for _ in range(5):
-            found.spend(found.reads, "token:1")
+            limits.consume(limits.reads, "token:1")
+            clock.advance(1)
+        assert len(warnings()) == 1
+        clock.advance(60)
+        limits.consume(limits.reads, "token:1")
+        assert len(warnings()) == 2
         monkeypatch.setattr(FaultyStorage, "away", False)
-        found.spend(found.reads, "token:1")
+        limits.consume(limits.reads, "token:1")  # it is not tried again within a second
+        clock.advance(1)
+        limits.consume(limits.reads, "token:1")
         with pytest.raises(TooManyRequests):
-            found.spend(found.reads, "token:1")
+            limits.consume(limits.reads, "token:1")
 
-    told = [record.getMessage() for record in caplog.records]
-    assert len(told) == 1
-    assert "DISTCONF_LIMIT_STORAGE" in told[0]
-    assert "hunter2" not in told[0]
+    assert "DISTCONF_LIMIT_STORAGE" in warnings()[0]
+    assert "hunter2" not in "".join(warnings())
+
+
+def test_a_refused_token_is_refused_from_memory_until_it_has_waited() -> None:
+    clock = Clock()
+    limits = RateLimits(Settings(auth="token", limit_reads="1 per day"), clock)
+    assert limits.reads is not None
+
+    with Flask("test").test_request_context():
+        limits.cache_refusal(limits.reads, "secret", limits.reads.refusal(30))
+        with pytest.raises(TooManyRequests) as refused:
+            limits.check_cached_refusal(limits.reads, "secret")
+        assert refused.value.retry_after == 31
+        limits.check_cached_refusal(limits.reads, "another")
+        clock.advance(30)
+        limits.check_cached_refusal(limits.reads, "secret")
 
 
 @pytest.mark.parametrize(
@@ -404,9 +434,9 @@ def test_a_wrong_setting_is_one_sentence(name: str, text: str) -> None:
 @pytest.mark.parametrize("text", ["", "600 per minute", "5/second", "10 per 2 hours", "1 PER day"])
 def test_limits_are_written_in_few_ways(text: str) -> None:
     settings = load({"DISTCONF_LIMIT_READS": text})
-    lender = Limits(settings).lender
+    source = RateLimits(settings).quota_source
 
-    assert (lender is None) == (text == "")
+    assert (source is None) == (text == "")
 
 
 def test_the_storage_is_a_secret() -> None:
@@ -454,7 +484,7 @@ def test_all_processes_share_the_budgets_in_redis(
         assert HOT_READS - HOT_LEASE <= seen[200, True] + seen[200, False] <= HOT_READS
         process.kill()
         process.wait()
-        time.sleep(1)
+        # From here on the storage is away: the first of these waits for it, and warns.
         statuses = {asked_through_flask(server, token_of(server)).status_code for _ in range(5)}
         assert statuses == {200}
         assert 1 <= server.log.read_text().count("does not answer") <= 2

@@ -410,7 +410,7 @@ def test_an_answer_is_given_again_only_while_what_it_rests_on_holds(
     key = ("GET", b"/config", b"service=web", ())
     answer = WsgiResponse(200, [(b"content-type", b"application/json")], b'{"n": 5}')
     steps = [
-        lambda: replays.keep(key, answer, Validity(_WEB, 5), "", ("GET", "/config", "200")),
+        lambda: replays.put(key, answer, Validity(_WEB, 5), "", ("GET", "/config", "200")),
         lambda: marks.raise_to(revision, [(_ORGANISATION, each) for each in services], everything),
     ]
 
@@ -428,9 +428,7 @@ def test_an_outdated_answer_stays_away_also_when_another_process_raised_the_mark
     database = tmp_path / "distconf.db"
     replays = ResponseCache(Watermarks(database), 1_000_000)
     key = ("GET", b"/config", b"service=web", ())
-    replays.keep(
-        key, WsgiResponse(200, [], b"{}"), Validity(_WEB, 5), "", ("GET", "/config", "200")
-    )
+    replays.put(key, WsgiResponse(200, [], b"{}"), Validity(_WEB, 5), "", ("GET", "/config", "200"))
     assert replays.find(key) is not None
 
     raising = (

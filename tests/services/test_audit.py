@@ -613,12 +613,12 @@ def test_log_ins_and_reads_of_secrets_are_noted_by_whoever_lets_them_happen(
     app = create_app(settings)
     environ = {"REMOTE_ADDR": "192.0.2.7", exchange.KEY: Exchange()}
     with app.test_request_context(environ_base=environ):
-        auditing.login_done("ann@example.org", 1)
+        auditing.record_login("ann@example.org", 1)
         app.preprocess_request()
         secret_reads.record_secret_read("web")
         assert app.process_response(Response("clear")).status_code == 200
         for _ in range(5):
-            auditing.login_refused("bob@example.org" + "x" * 500, "no such password", 1)
+            auditing.record_refused_login("bob@example.org" + "x" * 500, "no such password", 1)
     app.extensions["distributed_config"].close()
 
     with opened.reading(settings) as connection:

@@ -380,7 +380,7 @@ def test_a_cursor_is_good_for_its_own_list_in_its_own_order(api: Api, name: str)
     def status(path: str, **query: str) -> int:
         answer = api.http.get(path, params={**query, "cursor": cursor})
         if answer.status_code == 422:
-            message = "It is not one that this server gave for this list; follow Link."
+            message = "This server gave no such cursor for this list; follow the Link header."
             assert [each["message"] for each in answer.json()["problems"]] == [message]
         return answer.status_code
 

@@ -75,7 +75,7 @@ def export_entries(query: dict[str, Any]) -> ResponseData:
                 f"It would have more than {most} bytes (DISTCONF_ANSWER_BYTES). Ask for a part "
                 "with since= and until=, or use `distconf audit export`."
             )
-    auditing.note_now(AuditKind.AUDIT_EXPORT, _told(query))
+    auditing.record_now(AuditKind.AUDIT_EXPORT, _told(query))
     headers = {"Cache-Control": "no-store"}
     return ResponseData(
         b"".join(lines), media_type=audit_entries.FORMATS[query["format"]], headers=headers

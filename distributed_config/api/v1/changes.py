@@ -132,7 +132,7 @@ def _link_to(position: Position) -> str:
 
 def _stream(query: dict[str, Any], head: Head) -> ResponseData:
     """The beginning of a stream; what follows is the server side's."""
-    if not asked.exchange_of_request().streams:
+    if not asked.exchange_of_request().can_stream:
         raise NotRepresentable(
             "This server answers one request at a time and cannot hold a stream open. "
             "Ask with wait= instead, or run `distconf serve`."
@@ -158,7 +158,7 @@ def _stream(query: dict[str, Any], head: Head) -> ResponseData:
         for name in services or ["/"]:
             secret_reads.record_secret_read(name)
     if request.method == "GET":  # and not HEAD, which wants to know and not to hear
-        asked.exchange_of_request().stream = watch
+        asked.exchange_of_request().subscription = watch
     retry = random.randint(_SOONEST, _LATEST)  # noqa: S311  # it only has to differ
     began = json.dumps({"revision": begin.revision, "epoch": head.epoch})
     event = "reset" if reset else "hello"

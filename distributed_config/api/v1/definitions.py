@@ -83,9 +83,9 @@ def show_definition(query: dict[str, Any]) -> ResponseData:
     connection = reader_connection()
     found = _require(query["definition"], query["number"])
     etag = wire.version_etag(head.read_head(connection).epoch, found.number, found.stamp)
-    conditions.require_wanted(found.name, etag, _no_times, "definition")
+    conditions.require_match(found.name, etag, _no_times, "definition")
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if conditions.is_known(etag, _no_times):
+    if conditions.is_not_modified(etag, _no_times):
         return ResponseData(b"", 304, headers=headers)
     answer = json_response(_shown_whole(found))
     answer.headers = headers
@@ -141,7 +141,7 @@ def put_definition(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     name = query["definition"]
     schema = _schema(name, body)
     policy, paths = body.get("policy"), body.get("indexes")
-    expect, forced = conditions.expectation(), query["force"]
+    expect, forced = conditions.precondition(), query["force"]
     review = _review(name, schema)
 
     def unit(transaction: Transaction) -> ResponseData:
@@ -204,7 +204,7 @@ def delete_definition(query: dict[str, Any]) -> ResponseData:
     are deleted with all their versions.
     """
     asked.refuse_body()
-    expect = conditions.expectation()
+    expect = conditions.precondition()
 
     def unit(transaction: Transaction) -> ResponseData:
         services = definitions.delete_definition(

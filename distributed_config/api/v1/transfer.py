@@ -53,7 +53,7 @@ def export(query: dict[str, Any]) -> ResponseData:
         values[name] = wire.parse_stored(document.text)
     text = asked.encode(format_, values, size)
     facts = {"prefix": query["prefix"][:200], "format": format_.name, "services": len(values)}
-    auditing.note_now(AuditKind.EXPORT, facts)
+    auditing.record_now(AuditKind.EXPORT, facts)
     headers = {"Config-Revision": str(head.revision), "Cache-Control": "private, no-cache"}
     return ResponseData(text.encode(), media_type=format_.media_type, headers=headers)
 

@@ -98,7 +98,7 @@ def diff(query: dict[str, Any]) -> ResponseData:
 def roll_back(query: dict[str, Any]) -> ResponseData:
     """Append a copy of an older version: of the one before, unless `to` says which."""
     asked.refuse_body()
-    name, number, expect = query["service"], query["to"], conditions.expectation()
+    name, number, expect = query["service"], query["to"], conditions.precondition()
 
     def unit(transaction: Transaction) -> ResponseData:
         written = versions.roll_back(transaction, Series(name), number, expect)

@@ -26,8 +26,8 @@ from distributed_config.errors import (
     Unavailable,
     Unreachable,
 )
-from distributed_config.wire import parse_stored
-from distributed_config.wire.paths import MISSING, at, find, parse_pointer
+from distributed_config.wire import parse_pointer, parse_stored
+from distributed_config.wire.paths import MISSING, at, find
 
 T = TypeVar("T")
 Changed = Callable[[Any, Any], None]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from distributed_config.wire import MASK, SECRET_KEY, escape_pointer
+from distributed_config.wire import MASK, SECRET_KEY, escape_pointer, parse_pointer
 
 Path = tuple[str | int, ...]
 """The keys and indexes that lead to a place in a document."""
@@ -37,8 +37,8 @@ class KeptSecret(str):
 
 
 def tokens_of(pointer: str) -> tuple[str, ...]:
-    """Return the reference tokens of a JSON pointer (RFC 6901)."""
-    return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
+    """The reference tokens of a JSON pointer."""
+    return parse_pointer(pointer)
 
 
 def pointer_of(path: Path) -> str:
