@@ -59,10 +59,10 @@ HELD_BY = {
     "what was published does not fit the program": [
         "test_a_document_that_the_application_rejects_keeps_the_last_good_one"
     ],
-    "what was published is refused by `check`": [
+    "what was published is rejected by `check`": [
         "test_a_file_that_its_check_refuses_is_not_put_in_place"
     ],
-    "the application, when it is to be told": [
+    "the application cannot be notified": [
         "test_who_could_not_be_told_is_told_again_alone_and_the_file_is_good",
         "test_that_nobody_runs_yet_when_a_file_is_first_written_is_normal",
     ],
