@@ -1,9 +1,9 @@
 """How often one write goes from file to file; `python -m bench.crossings`.
 
 Two numbers, which docs/architecture.md publishes: how many functions of the package one
-`PATCH /config` calls, and how often a call is in another file than the one before it. What is
-called through WSGI is counted, in all threads, in the order in which it happens: the front hands a
-request over as it does to any WSGI server, and the writer has a thread of its own.
+`PATCH /config` calls, and how often a call is in another file than the one before it. Calls are
+counted in all threads, in the order in which they happen, because the writer has a thread of its
+own. They are counted twice: in the route alone, and in the whole request with the hooks around it.
 """
 
 import importlib
@@ -12,34 +12,37 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections import Counter
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
+
+from flask import Flask
 
 ROOT = Path(__file__).parent.parent
 _PACKAGE = f"{ROOT / 'distributed_config'}{os.sep}"
 _WARM_UP = 3
 """Writes before the ones that are counted: the first load modules and open connections."""
 _COUNTED = 5
+_TIDYING = 0.2
 
 
 class Recording:
-    """The calls of one request, in order: the file and the name of each function called."""
+    """The calls of one request, in order: the file and the name of each function called.
+
+    ``route`` is the part of them that the route makes, from its checks to its response.
+    """
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
+        self.route = slice(0, 0)
 
-    @property
-    def files(self) -> Counter[str]:
-        """How many of the calls are in each file."""
-        return Counter(file for file, _ in self.calls)
 
-    @property
-    def crossings(self) -> int:
-        """How many calls are in another file than the call before."""
-        return sum(a[0] != b[0] for a, b in zip(self.calls, self.calls[1:], strict=False))
+def crossings(calls: Sequence[tuple[str, str]]) -> int:
+    """How many of ``calls`` are in another file than the call before."""
+    return sum(file != before for (file, _), (before, _) in pairwise(calls))
 
 
 class _Recorder:
@@ -91,15 +94,35 @@ def count() -> Recording:
         with _recording() as recorder:
             # The application reads the environment when it is loaded.
             app = importlib.import_module("distributed_config.wsgi").app
+            _mark_route(app, recorder)
             client = app.test_client()
             url = "/config?service=web"
             assert client.post(url, json={"port": 8080}).status_code == 200
             for number in range(_WARM_UP + _COUNTED):
                 recorder.recording = Recording()
                 assert client.patch(url, json={"port": number}).status_code == 200
+                time.sleep(_TIDYING)  # what the writer does after its answer belongs to this one
                 recordings.append(recorder.recording)
         app.extensions["distributed_config"].close()
-    return min(recordings[_WARM_UP:], key=lambda recording: recording.crossings)
+    return min(recordings[_WARM_UP:], key=lambda recording: crossings(recording.calls))
+
+
+def _mark_route(app: Flask, recorder: _Recorder) -> None:
+    """Make the route of `PATCH /config` note in the recording where it begins and ends."""
+    [endpoint] = (
+        rule.endpoint
+        for rule in app.url_map.iter_rules()
+        if rule.rule == "/config" and "PATCH" in (rule.methods or ())
+    )
+    view = app.view_functions[endpoint]
+
+    def marked(**values: object) -> object:
+        begin = len(recorder.recording.calls)
+        response = view(**values)
+        recorder.recording.route = slice(begin, len(recorder.recording.calls))
+        return response
+
+    app.view_functions[endpoint] = marked  # type: ignore[assignment]  # it hands on what it gets
 
 
 def main() -> None:
@@ -107,8 +130,15 @@ def main() -> None:
     if "--calls" in sys.argv:
         for file, name in recording.calls:
             print(f"{file:48} {name}")
-    calls, files = len(recording.calls), len(recording.files)
-    print(f"{calls} calls over {files} files, {recording.crossings} changes of file")
+    for name, calls in (
+        ("in the route", recording.calls[recording.route]),
+        ("in the whole request", recording.calls),
+    ):
+        files = {file for file, _ in calls}
+        print(
+            f"{name}: {len(calls)} calls over {len(files)} files, "
+            f"{crossings(calls)} changes of file"
+        )
 
 
 if __name__ == "__main__":
