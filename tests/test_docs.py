@@ -1,4 +1,4 @@
-"""The generated pages of the manual are what the code says, and no setting is undocumented."""
+"""The generated pages of the manual match the code, and its promises have tests."""
 
 import importlib.util
 import re
@@ -10,6 +10,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 
 def generated() -> dict[Path, str]:
+    """Return the pages that docs/generate.py would write, by path."""
     spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
     assert spec is not None
     assert spec.loader is not None
@@ -24,7 +25,7 @@ def test_a_generated_page_is_up_to_date(page: str) -> None:
     assert (DOCS / page).read_text() == generated()[DOCS / page], "run `make docs`"
 
 
-# What happens when something is down, as docs/sidecar.md says, and the tests that hold it.
+# The lines of the table "What happens when …" in docs/sidecar.md, and the tests behind each.
 HELD_BY = {
     "the server, when a program starts": [
         "test_without_a_server_it_starts_from_the_snapshot",
@@ -59,21 +60,21 @@ HELD_BY = {
     "what was published does not fit the program": [
         "test_a_document_that_the_application_rejects_keeps_the_last_good_one"
     ],
-    "what was published is refused by `check`": [
+    "what was published is rejected by `check`": [
         "test_a_file_that_its_check_refuses_is_not_put_in_place"
     ],
-    "the application, when it is to be told": [
+    "the application cannot be notified": [
         "test_who_could_not_be_told_is_told_again_alone_and_the_file_is_good",
         "test_that_nobody_runs_yet_when_a_file_is_first_written_is_normal",
     ],
 }
 
 
-def test_every_line_of_what_happens_when_something_is_down_is_held_by_a_test() -> None:
+def test_every_line_of_what_happens_when_something_is_down_has_a_test() -> None:
     table = (DOCS / "sidecar.md").read_text().partition("| … is down | then |\n|---|---|\n")[2]
     lines = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("|")]
     tests = "".join(path.read_text() for path in Path(__file__).parent.rglob("test_*.py"))
 
     assert lines == list(HELD_BY)
-    held = {name for names in HELD_BY.values() for name in names}
-    assert held <= set(re.findall(r"^def (test_\w+)", tests, re.MULTILINE))
+    named = {name for names in HELD_BY.values() for name in names}
+    assert named <= set(re.findall(r"^def (test_\w+)", tests, re.MULTILINE))

@@ -1,4 +1,4 @@
-"""What the manual tells to type does what the manual says."""
+"""The commands and links in the manual work."""
 
 import os
 import re
@@ -14,22 +14,27 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 
 def blocks(page: str, language: str) -> list[str]:
-    """The code blocks of a page, in order."""
-    found: list[str] = re.findall(
+    """Return the code blocks of ``page`` in ``language``, in order."""
+    texts: list[str] = re.findall(
         rf"^```{language}\n(.*?)^```", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL
     )
-    return found
+    return texts
 
 
-def test_a_repository_is_carried_to_the_server_as_the_manual_says(
-    own_server: Server, tmp_path: Path
-) -> None:
+def anchors(text: str) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+def test_a_repository_is_imported_as_the_manual_says(own_server: Server, tmp_path: Path) -> None:
     own_server.api.put("gone", {"n": 0})
     configs = tmp_path / "configs"
     (configs / "team").mkdir(parents=True)
     (configs / "web.json").write_text('{"port": 8080}')
     (configs / "team/api.json").write_text('{"port": 8081}')
-    script = next(each for each in blocks("gitops.md", "sh") if "/api/v1/import" in each)
+    script = next(block for block in blocks("gitops.md", "sh") if "/api/v1/import" in block)
     folder = Path(sys.executable).parent
     environment = {
         "PATH": f"{folder}:{os.environ['PATH']}",
@@ -38,7 +43,7 @@ def test_a_repository_is_carried_to_the_server_as_the_manual_says(
         "GIT_DIR": str(tmp_path / "no-repository"),
     }
 
-    done = subprocess.run(
+    run = subprocess.run(
         ["bash", "-c", script],
         cwd=tmp_path,
         env=environment,
@@ -47,7 +52,7 @@ def test_a_repository_is_carried_to_the_server_as_the_manual_says(
         check=False,
     )
 
-    assert done.returncode == 0, done
+    assert run.returncode == 0, run
     assert own_server.api.get("web").json() == {"port": 8080}
     assert own_server.api.get("team/api").json() == {"port": 8081}
     assert own_server.api.get("gone").status_code == 404
@@ -60,11 +65,22 @@ def test_the_python_of_the_page_on_fastapi_is_python(tmp_path: Path) -> None:
     assert 'Config("web", defaults=' in code
 
 
-@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
-def test_every_link_of_the_manual_leads_somewhere(page: str) -> None:
-    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", (DOCS / page).read_text()):
-        if "://" not in link:
-            assert (DOCS / link).exists(), link
+PAGES = [
+    DOCS.parent / "README.md",
+    DOCS.parent / "CONTRIBUTING.md",
+    DOCS.parent / "CHANGELOG.md",
+    *sorted(DOCS.rglob("*.md")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_page_and_to_a_heading_of_it(page: Path) -> None:
+    for link, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text()):
+        if "://" in link:
+            continue
+        target = page.parent / link if link else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text()), f"{link}#{anchor}"
 
 
 def test_the_readme_lists_every_page_of_the_manual() -> None:
