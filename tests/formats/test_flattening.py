@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from distributed_config.errors import NotRepresentable
 from distributed_config.formats.env import as_lines, variables
 from distributed_config.formats.properties import write_properties
-from tests.client.test_sidecar import (
+from tests.formats.test_formats import documents
+from tests.support.server import Api, Server
+from tests.support.shells import (
     REFUSED,
     Shell,
     as_the_shell_reads,
     properties_in,
     told_plainly,
 )
-from tests.formats.test_formats import documents
-from tests.support.server import Api, Server
 from tests.test_structure import PACKAGE, imports_of
 
 

@@ -21,8 +21,8 @@ from distributed_config.wire.paths import (
     parts_of,
     pointer_of,
 )
-from tests.client.test_sidecar import DONE, REFUSED, Shell, told_plainly
 from tests.support.server import Api, Server
+from tests.support.shells import DONE, REFUSED, Shell, told_plainly
 
 DOTTED = {"log.root": "INFO", "a": {"b.c": 1, "b": {"d": 2}}, "hosts": ["x", {"y": 3}], "n": None}
 BOTH = {"log.root": "INFO", "log": {"root": "DEBUG"}}

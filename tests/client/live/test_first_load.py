@@ -14,8 +14,9 @@ import pytest
 from distributed_config import errors
 from distributed_config.client import Client, Config
 from distributed_config.client.http.transport import same_spelling
-from tests.client.test_sidecar import Gate, mute
+from tests.support.proxies import Gate
 from tests.support.server import Api, Server, free_port
+from tests.support.stubs import mute
 
 LONG = 60.0
 """A deadline that nobody waits for."""

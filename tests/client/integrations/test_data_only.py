@@ -11,8 +11,8 @@ import pytest
 from distributed_config.client.integrations import dynaconf as into_dynaconf
 from distributed_config.client.sidecar.plan import shell_words
 from distributed_config.errors import Rejected
-from tests.client.test_sidecar import DONE, REFUSED, Shell, holds, told_plainly
 from tests.support.server import Api, Server
+from tests.support.shells import DONE, REFUSED, Shell, holds, told_plainly
 
 
 @pytest.fixture

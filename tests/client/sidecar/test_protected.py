@@ -12,7 +12,8 @@ import pytest
 from distributed_config.client.integrations.environ import fill_environ
 from distributed_config.client.sidecar.protected import PROTECTED, environment, reason_for
 from distributed_config.errors import Rejected
-from tests.client.test_sidecar import (
+from tests.support.server import Api, Server
+from tests.support.shells import (
     DONE,
     REFUSED,
     USAGE,
@@ -21,7 +22,6 @@ from tests.client.test_sidecar import (
     text_of,
     told_plainly,
 )
-from tests.support.server import Api, Server
 from tests.test_structure import ROOT
 
 EVIL = {
