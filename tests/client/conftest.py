@@ -1,4 +1,4 @@
-"""What the tests of the client share."""
+"""Fixtures that the tests of the client share."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,31 +19,31 @@ Configs = Callable[..., Config]
 
 @pytest.fixture
 def proxy(server: Server) -> Iterator[Proxy]:
-    made = Proxy(server.port)
-    yield made
-    made.refuse()
+    proxy = Proxy(server.port)
+    yield proxy
+    proxy.refuse()
 
 
 @pytest.fixture
 def client(server: Server, name: str) -> Iterator[Client]:
-    """A client that means ``name``."""
-    with Client(server.url, service=name, backoff=QUICK) as made:
-        yield made
+    """A client for the service ``name``."""
+    with Client(server.url, service=name, backoff=QUICK) as client:
+        yield client
 
 
 @pytest.fixture
 def configs(server: Server, name: str) -> Iterator[Configs]:
-    """Makes Configs of ``name`` that are closed at the end; without snapshots unless told."""
-    made: list[Config] = []
+    """Create Configs of ``name``, which are closed at the end; without snapshots by default."""
+    created: list[Config] = []
 
-    def make(service: str = name, **given: Any) -> Config:
-        given = {"url": server.url, "snapshots": False, "backoff": QUICK, **given}
-        made.append(Config(service, **given))
-        return made[-1]
+    def make(service: str = name, **options: Any) -> Config:
+        options = {"url": server.url, "snapshots": False, "backoff": QUICK, **options}
+        created.append(Config(service, **options))
+        return created[-1]
 
     yield make
-    for each in made:
-        each.close()
+    for config in created:
+        config.close()
 
 
 @pytest.fixture
@@ -59,14 +59,8 @@ def shell(server: Server, tmp_path: Path) -> Shell:
 
 @pytest.fixture
 def gate(server: Server) -> Iterator[Gate]:
-    """A gate before the shared server, open."""
+    """An open gate in front of the shared server."""
     gate = Gate(server)
     gate.open()
     yield gate
     gate.shut()
-
-
-@pytest.fixture
-def dead() -> str:
-    """An address where nobody listens."""
-    return f"http://127.0.0.1:{free_port()}"

@@ -19,7 +19,7 @@ from distributed_config.services.access.token_format import new_token
 from tests.client.conftest import QUICK, Configs
 from tests.support.proxies import run
 from tests.support.server import Api, Server
-from tests.support.stubs import FOREIGN, Stub, document_answer
+from tests.support.stubs import FOREIGN, Stub, document_response
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.many
@@ -295,7 +295,7 @@ def test_an_address_that_is_none_is_refused_when_the_client_is_made(url: str) ->
 
 def test_the_address_may_have_a_path_and_a_slash_at_its_end() -> None:
     with (
-        closing(Stub(document_answer(b"{}"))) as stub,
+        closing(Stub(document_response(b"{}"))) as stub,
         Client(f"{stub.url}/conf/", backoff=QUICK) as client,
     ):
         client.get("web")
@@ -307,7 +307,7 @@ def test_address_and_token_come_from_the_environment_unless_given(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "token").write_text("from-file\n")
-    with closing(Stub(document_answer(b"{}"))) as stub:
+    with closing(Stub(document_response(b"{}"))) as stub:
         monkeypatch.setenv("DISTCONF_URL", stub.url)
         monkeypatch.setenv("DISTCONF_TOKEN_FILE", str(tmp_path / "token"))
         clients = [Client(), Client(token="given"), Client(token="")]
@@ -378,7 +378,7 @@ def test_a_token_that_is_exchanged_in_its_file_is_taken_up(
             body = json.dumps({"name": str(time.monotonic()), "role": "reader"}).encode()
             headers = {"Content-Type": "application/json"}
             request = Request("POST", "/api/v1/tokens", {}, headers, body)
-            told = admin.transport.ask(request).json()
+            told = admin.transport.send(request).json()
             file.write_text(told["token"] + "\n")
             return told["token"], told["id"]
 
@@ -394,7 +394,7 @@ def test_a_token_that_is_exchanged_in_its_file_is_taken_up(
         assert reader.get().version == 0
 
         made()
-        admin.transport.ask(Request("DELETE", "/api/v1/tokens", {"id": first}))
+        admin.transport.send(Request("DELETE", "/api/v1/tokens", {"id": first}))
         admin.put({"n": 1})
 
         assert cfg.wait_for(1, 10)

@@ -10,7 +10,7 @@ import pytest
 from tests.support.server import Server
 from tests.support.shells import (
     REFUSED,
-    told_plainly,
+    error_sentences,
 )
 
 
@@ -104,7 +104,7 @@ def wrongly_begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Server, Pat
     server = Server(home / "instance", bootstrap=folder, workers=1)
     ran = server.run("serve", "--upgrade")
     assert ran.returncode == REFUSED
-    return server, folder, told_plainly(ran)
+    return server, folder, error_sentences(ran)
 
 
 def test_a_wrong_first_set_up_is_refused_with_all_its_problems(
@@ -141,4 +141,4 @@ def test_a_first_set_up_that_is_not_there_refuses_the_start(tmp_path: Path) -> N
     ran = server.run("serve", "--upgrade")
 
     assert ran.returncode == REFUSED
-    assert "absent.yaml" in told_plainly(ran)
+    assert "absent.yaml" in error_sentences(ran)

@@ -1,4 +1,4 @@
-"""What stands between a client and a real server: a proxy that spoils, a gate that shuts."""
+"""Between a client and a real server: a proxy that spoils responses, a gate that shuts."""
 
 import socket
 import threading
@@ -14,11 +14,10 @@ from tests.support.server import Server, free_port
 
 @dataclass
 class Plan:
-    """What a proxy does to one connection: passes ``after`` bytes of answers, and then ends it.
+    """What a proxy does to one connection: it passes ``after`` bytes on, and then closes it.
 
-    A negative ``after``: so many fewer than come first.
-
-    ``stall``: says nothing more instead. ``pause``: before each single byte.
+    A negative ``after`` counts from the end of the first data that comes. With ``stall`` the
+    connection stays open and silent instead. ``pause`` is waited before each single byte.
     """
 
     after: int | None = None
@@ -27,7 +26,7 @@ class Plan:
 
 
 class Proxy:
-    """A small TCP proxy before a server; ``plans`` are for the next connections, one each."""
+    """A small TCP proxy in front of a server; ``plans`` are those of the next connections."""
 
     def __init__(self, port: int) -> None:
         self._upstream = port
@@ -41,21 +40,21 @@ class Proxy:
         self.resume()
 
     def resume(self) -> None:
-        """Lets everything through, from now on."""
+        """Let everything through from now on."""
         self.silent = False
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port))
             run(self._accept, self._listener)
 
     def refuse(self) -> None:
-        """Ends every connection, and takes no other."""
+        """Close every connection, and accept no other."""
         if self._listener is not None:
             hang_up(self._listener)
             self._listener = None
         self.cut()
 
     def cut(self) -> None:
-        """Ends every connection."""
+        """Close every connection."""
         for each in list(self._sockets):
             hang_up(each)
 
@@ -66,15 +65,15 @@ class Proxy:
             plan = self.plans.popleft() if self.plans else Plan()
             server = socket.create_connection(("127.0.0.1", self._upstream))
             self._sockets |= {client, server}
-            run(self._there, client, server)
-            run(self._back, server, client, plan)
+            run(self._upload, client, server)
+            run(self._download, server, client, plan)
 
-    def _there(self, client: socket.socket, server: socket.socket) -> None:
+    def _upload(self, client: socket.socket, server: socket.socket) -> None:
         while data := client.recv(65_536):
             server.sendall(data)
         self._end(client, server)
 
-    def _back(self, server: socket.socket, client: socket.socket, plan: Plan) -> None:
+    def _download(self, server: socket.socket, client: socket.socket, plan: Plan) -> None:
         left = plan.after
         while data := server.recv(65_536):
             if self.silent:
@@ -98,7 +97,7 @@ class Proxy:
 
 
 def run(work: Callable[..., None], *arguments: Any) -> threading.Thread:
-    """Does ``work`` in a thread; that a connection breaks is no failure there."""
+    """Run ``work`` in a thread, where a broken connection is no failure."""
 
     def quietly() -> None:
         with suppress(OSError):
@@ -126,7 +125,7 @@ class Gate:
         self._threads: list[threading.Thread] = []
 
     def open(self) -> None:
-        self._begin(self._let_in, socket.create_server(("127.0.0.1", self.port)))
+        self._begin(self._accept_all, socket.create_server(("127.0.0.1", self.port)))
 
     def shut(self) -> None:
         for each in list(self._sockets):
@@ -144,7 +143,7 @@ class Gate:
         self._threads.append(thread)
         thread.start()
 
-    def _let_in(self, listener: socket.socket) -> None:
+    def _accept_all(self, listener: socket.socket) -> None:
         with suppress(OSError):
             while True:
                 here, _ = listener.accept()
@@ -153,10 +152,10 @@ class Gate:
                 self._begin(self._pass_on, there, here)
 
     @staticmethod
-    def _pass_on(giver: socket.socket, taker: socket.socket) -> None:
+    def _pass_on(source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
-            while data := giver.recv(1 << 16):
-                taker.sendall(data)
-        for each in (giver, taker):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+        for each in (source, sink):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)

@@ -16,7 +16,7 @@ def threads_of(service: str) -> list[threading.Thread]:
 
 
 def script(text: str, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
-    """Runs ``text`` in an interpreter of its own, from the folder of the project."""
+    """Run ``text`` in an interpreter of its own, from the folder of the project."""
     python = options.pop("python", sys.executable)
     return subprocess.run(
         [python, "-c", text, *arguments],
@@ -30,21 +30,21 @@ def script(text: str, *arguments: str, **options: Any) -> "subprocess.CompletedP
 
 
 def printed(done: "subprocess.CompletedProcess[str]") -> Any:
-    """What a script printed as its last line, from JSON."""
+    """Return the JSON that a script printed as its last line."""
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def in_thread(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
-    """Does ``work`` in a thread; the list gets what it returned, or raised."""
-    came: list[Any] = []
+    """Run ``work`` in a thread. The list gets its result, or its exception."""
+    results: list[Any] = []
 
-    def note() -> None:
+    def run() -> None:
         try:
-            came.append(work())
+            results.append(work())
         except Exception as error:  # the test looks at it
-            came.append(error)
+            results.append(error)
 
-    thread = threading.Thread(target=note, daemon=True)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    return thread, came
+    return thread, results

@@ -1,4 +1,4 @@
-"""The command line as its users have it: processes with a home folder of their own."""
+"""The command line as users have it: processes with a home folder of their own."""
 
 import http.client
 import json
@@ -53,11 +53,11 @@ AWKWARD = {
     "list": [1, "a b"],
     "db": {"host": "h", "port": 5432},
 }
-"""What shells, properties and templates like to get wrong."""
+"""Values that shells, properties and templates easily get wrong."""
 
 
 def text_of(file: Path) -> str:
-    """What is in ``file``; nothing, if it is not there."""
+    """Return the text in ``file``; "" if it is missing."""
     try:
         return file.read_text()
     except FileNotFoundError:
@@ -69,7 +69,7 @@ def lines_of(file: Path) -> list[str]:
 
 
 def holds(file: Path, value: Any) -> bool:
-    """Whether ``file`` holds ``value`` as JSON."""
+    """Whether ``file`` has ``value`` as JSON."""
     return bool(text := text_of(file)) and json.loads(text) == value
 
 
@@ -79,7 +79,7 @@ def read_yaml(text: str) -> Any:
 
 @dataclass
 class Shell:
-    """Where a user works: a home of one's own, and the address of a server."""
+    """A user's environment: a home folder, and the address of a server."""
 
     home: Path
     url: str
@@ -92,7 +92,7 @@ class Shell:
     def run(
         self, *words: str, door: str = CLIENT, stdin: str = "", **variables: str
     ) -> "subprocess.CompletedProcess[str]":
-        """Runs a command to its end."""
+        """Run a command to its end."""
         ran = subprocess.run(
             [sys.executable, "-m", door, *words],
             env=self.environment(**variables),
@@ -102,24 +102,24 @@ class Shell:
             timeout=60,
             check=False,
         )
-        # As it came: text=True would make \n of every \r.
-        said = (ran.stdout.decode(), ran.stderr.decode())
-        return subprocess.CompletedProcess(ran.args, ran.returncode, *said)
+        # Not text=True, which turns every \r into \n.
+        outputs = (ran.stdout.decode(), ran.stderr.decode())
+        return subprocess.CompletedProcess(ran.args, ran.returncode, *outputs)
 
-    def each(self, *commands: Sequence[str]) -> "list[subprocess.CompletedProcess[str]]":
-        """Runs commands side by side to their ends."""
+    def run_all(self, *commands: Sequence[str]) -> "list[subprocess.CompletedProcess[str]]":
+        """Run commands in parallel to their ends."""
         with ThreadPoolExecutor(3) as pool:
             return list(pool.map(lambda words: self.run(*words), commands))
 
-    def done(self, *words: str, **options: str) -> str:
-        """What a command says that does what it is asked."""
+    def output(self, *words: str, **options: str) -> str:
+        """Return the output of a command, which has to succeed."""
         ran = self.run(*words, **options)
         assert ran.returncode == DONE, ran.stderr
         return ran.stdout
 
     @contextmanager
     def started(self, *words: str, **variables: str) -> Iterator["Running"]:
-        """Runs a command in the background, in a session of its own; killed at the end."""
+        """Run a command in the background, in a session of its own. It is killed at the end."""
         with (self.home / f"log-{time.monotonic_ns()}").open("w+b") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", CLIENT, *words],
@@ -138,17 +138,19 @@ class Shell:
                 process.wait(10)
 
     @contextmanager
-    def beside(self, *targets: dict[str, Any], flags: str = "", **plan: Any) -> Iterator["Running"]:
-        """A sidecar that follows ``targets``."""
-        file = self.planned(*targets, **plan)
+    def sidecar(
+        self, *targets: dict[str, Any], flags: str = "", **plan: Any
+    ) -> Iterator["Running"]:
+        """Run a sidecar that follows ``targets``."""
+        file = self.write_plan(*targets, **plan)
         with self.started("sidecar", "-c", str(file), *flags.split()) as running:
             yield running
 
     def once(self, *targets: dict[str, Any], **plan: Any) -> "subprocess.CompletedProcess[str]":
-        """A sidecar that writes ``targets`` and ends."""
-        return self.run("sidecar", "--once", "-c", str(self.planned(*targets, **plan)))
+        """Run a sidecar that writes ``targets`` once and ends."""
+        return self.run("sidecar", "--once", "-c", str(self.write_plan(*targets, **plan)))
 
-    def planned(self, *targets: dict[str, Any], **plan: Any) -> Path:
+    def write_plan(self, *targets: dict[str, Any], **plan: Any) -> Path:
         file = self.home / "plan.json"
         quick = {"debounce": 0.02, "deadline": 5}
         file.write_text(json.dumps({**quick, **plan, "targets": targets}))
@@ -157,13 +159,13 @@ class Shell:
 
 @dataclass
 class Running:
-    """A command that runs in the background, and what it said."""
+    """A command that runs in the background, and its output."""
 
     process: "subprocess.Popen[bytes]"
     log: Path
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return text_of(self.log)
 
     @property
@@ -173,17 +175,17 @@ class Running:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def ends(self, seconds: float) -> int:
-        """The exit code, which must come in time."""
+    def wait(self, seconds: float) -> int:
+        """Return the exit code, which has to come in time."""
         return self.process.wait(seconds)
 
     def until(self, condition: Callable[[], object], seconds: float = 15.0) -> None:
-        """Waits until ``condition`` holds, as long as the command runs."""
-        until(lambda: condition() or not self.is_alive, seconds, f"it, with {self.said[-2000:]}")
-        assert condition(), f"it ended with {self.process.poll()}: {self.said[-2000:]}"
+        """Wait until ``condition`` holds, while the command runs."""
+        until(lambda: condition() or not self.is_alive, seconds, f"it, with {self.output[-2000:]}")
+        assert condition(), f"it ended with {self.process.poll()}: {self.output[-2000:]}"
 
     def until_it_handles(self, number: signal.Signals) -> None:
-        """Waits until the command has a way of its own with a signal."""
+        """Wait until the command handles a signal itself."""
 
         def is_caught() -> bool:
             status = Path(f"/proc/{self.process.pid}/status").read_text()
@@ -193,12 +195,12 @@ class Running:
         self.until(is_caught)
 
 
-def health(port: int) -> int:
-    """What the sidecar's /healthz answers; 0 while nobody listens."""
-    return asked(port, "/healthz")[0]
+def health_status(port: int) -> int:
+    """Return the status of the sidecar's /healthz; 0 while nobody listens."""
+    return probe(port, "/healthz")[0]
 
 
-def asked(port: int, path: str) -> tuple[int, bytes]:
+def probe(port: int, path: str) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", path)
@@ -210,14 +212,14 @@ def asked(port: int, path: str) -> tuple[int, bytes]:
         connection.close()
 
 
-def told_by(port: int) -> list[dict[str, Any]]:
-    """What /healthz tells of each target."""
-    found: list[dict[str, Any]] = json.loads(asked(port, "/healthz")[1])["targets"]
+def health_reports(port: int) -> list[dict[str, Any]]:
+    """Return the reports of /healthz on each target."""
+    found: list[dict[str, Any]] = json.loads(probe(port, "/healthz")[1])["targets"]
     return found
 
 
-def told_plainly(ran: "subprocess.CompletedProcess[str]") -> str:
-    """What was said of a failure: in sentences, not with a stack."""
+def error_sentences(ran: "subprocess.CompletedProcess[str]") -> str:
+    """Return the messages of a command that failed: sentences, and no traceback."""
     assert "Traceback" not in ran.stderr, ran.stderr[-600:]
     assert "Exception" not in ran.stderr, ran.stderr[-600:]
     assert ran.stderr.startswith("distconf: "), ran.stderr
@@ -225,7 +227,7 @@ def told_plainly(ran: "subprocess.CompletedProcess[str]") -> str:
 
 
 def as_the_shell_reads(script: str, *words: str) -> dict[str, str]:
-    """The variables that a real sh has after ``script``."""
+    """Return the variables that a real sh has after ``script``."""
     ran = subprocess.run(
         ["sh", "-euc", f"set -a\n{script}\nexec env -0", "sh", *words],
         env={"PATH": os.environ["PATH"]},
@@ -270,13 +272,13 @@ def _unescaped(text: str) -> str:
 
 
 def as_written(value: Any) -> str:
-    """JSON as the sidecar writes it."""
+    """Return JSON as the sidecar writes it."""
     return json.dumps(value, indent=2) + "\n"
 
 
 @contextmanager
 def reading(file: Path) -> Iterator[list[str]]:
-    """Reads a file over and over; yields what was wrong with it, which should be nothing."""
+    """Read a file over and over. Yields the errors in it, of which there should be none."""
     wrong: list[str] = []
     ended = threading.Event()
     reads = 0
@@ -303,5 +305,5 @@ def reading(file: Path) -> Iterator[list[str]]:
 
 
 def large(number: int) -> dict[str, Any]:
-    """A document that cannot be written in one go, and tells when it is mixed."""
+    """Return a document that is too large for one write, and shows when two are mixed."""
     return {"n": number, "body": [number] * 1000}

@@ -1,4 +1,4 @@
-"""Snapshots that lie on the disk before a test begins."""
+"""Snapshots that are on the disk before a test begins."""
 
 import json
 from collections.abc import Mapping
@@ -8,15 +8,15 @@ from typing import Any
 from distributed_config.client.live.snapshots import Snapshot, Snapshots
 
 
-def keep(folder: Path, url: str, service: str, document: Any, version: int = 0) -> Path:
-    """Puts a good snapshot into ``folder``; returns its file."""
-    kept = Snapshots(folder, url)
-    kept.save(service, Snapshot(version, '"tag"', json.dumps(document)))
-    return kept.path(service)
+def save_snapshot(folder: Path, url: str, service: str, document: Any, version: int = 0) -> Path:
+    """Put a good snapshot into ``folder``. Return its file."""
+    snapshots = Snapshots(folder, url)
+    snapshots.save(service, Snapshot(version, '"tag"', json.dumps(document)))
+    return snapshots.path(service)
 
 
 class Model:
-    """What pydantic's models look like from outside."""
+    """A class with the interface of pydantic's models."""
 
     def __init__(self, n: int) -> None:
         self.n = n

@@ -1,6 +1,5 @@
-"""Stand-ins for a server, which say or do what no server of ours would."""
+"""Stand-ins for a server, for what a real one never sends or does."""
 
-import http.client
 import json
 import socket
 import threading
@@ -15,7 +14,7 @@ from tests.support.proxies import hang_up, run
 
 
 class Stub:
-    """Answers each request with the next of ``answers``, bytes as they are; the last one stays."""
+    """Answers each request with the next of ``answers``, as raw bytes; the last one is repeated."""
 
     def __init__(self, *answers: bytes) -> None:
         self._answers = deque(answers)
@@ -51,56 +50,41 @@ class Stub:
 
 
 def head_of(file: BinaryIO) -> bytes:
-    """The lines up to an empty one; nothing where the end came before that."""
+    """Read the lines up to an empty one. Return nothing if the stream ends before that."""
     lines = []
     while (line := file.readline()) not in {b"", b"\r\n"}:
         lines.append(line)
     return b"".join(lines) if line else b""
 
 
-def http(status: int, body: bytes, **headers: str) -> bytes:
-    """An answer as a server writes it."""
-    told = {name.replace("_", "-"): value for name, value in headers.items()}
-    lines = [f"{name}: {value}" for name, value in {**told, "Content-Length": len(body)}.items()]
+def http_response(status: int, body: bytes, **headers: str) -> bytes:
+    """Return a response as a server writes it; ``Config_Version`` is the header with a dash."""
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = [f"{name}: {value}" for name, value in {**fields, "Content-Length": len(body)}.items()]
     return "\r\n".join([f"HTTP/1.1 {status} OK", *lines, "", ""]).encode("latin-1") + body
 
 
-def document_answer(body: bytes, version: str = "0") -> bytes:
-    return http(200, body, Config_Version=version, Config_Revision="1", ETag=f'"{version}.a.b"')
+def document_response(body: bytes, version: str = "0") -> bytes:
+    return http_response(
+        200, body, Config_Version=version, Config_Revision="1", ETag=f'"{version}.a.b"'
+    )
 
 
-def problem_answer(status: int, code: str, **headers: str) -> bytes:
+def problem_response(status: int, code: str, **headers: str) -> bytes:
     body = {"code": code, "detail": "It is so.", "problems": []}
-    return http(status, json.dumps(body).encode(), **headers)
-
-
-@contextmanager
-def deaf_address() -> Iterator[str]:
-    """The address of a host that does not even answer a connection's first packet."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        waiting = [socket.socket() for _ in range(4)]
-        for each in waiting:
-            each.setblocking(False)
-            each.connect_ex(listener.getsockname())
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            for each in waiting:
-                each.close()
+    return http_response(status, json.dumps(body).encode(), **headers)
 
 
 class Recorder:
-    """A server of HTTP that writes down what it is asked, and answers everything the same way."""
+    """An HTTP server that records its requests, and gives every one the same response."""
 
     def __init__(self) -> None:
-        self.seen: list[tuple[str, str, str]] = []
-        seen = self.seen
+        self.requests: list[tuple[str, str, str]] = []
+        requests = self.requests
 
         class Handler(BaseHTTPRequestHandler):
             def answer(self) -> None:
-                seen.append((self.command, self.path, self.headers.get("Authorization", "")))
+                requests.append((self.command, self.path, self.headers.get("Authorization", "")))
                 self.send_response(200)
                 for name, value in (("Config-Version", "0"), ("Config-Revision", "1")):
                     self.send_header(name, value)
@@ -111,7 +95,7 @@ class Recorder:
             do_GET = do_POST = answer  # noqa: N815  # the library's names
 
             def log_message(self, *_: Any) -> None:
-                """Quiet: the tests look at what was seen."""
+                """Log nothing: the tests look at ``requests``."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -126,8 +110,8 @@ class Recorder:
 
 
 @contextmanager
-def knowing(tokens: dict[str, int]) -> Iterator[str]:
-    """The address of a server that knows ``tokens``, and has a version of its own for each."""
+def token_server(tokens: dict[str, int]) -> Iterator[str]:
+    """The address of a server that accepts ``tokens``, and has a version of its own for each."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # the library's name
@@ -145,7 +129,7 @@ def knowing(tokens: dict[str, int]) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Quiet."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -154,8 +138,8 @@ def knowing(tokens: dict[str, int]) -> Iterator[str]:
 
 
 @contextmanager
-def mute() -> Iterator[str]:
-    """The address of a server that lets nobody in and turns nobody away."""
+def unresponsive_address() -> Iterator[str]:
+    """The address of a host that does not even answer the first packet of a connection."""
     with socket.socket() as listener, ExitStack() as waiting:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -167,8 +151,8 @@ def mute() -> Iterator[str]:
 
 
 @contextmanager
-def garbling() -> Iterator[str]:
-    """The address of something that answers, but not in HTTP."""
+def non_http_address() -> Iterator[str]:
+    """The address of something that answers, though not in HTTP."""
 
     def run() -> None:
         with suppress(OSError):
@@ -187,22 +171,24 @@ def garbling() -> Iterator[str]:
 
 
 FOREIGN = {
-    "a page": http(200, b"<html></html>", Content_Type="text/html"),
-    "nothing": http(200, b""),
-    "an array": http(200, b"[]"),
-    "an object": http(200, b"{}"),
-    "a redirect": http(302, b"", Location="https://elsewhere/"),
-    "a version that is no number": document_answer(b"{}", version="x"),
-    "an array as document": document_answer(b"[]"),
-    "half a document": document_answer(b'{"a": '),
-    "no UTF-8": document_answer(b'{"a": "\xff"}'),
-    "very deep": document_answer(b"[" * 200_000),
+    "a page": http_response(200, b"<html></html>", Content_Type="text/html"),
+    "nothing": http_response(200, b""),
+    "an array": http_response(200, b"[]"),
+    "an object": http_response(200, b"{}"),
+    "a redirect": http_response(302, b"", Location="https://elsewhere/"),
+    "a version that is no number": document_response(b"{}", version="x"),
+    "an array as document": document_response(b"[]"),
+    "half a document": document_response(b'{"a": '),
+    "no UTF-8": document_response(b'{"a": "\xff"}'),
+    "very deep": document_response(b"[" * 200_000),
     "junk": b"\x00\x01\x02 junk\r\n\r\n",
     "half a chunk": b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\n{"a',
     "endless headers": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500 + b"\r\n",
-    "a page for an error": http(404, b"<html></html>"),
-    "an error that is an array": http(500, b"[1]"),
-    "an error with strange problems": http(422, b'{"code": 1, "detail": [], "problems": [1]}'),
-    "an error that is very deep": http(500, b"[" * 200_000),
-    "a strange time to retry": problem_answer(503, "overloaded", Retry_After="\u00b2"),
+    "a page for an error": http_response(404, b"<html></html>"),
+    "an error that is an array": http_response(500, b"[1]"),
+    "an error with strange problems": http_response(
+        422, b'{"code": 1, "detail": [], "problems": [1]}'
+    ),
+    "an error that is very deep": http_response(500, b"[" * 200_000),
+    "a strange time to retry": problem_response(503, "overloaded", Retry_After="\u00b2"),
 }

@@ -1,4 +1,4 @@
-"""Waiting for what happens in other threads and processes, with a limit."""
+"""Waiting, with a limit, for other threads and processes."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def eventually(holds: Callable[[], Any], seconds: float = 5.0) -> bool:
-    """Waits until ``holds()``; whether it came to that."""
+    """Wait until ``holds()`` is true. Return whether that happened in time."""
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
@@ -16,7 +16,7 @@ def eventually(holds: Callable[[], Any], seconds: float = 5.0) -> bool:
 
 
 def until(condition: Callable[[], object], seconds: float = 15.0, what: str = "it") -> None:
-    """Waits until ``condition`` holds; fails when it does not in time."""
+    """Wait until ``condition`` holds. Fails if it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"

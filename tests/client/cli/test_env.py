@@ -9,17 +9,17 @@ from tests.support.shells import (
     REFUSED,
     Shell,
     as_the_shell_reads,
+    error_sentences,
     expected_variables,
-    told_plainly,
 )
 
 
 def test_a_shell_reads_env_back_exactly(shell: Shell, api: Api, name: str) -> None:
     api.put(name, AWKWARD)
 
-    shell.home.joinpath("app.env").write_text(shell.done("env", name))
+    shell.home.joinpath("app.env").write_text(shell.output("env", name))
     sourced = as_the_shell_reads('. "$1"', str(shell.home / "app.env"))
-    evaluated = as_the_shell_reads('eval "$1"', shell.done("env", name, "--prefix", "APP_"))
+    evaluated = as_the_shell_reads('eval "$1"', shell.output("env", name, "--prefix", "APP_"))
 
     assert expected_variables().items() <= sourced.items()
     assert expected_variables("APP_").items() <= evaluated.items()
@@ -28,7 +28,7 @@ def test_a_shell_reads_env_back_exactly(shell: Shell, api: Api, name: str) -> No
 def test_a_shell_reads_exported_variables_back_exactly(shell: Shell, api: Api, name: str) -> None:
     api.put(name, AWKWARD)
 
-    told = shell.done("env", name, "--export")
+    told = shell.output("env", name, "--export")
 
     found = as_the_shell_reads('set +a; eval "$1"', told)
     assert expected_variables().items() <= found.items()
@@ -46,7 +46,7 @@ def test_a_name_that_is_none_for_a_variable_is_refused_or_made_one_that_a_shell_
         assert "x" in as_the_shell_reads('eval "$1"', ran.stdout).values()
     else:
         assert ran.returncode == REFUSED
-        told_plainly(ran)
+        error_sentences(ran)
 
 
 def test_values_that_would_have_one_name_are_refused_with_all_of_them(
@@ -58,4 +58,4 @@ def test_values_that_would_have_one_name_are_refused_with_all_of_them(
 
     assert ran.returncode == REFUSED
     assert ran.stdout == ""
-    assert all(each in told_plainly(ran) for each in ("A_B", "NUL", "D_E"))
+    assert all(each in error_sentences(ran) for each in ("A_B", "NUL", "D_E"))

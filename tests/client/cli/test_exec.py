@@ -14,16 +14,16 @@ from tests.support.shells import (
     UNREACHABLE,
     USAGE,
     Shell,
+    error_sentences,
     expected_variables,
     lines_of,
-    told_plainly,
 )
 
 
 def test_exec_gives_the_configuration_as_variables(shell: Shell, api: Api, name: str) -> None:
     api.put(name, AWKWARD)
 
-    told = shell.done(
+    told = shell.output(
         "exec", "--service", name, "--prefix", "APP_", "--", "env", "-0", OTHER="kept"
     )
 
@@ -38,7 +38,7 @@ def test_exec_ends_as_its_command_ends(shell: Shell, api: Api, name: str) -> Non
     api.put(name, {"n": 1})
     scripts = {"true": 0, "exit 42": 42, "kill -KILL $$": 128 + 9, "kill -TERM $$": 128 + 15}
 
-    ran = shell.each(*(("exec", "--service", name, "--", "sh", "-c", each) for each in scripts))
+    ran = shell.run_all(*(("exec", "--service", name, "--", "sh", "-c", each) for each in scripts))
 
     assert [each.returncode for each in ran] == list(scripts.values())
 
@@ -46,7 +46,9 @@ def test_exec_ends_as_its_command_ends(shell: Shell, api: Api, name: str) -> Non
 def test_exec_hands_its_commands_words_on_as_they_are(shell: Shell, api: Api, name: str) -> None:
     api.put(name, {"n": 1})
 
-    told = shell.done("exec", "--service", name, "--", "printf", "[%s]", "a", "--", "-q", "b c", "")
+    told = shell.output(
+        "exec", "--service", name, "--", "printf", "[%s]", "a", "--", "-q", "b c", ""
+    )
 
     assert told == "[a][--][-q][b c][]"
 
@@ -64,17 +66,17 @@ def test_exec_tells_of_a_command_that_is_not_there(shell: Shell, api: Api, name:
     ran = shell.run("exec", "--service", name, "--", "no-such-command")
 
     assert ran.returncode == 127
-    assert "no-such-command" in told_plainly(ran)
+    assert "no-such-command" in error_sentences(ran)
     forbidden = shell.run("exec", "--service", name, "--", str(shell.home))
     assert forbidden.returncode == 126
-    assert str(shell.home) in told_plainly(forbidden)
+    assert str(shell.home) in error_sentences(forbidden)
 
 
 def test_exec_of_a_service_that_is_not_there_is_refused(shell: Shell, name: str) -> None:
     ran = shell.run("exec", "--service", name, "--", "echo", "ran")
 
     assert (ran.returncode, ran.stdout) == (REFUSED, "")
-    assert name in told_plainly(ran)
+    assert name in error_sentences(ran)
 
 
 def test_exec_refuses_what_no_variable_can_hold(shell: Shell, api: Api, name: str) -> None:
@@ -83,7 +85,7 @@ def test_exec_refuses_what_no_variable_can_hold(shell: Shell, api: Api, name: st
     ran = shell.run("exec", "--service", name, "--", "true")
 
     assert ran.returncode == REFUSED
-    told_plainly(ran)
+    error_sentences(ran)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
@@ -93,11 +95,11 @@ def test_exec_passes_signals_on(shell: Shell, api: Api, name: str, number: signa
     script += "; while :; do sleep 0.05; done"
 
     with shell.started("exec", "--service", name, "--", "sh", "-c", script) as running:
-        running.until(lambda: "ready" in running.said)
+        running.until(lambda: "ready" in running.output)
         running.send(number)
 
-        assert running.ends(5) == 7
-        assert "told" in running.said
+        assert running.wait(5) == 7
+        assert "told" in running.output
 
 
 def test_exec_passes_on_every_signal_that_can_be_caught(shell: Shell, api: Api, name: str) -> None:
@@ -108,7 +110,7 @@ def test_exec_passes_on_every_signal_that_can_be_caught(shell: Shell, api: Api, 
     words = ("--service", name, "--on-change", "restart")
 
     with shell.started("exec", *words, "--", "sh", "-c", script) as running:
-        running.until(lambda: "ready" in running.said)
+        running.until(lambda: "ready" in running.output)
         for number in numbers:
             running.send(number)
             running.until(lambda number=number: number.name[3:] in lines_of(running.log))
@@ -144,7 +146,7 @@ def test_exec_runs_the_command_again_when_the_configuration_changes(
         running.until(lambda: lines_of(running.log)[-1:] == ["3"])
         running.send(signal.SIGTERM)
 
-        assert running.ends(5) == 128 + signal.SIGTERM
+        assert running.wait(5) == 128 + signal.SIGTERM
         assert lines_of(running.log) == ["0", "1", "2", "3"]
 
 
@@ -156,7 +158,7 @@ def test_exec_that_restarts_ends_up_with_the_last_of_quick_changes(
     words = ("--service", name, "--on-change", "restart", "--", "sh", "-c", script)
 
     with shell.started("exec", *words) as running:
-        running.until(lambda: running.said)
+        running.until(lambda: running.output)
         for number in range(1, 25):
             api.put(name, {"n": number})
             if number % 3:
@@ -173,7 +175,7 @@ def test_exec_sends_a_signal_when_the_configuration_changes(
     words = ("--service", name, "--on-change", "USR1", "--", "sh", "-c", script)
 
     with shell.started("exec", *words) as running:
-        running.until(lambda: "ready" in running.said)
+        running.until(lambda: "ready" in running.output)
         api.put(name, {"n": 2})
         running.until(lambda: lines_of(running.log) == ["ready", "told"])
         api.put(name, {"n": 3})
@@ -187,11 +189,11 @@ def test_exec_keeps_its_command_when_a_configuration_comes_that_is_no_environmen
     words = ("--service", name, "--on-change", "restart")
 
     with shell.started("exec", *words, "--", "sh", "-c", "echo =$N; exec sleep 60") as running:
-        running.until(lambda: "=1" in running.said)
+        running.until(lambda: "=1" in running.output)
         api.put(name, {"a": {"b": 1}, "a_b": 2})
-        running.until(lambda: "A_B" in running.said)
+        running.until(lambda: "A_B" in running.output)
         api.put(name, {"n": 3})
-        running.until(lambda: "=3" in running.said)
+        running.until(lambda: "=3" in running.output)
 
 
 def test_exec_starts_from_the_snapshot_when_the_server_is_down(
@@ -200,17 +202,17 @@ def test_exec_starts_from_the_snapshot_when_the_server_is_down(
     api.put(name, {"n": "kept"})
     shell.url = gate.url
     words = ("exec", "--service", name, "--deadline", "0.3", "--", "sh", "-c", "echo $N")
-    assert shell.done(*words) == "kept\n"
+    assert shell.output(*words) == "kept\n"
 
     gate.shut()
 
-    assert shell.done(*words) == "kept\n"
+    assert shell.output(*words) == "kept\n"
 
 
 def test_exec_without_a_server_and_a_snapshot_ends_with_3_and_runs_nothing(
-    shell: Shell, name: str, dead: str
+    shell: Shell, name: str, nowhere: str
 ) -> None:
-    shell.url = dead
+    shell.url = nowhere
 
     ran = shell.run("exec", "--service", name, "--deadline", "0.3", "--", "echo", "ran")
 

@@ -17,8 +17,8 @@ from tests.support.shells import (
     REFUSED,
     USAGE,
     Shell,
+    error_sentences,
     read_yaml,
-    told_plainly,
 )
 
 
@@ -28,7 +28,7 @@ def test_get_shows_a_configuration_in_every_output(shell: Shell, api: Api, name:
 
     outputs = ("json", "table", "yaml")
     as_json, as_table, as_yaml = (
-        ran.stdout for ran in shell.each(*(("get", name, "--output", each) for each in outputs))
+        ran.stdout for ran in shell.run_all(*(("get", name, "--output", each) for each in outputs))
     )
 
     assert as_json == api.get(name).text + "\n"
@@ -41,12 +41,12 @@ def test_get_shows_one_value_as_a_script_wants_it(shell: Shell, api: Api, name: 
     api.put(name, {"db": {"host": "h", "on": False, "none": None, "n": [1, "ö"]}, "t": "a\nb"})
     shown = {"db.host": "h", "db.on": "false", "db.none": "", "db.n": '[1, "ö"]', "t": "a\nb"}
 
-    ran = shell.each(*(("get", name, path) for path in (*shown, "db.absent")))
+    ran = shell.run_all(*(("get", name, path) for path in (*shown, "db.absent")))
 
     assert [each.stdout for each in ran] == [*(f"{text}\n" for text in shown.values()), ""]
     assert ran[-1].returncode == REFUSED
-    assert "db.absent" in told_plainly(ran[-1])
-    assert shell.done("get", name, "t", "--output", "json") == '"a\\nb"\n'
+    assert "db.absent" in error_sentences(ran[-1])
+    assert shell.output("get", name, "t", "--output", "json") == '"a\\nb"\n'
 
 
 @pytest.mark.parametrize("output", ["json", "yaml"])
@@ -59,7 +59,7 @@ def test_get_shows_what_it_is_asked_for_in_every_output(
     api.put(name, {"n": "second"})
 
     asked = (("--version", "0"), ("--as-of", first), ("--defaults",))
-    ran = shell.each(*(("get", name, "--output", output, *flags) for flags in asked))
+    ran = shell.run_all(*(("get", name, "--output", output, *flags) for flags in asked))
 
     shown = [read_yaml(each.stdout) for each in ran]
     assert shown == [{"n": "first"}, {"n": "first"}, {"n": "second", "extra": 7}]
@@ -70,9 +70,11 @@ def test_put_takes_json_yaml_toml_and_standard_input(shell: Shell, api: Api, nam
     shell.home.joinpath("a.YML").write_text("n: 2\nt: ö\n")
     shell.home.joinpath("a.toml").write_text('n = 3\nt = "ö"\n')
 
-    told = [shell.done("put", name, file) for file in ("a.json", "a.YML", "a.toml")]
-    told.append(shell.done("put", name, "-", stdin='{"n": 4, "t": "ö"}', door="distributed_config"))
-    told.append(shell.done("put", name, "-", stdin='{"n": 4, "t": "ö"}'))
+    told = [shell.output("put", name, file) for file in ("a.json", "a.YML", "a.toml")]
+    told.append(
+        shell.output("put", name, "-", stdin='{"n": 4, "t": "ö"}', door="distributed_config")
+    )
+    told.append(shell.output("put", name, "-", stdin='{"n": 4, "t": "ö"}'))
 
     assert [each["document"] for each in api.versions(name)] == [
         {"n": number, "t": "ö"} for number in (1, 2, 3, 4)
@@ -87,16 +89,16 @@ def test_writes_keep_a_note_hold_a_condition_and_can_be_rehearsed(
     stale = api.put(name, {"n": 0}).headers["etag"]
     etag = api.put(name, {"n": 1}).headers["etag"]
 
-    shell.done("put", name, "-", "--dry-run", stdin='{"n": 5}')
-    shell.done("patch", name, "n=5", "--dry-run")
-    shell.done("rollback", name, "0", "--dry-run")
+    shell.output("put", name, "-", "--dry-run", stdin='{"n": 5}')
+    shell.output("patch", name, "n=5", "--dry-run")
+    shell.output("rollback", name, "0", "--dry-run")
     late = shell.run("patch", name, "n=9", "--if-match", stale)
-    shell.done("put", name, "-", "--if-match", etag, "--note", "ä note", stdin='{"n": 2}')
-    shell.done("patch", name, "n=3", "--note", "ö note")
-    shell.done("rollback", name, "0", "--note", "ü note")
+    shell.output("put", name, "-", "--if-match", etag, "--note", "ä note", stdin='{"n": 2}')
+    shell.output("patch", name, "n=3", "--note", "ö note")
+    shell.output("rollback", name, "0", "--note", "ü note")
 
     assert late.returncode == REFUSED
-    told_plainly(late)
+    error_sentences(late)
     versions = api.versions(name)
     assert [each["document"]["n"] for each in versions] == [0, 1, 2, 3, 0]
     assert [each["note"] for each in versions][2:] == ["ä note", "ö note", "ü note"]
@@ -137,7 +139,7 @@ def test_patch_takes_json_where_it_is_json_and_text_otherwise(
         "large=123456789012345678901234567890": 123456789012345678901234567890,
     }
 
-    shell.done("patch", name, *pairs, "gone=null", "kept.b=3", "new.deep.er=4")
+    shell.output("patch", name, *pairs, "gone=null", "kept.b=3", "new.deep.er=4")
 
     found = api.get(name, version="current").json()
     assert found.pop("kept") == {"a": 1, "b": 3}
@@ -151,8 +153,8 @@ def test_patch_takes_a_patch_of_either_kind_from_a_file_and_from_standard_input(
     api.put(name, {"a": 1, "b": 2})
     shell.home.joinpath("merge.json").write_text('{"a": null, "c": 3}')
 
-    shell.done("patch", name, "merge.json")
-    shell.done("patch", name, "-", stdin='[{"op": "replace", "path": "/b", "value": "ö"}]')
+    shell.output("patch", name, "merge.json")
+    shell.output("patch", name, "-", stdin='[{"op": "replace", "path": "/b", "value": "ö"}]')
 
     assert api.get(name, version="current").json() == {"b": "ö", "c": 3}
 
@@ -176,7 +178,7 @@ def test_a_patch_that_makes_no_sense_changes_nothing_and_is_told_in_a_sentence(
 
     assert api.get(name, version="current").json() == {"kept": 1}
     assert ran.returncode in {REFUSED, USAGE}
-    told_plainly(ran)
+    error_sentences(ran)
 
 
 def test_history_is_a_table_and_json_and_yaml(shell: Shell, api: Api, name: str) -> None:
@@ -184,8 +186,8 @@ def test_history_is_a_table_and_json_and_yaml(shell: Shell, api: Api, name: str)
     api.put(name, {"n": 1})
     api.enable(name, 1, False)
 
-    table = shell.done("history", name).splitlines()
-    rows = json.loads(shell.done("history", name, "--output", "json"))
+    table = shell.output("history", name).splitlines()
+    rows = json.loads(shell.output("history", name, "--output", "json"))
 
     assert table[0].split() == ["VERSION", "STATE", "TIME", "AUTHOR", "NOTE"]
     assert [line.split()[:3] for line in table[1:]] == [
@@ -194,8 +196,8 @@ def test_history_is_a_table_and_json_and_yaml(shell: Shell, api: Api, name: str)
     ]
     assert table[2].endswith("the first")
     assert [row["number"] for row in rows] == [1, 0]
-    assert read_yaml(shell.done("history", name, "--output", "yaml")) == rows
-    assert shell.done("history", name, "--quiet").splitlines() == table[1:]
+    assert read_yaml(shell.output("history", name, "--output", "yaml")) == rows
+    assert shell.output("history", name, "--quiet").splitlines() == table[1:]
 
 
 def test_a_long_history_is_told_whole_and_in_a_line_for_each_version(
@@ -204,8 +206,8 @@ def test_a_long_history_is_told_whole_and_in_a_line_for_each_version(
     for number in range(120):
         api.put(name, {"n": number}, note="two\nlines" if number % 50 == 0 else "")
 
-    rows = json.loads(shell.done("history", name, "--output", "json"))
-    lines = shell.done("history", name, "--quiet").splitlines()
+    rows = json.loads(shell.output("history", name, "--output", "json"))
+    lines = shell.output("history", name, "--quiet").splitlines()
 
     assert [row["number"] for row in rows] == list(range(120))[::-1]
     assert [line.split()[0] for line in lines] == [f"{row['number']}" for row in rows]
@@ -215,11 +217,11 @@ def test_diff_is_for_people_and_for_programs(shell: Shell, api: Api, name: str) 
     api.put(name, {"a": 1, "b": 1})
     api.put(name, {"a": 2, "b": 1})
 
-    text = shell.done("diff", name, "0", "1")
+    text = shell.output("diff", name, "0", "1")
     assert '-  "a": 1' in text
     assert '+  "a": 2' in text
     assert "\x1b" not in text
-    assert json.loads(shell.done("diff", name, "0", "1", "--output", "json")) == [
+    assert json.loads(shell.output("diff", name, "0", "1", "--output", "json")) == [
         {"op": "replace", "path": "/a", "value": 2}
     ]
 
@@ -249,15 +251,15 @@ def test_colours_are_for_terminals_whose_users_want_them(shell: Shell, api: Api,
 def test_writes_tell_what_they_did_in_every_output(shell: Shell, api: Api, name: str) -> None:
     api.put(name, {"a": 0})
 
-    assert json.loads(shell.done("patch", name, "a=1", "--output", "json")) == {
+    assert json.loads(shell.output("patch", name, "a=1", "--output", "json")) == {
         "service": name,
         "version": 1,
         "changed": True,
     }
-    assert json.loads(shell.done("rollback", name, "0", "--output", "json"))["version"] == 2
-    again = shell.done("put", name, "-", "--output", "json", stdin='{"a": 0}')
+    assert json.loads(shell.output("rollback", name, "0", "--output", "json"))["version"] == 2
+    again = shell.output("put", name, "-", "--output", "json", stdin='{"a": 0}')
     assert json.loads(again) == {"service": name, "version": 2, "changed": False}
-    assert "version 3" in shell.done("patch", name, "a=3")
+    assert "version 3" in shell.output("patch", name, "a=3")
 
 
 @pytest.mark.parametrize(
@@ -267,7 +269,7 @@ def test_yaml_is_yaml(shell: Shell, api: Api, name: str, words: str) -> None:
     api.put(name, {"a": 1})
     api.put(name, {"a": 0})
 
-    told = shell.done(*words.replace("NAME", name).split(), "--output", "yaml", stdin='{"a": 0}')
+    told = shell.output(*words.replace("NAME", name).split(), "--output", "yaml", stdin='{"a": 0}')
 
     version = {"put": 1, "patch": 2, "rollback": 2}
     if words.startswith("diff"):
@@ -279,12 +281,12 @@ def test_yaml_is_yaml(shell: Shell, api: Api, name: str, words: str) -> None:
 def test_quiet_writes_say_nothing(shell: Shell, api: Api, name: str) -> None:
     api.put(name, {"a": 0})
 
-    told = shell.done("put", name, "-", "-q", stdin='{"a": 1}')
-    told += shell.done("patch", name, "a=2", "--quiet")
+    told = shell.output("put", name, "-", "-q", stdin='{"a": 1}')
+    told += shell.output("patch", name, "a=2", "--quiet")
 
     assert told == ""
     assert len(api.versions(name)) == 3
-    assert told_plainly(shell.run("get", "absent", "--quiet"))
+    assert error_sentences(shell.run("get", "absent", "--quiet"))
 
 
 def test_a_reader_that_goes_away_is_no_fault(shell: Shell, api: Api, name: str) -> None:
@@ -318,7 +320,7 @@ def test_an_output_that_cannot_be_written_is_told_in_a_sentence(
         )
 
     assert ran.returncode == REFUSED
-    assert "space left on device: the output" in told_plainly(ran)
+    assert "space left on device: the output" in error_sentences(ran)
 
 
 def test_an_output_that_is_closed_or_cannot_hold_what_is_said_is_no_stack(
@@ -339,4 +341,4 @@ def test_an_output_that_is_closed_or_cannot_hold_what_is_said_is_no_stack(
     assert ran(">&- 2>&-").returncode == DONE
     narrow = ran("PYTHONIOENCODING=ascii")
     assert narrow.returncode == REFUSED
-    assert "PYTHONIOENCODING" in told_plainly(narrow)
+    assert "PYTHONIOENCODING" in error_sentences(narrow)

@@ -12,23 +12,23 @@ from tests.support.shells import (
     REFUSED,
     UNREACHABLE,
     Shell,
+    error_sentences,
     lines_of,
-    told_plainly,
 )
 
 
-def test_watch_without_a_server_is_exit_code_3(shell: Shell, dead: str) -> None:
-    ran = shell.run("watch", "--url", dead)
+def test_watch_without_a_server_is_exit_code_3(shell: Shell, nowhere: str) -> None:
+    ran = shell.run("watch", "--url", nowhere)
 
     assert ran.returncode == UNREACHABLE
-    assert dead in told_plainly(ran)
+    assert nowhere in error_sentences(ran)
 
 
 def test_watch_behind_a_revision_that_is_not_there_yet_is_refused(shell: Shell, api: Api) -> None:
     ran = shell.run("watch", "--after", "999999999")
 
     assert ran.returncode == REFUSED
-    assert "There is no revision 999999999" in told_plainly(ran)
+    assert "There is no revision 999999999" in error_sentences(ran)
 
 
 def test_watch_says_when_its_server_is_away(shell: Shell, api: Api, name: str, gate: Gate) -> None:
@@ -37,11 +37,11 @@ def test_watch_says_when_its_server_is_away(shell: Shell, api: Api, name: str, g
 
         def is_following() -> bool:
             api.put(name, {"n": time.monotonic()})
-            return name in watching.said
+            return name in watching.output
 
         watching.until(is_following)
         gate.shut()
-        watching.until(lambda: "cannot be reached" in watching.said)
+        watching.until(lambda: "cannot be reached" in watching.output)
 
 
 def test_watch_tells_of_every_change_in_order_also_across_a_restart(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_watch_tells_of_every_change_in_order_also_across_a_restart(tmp_path: Pa
 
         assert numbers() == list(range(1, 10))
         watching.send(signal.SIGINT)
-        assert watching.ends(5) == 128 + signal.SIGINT
+        assert watching.wait(5) == 128 + signal.SIGINT
 
 
 def test_watch_tells_of_the_services_asked_for_in_lines(shell: Shell, api: Api, name: str) -> None:
@@ -75,7 +75,7 @@ def test_watch_tells_of_the_services_asked_for_in_lines(shell: Shell, api: Api, 
     with shell.started("watch", f"{name}/", f"{name}-one", "--after", after) as watching:
         for service in (f"{name}/a", f"{name}-other", f"{name}-one", f"{name}/b"):
             api.put(service, {"n": 1}, note=f"for {service}")
-        watching.until(lambda: f"{name}/b" in watching.said)
+        watching.until(lambda: f"{name}/b" in watching.output)
 
         lines = [line for line in lines_of(watching.log) if "version.created" in line]
     assert [line.split()[4:6] for line in lines] == [
@@ -93,10 +93,10 @@ def test_watch_begins_with_now(shell: Shell, api: Api, name: str) -> None:
             nonlocal written
             api.put(name, {"n": written})
             written += 1
-            return bool(watching.said)
+            return bool(watching.output)
 
         watching.until(one_more)
-        watching.until(lambda: f'"version": {written},' in watching.said)
+        watching.until(lambda: f'"version": {written},' in watching.output)
 
         found = [json.loads(line)["version"] for line in lines_of(watching.log)]
     assert found == list(range(found[0], written + 1))

@@ -16,7 +16,7 @@ from tests.conftest import need
 from tests.support.proxies import Plan, Proxy
 from tests.support.scripts import in_thread, printed, script
 from tests.support.server import Api, Server
-from tests.support.stubs import Stub, document_answer, http, problem_answer
+from tests.support.stubs import Stub, document_response, http_response, problem_response
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.many
@@ -142,7 +142,7 @@ def test_an_answer_that_only_trickles_ends_with_the_timeout_of_the_attempt(
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_what_may_pass_is_tried_again_as_often_as_allowed(status: int) -> None:
     with (
-        closing(Stub(problem_answer(status, "overloaded"))) as stub,
+        closing(Stub(problem_response(status, "overloaded"))) as stub,
         Client(stub.url, retries=2, backoff=QUICK) as client,
         pytest.raises(errors.Overloaded),
     ):
@@ -154,7 +154,7 @@ def test_what_may_pass_is_tried_again_as_often_as_allowed(status: int) -> None:
 @pytest.mark.parametrize("status", [400, 404, 409, 422, 500])
 def test_what_will_not_pass_is_asked_once(status: int) -> None:
     with (
-        closing(Stub(problem_answer(status, "not-found"))) as stub,
+        closing(Stub(problem_response(status, "not-found"))) as stub,
         Client(stub.url, retries=2, backoff=QUICK) as client,
         pytest.raises(errors.NotFound, match=r"It is so\."),
     ):
@@ -164,9 +164,9 @@ def test_what_will_not_pass_is_asked_once(status: int) -> None:
 
 
 def test_all_attempts_of_a_write_carry_one_key_and_the_next_write_another() -> None:
-    done = http(200, b'{"version": 1, "current": 1, "changed": true}')
+    done = http_response(200, b'{"version": 1, "current": 1, "changed": true}')
     with (
-        closing(Stub(problem_answer(503, "overloaded"), http(502, b""), done)) as stub,
+        closing(Stub(problem_response(503, "overloaded"), http_response(502, b""), done)) as stub,
         Client(stub.url, backoff=QUICK) as client,
     ):
         client.put({}, "web")
@@ -184,9 +184,9 @@ def test_all_attempts_of_a_write_carry_one_key_and_the_next_write_another() -> N
 
 
 def test_the_server_says_how_long_to_wait_before_the_next_attempt() -> None:
-    busy = problem_answer(503, "overloaded", Retry_After="1")
+    busy = problem_response(503, "overloaded", Retry_After="1")
     with (
-        closing(Stub(busy, document_answer(b"{}"))) as stub,
+        closing(Stub(busy, document_response(b"{}"))) as stub,
         Client(stub.url, backoff=QUICK) as client,
     ):
         client.get("web")
@@ -196,9 +196,9 @@ def test_the_server_says_how_long_to_wait_before_the_next_attempt() -> None:
 
 @pytest.mark.parametrize("told", ["soon", "-1", "1e9", "Wed, 21 Oct 2099 07:28:00 GMT", "", " "])
 def test_a_time_to_retry_that_cannot_be_read_is_passed_over(told: str) -> None:
-    busy = problem_answer(503, "overloaded", Retry_After=told)
+    busy = problem_response(503, "overloaded", Retry_After=told)
     with (
-        closing(Stub(busy, document_answer(b"{}"))) as stub,
+        closing(Stub(busy, document_response(b"{}"))) as stub,
         Client(stub.url, backoff=QUICK) as client,
     ):
         client.get("web")
@@ -220,7 +220,7 @@ def test_closing_ends_a_question_that_another_thread_waits_for(proxy: Proxy) -> 
 
 
 def test_closing_ends_a_pause_between_two_attempts() -> None:
-    with closing(Stub(problem_answer(503, "overloaded", Retry_After="30"))) as stub:
+    with closing(Stub(problem_response(503, "overloaded", Retry_After="30"))) as stub:
         client = Client(stub.url)
         thread, came = in_thread(lambda: client.get("web"))
         assert eventually(lambda: stub.requests)
@@ -233,7 +233,7 @@ def test_closing_ends_a_pause_between_two_attempts() -> None:
 
 
 def test_a_client_that_was_closed_asks_nothing_more() -> None:
-    with closing(Stub(document_answer(b"{}"))) as stub:
+    with closing(Stub(document_response(b"{}"))) as stub:
         client = Client(stub.url, backoff=QUICK)
         client.close()
         client.close()

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-import distributed_config.client.http.events as streams_module
+import distributed_config.client.http.events as events_module
 from distributed_config.client import Backoff, Client, Revision
 from tests.client.conftest import QUICK
 from tests.support.proxies import Plan, Proxy
@@ -63,7 +63,7 @@ def test_changes_of_other_services_and_kinds_are_left_out(client: Client, name: 
 def test_a_stream_that_falls_silent_is_taken_up_again(
     client: Client, proxy: Proxy, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams_module, "_SILENCE", 0.5)
+    monkeypatch.setattr(events_module, "_SILENCE", 0.5)
     start = client.put({"n": 0}).revision
     client.put({"n": 1})
 

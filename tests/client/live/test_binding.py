@@ -14,11 +14,12 @@ import distributed_config.client.live.binding as binding_module
 import distributed_config.client.live.config as config_module
 from distributed_config import errors
 from distributed_config.client import Client, Config
-from distributed_config.client.http.transport import Request, Response, Transport
+from distributed_config.client.http.messages import Request, Response
+from distributed_config.client.http.transport import Transport
 from tests.client.conftest import Configs
 from tests.support.proxies import Proxy
 from tests.support.scripts import in_thread
-from tests.support.snapshots import Model, keep
+from tests.support.snapshots import Model, save_snapshot
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.many
@@ -147,10 +148,10 @@ def test_every_fault_is_told_with_its_place(client: Client, configs: Configs) ->
         "/rate",
         "/spare/size",
     ]
-    told_by = {each.pointer: each.message for each in told.value.problems}
-    assert "size must be positive" in told_by["/pool"]
-    assert "missing" in told_by["/name"]
-    assert "'low'" in told_by["/level"]
+    health_reports = {each.pointer: each.message for each in told.value.problems}
+    assert "size must be positive" in health_reports["/pool"]
+    assert "missing" in health_reports["/name"]
+    assert "'low'" in health_reports["/level"]
     assert "13 more" in told.value.detail
 
 
@@ -252,7 +253,7 @@ def test_of_two_bindings_both_must_take_a_document_or_neither_does(
 def test_the_reason_of_a_rejection_stays_for_as_long_as_the_document_is_current(
     client: Client, configs: Configs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config_module, "_HELD", 1.0)
+    monkeypatch.setattr(config_module, "_LONG_POLL", 1.0)
     client.put({"n": 0})
     cfg = configs()
     cfg.bind(Model)
@@ -294,15 +295,15 @@ def test_a_question_is_given_more_time_than_the_server_may_hold_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[tuple[float, float]] = []
-    ask = Transport.ask
+    ask = Transport.send
 
     def note(transport: Transport, request: Request) -> Response:
         held = float(request.headers.get("Prefer", "wait=0").removeprefix("wait="))
         asked.append((held, request.timeout or transport.timeout))
         return ask(transport, request)
 
-    monkeypatch.setattr(Transport, "ask", note)
-    keep(tmp_path, proxy.url, name, {"n": 0})
+    monkeypatch.setattr(Transport, "send", note)
+    save_snapshot(tmp_path, proxy.url, name, {"n": 0})
     client.put({"n": 1})
     proxy.refuse()
     cfg = configs(url=proxy.url, snapshots=tmp_path, deadline=0.1)
@@ -325,7 +326,7 @@ class Node:
 def test_a_document_too_deep_for_the_program_is_rejected_for_as_long_as_it_is_current(
     client: Client, configs: Configs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config_module, "_HELD", 0.5)
+    monkeypatch.setattr(config_module, "_LONG_POLL", 0.5)
     client.put({"v": 0})
     cfg = configs()
     cfg.bind(Node)
@@ -354,7 +355,7 @@ def test_what_could_not_be_taken_for_whatever_reason_is_asked_for_again(
 ) -> None:
     client.put({"n": 0})
     cfg = configs()
-    fitted, broken = Config._fitted, threading.Event()
+    fitted, broken = Config._bind_all, threading.Event()
     broken.set()
 
     def fail(self: Config, value: Any) -> Any:
@@ -362,7 +363,7 @@ def test_what_could_not_be_taken_for_whatever_reason_is_asked_for_again(
             raise MemoryError
         return fitted(self, value)
 
-    monkeypatch.setattr(Config, "_fitted", fail)
+    monkeypatch.setattr(Config, "_bind_all", fail)
     client.put({"n": 1})
     assert eventually(lambda: cfg.problem)
     assert not eventually(lambda: cfg.problem is None, 0.5)

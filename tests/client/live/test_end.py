@@ -54,18 +54,18 @@ def test_closing_just_before_a_question_ends_it_as_well(
     cfg = Config(name, url=proxy.url, snapshots=False, backoff=QUICK)
     transport = cfg._client.transport
     arrived, go_on = threading.Event(), threading.Event()
-    connect = transport._new
+    connect = transport._open_connection
 
     def hesitate() -> Any:
         arrived.set()
         go_on.wait(5)
         return connect()
 
-    monkeypatch.setattr(transport, "_new", hesitate)
+    monkeypatch.setattr(transport, "_open_connection", hesitate)
     proxy.cut()
     assert arrived.wait(5)
     closing_it, _ = in_thread(cfg.close)
-    assert eventually(cfg._ended.is_set)
+    assert eventually(cfg._closed.is_set)
     proxy.silent = True
     go_on.set()
 
@@ -77,7 +77,7 @@ def test_closing_just_before_a_question_ends_it_as_well(
 def test_a_configuration_that_nobody_holds_ends_its_background(
     client: Client, server: Server, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config_module, "_HELD", 1.0)
+    monkeypatch.setattr(config_module, "_LONG_POLL", 1.0)
     client.put({"n": 0})
     cfg = Config(name, url=server.url, snapshots=False, backoff=QUICK)
     gone = weakref.ref(cfg)
@@ -94,7 +94,7 @@ def test_a_configuration_that_nobody_holds_leaves_quietly(server: Server, client
     text = """
 import gc, sys, threading, time
 import distributed_config.client.live.config as module
-module._HELD = 1.0
+module._LONG_POLL = 1.0
 cfg = module.Config(sys.argv[2], url=sys.argv[1], snapshots=False)
 del cfg
 gc.collect()

@@ -207,7 +207,7 @@ def test_a_listener_that_waits_for_a_version_is_told_so_and_following_goes_on(
 def test_a_listener_keeps_what_it_listens_to_until_it_ends(
     client: Client, name: str, server: Server, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr(config_module, "_HELD", 0.3)
+    monkeypatch.setattr(config_module, "_LONG_POLL", 0.3)
     client.put({"n": 0})
     told: list[int] = []
     cfg = Config(name, url=server.url, snapshots=False, backoff=QUICK)

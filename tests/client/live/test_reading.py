@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 import distributed_config.client.live.config as config_module
+import distributed_config.client.live.state as state_module
 from distributed_config.client import Client, Config
 from tests.client.conftest import Configs
 from tests.support.scripts import in_thread
-from tests.support.snapshots import keep
+from tests.support.snapshots import save_snapshot
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.many
@@ -122,7 +123,7 @@ def test_nothing_of_a_configuration_can_be_changed(
     if where == "server":
         client.put(document)
     if where == "snapshot":
-        keep(tmp_path, client.transport.url, name, document)
+        save_snapshot(tmp_path, client.transport.url, name, document)
     cfg = configs(defaults=document if where == "defaults" else None, snapshots=tmp_path)
     assert cfg.source == where
 
@@ -347,7 +348,7 @@ def test_a_swap_in_the_middle_of_a_read_leaves_nothing_old_behind(
     while done >= swap_at:  # else the read was over before
         swap()
         swap_at, done = swap_at + 1, 0
-        sys.settrace(at_each_line(config_module._found, look))
+        sys.settrace(at_each_line(state_module.look_up, look))
         try:
             cfg.get("in.n")
         finally:
@@ -365,7 +366,7 @@ def test_readers_in_the_middle_of_a_swap_never_go_back_to_the_old(
     def look(_: int) -> None:
         seen.append((cfg["in"]["n"], cfg.get("in.n"), cfg.version or 0))
 
-    threading.settrace(at_each_line(Config._put_in_place, look))
+    threading.settrace(at_each_line(Config._swap, look))
     try:
         cfg = configs(defaults={"in": {"n": -1}}, deadline=0)
     finally:

@@ -25,8 +25,8 @@ from tests.conftest import need
 from tests.support.proxies import Proxy
 from tests.support.scripts import ROOT, printed, script, threads_of
 from tests.support.server import Api, Server
-from tests.support.snapshots import Model, keep
-from tests.support.stubs import Stub, problem_answer
+from tests.support.snapshots import Model, save_snapshot
+from tests.support.stubs import Stub, problem_response
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.many
@@ -188,7 +188,7 @@ def test_what_lies_in_the_place_of_a_snapshot_is_not_followed_and_does_no_harm(
     client: Client, configs: Configs, tmp_path: Path, name: str, place: Callable[[Path], Any]
 ) -> None:
     client.put({"n": 0})
-    path = keep(tmp_path, client.transport.url, f"{name}", {"n": "planted"})
+    path = save_snapshot(tmp_path, client.transport.url, f"{name}", {"n": "planted"})
     path.rename(path.with_name("whole"))
     place(path)
     target = path.with_name("good")
@@ -275,7 +275,7 @@ def test_a_folder_that_is_locked_stops_nothing(
 
     assert printed(done) == [True, 1, True, True]
     if mode != "300":
-        assert "cannot be kept" in done.stderr
+        assert "cannot be saved" in done.stderr
 
 
 def test_a_user_without_a_home_starts_as_well(client: Client, server: Server, name: str) -> None:
@@ -335,7 +335,7 @@ def test_on_a_full_disk_the_last_snapshot_stays_whole_and_updates_go_on(
 
     client.put({"n": 1, "text": "x" * 100_000})
     assert cfg.wait_for(1, 5)
-    assert eventually(lambda: "cannot be kept" in caplog.text)
+    assert eventually(lambda: "cannot be saved" in caplog.text)
     assert (cfg["n"], cfg.problem) == (1, None)
     last = kept.load(name)
     assert last is not None
@@ -420,7 +420,7 @@ def test_a_start_while_a_rejected_document_is_current_begins_with_the_last_good_
 def test_a_snapshot_that_does_not_fit_is_passed_over(
     proxy: Proxy, configs: Configs, name: str, tmp_path: Path
 ) -> None:
-    keep(tmp_path, proxy.url, name, {"n": 1})
+    save_snapshot(tmp_path, proxy.url, name, {"n": 1})
     proxy.refuse()
 
     cfg = configs(url=proxy.url, snapshots=tmp_path, deadline=0.1, bind=Model, defaults={"n": 5})
@@ -467,7 +467,7 @@ def test_drafts_that_were_never_finished_are_removed_at_the_next_start(
 
 
 def test_a_config_waits_for_as_long_as_an_overloaded_server_asks_it_to() -> None:
-    answer = problem_answer(503, "overloaded", **{"Retry-After": "1"})
+    answer = problem_response(503, "overloaded", **{"Retry-After": "1"})
     with closing(Stub(answer)) as stub:
         cfg = Config("web", url=stub.url, snapshots=False, defaults={}, deadline=0, backoff=QUICK)
         assert eventually(lambda: stub.requests)

@@ -12,7 +12,13 @@ from distributed_config.client import Client, Config
 from tests.client.conftest import QUICK, Configs
 from tests.support.proxies import Plan, Proxy
 from tests.support.scripts import threads_of
-from tests.support.stubs import FOREIGN, Stub, deaf_address, document_answer, problem_answer
+from tests.support.stubs import (
+    FOREIGN,
+    Stub,
+    document_response,
+    problem_response,
+    unresponsive_address,
+)
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.many
@@ -86,7 +92,7 @@ def test_the_start_never_takes_longer_than_its_deadline(
     if how == "refused":
         proxy.refuse()
     service = f"{name}/no" if how == "missing" else name
-    with closing(Stub(FOREIGN["junk"])) as stub, deaf_address() as deaf:
+    with closing(Stub(FOREIGN["junk"])) as stub, unresponsive_address() as deaf:
         url = {"deaf": deaf, "garbled": stub.url}.get(how, proxy.url)
         given = {"url": url, "snapshots": False, "deadline": 0.3, "backoff": QUICK}
         began = time.monotonic()
@@ -109,7 +115,7 @@ def test_the_start_never_takes_longer_than_its_deadline(
 
 
 def test_a_server_that_is_busy_for_a_moment_is_waited_for_until_the_deadline() -> None:
-    with closing(Stub(problem_answer(503, "overloaded"), document_answer(b'{"n": 1}'))) as stub:
+    with closing(Stub(problem_response(503, "overloaded"), document_response(b'{"n": 1}'))) as stub:
         cfg = Config("web", url=stub.url, snapshots=False, backoff=QUICK)
         cfg.close()
 

@@ -26,18 +26,17 @@ from tests.support.shells import (
     REFUSED,
     Running,
     Shell,
-    asked,
-    health,
+    health_reports,
+    health_status,
     holds,
     large,
     lines_of,
+    probe,
     reading,
     text_of,
-    told_by,
 )
 from tests.support.stubs import (
-    http,
-    mute,
+    unresponsive_address,
 )
 from tests.support.waiting import until
 
@@ -51,36 +50,36 @@ def test_a_sidecar_waits_for_its_server_and_outlives_its_loss(
     file, port = shell.home / "app.json", free_port()
     plan = {"deadline": 0.2, "health": f"127.0.0.1:{port}"}
 
-    with shell.beside({"service": name, "file": str(file)}, **plan) as running:
-        running.until(lambda: health(port) == 503)
+    with shell.sidecar({"service": name, "file": str(file)}, **plan) as running:
+        running.until(lambda: health_status(port) == 503)
         gate.open()
         running.until(lambda: holds(file, {"n": 1}), 30)
-        running.until(lambda: health(port) == 200)
+        running.until(lambda: health_status(port) == 200)
         for number in (2, 3):
             gate.shut()
             api.put(name, {"n": number})
-            running.until(lambda: "cannot be reached" in told_by(port)[0]["problem"])
-            assert health(port) == 200
+            running.until(lambda: "cannot be reached" in health_reports(port)[0]["problem"])
+            assert health_status(port) == 200
             assert holds(file, {"n": number - 1})
             gate.open()
             running.until(lambda n=number: holds(file, {"n": n}), 30)
-            running.until(lambda: told_by(port)[0]["problem"] == "")
+            running.until(lambda: health_reports(port)[0]["problem"] == "")
 
 
 def test_a_sidecar_that_starts_without_its_server_leaves_the_file_that_is_there(
-    shell: Shell, name: str, dead: str
+    shell: Shell, name: str, nowhere: str
 ) -> None:
     file, port = shell.home / "app.json", free_port()
     file.write_text('{"n": "of an earlier run"}')
-    shell.url = dead
+    shell.url = nowhere
 
-    with shell.beside(
+    with shell.sidecar(
         {"service": name, "file": str(file)}, deadline=0.2, health=f"127.0.0.1:{port}"
     ) as running:
-        running.until(lambda: health(port) == 200)
+        running.until(lambda: health_status(port) == 200)
 
         assert holds(file, {"n": "of an earlier run"})
-        assert json.loads(asked(port, "/healthz")[1])["targets"][0]["stale"]
+        assert json.loads(probe(port, "/healthz")[1])["targets"][0]["stale"]
 
 
 def test_once_is_0_when_all_is_written_and_1_when_not(shell: Shell, api: Api, name: str) -> None:
@@ -99,17 +98,17 @@ def test_once_is_0_when_all_is_written_and_1_when_not(shell: Shell, api: Api, na
 def test_once_that_is_ended_before_all_is_written_does_not_say_that_it_is(
     shell: Shell, name: str
 ) -> None:
-    with mute() as shell.url:
-        plan = shell.planned({"service": name, "file": str(shell.home / "app.json")})
+    with unresponsive_address() as shell.url:
+        plan = shell.write_plan({"service": name, "file": str(shell.home / "app.json")})
         with shell.started("sidecar", "--once", "-c", str(plan)) as running:
             running.until_it_handles(signal.SIGTERM)
             running.send(signal.SIGTERM)
 
-            assert running.ends(3) != DONE
+            assert running.wait(3) != DONE
 
 
 @pytest.mark.parametrize("way", ["nobody there", "no answer"])
-def test_once_gives_up_at_its_deadline(shell: Shell, name: str, dead: str, way: str) -> None:
+def test_once_gives_up_at_its_deadline(shell: Shell, name: str, nowhere: str, way: str) -> None:
     targets = [
         {"service": f"{name}-{number}", "file": str(shell.home / f"{number}.yaml")}
         for number in range(5)
@@ -117,7 +116,9 @@ def test_once_gives_up_at_its_deadline(shell: Shell, name: str, dead: str, way: 
     old = shell.home / "0.yaml"
     old.touch()
     with ExitStack() as stack:
-        shell.url = dead if way == "nobody there" else stack.enter_context(mute())
+        shell.url = (
+            nowhere if way == "nobody there" else stack.enter_context(unresponsive_address())
+        )
         began = time.monotonic()
         ran = shell.once(*targets, deadline=1)
         alone = shell.once(targets[0], deadline=0.1)
@@ -139,20 +140,20 @@ def test_healthz_tells_of_every_target_and_of_nothing_else(
         {"service": f"{name}-absent", "file": str(shell.home / "absent.json")},
     ]
 
-    with shell.beside(*targets, health=f"127.0.0.1:{port}", deadline=0.3) as running:
-        running.until(lambda: health(port) != 0)
+    with shell.sidecar(*targets, health=f"127.0.0.1:{port}", deadline=0.3) as running:
+        running.until(lambda: health_status(port) != 0)
 
         def versions() -> list[int | None]:
-            return [each["version"] for each in json.loads(asked(port, "/healthz")[1])["targets"]]
+            return [each["version"] for each in json.loads(probe(port, "/healthz")[1])["targets"]]
 
         running.until(lambda: versions() == [0, None])
-        assert health(port) == 503
-        told = json.loads(asked(port, "/healthz")[1])
+        assert health_status(port) == 503
+        told = json.loads(probe(port, "/healthz")[1])
         assert told["targets"][1]["problem"]
-        assert asked(port, "/healthz?verbose=1")[0] == 503
-        assert asked(port, "/other")[0] == 404
+        assert probe(port, "/healthz?verbose=1")[0] == 503
+        assert probe(port, "/other")[0] == 404
         api.put(f"{name}-absent", {})
-        running.until(lambda: health(port) == 200, 30)
+        running.until(lambda: health_status(port) == 200, 30)
 
 
 def test_probes_may_be_strange(shell: Shell, api: Api, name: str) -> None:
@@ -160,8 +161,8 @@ def test_probes_may_be_strange(shell: Shell, api: Api, name: str) -> None:
     port = free_port()
     target = {"service": name, "file": str(shell.home / "app.json")}
 
-    with shell.beside(target, health=f"127.0.0.1:{port}") as running:
-        running.until(lambda: health(port) == 200)
+    with shell.sidecar(target, health=f"127.0.0.1:{port}") as running:
+        running.until(lambda: health_status(port) == 200)
         silent = socket.create_connection(("127.0.0.1", port), timeout=10)
         for _ in range(3):
             probe = socket.create_connection(("127.0.0.1", port))
@@ -177,13 +178,13 @@ def test_probes_may_be_strange(shell: Shell, api: Api, name: str) -> None:
         assert silent.recv(1) == b""
         silent.close()
 
-        assert "Traceback" not in running.said
-        assert health(port) == 200
+        assert "Traceback" not in running.output
+        assert health_status(port) == 200
 
 
 @pytest.mark.parametrize("state", ["idle", "looking", "mute", "first check", "later reload"])
 def test_sigterm_ends_a_sidecar_within_3_seconds_with_code_0(
-    shell: Shell, api: Api, name: str, dead: str, state: str
+    shell: Shell, api: Api, name: str, nowhere: str, state: str
 ) -> None:
     api.put(name, {"n": 1})
     file, begun = shell.home / "app.json", shell.home / "begun"
@@ -196,9 +197,11 @@ def test_sigterm_ends_a_sidecar_within_3_seconds_with_code_0(
         target["reload"] = [*slow, "2"]
     with ExitStack() as stack:
         if state in {"looking", "mute"}:
-            shell.url = dead if state == "looking" else stack.enter_context(mute())
+            shell.url = (
+                nowhere if state == "looking" else stack.enter_context(unresponsive_address())
+            )
         plan = {"deadline": 10, "health": f"127.0.0.1:{free_port()}"}
-        running = stack.enter_context(shell.beside(target, other, **plan))
+        running = stack.enter_context(shell.sidecar(target, other, **plan))
         running.until_it_handles(signal.SIGTERM)
         if state in {"idle", "later reload"}:
             running.until(lambda: holds(file, {"n": 1}))
@@ -208,16 +211,16 @@ def test_sigterm_ends_a_sidecar_within_3_seconds_with_code_0(
         running.until(lambda: len(lines_of(begun)) >= commands)
         running.send(signal.SIGTERM)
 
-        assert running.ends(3) == 0
+        assert running.wait(3) == 0
 
 
 def test_sighup_reads_the_plan_anew(shell: Shell, api: Api, name: str) -> None:
     api.put(name, {"n": 1})
     first, second = shell.home / "first.json", shell.home / "second.json"
 
-    with shell.beside({"service": name, "file": str(first)}) as running:
+    with shell.sidecar({"service": name, "file": str(first)}) as running:
         running.until(lambda: holds(first, {"n": 1}))
-        shell.planned({"service": name, "file": str(second)})
+        shell.write_plan({"service": name, "file": str(second)})
         running.send(signal.SIGHUP)
         running.until(lambda: holds(second, {"n": 1}))
         api.put(name, {"n": 2})
@@ -225,7 +228,7 @@ def test_sighup_reads_the_plan_anew(shell: Shell, api: Api, name: str) -> None:
 
         assert holds(first, {"n": 1})
         running.send(signal.SIGTERM)
-        assert running.ends(3) == 0
+        assert running.wait(3) == 0
 
 
 def test_a_plan_that_was_left_while_it_began_is_not_followed(
@@ -235,9 +238,9 @@ def test_a_plan_that_was_left_while_it_began_is_not_followed(
     first, second, checks = (shell.home / each for each in ("first.json", "second.json", "checks"))
     slow = ["sh", "-c", f"echo x >>{checks}; sleep 0.5"]
 
-    with shell.beside({"service": name, "file": str(first), "check": slow}) as running:
+    with shell.sidecar({"service": name, "file": str(first), "check": slow}) as running:
         running.until(checks.exists)
-        shell.planned({"service": name, "file": str(second)})
+        shell.write_plan({"service": name, "file": str(second)})
         running.send(signal.SIGHUP)
         running.until(lambda: holds(second, {"n": 1}))
         began = time.monotonic()
@@ -256,14 +259,14 @@ def test_every_sighup_is_heard_also_while_the_last_one_is_being_obeyed(
     api.put(name, {"n": 1})
     files = [shell.home / "config" / f"{number}.json" for number in range(50)]
 
-    with shell.beside({"service": name, "file": str(files[0])}) as running:
+    with shell.sidecar({"service": name, "file": str(files[0])}) as running:
         running.until(files[0].exists)
         for file in files[1:]:
-            shell.planned({"service": name, "file": str(file)})
+            shell.write_plan({"service": name, "file": str(file)})
             running.send(signal.SIGHUP)
             running.until(file.exists, 4)
         running.send(signal.SIGTERM)
-        assert running.ends(3) == 0
+        assert running.wait(3) == 0
 
 
 def test_sighup_with_a_wrong_plan_goes_on_with_the_old_one(
@@ -275,19 +278,19 @@ def test_sighup_with_a_wrong_plan_goes_on_with_the_old_one(
     taken = json.dumps({"targets": [target], "health": f"127.0.0.1:{server.port}"})
     plans = [b"{", b"[]", b"\xff\xfe\x00", taken.encode()]
 
-    with shell.beside(target, health=f"127.0.0.1:{port}") as running:
+    with shell.sidecar(target, health=f"127.0.0.1:{port}") as running:
         running.until(lambda: holds(file, {"n": 1}))
         for number, plan in enumerate(plans, 1):
             (shell.home / "plan.json").write_bytes(plan)
             running.send(signal.SIGHUP)
-            running.until(lambda n=number: running.said.count("the old plan stays") == n)
+            running.until(lambda n=number: running.output.count("the old plan stays") == n)
             server.api.put(name, {"n": number + 1})
             running.until(lambda n=number: holds(file, {"n": n + 1}))
-            assert health(port) == 200
-        shell.planned({**target, "file": f"{file}.new"}, health=f"127.0.0.1:{port}")
+            assert health_status(port) == 200
+        shell.write_plan({**target, "file": f"{file}.new"}, health=f"127.0.0.1:{port}")
         running.send(signal.SIGHUP)
-        running.until(lambda: told_by(port)[0]["file"] == f"{file}.new")
-        running.until(lambda: health(port) == 200)
+        running.until(lambda: health_reports(port)[0]["file"] == f"{file}.new")
+        running.until(lambda: health_status(port) == 200)
 
 
 def test_a_plan_that_was_left_while_it_looked_for_its_server_writes_nothing(
@@ -301,13 +304,13 @@ def test_a_plan_that_was_left_while_it_looked_for_its_server_writes_nothing(
     old = [{"service": f"{name}-old", "file": str(file)}]
     old += [{**old[0], "file": f"{file}.{number}"} for number in range(3)]
 
-    with shell.beside(*old, url=gate.url, deadline=3) as running:
+    with shell.sidecar(*old, url=gate.url, deadline=3) as running:
         running.until_it_handles(signal.SIGHUP)
         for _ in range(3):
             time.sleep(0.2)
             running.send(signal.SIGHUP)
         time.sleep(0.2)
-        shell.planned(target, url=shell.url)
+        shell.write_plan(target, url=shell.url)
         running.send(signal.SIGHUP)
         running.until(lambda: holds(file, {"n": "new"}))
         gate.open()
@@ -362,11 +365,11 @@ def test_a_sidecar_that_is_ended_in_a_storm_leaves_no_draft(
     with storm(shell.url, name):
         for _ in range(6):
             before = number()
-            with shell.beside(target, debounce=0) as running:
+            with shell.sidecar(target, debounce=0) as running:
                 running.until(lambda before=before: number() > before)
                 time.sleep(random.uniform(0, 0.06))
                 running.send(signal.SIGTERM)
-                assert running.ends(3) == 0
+                assert running.wait(3) == 0
             assert [each.name for each in file.parent.iterdir()] == ["app.json"]
 
 
@@ -391,19 +394,19 @@ def test_a_sidecar_killed_in_a_storm_leaves_whole_files_and_nothing_else(
         wrong = [stack.enter_context(reading(each)) for each in (plain, linked)]
         for _ in range(10):
             before = numbers()
-            with shell.beside(*targets, debounce=0) as running:
+            with shell.sidecar(*targets, debounce=0) as running:
                 running.until(lambda n=before: all_went_on(n))
                 time.sleep(random.uniform(0, 0.06))
                 running.send(signal.SIGKILL)
-                running.ends(5)
+                running.wait(5)
             for file, number in zip((plain, linked), numbers(), strict=True):
                 assert json.loads(file.read_bytes()) == large(number)
         # One that is left in peace tidies up with its next write.
         before = numbers()
-        with shell.beside(*targets, debounce=0) as running:
+        with shell.sidecar(*targets, debounce=0) as running:
             running.until(lambda: all_went_on(before))
             running.send(signal.SIGTERM)
-            assert running.ends(3) == 0
+            assert running.wait(3) == 0
 
     assert wrong == [[], []]
     assert len(written) > 20
@@ -419,7 +422,7 @@ def test_two_sidecars_on_one_file_end_with_the_last_state(
     file = shell.home / "config" / "app.json"
     target = {"service": name, "file": str(file)}
 
-    with shell.beside(target) as one, shell.beside(target) as other:
+    with shell.sidecar(target) as one, shell.sidecar(target) as other:
         one.until(lambda: holds(file, large(0)))
         with storm(shell.url, name) as written, reading(file) as wrong:
             until(lambda: len(written) > 60, 30)
@@ -427,7 +430,7 @@ def test_two_sidecars_on_one_file_end_with_the_last_state(
         assert other.is_alive
         for running in (one, other):
             running.send(signal.SIGTERM)
-            assert running.ends(3) == 0
+            assert running.wait(3) == 0
 
     assert wrong == []
     assert holds(file, large(written[-1]))
@@ -443,12 +446,12 @@ def test_a_folder_that_cannot_be_is_told_and_the_rest_goes_on(
     bad, worse, good = (shell.home / each for each in ("taken/app.json", "busy", "good.json"))
     targets = [{"service": name, "file": str(each)} for each in (bad, worse, good)]
 
-    with shell.beside(*targets) as running:
+    with shell.sidecar(*targets) as running:
         running.until(lambda: holds(good, {"n": 1}))
         api.put(name, {"n": 2})
         running.until(lambda: holds(good, {"n": 2}))
-        assert str(bad) in running.said
-        assert str(worse) in running.said
+        assert str(bad) in running.output
+        assert str(worse) in running.output
         (shell.home / "taken").unlink()
         running.until(lambda: holds(bad, {"n": 2}))
 
@@ -478,15 +481,15 @@ def test_a_folder_that_is_read_only_for_a_while_is_told_and_written_afterwards(
     file = folder / "app.json"
     folder.mkdir()
 
-    with shell.beside({"service": name, "file": str(file)}, health=f"127.0.0.1:{port}") as running:
-        running.until(lambda: health(port) == 200)
+    with shell.sidecar({"service": name, "file": str(file)}, health=f"127.0.0.1:{port}") as running:
+        running.until(lambda: health_status(port) == 200)
         with read_only(folder):
             api.put(name, {"n": 2})
-            running.until(lambda: health(port) == 503)
+            running.until(lambda: health_status(port) == 503)
             assert holds(file, {"n": 1})
-            assert str(file) in running.said
+            assert str(file) in running.output
         running.until(lambda: holds(file, {"n": 2}))
-        running.until(lambda: health(port) == 200)
+        running.until(lambda: health_status(port) == 200)
 
 
 def test_a_disk_that_is_full_for_a_while_leaves_the_old_file(
@@ -497,16 +500,16 @@ def test_a_disk_that_is_full_for_a_while_leaves_the_old_file(
     file = folder / "app.json"
     no_limit = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
-    with shell.beside({"service": name, "file": str(file)}, health=f"127.0.0.1:{port}") as running:
-        running.until(lambda: health(port) == 200)
+    with shell.sidecar({"service": name, "file": str(file)}, health=f"127.0.0.1:{port}") as running:
+        running.until(lambda: health_status(port) == 200)
         # Every file of the process ends here, as if the disk did.
         most = (8_192, resource.RLIM_INFINITY)
         resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, most)
         document = {"n": 2, "text": "x" * 20_000}
         api.put(name, document)
-        running.until(lambda: health(port) == 503)
+        running.until(lambda: health_status(port) == 503)
         assert holds(file, {"n": 1})
         running.until(lambda: [each.name for each in folder.iterdir()] == ["app.json"])
         resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, no_limit)
         running.until(lambda: holds(file, document))
-        running.until(lambda: health(port) == 200)
+        running.until(lambda: health_status(port) == 200)

@@ -11,8 +11,8 @@ from tests.support.shells import (
     REFUSED,
     USAGE,
     Shell,
+    error_sentences,
     holds,
-    told_plainly,
 )
 
 
@@ -31,7 +31,7 @@ def test_a_plan_is_json_toml_yaml_or_flags(shell: Shell, api: Api, name: str, ki
         shell.home.joinpath(f"plan.{kind}").write_text(plans[kind])
         flags = ["-c", f"plan.{kind}"]
 
-    shell.done("sidecar", "--once", *flags)
+    shell.output("sidecar", "--once", *flags)
 
     assert file.read_text() == "N=1\n"
     assert file.stat().st_mode & 0o777 == 0o600
@@ -45,7 +45,7 @@ def test_everything_that_is_wrong_in_a_plan_is_told_at_once(shell: Shell) -> Non
 
     assert ran.returncode == REFUSED
     for pointer in ("/targets/0/file", "/targets/1/service", "/targets/1/format", "/speed"):
-        assert pointer in told_plainly(ran)
+        assert pointer in error_sentences(ran)
     for pointer in ("/targets/1/colour", "/targets/2", "/targets/3/signal", "/targets/3/pidfile"):
         assert pointer in ran.stderr
 
@@ -59,7 +59,7 @@ def test_a_command_that_is_none_is_refused_before_anything_begins(
     ran = shell.once({**target, "check": command, "reload": command})
 
     assert ran.returncode == REFUSED
-    told = told_plainly(ran)
+    told = error_sentences(ran)
     assert "/targets/0/check" in told
     assert "/targets/0/reload" in told
 
@@ -71,17 +71,17 @@ def test_two_targets_for_one_file_are_refused(shell: Shell) -> None:
     ran = shell.once(*({"service": "web", "file": file} for file in files))
 
     assert ran.returncode == REFUSED
-    assert "/targets/2/file" in told_plainly(ran)
+    assert "/targets/2/file" in error_sentences(ran)
     assert "/targets/0" not in ran.stderr
 
 
 def test_a_plan_and_a_target_by_flags_are_wrong_usage(shell: Shell, name: str) -> None:
-    plan = shell.planned({"service": name, "file": "app.json"})
+    plan = shell.write_plan({"service": name, "file": "app.json"})
 
     ran = shell.run("sidecar", "--once", "-c", str(plan), "--file", "other.json")
 
     assert ran.returncode == USAGE
-    assert "--file" in told_plainly(ran)
+    assert "--file" in error_sentences(ran)
 
 
 def test_a_plan_with_values_of_wrong_kinds_is_refused_with_all_of_them(
@@ -106,7 +106,7 @@ def test_a_plan_with_values_of_wrong_kinds_is_refused_with_all_of_them(
     ran = shell.once(*({**good, **each} for each in wrong), **of_plan)
 
     assert ran.returncode == REFUSED
-    told = told_plainly(ran)
+    told = error_sentences(ran)
     pointers = [f"/{each}" for each in of_plan]
     pointers += [f"/targets/{number}/{next(iter(each))}" for number, each in enumerate(wrong)]
     assert [each for each in pointers if each not in told] == []
@@ -130,10 +130,10 @@ def test_a_plan_that_cannot_be_followed_ends_the_sidecar_with_a_sentence(
     target = {"service": name, "file": str(shell.home / "app.json")}
     [(key, value)] = wrong.items()
 
-    with shell.beside(target, **{key: value.format(taken=server.port)}) as running:
-        assert running.ends(5) == REFUSED
-        assert "Traceback" not in running.said
-        assert "distconf: " in running.said
+    with shell.sidecar(target, **{key: value.format(taken=server.port)}) as running:
+        assert running.wait(5) == REFUSED
+        assert "Traceback" not in running.output
+        assert "distconf: " in running.output
 
 
 @pytest.mark.parametrize("plan", ["", "[]", "{"])
@@ -143,7 +143,7 @@ def test_a_plan_that_is_none_is_refused_in_a_sentence(shell: Shell, plan: str) -
     ran = shell.run("sidecar", "--once", "-c", "plan.yaml")
 
     assert ran.returncode == REFUSED
-    told_plainly(ran)
+    error_sentences(ran)
 
 
 def test_a_mode_that_yaml_takes_for_a_number_is_kept_or_refused(
@@ -158,15 +158,15 @@ def test_a_mode_that_yaml_takes_for_a_number_is_kept_or_refused(
     if ran.returncode == DONE:
         assert (shell.home / "app.json").stat().st_mode & 0o777 == 0o640
     else:
-        assert "mode" in told_plainly(ran)
+        assert "mode" in error_sentences(ran)
 
 
 def test_a_server_on_the_command_line_goes_before_the_plans(
-    shell: Shell, api: Api, name: str, dead: str
+    shell: Shell, api: Api, name: str, nowhere: str
 ) -> None:
     api.put(name, {"n": 1})
     file = shell.home / "app.json"
-    plan = shell.planned({"service": name, "file": str(file)}, url=dead, deadline=0.3)
+    plan = shell.write_plan({"service": name, "file": str(file)}, url=nowhere, deadline=0.3)
 
     assert shell.run("sidecar", "--once", "-c", str(plan)).returncode == REFUSED
     assert shell.run("sidecar", "--once", "-c", str(plan), "--url", shell.url).returncode == DONE

@@ -13,16 +13,16 @@ from tests.support.shells import (
     DONE,
     Shell,
     as_written,
-    asked,
-    health,
+    health_reports,
+    health_status,
     holds,
     lines_of,
+    probe,
     text_of,
-    told_by,
 )
 from tests.support.stubs import (
     Recorder,
-    garbling,
+    non_http_address,
 )
 from tests.support.waiting import until
 
@@ -32,14 +32,14 @@ def test_healthz_is_good_only_once_the_file_is_there(shell: Shell, api: Api, nam
     file, checking, port = shell.home / "app.json", shell.home / "checking", free_port()
     slow = ["sh", "-c", 'touch "$0"; while [ -e "$0" ]; do sleep 0.01; done', str(checking)]
 
-    with shell.beside(
+    with shell.sidecar(
         {"service": name, "file": str(file), "check": slow}, health=f"127.0.0.1:{port}"
     ) as running:
         running.until(checking.exists)
-        assert health(port) == 503
-        assert b"being loaded" in asked(port, "/healthz")[1]
+        assert health_status(port) == 503
+        assert b"being loaded" in probe(port, "/healthz")[1]
         checking.unlink()
-        running.until(lambda: health(port) == 200)
+        running.until(lambda: health_status(port) == 200)
         assert holds(file, {"n": 1})
 
 
@@ -52,18 +52,18 @@ def test_a_file_that_its_check_refuses_is_not_put_in_place(
     check = ["sh", "-c", script, "sh", "{file}", str(file), str(seen)]
     target = {"service": name, "file": str(file), "check": check}
 
-    with shell.beside(target, health=f"127.0.0.1:{port}") as running:
-        running.until(lambda: health(port) == 200)
+    with shell.sidecar(target, health=f"127.0.0.1:{port}") as running:
+        running.until(lambda: health_status(port) == 200)
         api.put(name, {"n": "bad 2"})
-        running.until(lambda: health(port) == 503)
+        running.until(lambda: health_status(port) == 503)
 
         assert holds(file, {"n": "good 1"})
-        assert "no good" in running.said
-        assert "no good" in asked(port, "/healthz")[1].decode()
+        assert "no good" in running.output
+        assert "no good" in probe(port, "/healthz")[1].decode()
         assert [each.name for each in shell.home.glob(".app*")] == []
         api.put(name, {"n": "good 3"})
         running.until(lambda: holds(file, {"n": "good 3"}))
-        running.until(lambda: health(port) == 200)
+        running.until(lambda: health_status(port) == 200)
     # The check saw the new file while the old one was still in place.
     last = seen.read_text().replace("\n", "").split("{")[-2:]
     assert [re.findall("good [0-9]", each) for each in last] == [["good 3"], ["good 1"]]
@@ -97,16 +97,16 @@ def test_the_application_is_told_in_every_way_that_is_asked_for(
             target |= {"signal": "USR1", "pidfile": str(pidfile)}
             target["reload"] = ["sh", "-c", f'cat "$1" | tr -d " \\n" >>{log}; echo >>{log}']
             target["reload"] += ["sh", "{file}"]
-            with shell.beside(target) as running:
-                running.until(lambda: len(lines_of(log)) == 2 and other.seen)
+            with shell.sidecar(target) as running:
+                running.until(lambda: len(lines_of(log)) == 2 and other.requests)
                 api.put(name, {"n": 2})
-                running.until(lambda: len(lines_of(log)) == 4 and len(other.seen) == 2)
+                running.until(lambda: len(lines_of(log)) == 4 and len(other.requests) == 2)
     finally:
         application.kill()
         application.wait(10)
 
     assert lines_of(log) == ['{"n":1}', "signal", '{"n":2}', "signal"]
-    assert [each[:2] for each in other.seen] == [("POST", "/reload")] * 2
+    assert [each[:2] for each in other.requests] == [("POST", "/reload")] * 2
 
 
 def test_who_could_not_be_told_is_told_again_alone_and_the_file_is_good(
@@ -119,26 +119,26 @@ def test_who_could_not_be_told_is_told_again_alone_and_the_file_is_good(
     )
     file.write_text("old")
     script = f'echo x >>{tries}; test "$(wc -l <{tries})" -ne 2'
-    with garbling() as url:
+    with non_http_address() as url:
         targets = [
             {"service": name, "file": str(file), "reload": ["sh", "-c", script]},
             {"service": name, "file": f"{file}.other", "notify": url},
         ]
         targets[1]["reload"] = ["sh", "-c", f"echo x >>{others}"]
-        with shell.beside(*targets, health=f"127.0.0.1:{port}") as running:
+        with shell.sidecar(*targets, health=f"127.0.0.1:{port}") as running:
             running.until(lambda: (len(lines_of(tries)), len(lines_of(others))) == (1, 1))
             api.put(name, {"n": 2})
-            running.until(lambda: b"was told" in asked(port, "/healthz")[1])
-            assert health(port) == 200
+            running.until(lambda: b"was not notified" in probe(port, "/healthz")[1])
+            assert health_status(port) == 200
             written = file.stat().st_mtime_ns
             running.until(lambda: len(lines_of(tries)) == 3)
-            running.until(lambda: told_by(port)[0]["problem"] == "")
+            running.until(lambda: health_reports(port)[0]["problem"] == "")
 
             assert holds(file, {"n": 2})
             assert file.stat().st_mtime_ns == written
-            running.until(lambda: running.said.count(".other: It is written") >= 2)
-            assert "was told" in told_by(port)[1]["problem"]
-            assert "not written" not in running.said
+            running.until(lambda: running.output.count(".other: It is written") >= 2)
+            assert "was not notified" in health_reports(port)[1]["problem"]
+            assert "not written" not in running.output
             assert len(lines_of(others)) == 2
 
 
@@ -154,10 +154,10 @@ def test_that_nobody_runs_yet_when_a_file_is_first_written_is_normal(
         {"service": name, "file": str(old), **absent},
     ]
 
-    with shell.beside(*targets, health=f"127.0.0.1:{port}") as running:
-        running.until(lambda: health(port) == 200)
-        assert [each["problem"] for each in told_by(port)] == ["", ""]
-        assert "ERROR" not in running.said
+    with shell.sidecar(*targets, health=f"127.0.0.1:{port}") as running:
+        running.until(lambda: health_status(port) == 200)
+        assert [each["problem"] for each in health_reports(port)] == ["", ""]
+        assert "ERROR" not in running.output
     fresh.unlink()
     old.write_text("{}")
     assert shell.once(*targets).returncode == DONE
@@ -189,10 +189,10 @@ def test_something_strange_that_is_notified_does_not_end_the_following(
     file, port = shell.home / "app.json", free_port()
     file.write_text(as_written({"n": 1}))
 
-    with garbling() as url:
+    with non_http_address() as url:
         target = {"service": name, "file": str(file), "notify": url}
-        with shell.beside(target, health=f"127.0.0.1:{port}") as running:
-            running.until(lambda: health(port) == 200)
+        with shell.sidecar(target, health=f"127.0.0.1:{port}") as running:
+            running.until(lambda: health_status(port) == 200)
             for number in (2, 3):
                 api.put(name, {"n": number})
                 running.until(lambda n=number: holds(file, {"n": n}), 6)
@@ -208,8 +208,8 @@ def test_a_pidfile_that_names_no_process_is_told_and_harms_nothing(
     pidfile.write_text(content)
     target = {"service": name, "file": str(file), "signal": "USR1", "pidfile": str(pidfile)}
 
-    with shell.beside(target, health=f"127.0.0.1:{port}") as running:
-        running.until(lambda: health(port) == 200)
+    with shell.sidecar(target, health=f"127.0.0.1:{port}") as running:
+        running.until(lambda: health_status(port) == 200)
         for number in (2, 3):
             api.put(name, {"n": number})
             running.until(lambda n=number: holds(file, {"n": n}), 6)

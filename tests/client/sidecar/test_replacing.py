@@ -17,13 +17,13 @@ from tests.support.shells import (
     REFUSED,
     Shell,
     as_written,
-    health,
+    health_reports,
+    health_status,
     holds,
     large,
     lines_of,
     reading,
     text_of,
-    told_by,
 )
 
 
@@ -71,7 +71,7 @@ def test_another_document_under_the_same_number_is_written(
     targets = [{"service": name, "file": str(each)} for each in (file, filled)]
     targets[1] |= {"defaults": True}
 
-    with shell.beside(*targets) as running:
+    with shell.sidecar(*targets) as running:
         running.until(lambda: holds(file, {"a": 1}) and holds(filled, {"a": 1}))
         api.enable(name, 0, False)
         assert api.delete(name).status_code == 200
@@ -93,18 +93,18 @@ def test_what_the_server_could_not_render_is_not_lost(
     file, port = shell.home / "app.toml", free_port()
     plan = {"debounce": 1, "health": f"127.0.0.1:{port}"}
 
-    with shell.beside({"service": name, "file": str(file)}, **plan) as running:
-        running.until(lambda: text_of(file) == "a = 1\n" and health(port) == 200)
+    with shell.sidecar({"service": name, "file": str(file)}, **plan) as running:
+        running.until(lambda: text_of(file) == "a = 1\n" and health_status(port) == 200)
         api.put(name, {"a": 2})
-        running.until(lambda: told_by(port)[0]["current"] == 1)
+        running.until(lambda: health_reports(port)[0]["current"] == 1)
         gate.shut()
-        running.until(lambda: "Only the server writes toml" in told_by(port)[0]["problem"])
-        assert (health(port), told_by(port)[0]["version"]) == (200, 0)
+        running.until(lambda: "Only the server writes toml" in health_reports(port)[0]["problem"])
+        assert (health_status(port), health_reports(port)[0]["version"]) == (200, 0)
         assert text_of(file) == "a = 1\n"
         gate.open()
 
         running.until(lambda: text_of(file) == "a = 2\n")
-        running.until(lambda: told_by(port)[0]["version"] == 1)
+        running.until(lambda: health_reports(port)[0]["version"] == 1)
 
 
 @pytest.mark.parametrize("ending", ["yaml", "toml"])
@@ -120,8 +120,8 @@ def test_a_start_without_the_server_leaves_a_good_file_alone(
     before = file.stat()
     gate.shut()
 
-    with shell.beside(target, deadline=0.2, health=f"127.0.0.1:{port}") as running:
-        running.until(lambda: health(port) == 200, 6)
+    with shell.sidecar(target, deadline=0.2, health=f"127.0.0.1:{port}") as running:
+        running.until(lambda: health_status(port) == 200, 6)
 
     assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert len(lines_of(told)) == 1
@@ -141,7 +141,7 @@ def test_a_storm_is_written_as_its_last_state_and_in_few_steps(
     def number_of_writes(file: Path) -> int:
         return lines_of(told).count(str(file))
 
-    with shell.beside(*targets, debounce=0.3) as running:
+    with shell.sidecar(*targets, debounce=0.3) as running:
         running.until(lambda: [number_of_writes(file) for file in files] == [1, 1])
         began = time.monotonic()
         for number in range(1, 101):
@@ -161,7 +161,7 @@ def test_readers_see_whole_files_however_often_they_change(
     targets = [{"service": name, "file": str(each)} for each in (plain, linked)]
     targets[1]["symlink"] = True
 
-    with shell.beside(*targets, debounce=0) as running:
+    with shell.sidecar(*targets, debounce=0) as running:
         running.until(lambda: holds(plain, large(0)) and holds(linked, large(0)))
         with reading(plain) as wrong, reading(linked) as wrong_linked:
             for number in range(1, 31):
@@ -180,7 +180,7 @@ def test_links_of_one_folder_change_as_in_kubernetes(shell: Shell, api: Api, nam
     targets = [{"service": first, "file": str(one)}, {"service": second, "file": str(two)}]
     targets = [{**each, "symlink": True} for each in targets]
 
-    with shell.beside(*targets) as running:
+    with shell.sidecar(*targets) as running:
         running.until(lambda: holds(one, {"n": 1}) and holds(two, {"n": 1}))
         assert one.readlink() == Path("..data/one.json")
         assert two.readlink() == Path("..data/two.json")
@@ -190,7 +190,7 @@ def test_links_of_one_folder_change_as_in_kubernetes(shell: Shell, api: Api, nam
             api.put(second, {"n": number})
         running.until(lambda: holds(one, {"n": 11}) and holds(two, {"n": 11}))
         running.send(signal.SIGTERM)
-        assert running.ends(3) == 0
+        assert running.wait(3) == 0
 
     after = (folder / "..data").readlink()
     assert after != before
@@ -243,11 +243,11 @@ def test_a_file_that_somebody_deletes_comes_back_or_is_missed(
     api.put(name, {"n": 1})
     file, port = shell.home / "app.json", free_port()
 
-    with shell.beside({"service": name, "file": str(file)}, health=f"127.0.0.1:{port}") as running:
-        running.until(lambda: health(port) == 200)
+    with shell.sidecar({"service": name, "file": str(file)}, health=f"127.0.0.1:{port}") as running:
+        running.until(lambda: health_status(port) == 200)
         file.unlink()
 
-        running.until(lambda: file.exists() or health(port) == 503, 4)
+        running.until(lambda: file.exists() or health_status(port) == 503, 4)
 
 
 def test_what_somebody_writes_into_a_file_is_put_right_or_missed(
@@ -257,11 +257,11 @@ def test_what_somebody_writes_into_a_file_is_put_right_or_missed(
     file, told, port = shell.home / "app.json", shell.home / "told", free_port()
     target = {"service": name, "file": str(file), "reload": ["sh", "-c", f"echo x >>{told}"]}
 
-    with shell.beside(target, health=f"127.0.0.1:{port}") as running:
-        running.until(lambda: health(port) == 200)
+    with shell.sidecar(target, health=f"127.0.0.1:{port}") as running:
+        running.until(lambda: health_status(port) == 200)
         file.write_text('{"n": 2}\n')
-        assert health(port) == 503 or holds(file, {"n": 1})
-        running.until(lambda: holds(file, {"n": 1}) and health(port) == 200, 4)
+        assert health_status(port) == 503 or holds(file, {"n": 1})
+        running.until(lambda: holds(file, {"n": 1}) and health_status(port) == 200, 4)
         running.until(lambda: len(lines_of(told)) == 2)
         file.touch()  # what is touched only stays
         touched = file.stat().st_ino
@@ -275,7 +275,7 @@ def test_splay_spreads_the_writes_after_the_first(shell: Shell, api: Api, name: 
     files = [shell.home / f"{number}.json" for number in range(8)]
     targets = [{"service": name, "file": str(file)} for file in files]
 
-    with shell.beside(*targets, splay=2) as running:
+    with shell.sidecar(*targets, splay=2) as running:
         running.until(lambda: all(holds(file, {"n": 1}) for file in files))
         api.put(name, {"n": 2})
         running.until(lambda: all(holds(file, {"n": 2}) for file in files))
