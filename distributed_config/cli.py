@@ -9,7 +9,7 @@ import importlib
 import sys
 from typing import Any, NoReturn
 
-from distributed_config.client.cli.table import COMMANDS as CLIENT_COMMANDS
+from distributed_config.client.cli.commands import COMMANDS as CLIENT_COMMANDS
 from distributed_config.commands import missing
 
 

@@ -59,7 +59,7 @@ LOADING_BY_NAME = {
     "serve.py",
     "gunicorn_conf.py",
     "client/__init__.py",
-    "client/http/profiles.py",
+    "client/cli/profiles.py",
     "formats/__init__.py",
 }
 

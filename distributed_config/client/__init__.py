@@ -8,8 +8,8 @@
     cfg = Config("web", url="http://config:5000", defaults={"port": 80})
     cfg["port"]
 
-``Client`` asks call by call; ``Config`` is a live view of one service that needs no server to
-start or to run. Errors are those of ``distributed_config.errors``.
+``Client`` sends a request with each call. ``Config`` is a live view of one service, which needs no
+server to start or to run. Errors are those of ``distributed_config.errors``.
 """
 
 import importlib
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from distributed_config.client.client import Client, Configuration, Written
+    from distributed_config.client.http.backoff import Backoff
     from distributed_config.client.http.events import Revision
-    from distributed_config.client.http.transport import Backoff
     from distributed_config.client.live.config import Bound, Config
     from distributed_config.errors import DistconfError
 
@@ -33,8 +33,8 @@ __all__ = [
     "Written",
 ]
 
-_HOMES = {
-    "Backoff": "client.http.transport",
+_MODULES = {
+    "Backoff": "client.http.backoff",
     "Bound": "client.live.config",
     "Client": "client.client",
     "Config": "client.live.config",
@@ -46,9 +46,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Loads what is used when it is used: an application's start should not wait for the rest."""
-    if name not in _HOMES:
+    """Load a public name when it is first used: importing the package takes no time then."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"distributed_config.{_HOMES[name]}")
-    found = globals()[name] = getattr(module, name)
-    return found
+    module = importlib.import_module(f"distributed_config.{_MODULES[name]}")
+    value = globals()[name] = getattr(module, name)
+    return value

@@ -1,4 +1,4 @@
-"""``python -m distributed_config.client``: the commands that need nothing but Python."""
+"""``python -m distributed_config.client``: the commands, on an installation without the server."""
 
 import sys
 

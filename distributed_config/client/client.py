@@ -1,23 +1,32 @@
-"""``Client``: what can be asked of a server, call by call."""
+"""``Client``: the requests that a program makes to a server, one call for each."""
 
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
+from distributed_config.client.http.backoff import Backoff
 from distributed_config.client.http.events import Revision, follow
-from distributed_config.client.http.token_file import token_in
-from distributed_config.client.http.transport import Backoff, Request, Transport
-from distributed_config.errors import Invalid, InvalidDocument, Problem, Unreachable
+from distributed_config.client.http.messages import (
+    Request,
+    Response,
+    not_a_configuration_server,
+)
+from distributed_config.client.http.token_file import token_from
+from distributed_config.client.http.transport import Transport
+from distributed_config.errors import Invalid, InvalidDocument, Problem
 
 DEFAULT_URL = "http://127.0.0.1:5000"
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """A version as it was read. ``text`` is the document byte for byte as it is stored."""
+    """A version of a service. ``text`` is the document byte for byte as it is stored.
+
+    ``version`` is its number, ``etag`` its entity tag (RFC 9110), and ``revision`` the position of
+    the server's journal when it was read.
+    """
 
     service: str
     version: int
@@ -32,7 +41,11 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Written:
-    """What a write did. ``current`` is the version that is served now, None if none is."""
+    """The result of a write.
+
+    ``version`` is the one that the write was about; ``current`` is the version that is served now,
+    None if none is. ``changed`` is False where everything was like that already.
+    """
 
     version: int
     current: int | None
@@ -40,24 +53,24 @@ class Written:
     etag: str
     revision: int
     removed: tuple[str, ...] = ()
-    """The top-level keys, as JSON pointers, that a new document took away; 20 at most."""
+    """The top-level keys that a new document no longer has, as JSON pointers; 20 at most."""
     removed_more: int = 0
-    """How many more there were."""
+    """The number of further ones."""
 
 
 class Client:
-    """Reads and writes configurations; use it in a ``with``, or ``close`` it.
+    """Reads and writes configurations; use it in a ``with`` statement, or ``close`` it.
 
-    ``url`` and ``token`` are those of DISTCONF_URL and DISTCONF_TOKEN (or DISTCONF_TOKEN_FILE)
-    unless given; the file is read again when the server does not know its token any more.
-    ``service`` is the one that is meant where a call names none. ``timeout`` is in
-    seconds, for each attempt; ``retries`` come on top of the first one.
+    ``url`` and ``token`` default to DISTCONF_URL and DISTCONF_TOKEN (or DISTCONF_TOKEN_FILE, which
+    is read again when the server refuses its token). ``service`` is the one that calls are about
+    unless they name another. ``timeout`` is in seconds, for each attempt; ``retries`` come on top
+    of the first attempt, after the pauses of ``backoff``.
+
+    ``actor`` names the author of writes in the journal of a server without access control, which
+    marks it as unverified. Other servers know the author, and ignore it.
 
     The server's errors are raised as its own classes, of ``distributed_config.errors``;
-    Unreachable if there was no answer. May be used by several threads.
-
-    ``actor`` is who the journal of a server without access control names as the author of what
-    is written, marked as unverified; other servers know who asks, and do not heed it.
+    Unreachable if no server answered. Several threads may share one Client.
     """
 
     def __init__(
@@ -74,7 +87,7 @@ class Client:
         self.service = service
         self.transport = Transport(
             url or os.environ.get("DISTCONF_URL") or DEFAULT_URL,
-            token_of(os.environ) if token is None else token,
+            token_from(os.environ) if token is None else token,
             timeout=timeout,
             retries=retries,
             backoff=backoff,
@@ -88,7 +101,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Ends all connections."""
+        """End all connections; calls that wait for a response raise Unreachable."""
         self.transport.close()
 
     # --- reading
@@ -102,30 +115,23 @@ class Client:
         defaults: bool = False,
         min_revision: int | None = None,
     ) -> Configuration:
-        """The current configuration; or version ``version``, or what was current ``as_of`` then.
+        """Return the current configuration, or version ``version``, or the one current ``as_of``.
 
-        ``defaults`` fills in those of the service's definition. Raises ServiceNotFound,
-        NoCurrentVersion, VersionNotFound, …
+        ``as_of`` is a revision or an RFC 3339 time. ``defaults`` fills in those of the service's
+        definition. ``min_revision`` waits for a few seconds until the server has that revision,
+        so that a program reads its own writes. Raises ServiceNotFound, NoCurrentVersion,
+        VersionNotFound, …
         """
-        name = self._named(service)
-        which: int | str | None = version
-        if version is None and as_of is None:
-            which = "current"
-        query = {
-            "service": name,
-            "version": which,
-            "as_of": as_of,
-            "defaults": "true" if defaults else None,
-            "min_revision": min_revision,
-        }
-        answer = self.transport.ask(Request("GET", "/config", query))
+        name = self._service_name(service)
+        query = {**_selection(name, version, as_of, defaults), "min_revision": min_revision}
+        response = self.transport.send(Request("GET", "/config", query))
         return Configuration(
             service=name,
-            version=answer.number("config-version"),
-            value=answer.json(),
-            text=answer.body.decode(errors="replace"),
-            etag=answer.headers.get("etag", ""),
-            revision=answer.number("config-revision"),
+            version=response.number("config-version"),
+            value=response.json(),
+            text=response.body.decode(errors="replace"),
+            etag=response.headers.get("etag", ""),
+            revision=response.number("config-revision"),
         )
 
     def text(
@@ -137,43 +143,43 @@ class Client:
         as_of: int | str | None = None,
         defaults: bool = False,
     ) -> str:
-        """The same as the server writes it in another format."""
-        query = {
-            "service": self._named(service),
-            "version": "current" if version is None and as_of is None else version,
-            "as_of": as_of,
-            "defaults": "true" if defaults else None,
-            "format": format,
-        }
+        """Return a configuration as the server writes it in ``format``.
+
+        Formats are ``json``, ``yaml``, ``toml``, ``env`` and ``properties``. The other arguments
+        select the version as in ``get``. Raises NotRepresentable for a document that the format
+        cannot hold.
+        """
+        name = self._service_name(service)
+        query = {**_selection(name, version, as_of, defaults), "format": format}
         try:
-            return self.transport.ask(Request("GET", "/config", query)).body.decode()
+            return self.transport.send(Request("GET", "/config", query)).body.decode()
         except UnicodeDecodeError:
-            raise Unreachable("What answered is not a configuration server.") from None
+            raise not_a_configuration_server() from None
 
     def history(
         self, service: str | None = None, *, documents: bool = False
     ) -> Iterator[dict[str, Any]]:
-        """Every version, newest first, page after page as it is consumed."""
+        """Yield every version, newest first; each page is loaded when it is needed."""
         query: dict[str, Any] = {
-            "service": self._named(service),
-            "documents": "true" if documents else None,
+            "service": self._service_name(service),
+            "documents": _flag(documents),
         }
         while True:
-            page = self.transport.ask(Request("GET", "/api/v1/versions", query)).json()
+            page = self.transport.send(Request("GET", "/api/v1/versions", query)).json()
             if not isinstance(page.get("versions"), list):
-                raise Unreachable("What answered is not a configuration server.")
+                raise not_a_configuration_server()
             yield from page["versions"]
             if page.get("next") is None:
                 return
             query["cursor"] = page["next"]
 
     def diff(self, old: int, new: int, service: str | None = None) -> dict[str, Any]:
-        """Two versions side by side: ``patch`` (RFC 6902) and ``text``, a unified diff."""
-        query = {"service": self._named(service), "from": old, "to": new}
-        found = self.transport.ask(Request("GET", "/api/v1/diff", query)).json()
-        if not {"patch", "text"} <= found.keys():
-            raise Unreachable("What answered is not a configuration server.")
-        return found
+        """Return how two versions differ: ``patch`` (RFC 6902) and ``text``, a unified diff."""
+        query = {"service": self._service_name(service), "from": old, "to": new}
+        difference = self.transport.send(Request("GET", "/api/v1/diff", query)).json()
+        if not {"patch", "text"} <= difference.keys():
+            raise not_a_configuration_server()
+        return difference
 
     def changes(
         self,
@@ -183,14 +189,14 @@ class Client:
         kinds: Sequence[str] = (),
         documents: bool = False,
     ) -> Iterator[Revision]:
-        """Every revision after ``after`` (from now on, if None), as it happens, and for ever.
+        """Yield every revision after ``after`` as it happens, until the client is closed.
 
-        ``after`` is the ``position`` of a Revision. A plain number belongs to the database's first
-        epoch: after a restore it begins with a ``reset``.
+        ``after`` is the ``position`` of a Revision; None starts now. A plain number belongs to the
+        database's first epoch: after a restore it begins with a ``reset``.
 
-        Goes on by itself after the server was away, with every revision once and in order. Where
-        that is impossible, because the server's database was restored, a Revision says
-        ``reset``: read what you need anew, and go on.
+        The stream resumes by itself after the server was away, with every revision once and in
+        order. Where that is impossible, because the server's database was restored, a Revision
+        has ``reset`` set: read what you need again, and continue.
         """
         query = {
             "after": after,
@@ -212,14 +218,15 @@ class Client:
         definition: str | None = None,
         dry_run: bool = False,
     ) -> Written:
-        """Creates the service or adds a version; what is current already changes nothing."""
+        """Create the service, or append a version unless ``value`` is current already."""
         query = {
-            "service": self._named(service),
+            "service": self._service_name(service),
             "definition": definition,
-            "dry_run": _switch(dry_run),
+            "dry_run": _flag(dry_run),
         }
-        kind = {"Content-Type": "application/json"}
-        return self._write(Request("PUT", "/config", query, kind, _encoded(value)), note, if_match)
+        headers = {"Content-Type": "application/json"}
+        request = Request("PUT", "/config", query, headers, _encode(value))
+        return self._write(request, note, if_match)
 
     def patch(
         self,
@@ -230,26 +237,29 @@ class Client:
         if_match: str = "",
         dry_run: bool = False,
     ) -> Written:
-        """Changes the current version: by a merge patch (a mapping) or a JSON Patch (a list)."""
-        query = {"service": self._named(service), "dry_run": _switch(dry_run)}
+        """Append a version that is the current one with ``changes``.
+
+        A mapping is a merge patch (RFC 7396), and a sequence is a JSON Patch (RFC 6902).
+        """
+        query = {"service": self._service_name(service), "dry_run": _flag(dry_run)}
         form = "merge-patch" if isinstance(changes, Mapping) else "json-patch"
-        kind = {"Content-Type": f"application/{form}+json"}
-        request = Request("PATCH", "/config", query, kind, _encoded(changes))
+        headers = {"Content-Type": f"application/{form}+json"}
+        request = Request("PATCH", "/config", query, headers, _encode(changes))
         return self._write(request, note, if_match)
 
     def rollback(
         self, to: int | None, service: str | None = None, *, note: str = "", dry_run: bool = False
     ) -> Written:
-        """Appends a copy of version ``to``; None: of the enabled one before the current."""
-        query = {"service": self._named(service), "to": to, "dry_run": _switch(dry_run)}
+        """Append a copy of version ``to``; None means the enabled one before the current."""
+        query = {"service": self._service_name(service), "to": to, "dry_run": _flag(dry_run)}
         return self._write(Request("POST", "/api/v1/rollback", query), note)
 
     def enable(
         self, version: int, enabled: bool = True, service: str | None = None, *, note: str = ""
     ) -> Written:
-        """Turns a version on, or off."""
+        """Turn a version on, or off with ``enabled=False``."""
         query = {
-            "service": self._named(service),
+            "service": self._service_name(service),
             "version": version,
             "enabled": "true" if enabled else "false",
         }
@@ -259,59 +269,67 @@ class Client:
         # One key for all attempts of this write: it happens once, however often it is sent.
         headers = {**request.headers, "Idempotency-Key": os.urandom(16).hex()}
         query = dict(request.query)
+        # A header holds one line, and no control characters; any other note goes into the query.
         if note.isprintable() and note:
             headers["Config-Note"] = note.encode().decode("latin-1")
         elif note:
-            query["note"] = note  # a header holds one line
+            query["note"] = note
         if if_match:
             headers["If-Match"] = if_match
-        answer = self.transport.ask(replace(request, query=query, headers=headers))
-        body = answer.json()
-        if not isinstance(body.get("version"), int):
-            raise Unreachable("What answered is not a configuration server.")
-        return Written(
-            version=body["version"],
-            current=body.get("current"),
-            changed=body.get("changed", True),
-            etag=answer.headers.get("etag", ""),
-            revision=answer.number("config-revision") if "config-revision" in answer.headers else 0,
-            removed=tuple(body.get("removed", ())),
-            removed_more=body.get("removed_more", 0),
-        )
+        return _write_result(self.transport.send(replace(request, query=query, headers=headers)))
 
-    def _named(self, service: str | None) -> str:
+    def _service_name(self, service: str | None) -> str:
         name = service or self.service
         if not name:
-            message = "Name a service, in the call or when the client is made."
+            message = "Name a service, in the call or when the client is created."
             raise Invalid.from_problems([Problem("", message, "name", "service")])
         return name
 
 
-def token_of(environ: Mapping[str, str]) -> str:
-    """The token in DISTCONF_TOKEN, or in the file that DISTCONF_TOKEN_FILE names; or "".
+def _selection(
+    name: str, version: int | None, as_of: int | str | None, defaults: bool
+) -> dict[str, Any]:
+    """Return the query for one version of a service, the current one unless another is named."""
+    # Without ``version`` the server answers with every version, as its original contract has it.
+    is_current = version is None and as_of is None
+    return {
+        "service": name,
+        "version": "current" if is_current else version,
+        "as_of": as_of,
+        "defaults": _flag(defaults),
+    }
 
-    Raises Invalid if there is a file that cannot be read.
-    """
-    if environ.get("DISTCONF_TOKEN"):
-        return environ["DISTCONF_TOKEN"].strip()
-    if environ.get("DISTCONF_TOKEN_FILE"):
-        return token_in(Path(environ["DISTCONF_TOKEN_FILE"]), "DISTCONF_TOKEN_FILE")
-    return ""
+
+def _write_result(response: Response) -> Written:
+    body = response.json()
+    if not isinstance(body.get("version"), int):
+        raise not_a_configuration_server()
+    return Written(
+        version=body["version"],
+        current=body.get("current"),
+        changed=body.get("changed", True),
+        etag=response.headers.get("etag", ""),
+        # Where nothing was written there may be no revision.
+        revision=response.number("config-revision") if "config-revision" in response.headers else 0,
+        removed=tuple(body.get("removed", ())),
+        removed_more=body.get("removed_more", 0),
+    )
 
 
-def _encoded(value: Any) -> bytes:
-    """``value`` as JSON. Raises InvalidDocument if that cannot hold it."""
+def _encode(value: Any) -> bytes:
+    """Return ``value`` as JSON. Raises InvalidDocument if JSON cannot hold it."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+        # Without allow_nan=False Python writes NaN, which is no JSON and which servers refuse.
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_to_builtin)
         return text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidDocument.from_problems(
-            [Problem("", f"It is no JSON: {error}.", "json")]
+            [Problem("", f"It is not JSON: {error}.", "json")]
         ) from None
 
 
-def _plain(value: Any) -> Any:
-    """Any mapping and any sequence as what JSON knows."""
+def _to_builtin(value: Any) -> Any:
+    """Return any mapping as a dict, and any sequence but bytes as a list."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
@@ -319,5 +337,6 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} has no place in it")
 
 
-def _switch(on: bool) -> str | None:
+def _flag(on: bool) -> str | None:
+    """Return a switch for the query; None leaves it out."""
     return "true" if on else None

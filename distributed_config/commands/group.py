@@ -12,8 +12,12 @@ from typing import NoReturn
 import click
 
 from distributed_config import __version__
-from distributed_config.client.cli.outputs import open_what_is_closed, told_of, told_of_encoding
-from distributed_config.client.cli.table import COMMANDS as CLIENT_COMMANDS
+from distributed_config.client.cli.commands import COMMANDS as CLIENT_COMMANDS
+from distributed_config.client.cli.streams import (
+    describe_encoding_error,
+    describe_os_error,
+    open_closed_streams,
+)
 from distributed_config.errors import DistconfError
 
 # What these commands write holds configurations: the database, its backups, exports.
@@ -87,16 +91,16 @@ def distconf() -> None:
 
 def run(arguments: list[str]) -> NoReturn:
     """Runs a command and ends the process: with 1, and a sentence, where it is refused."""
-    open_what_is_closed()
+    open_closed_streams()
     mask = os.umask(_PRIVATE)
     try:
         _run(arguments)
     except DistconfError as error:
         _complain(error)
     except OSError as error:
-        click.echo(f"distconf: {told_of(error)}", err=True)
+        click.echo(f"distconf: {describe_os_error(error)}", err=True)
     except UnicodeEncodeError as error:
-        click.echo(f"distconf: {told_of_encoding(error)}", err=True)
+        click.echo(f"distconf: {describe_encoding_error(error)}", err=True)
     except Exception as error:  # SQLite's errors have no class here: they come with the commands
         meant = _storage_error(error)
         if meant is None:

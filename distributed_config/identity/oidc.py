@@ -28,7 +28,8 @@ from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import JWKRegistry, Key, KeySet
 from joserfc.jws import JWSRegistry
 
-from distributed_config.client.http.transport import Request, Transport
+from distributed_config.client.http.messages import Request
+from distributed_config.client.http.transport import Transport
 from distributed_config.errors import ProviderUnavailable, Unauthenticated, Unreachable
 from distributed_config.settings import Settings, is_safe_url
 
@@ -354,7 +355,7 @@ def _asked(
     headers = {"Connection": "close", **headers}
     transport = Transport(f"{parts.scheme}://{parts.netloc}", timeout=_TIMEOUT, retries=0)
     try:
-        response = transport.once(
+        response = transport.send_once(
             Request(method, target, headers=headers, body=body, most=_MOST_BYTES)
         )
         found = json.loads(response.body)

@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from distributed_config.errors import NotRepresentable
 from distributed_config.formats.env import as_lines, variables
 from distributed_config.formats.properties import write_properties
-from tests.client.test_sidecar import (
+from tests.formats.test_formats import documents
+from tests.support.server import Api, Server
+from tests.support.shells import (
     REFUSED,
     Shell,
     as_the_shell_reads,
+    error_sentences,
     properties_in,
-    told_plainly,
 )
-from tests.formats.test_formats import documents
-from tests.support.server import Api, Server
 from tests.test_structure import PACKAGE, imports_of
 
 
@@ -197,7 +197,7 @@ def test_server_terminal_and_sidecar_write_the_same(shell: Shell, api: Api, name
 
     assert ran.returncode == 0, ran.stderr
     assert env.read_bytes() == api.get(name, format="env").content
-    assert env.read_text() == shell.done("env", name)
+    assert env.read_text() == shell.output("env", name)
     assert properties.read_bytes() == api.get(name, format="properties").content
     assert properties_in(properties.read_text())["cmd"] == SAME["cmd"]
     assert properties_in(properties.read_text())["hosts[1].ü"] == "b"
@@ -221,7 +221,7 @@ def test_server_and_sidecar_refuse_the_same_in_the_same_words(
     assert refused.json()["detail"] in ran.stderr
     assert not file.exists()
     if format_name == "env":
-        assert refused.json()["detail"] in told_plainly(shell.run("env", name))
+        assert refused.json()["detail"] in error_sentences(shell.run("env", name))
 
 
 def test_what_the_client_takes_of_the_formats_needs_nothing_but_words() -> None:

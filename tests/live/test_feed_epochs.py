@@ -13,7 +13,7 @@ import pytest
 from distributed_config.asgi.gateway import _heartbeat
 from distributed_config.client.cli import main
 from distributed_config.client.client import Client
-from distributed_config.client.http.transport import Backoff
+from distributed_config.client.http.backoff import Backoff
 from distributed_config.client.live.config import Config
 from distributed_config.commands import schema
 from distributed_config.http.database import db
@@ -167,8 +167,8 @@ def test_a_live_configuration_takes_the_restored_one_under_the_same_number(tmp_p
             assert own.tell("restore", str(backup)).returncode == 0
             own.start()
             own.api.put("web", {"n": "restored"})
-            with cfg._news:
-                assert cfg._news.wait_for(lambda: cfg["n"] == "restored", 15)
+            with cfg._condition:
+                assert cfg._condition.wait_for(lambda: cfg["n"] == "restored", 15)
             assert cfg.version == 1
 
 

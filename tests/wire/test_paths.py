@@ -21,8 +21,8 @@ from distributed_config.wire.paths import (
     parts_of,
     pointer_of,
 )
-from tests.client.test_sidecar import DONE, REFUSED, Shell, told_plainly
 from tests.support.server import Api, Server
+from tests.support.shells import DONE, REFUSED, Shell, error_sentences
 
 DOTTED = {"log.root": "INFO", "a": {"b.c": 1, "b": {"d": 2}}, "hosts": ["x", {"y": 3}], "n": None}
 BOTH = {"log.root": "INFO", "log": {"root": "DEBUG"}}
@@ -195,9 +195,9 @@ def test_the_client_reads_by_the_rule(server: Server, api: Api, name: str, tmp_p
 def test_a_key_with_dots_is_read_and_changed(shell: Shell, api: Api, name: str) -> None:
     api.put(name, {"log.root": "INFO", "db": {"host": "a"}, "hosts": [1, 2]})
 
-    assert shell.done("get", name, "log.root") == "INFO\n"
-    assert shell.done("get", name, "/hosts/1") == "2\n"
-    shell.done("patch", name, "log.root=DEBUG", "db.host=b", r"new\.key=1", "a.b=2")
+    assert shell.output("get", name, "log.root") == "INFO\n"
+    assert shell.output("get", name, "/hosts/1") == "2\n"
+    shell.output("patch", name, "log.root=DEBUG", "db.host=b", r"new\.key=1", "a.b=2")
 
     after = {"log.root": "DEBUG", "db": {"host": "b"}, "hosts": [1, 2], "new.key": 1, "a": {"b": 2}}
     assert api.get(name, version="current").json() == after
@@ -206,7 +206,7 @@ def test_a_key_with_dots_is_read_and_changed(shell: Shell, api: Api, name: str) 
 def test_a_key_with_dots_is_removed(shell: Shell, api: Api, name: str) -> None:
     api.put(name, {"log.root": "INFO", "n": 1})
 
-    shell.done("patch", name, "log.root=null")
+    shell.output("patch", name, "log.root=null")
 
     assert api.get(name, version="current").json() == {"n": 1}
 
@@ -219,17 +219,17 @@ def test_the_terminal_refuses_what_is_ambiguous_and_changes_nothing(
     for words in (("get", name, "log.root"), ("patch", name, "log.root=x", "hosts.0=2")):
         ran = shell.run(*words)
         assert ran.returncode == REFUSED
-        assert all(each in told_plainly(ran) for each in ("/log.root", "/log/root"))
+        assert all(each in error_sentences(ran) for each in ("/log.root", "/log/root"))
     assert "/hosts is a list" in ran.stderr
     assert api.get(name).json() == {**BOTH, "hosts": [1]}
-    shell.done("patch", name, "/log/root=x")
+    shell.output("patch", name, "/log/root=x")
     assert api.get(name, version="current").json()["log"] == {"root": "x"}
 
 
 def test_patches_of_one_service_at_once_are_all_done(shell: Shell, api: Api, name: str) -> None:
     api.put(name, {"a": {}})
 
-    ran = shell.each(*(("patch", name, f"a.k{number}={number}") for number in range(3)))
+    ran = shell.run_all(*(("patch", name, f"a.k{number}={number}") for number in range(3)))
 
     assert [each.returncode for each in ran] == [DONE] * 3
     assert api.get(name, version="current").json() == {"a": {"k0": 0, "k1": 1, "k2": 2}}

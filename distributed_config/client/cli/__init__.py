@@ -1,1 +1,1 @@
-"""The commands that speak to a server."""
+"""The commands of ``distconf`` that are clients of a server."""

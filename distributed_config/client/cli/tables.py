@@ -1,4 +1,4 @@
-"""Tables for people: headers, columns of one width, and times in the reader's own time zone."""
+"""Tables for people: aligned columns, headers, and times in the reader's own time zone."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -6,10 +6,10 @@ from typing import Any
 
 
 def table_lines(rows: Sequence[Mapping[str, Any]], *, with_header: bool = True) -> Iterator[str]:
-    """The lines of a table of ``rows``, which all have the same keys; these are its header.
+    """Yield the lines of a table of ``rows``. The rows have the same keys, which are its header.
 
-    A text with line breaks is put on one line, so that a row stays a row. Nothing is yielded for
-    no rows.
+    Text with line breaks is put on one line, so that a row stays one line for ``grep``. Without
+    rows there is not even a header.
     """
     if not rows:
         return
@@ -23,25 +23,25 @@ def table_lines(rows: Sequence[Mapping[str, Any]], *, with_header: bool = True) 
 
 
 def history_rows(versions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows for the versions of a service as the API lists them, newest first.
+    """Return rows for the versions of a service, which the API lists newest first.
 
-    The first enabled one is marked: it is what is served.
+    The first enabled one is marked as current: that is the one that is served.
     """
-    current = next((each["number"] for each in versions if each["enabled"]), None)
+    current = next((version["number"] for version in versions if version["enabled"]), None)
     return [
         {
-            "version": each["number"],
-            "state": _state(each, each["number"] == current),
-            "time": local_time(each["created_at"]),
-            "author": each["author"],
-            "note": each["note"],
+            "version": version["number"],
+            "state": _state(version, version["number"] == current),
+            "time": local_time(version["created_at"]),
+            "author": version["author"],
+            "note": version["note"],
         }
-        for each in versions
+        for version in versions
     ]
 
 
 def local_time(text: str) -> str:
-    """An RFC 3339 time as people read it: ``2026-11-21 10:30:00``, in the local time zone."""
+    """Return an RFC 3339 time as ``2026-11-21 10:30:00``, in the local time zone."""
     return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}"
 
 

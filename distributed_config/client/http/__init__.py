@@ -1,1 +1,1 @@
-"""HTTP to a server, with nothing but the standard library."""
+"""HTTP to one server, with nothing but the standard library."""

@@ -1,1 +1,1 @@
-"""Configurations where applications already look for them; a few lines each, all optional."""
+"""Configurations in the places where applications already look for settings; all optional."""

@@ -1,4 +1,4 @@
-"""``os.environ`` filled from a configuration, for programs that look nowhere else."""
+"""``os.environ`` from a configuration, for programs that look nowhere else."""
 
 import os
 from collections.abc import Iterable, Mapping, MutableMapping
@@ -14,15 +14,15 @@ def fill_environ(
     *,
     allow: Iterable[str] = (),
 ) -> list[str]:
-    """Sets the variables that are not set yet: ``db.host`` is ``DB_HOST``; which these were.
+    """Set the variables that are not set yet: ``db.host`` is ``DB_HOST``. Return their names.
 
-    What the environment says already counts more: that is how one overrides on the spot.
+    Variables that are set stay as they are: that is how an operator overrides a value on the spot.
     ``environ`` is ``os.environ`` unless given. Raises Rejected for variables that choose what
-    programs run or trust, as ``PATH``, unless ``allow`` names each.
+    programs run or trust, such as ``PATH``, unless ``allow`` names them.
     """
-    # It is no default: help() would print what is in it.
+    # os.environ is not the default in the signature: help() would print the secrets in it.
     target = os.environ if environ is None else environ
-    found = environment(config, prefix, allow)
-    missing = {name: text for name, text in found.items() if name not in target}
+    values = environment(config, prefix, allow)
+    missing = {name: text for name, text in values.items() if name not in target}
     target.update(missing)
     return list(missing)

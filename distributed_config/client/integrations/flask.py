@@ -1,4 +1,4 @@
-"""Flask: ``app.config`` has what the service has.
+"""Flask: ``app.config`` follows a configuration.
 
 cfg = init_app(app, "web", url="http://config:5000")
 """
@@ -7,38 +7,38 @@ import threading
 from typing import Any
 
 from distributed_config.client.live.config import Config
-from distributed_config.client.live.frozen import plain
+from distributed_config.client.live.frozen import thaw
 
 _ABSENT = object()
 
 
 def init_app(app: Any, service: str, **options: Any) -> Config:
-    """Puts the top-level keys of ``service`` into ``app.config``, in capitals, now and later.
+    """Put the top-level keys of ``service`` into ``app.config``, in capitals, now and later.
 
-    A key that goes from the service has then what the application itself had there, if anything.
+    When a key disappears from the service, the application's own value comes back, if it had one.
     ``options`` are those of Config, which is returned and is ``app.extensions["distconf"]``.
     """
     config = Config(service, **options)
-    before: dict[str, Any] = {}
-    guard = threading.Lock()
+    originals: dict[str, Any] = {}
+    lock = threading.Lock()
 
-    def put(*_: Any) -> None:
-        with guard:
-            wanted = {key.upper(): plain(value) for key, value in config.items()}
-            before.update(
-                {key: app.config.get(key, _ABSENT) for key in wanted.keys() - before.keys()}
+    def update(*_: Any) -> None:
+        with lock:
+            current = {key.upper(): thaw(value) for key, value in config.items()}
+            originals.update(
+                {key: app.config.get(key, _ABSENT) for key in current.keys() - originals.keys()}
             )
-            app.config.update(wanted)
-            for key in before.keys() - wanted.keys():
-                _give_back(app.config, key, before.pop(key))
+            app.config.update(current)
+            for key in originals.keys() - current.keys():
+                _restore(app.config, key, originals.pop(key))
 
-    config.on_change(put)  # first: what comes in between is put in as well
-    put()
+    config.on_change(update)  # first, so that a change in between is not missed
+    update()
     app.extensions["distconf"] = config
     return config
 
 
-def _give_back(settings: Any, key: str, value: Any) -> None:
+def _restore(settings: Any, key: str, value: Any) -> None:
     if value is _ABSENT:
         settings.pop(key, None)
     else:

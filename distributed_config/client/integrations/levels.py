@@ -1,4 +1,4 @@
-"""The levels of loggers from a configuration: ``{"root": "INFO", "app.db": "DEBUG"}``."""
+"""Levels of loggers from a configuration: ``{"root": "INFO", "app.db": "DEBUG"}``."""
 
 import logging
 import threading
@@ -9,30 +9,31 @@ from distributed_config.client.live.config import Config
 
 
 def follow_levels(config: Config, key: str = "logging") -> Callable[[], None]:
-    """Sets the levels that ``config`` has under ``key``, now and whenever they change.
+    """Set the levels that ``config`` has under ``key``, now and whenever they change.
 
-    ``key`` is found as ``config.get`` finds it. A logger that is not named any more has the level
-    again that it had before. What is no level is left out. Returns a function that ends it.
+    ``key`` is a path as in ``config.get``. A logger that is no longer named gets back the level
+    that it had before. Unknown levels are ignored. Returns a function that ends it.
     """
-    set_now: dict[str, str] = {}
-    before: dict[str, int] = {}
-    guard = threading.Lock()
+    applied: dict[str, str] = {}
+    originals: dict[str, int] = {}
+    lock = threading.Lock()
 
-    def follow(*_: Any) -> None:
-        with guard:
-            wanted = _levels(config.get(key))
-            for name in wanted.keys() - before.keys():
-                before[name] = _logger(name).level
-            for name, level in wanted.items():
-                if set_now.get(name) != level:  # else somebody may have set another by hand
+    def update(*_: Any) -> None:
+        with lock:
+            levels = _parse_levels(config.get(key))
+            for name in levels.keys() - originals.keys():
+                originals[name] = _logger(name).level
+            for name, level in levels.items():
+                # Only on a change: somebody may have set another level by hand meanwhile.
+                if applied.get(name) != level:
                     _logger(name).setLevel(level)
-            for name in before.keys() - wanted.keys():
-                _logger(name).setLevel(before.pop(name))
-            set_now.clear()
-            set_now.update(wanted)
+            for name in originals.keys() - levels.keys():
+                _logger(name).setLevel(originals.pop(name))
+            applied.clear()
+            applied.update(levels)
 
-    end = config.on_change(follow)  # first: what comes in between is followed as well
-    follow()
+    end = config.on_change(update)  # first, so that a change in between is not missed
+    update()
     return end
 
 
@@ -40,12 +41,13 @@ def _logger(name: str) -> logging.Logger:
     return logging.getLogger(None if name == "root" else name)
 
 
-def _levels(value: Any) -> dict[str, str]:
-    """The level of each logger in ``value``, as far as they are levels."""
-    told = value if isinstance(value, Mapping) else {}
-    levels = {name: str(level).upper() for name, level in told.items()}
+def _parse_levels(value: Any) -> dict[str, str]:
+    """Return the level of each logger in ``value``, without what is not a level."""
+    entries = value if isinstance(value, Mapping) else {}
+    levels = {name: str(level).upper() for name, level in entries.items()}
     return {name: level for name, level in levels.items() if _is_level(level)}
 
 
 def _is_level(name: str) -> bool:
+    # getLevelName returns the number of a known name, and text for any other.
     return isinstance(logging.getLevelName(name), int)

@@ -1,1 +1,1 @@
-"""A configuration that follows its service, and its snapshots."""
+"""Configurations that follow their service in the background, and their snapshots on disk."""

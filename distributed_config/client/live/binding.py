@@ -1,4 +1,7 @@
-"""From a document to an application's own types: dataclasses, and pydantic's models."""
+"""From a document to an application's own types: dataclasses and pydantic models.
+
+Types are read here, and not by a library, because the client has no dependencies.
+"""
 
 import dataclasses
 import enum
@@ -14,22 +17,23 @@ T = TypeVar("T")
 
 
 def bind(kind: type[T], value: Any) -> T:
-    """``value`` as a ``kind``. Raises Rejected with everything that does not fit.
+    """Return ``value`` as a ``kind``. Raises Rejected with everything that does not fit.
 
-    A dataclass takes what its fields name; other keys are left alone, so that a newer
-    configuration does not stop an older program. Whole numbers are taken where floats are wanted;
-    nothing else is converted. A model of pydantic's is validated by itself.
+    A dataclass gets the keys that its fields name; other keys are ignored, so that a newer
+    configuration does not stop an older program. Whole numbers are accepted for floats; nothing
+    else is converted. A pydantic model validates itself.
     """
     validate = getattr(kind, "model_validate", None)
     if validate is not None:
         try:
-            made: T = validate(value)
-        except Exception as error:  # of the application's own; whatever it is, it says no
+            model: T = validate(value)
+        except Exception as error:  # of the application's own code: whatever it is, it is a no
             raise Rejected(f"{getattr(kind, '__name__', kind)}: {error}") from None
-        return made
+        return model
     problems: list[Problem] = []
     try:
         result: T = _convert(kind, value, "", problems)
+    # A document of the greatest depth, bound by a program that is deep in calls itself.
     except RecursionError:
         raise Rejected("It is nested deeper than this program can follow.") from None
     if problems:
@@ -42,7 +46,7 @@ def bind(kind: type[T], value: Any) -> T:
 def _convert(  # noqa: PLR0911  # a line for each kind of type
     kind: Any, value: Any, pointer: str, problems: list[Problem]
 ) -> Any:
-    """``value`` as a ``kind``; what does not fit is added to ``problems``."""
+    """Return ``value`` as a ``kind``, and add what does not fit to ``problems``."""
     plain = get_origin(kind) or kind
     plain = {Sequence: list, Mapping: dict}.get(plain, plain)
     if kind is Any:
@@ -55,17 +59,17 @@ def _convert(  # noqa: PLR0911  # a line for each kind of type
         return _sequence(plain, get_args(kind), value, pointer, problems)
     if plain is dict and isinstance(value, dict):
         return _mapping(get_args(kind), value, pointer, problems)
-    if not _is_known(plain):
-        message = f"{_told(kind)} is no type of JSON. Bind text or a number, and convert it."
+    if not _is_supported(plain):
+        message = f"{_describe(kind)} is not a type of JSON. Bind text or a number, and convert it."
         problems.append(Problem(pointer, message, "unsupported"))
         return None
     if _fits(kind, value):
         return _scalar(kind, value)
-    problems.append(Problem(pointer, f"It must be {_told(kind)}.", "type"))
+    problems.append(Problem(pointer, f"It must be {_describe(kind)}.", "type"))
     return None
 
 
-def _is_known(plain: Any) -> bool:
+def _is_supported(plain: Any) -> bool:
     known = {str, int, float, bool, type(None), list, tuple, dict, object, Literal}
     return plain in known or _is_enum(plain) or dataclasses.is_dataclass(plain)
 
@@ -75,8 +79,8 @@ def _mapping(
 ) -> dict[str, Any]:
     inner = args[1] if args else Any
     return {
-        key: _convert(inner, each, f"{pointer}/{escape_pointer(key)}", problems)
-        for key, each in value.items()
+        key: _convert(inner, item, f"{pointer}/{escape_pointer(key)}", problems)
+        for key, item in value.items()
     }
 
 
@@ -91,22 +95,23 @@ def _is_enum(kind: Any) -> bool:
 
 
 def _dataclass(kind: Any, value: dict[str, Any], pointer: str, problems: list[Problem]) -> Any:
+    # Not field.type, which is text under ``from __future__ import annotations``.
     hints = get_type_hints(kind)
-    given: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     before = len(problems)
     for field in dataclasses.fields(kind):
         here = f"{pointer}/{escape_pointer(field.name)}"
         if not field.init:
             continue
         if field.name in value:
-            given[field.name] = _convert(hints[field.name], value[field.name], here, problems)
+            arguments[field.name] = _convert(hints[field.name], value[field.name], here, problems)
         elif _is_required(field):
             problems.append(Problem(here, "It is missing.", "required"))
     if len(problems) > before:
         return None
     try:
-        return kind(**given)
-    except Exception as error:  # what the class itself checks, in its __post_init__
+        return kind(**arguments)
+    except Exception as error:  # of a check of the class itself, in its __post_init__
         problems.append(Problem(pointer, f"{error}", "value"))
         return None
 
@@ -127,22 +132,22 @@ def _sequence(
     else:
         kinds = [args[0] if args else Any] * len(value)
     return kind(
-        _convert(inner, each, f"{pointer}/{position}", problems)
-        for position, (inner, each) in enumerate(zip(kinds, value, strict=True))
+        _convert(inner, item, f"{pointer}/{position}", problems)
+        for position, (inner, item) in enumerate(zip(kinds, value, strict=True))
     )
 
 
 def _one_of(kinds: tuple[Any, ...], value: Any, pointer: str, problems: list[Problem]) -> Any:
     for kind in kinds:
-        told: list[Problem] = []
-        made = _convert(kind, value, pointer, told)
-        if not told:
-            return made
+        attempt: list[Problem] = []
+        result = _convert(kind, value, pointer, attempt)
+        if not attempt:
+            return result
     if value is not None and len(kinds) == 2 and type(None) in kinds:
-        # Of an optional value, what is wrong with the value itself says more.
-        [kind] = [each for each in kinds if each is not type(None)]
+        # Of an optional value, the problems of the value itself say more than "or null".
+        [kind] = [option for option in kinds if option is not type(None)]
         return _convert(kind, value, pointer, problems)
-    message = f"It must be {' or '.join(_told(kind) for kind in kinds)}."
+    message = f"It must be {' or '.join(_describe(kind) for kind in kinds)}."
     problems.append(Problem(pointer, message, "type"))
     return None
 
@@ -153,10 +158,11 @@ def _fits(kind: Any, value: Any) -> bool:  # noqa: PLR0911  # a line for each ki
     if get_origin(kind) is Literal:
         return _is_among(value, get_args(kind))
     if _is_enum(kind):
-        return _is_among(value, tuple(each.value for each in kind))
+        return _is_among(value, tuple(member.value for member in kind))
     if get_origin(kind) is not None or kind in {list, tuple, dict, Sequence, Mapping}:
         return False
     if kind is float:
+        # JSON's integers have no limit, and float() of a very large one raises OverflowError.
         fits = isinstance(value, (int, float)) and not isinstance(value, bool)
         return fits and abs(value) <= sys.float_info.max
     if kind is int:
@@ -165,11 +171,12 @@ def _fits(kind: Any, value: Any) -> bool:  # noqa: PLR0911  # a line for each ki
 
 
 def _is_among(value: Any, values: tuple[Any, ...]) -> bool:
-    """Whether ``value`` is one of them, and not only equal: true is not 1."""
-    return any(type(each) is type(value) and each == value for each in values)
+    """Whether ``value`` is one of ``values``, of the same type: in Python True equals 1."""
+    return any(type(option) is type(value) and option == value for option in values)
 
 
-def _told(kind: Any) -> str:
+def _describe(kind: Any) -> str:
+    """Return a type in words, as in ``It must be …``."""
     names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
     names |= {type(None): "null", list: "an array", tuple: "an array", dict: "an object"}
     names |= {Sequence: "an array", Mapping: "an object"}
@@ -179,5 +186,5 @@ def _told(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(repr, get_args(kind)))}"
     if _is_enum(kind):
-        return f"one of {', '.join(repr(each.value) for each in kind)}"
+        return f"one of {', '.join(repr(member.value) for member in kind)}"
     return "an object" if dataclasses.is_dataclass(kind) else getattr(kind, "__name__", str(kind))

@@ -1,4 +1,8 @@
-"""Documents that nobody can change: several threads read them, and none may surprise another."""
+"""Documents that nobody can change: threads share them, and none may surprise another.
+
+They are dicts and lists, and not only mappings and sequences, so that ``json.dumps`` and type
+checks of the application's take them.
+"""
 
 from typing import Any, NoReturn
 
@@ -8,37 +12,39 @@ def _refuse(*_: Any, **__: Any) -> NoReturn:
 
 
 class FrozenDict(dict[str, Any]):
-    """An object of a document: read like any dict, and written to by nobody."""
+    """An object of a document: it reads like any dict, and cannot be written to."""
 
     __slots__ = ()
 
+    # Filled in __new__, because __init__ can be called again on a finished object.
     def __new__(cls, *pairs: Any) -> "FrozenDict":
-        made = super().__new__(cls)
-        dict.update(made, *pairs)
-        return made
+        frozen = super().__new__(cls)
+        dict.update(frozen, *pairs)
+        return frozen
 
     def __init__(self, *_: Any) -> None:
-        """Nothing: it has what it has from the beginning, and for ever."""
+        """Do nothing: the content is complete, and dict's own ``__init__`` would add to it."""
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
 
+    # A copy, or what comes out of a pickle, is the program's own, and can be changed.
     def __reduce__(self) -> Any:
         return (dict, (dict(self),))
 
 
 class FrozenList(list[Any]):
-    """An array of a document."""
+    """An array of a document: it reads like any list, and cannot be written to."""
 
     __slots__ = ()
 
     def __new__(cls, *elements: Any) -> "FrozenList":
-        made = super().__new__(cls)
-        list.extend(made, *elements)
-        return made
+        frozen = super().__new__(cls)
+        list.extend(frozen, *elements)
+        return frozen
 
     def __init__(self, *_: Any) -> None:
-        """Nothing: it has what it has from the beginning, and for ever."""
+        """Do nothing: the content is complete, and list's own ``__init__`` would replace it."""
 
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
     append = clear = extend = insert = pop = remove = reverse = sort = _refuse
@@ -47,19 +53,19 @@ class FrozenList(list[Any]):
         return (list, (list(self),))
 
 
-def frozen(value: Any) -> Any:
-    """``value`` and all that is in it, as copies that cannot be changed."""
+def freeze(value: Any) -> Any:
+    """Return a copy of ``value``, and of everything in it, that cannot be changed."""
     if isinstance(value, dict):
-        return FrozenDict((key, frozen(each)) for key, each in value.items())
+        return FrozenDict((key, freeze(item)) for key, item in value.items())
     if isinstance(value, list | tuple):
-        return FrozenList(frozen(each) for each in value)
+        return FrozenList(freeze(item) for item in value)
     return value
 
 
-def plain(value: Any) -> Any:
-    """``value`` and all that is in it, as copies that are the program's own to change."""
+def thaw(value: Any) -> Any:
+    """Return a copy of ``value``, and of everything in it, that the program may change."""
     if isinstance(value, dict):
-        return {key: plain(each) for key, each in value.items()}
+        return {key: thaw(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [plain(each) for each in value]
+        return [thaw(item) for item in value]
     return value

@@ -1,8 +1,8 @@
 """The last good configuration on disk: what an application starts from when no server answers.
 
-A file for each server and service: a checksum, one line of JSON that says what it is, and the
-document. It is written whole or not at all, only its owner may read it, and a link in its
-place is never followed. What is damaged counts as not there.
+There is a file for each server and service: a checksum, one line of JSON that describes it, and
+the document. It is written whole or not at all, only its owner may read it, and a link in its place
+is never followed. A damaged file counts as missing.
 """
 
 import hashlib
@@ -17,18 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distributed_config.client.files import write_atomically
+from distributed_config.client.http.address import normalise_address
 
+# Four times the largest document that a server can be set to accept. Reading stops there: the file
+# may have been replaced by an endless device.
 _LARGEST = 64 << 20
 _FORMAT = 2
-_UNFINISHED = 60.0
-"""Seconds after which a draft is nobody's any more."""
+# Seconds after which a draft has no writer any more: writing one takes a fraction of that.
+_ABANDONED_AFTER = 60.0
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A configuration as it was last good."""
+    """The last good configuration: its version, its entity tag, and the document as text."""
 
     version: int
     etag: str
@@ -36,10 +39,13 @@ class Snapshot:
 
 
 def default_folder() -> Path:
-    """Where snapshots are kept: DISTCONF_SNAPSHOTS, or the user's cache folder."""
-    named = os.environ.get("DISTCONF_SNAPSHOTS")
-    if named:
-        return Path(named)
+    """Return the folder that DISTCONF_SNAPSHOTS names, or one in the user's cache folder.
+
+    Raises RuntimeError for a user without a home.
+    """
+    folder = os.environ.get("DISTCONF_SNAPSHOTS")
+    if folder:
+        return Path(folder)
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(cache).expanduser() / "distconf"
 
@@ -52,12 +58,16 @@ class Snapshots:
         self._url = url
 
     def path(self, service: str) -> Path:
-        """The file of a service."""
-        told = hashlib.sha256(f"{self._url} {service}".encode()).hexdigest()[:16]
-        return self._folder / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', service)[:80]}-{told}.json"
+        """Return the file of a service.
+
+        The readable part of its name is for people; the hash tells apart services whose names
+        differ only in characters that file names cannot have, and servers.
+        """
+        digest = hashlib.sha256(f"{self._url} {service}".encode()).hexdigest()[:16]
+        return self._folder / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', service)[:80]}-{digest}.json"
 
     def save(self, service: str, snapshot: Snapshot) -> None:
-        """Keeps ``snapshot``. A disk that is full, or read-only, is logged and nothing more."""
+        """Write ``snapshot``. A disk that is full or read-only is logged, and nothing more."""
         body = snapshot.text.encode()
         head = {
             "format": _FORMAT,
@@ -71,59 +81,78 @@ class Snapshots:
         try:
             self._folder.mkdir(mode=stat.S_IRWXU, parents=True, exist_ok=True)
             write_atomically(self.path(service), data, 0o600)
-        except (OSError, ValueError) as error:  # ValueError: no path can be written so
-            _logger.warning("the snapshot of %r cannot be kept: %s", service, error)
+        except (OSError, ValueError) as error:  # ValueError: no file can have such a name
+            _logger.warning("the snapshot of %r cannot be saved: %s", service, error)
 
     def load(self, service: str) -> Snapshot | None:
-        """The last snapshot; None if there is none that can be trusted."""
+        """Return the last snapshot; None if there is none that can be trusted."""
         path = self.path(service)
         try:
-            _tidy(path)
-            data = _read_own(path)
-            if data is None:
-                return None
-            return self._checked(data, service)
+            _remove_abandoned_drafts(path)
+            data = _read_own_file(path)
+            return None if data is None else self._parse(data, service)
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             _logger.warning("the snapshot %s cannot be used: %s", path, error)
             return None
 
-    def _checked(self, data: bytes, service: str) -> Snapshot:
-        """The snapshot in ``data``. Raises ValueError and the like if it cannot be trusted."""
-        told, _, rest = data.partition(b"\n")
-        if hashlib.sha256(rest).hexdigest().encode() != told:
+    def _parse(self, data: bytes, service: str) -> Snapshot:
+        """Return the snapshot in ``data``. Raises ValueError and the like if it is not good."""
+        checksum, _, rest = data.partition(b"\n")
+        if hashlib.sha256(rest).hexdigest().encode() != checksum:
             raise ValueError("it is damaged")
         first, _, body = rest.partition(b"\n")
         head = json.loads(first)
         if (head["format"], head["service"], head["url"]) != (_FORMAT, service, self._url):
-            raise ValueError("it is another's")
+            raise ValueError("it belongs to another service or server")
         text = body.decode()
         if not isinstance(json.loads(text), dict):
-            raise TypeError("it is no configuration")
+            raise TypeError("it is not a configuration")
         version = head["version"]
         if not isinstance(version, int) or version < 0:
             raise ValueError("it has no version")
         return Snapshot(version, str(head["etag"]), text)
 
 
-def _tidy(path: Path) -> None:
-    """Removes drafts of ``path`` that were never finished: whoever wrote them was killed."""
+def open_snapshots(folder: str | Path | bool, url: str) -> Snapshots | None:
+    """Return the snapshots of the server at ``url``; None if there are to be none.
+
+    True stands for the default folder, and False for none. A user without a home has none either:
+    that is logged, because a program should start there as well.
+    """
+    if folder is False:
+        return None
+    try:
+        path = default_folder() if folder is True else Path(folder)
+        return Snapshots(path, normalise_address(url))
+    except RuntimeError as error:
+        _logger.warning("there is no place for snapshots: %s", error)
+        return None
+
+
+def _remove_abandoned_drafts(path: Path) -> None:
+    """Remove drafts of ``path`` whose writers were killed before they finished."""
     for draft in path.parent.glob(f".{path.name}.{'[0-9a-f]' * 12}"):
         with suppress(OSError):
-            if time.time() - draft.stat().st_mtime > _UNFINISHED:
+            if time.time() - draft.stat().st_mtime > _ABANDONED_AFTER:
                 draft.unlink()
 
 
-def _read_own(path: Path) -> bytes | None:
-    """The bytes of a file of our own; None if it is not there. Raises if it is anything else."""
+def _read_own_file(path: Path) -> bytes | None:
+    """Return the bytes of a file of this user's; None if it is missing. Raises for anything else.
+
+    In a shared folder somebody else could put a configuration of theirs in its place.
+    """
+    # O_NONBLOCK: opening a pipe would wait for a writer.
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-            raise ValueError("it is not a file of our own")
-        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        # Of the descriptor, and not of the path, which may be replaced in between.
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+            raise ValueError("it is not a file of this user's")
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise ValueError("others may write to it")
         with open(descriptor, "rb", closefd=False) as file:
             return file.read(_LARGEST)

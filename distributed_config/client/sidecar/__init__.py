@@ -1,1 +1,1 @@
-"""Files kept as services say, beside an application."""
+"""Files that follow services, beside an application that reads files."""

@@ -1,7 +1,7 @@
-"""Variables that choose what programs run, load or trust: no configuration sets them unasked.
+"""Variables that choose what programs run, load or trust: a configuration sets none of them.
 
-Whoever may publish a configuration may not, by that alone, run programs where it is read. The names
-are those that sudo and the GNU C library drop for the same reason, and their kin of today.
+The right to publish a configuration is not the right to run programs where it is read. The names
+are those that sudo and the GNU C library drop for the same reason, and their relatives of today.
 """
 
 import re
@@ -76,27 +76,29 @@ _PATTERNS = tuple(
 def environment(
     document: Mapping[str, Any], prefix: str = "", allowed: Iterable[str] = ()
 ) -> dict[str, str]:
-    """``document`` as variables for a program; of the protected ones only those ``allowed``.
+    """Return ``document`` as variables for a program; protected ones only if they are ``allowed``.
 
-    Raises NotRepresentable where they cannot be written, and Rejected with all that are protected.
+    Raises NotRepresentable for values that no variable can hold, and Rejected with every protected
+    variable.
     """
-    found = variables(document, prefix)
-    known = {name.upper() for name in allowed}
+    result = variables(document, prefix)
+    # Some programs read a variable in either case, as http_proxy and HTTP_PROXY.
+    exceptions = {name.upper() for name in allowed}
     problems = [
         Problem("", f"It chooses {reason}.", "protected", name)
-        for name in found
-        if name.upper() not in known and (reason := reason_for(name))
+        for name in result
+        if name.upper() not in exceptions and (reason := reason_for(name))
     ]
     if problems:
-        names = ", ".join(each.parameter for each in problems)
+        names = ", ".join(problem.parameter for problem in problems)
         raise Rejected(
             f"A configuration does not choose what programs run or trust: {names}. Rename the "
             "keys, give a prefix, or allow each by its name (--allow-env; in a plan, allow_env).",
             problems,
         )
-    return found
+    return result
 
 
 def reason_for(name: str) -> str:
-    """What the variable ``name`` chooses, in whatever case its letters are; "": nothing of that."""
+    """Return what the variable ``name`` chooses, in any case of letters; "" if it is harmless."""
     return next((reason for reason, names in _PATTERNS if names.fullmatch(name)), "")

@@ -1,4 +1,4 @@
-"""Configurations as files and templates. Values are data: nothing is evaluated."""
+"""Configurations as text: JSON for people, and templates. Values are data; none is evaluated."""
 
 import json
 import re
@@ -10,19 +10,20 @@ from distributed_config.wire.paths import MISSING, find
 
 FORMATS = ("json", "yaml", "toml", "env", "properties")
 BY_SERVER = frozenset({"yaml", "toml"})
-"""Written by the server: the standard library cannot."""
+"""Formats that the server writes, because the standard library cannot."""
 
-_PLACE = re.compile(r"\$(?:(\$)|\{([^}:]+)(?::-([^}]*))?\})")
-_UNREAD = re.compile(r"\$\{[^}\n]{0,40}\}?")
+_PLACEHOLDER = re.compile(r"\$(?:(\$)|\{([^}:]+)(?::-([^}]*))?\})")
+# An opening brace that is no placeholder is nearly always a typing error, and not meant as text.
+_MALFORMED = re.compile(r"\$\{[^}\n]{0,40}\}?")
 
 
 def as_json(value: Mapping[str, Any]) -> str:
-    """``value`` as JSON for people."""
+    """Return ``value`` as JSON for people: indented, in the order given, with a final newline."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def as_text(value: Any) -> str:
-    """A value as it stands in a template."""
+    """Return a value as it appears in a template: text without quotes, null as nothing."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -31,33 +32,33 @@ def as_text(value: Any) -> str:
 
 
 def render_template(template: str, value: Mapping[str, Any]) -> str:
-    """``template`` with ``${db.host}`` and ``${db.port:-5432}`` replaced; ``$$`` is a dollar.
+    """Replace ``${db.host}`` and ``${db.port:-5432}`` in ``template``; ``$$`` is a dollar.
 
     Raises NotRepresentable with every path that has neither a value nor a default, or could be
     two values.
     """
-    missing: list[Problem] = []
+    problems: list[Problem] = []
 
-    def replace(found: "re.Match[str]") -> str:
-        dollar, path, default = found.groups()
+    def replace(match: "re.Match[str]") -> str:
+        dollar, path, default = match.groups()
         if dollar:
             return "$"
         try:
             here = find(value, path.strip())
         except Invalid as error:
-            missing.append(Problem("", error.detail, "template"))
+            problems.append(Problem("", error.detail, "template"))
             return ""
         if here is not MISSING:
             return as_text(here)
         if default is None:
-            missing.append(Problem("", f"There is no {path} to fill in.", "template"))
+            problems.append(Problem("", f"There is no {path} to fill in.", "template"))
         return default or ""
 
-    text = _PLACE.sub(replace, template)
-    missing += [
-        Problem("", f"{found!r} is no place to fill in; it is like ${{db.host}}.", "template")
-        for found in _UNREAD.findall(_PLACE.sub("", template))
+    rendered = _PLACEHOLDER.sub(replace, template)
+    problems += [
+        Problem("", f"{text!r} is not a placeholder; those are like ${{db.host}}.", "template")
+        for text in _MALFORMED.findall(_PLACEHOLDER.sub("", template))
     ]
-    if missing:
-        raise NotRepresentable(" ".join(each.message for each in missing), missing)
-    return text
+    if problems:
+        raise NotRepresentable(" ".join(problem.message for problem in problems), problems)
+    return rendered

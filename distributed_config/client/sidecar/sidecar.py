@@ -1,128 +1,71 @@
-"""The sidecar: follows services and keeps files as they say, beside an application.
+"""The sidecar: follows services, and writes them to files for an application beside it.
 
-What changes is gathered for a moment, written to a file beside the target, checked by a command of
-yours, put in place in one step, and then the application is told. What fails is told in the log
-and by ``/healthz``, and leaves the last good file where it is.
+Changes are gathered for a moment, written to a file beside the target, checked by a command of the
+user's, put in place in one step, and then the application is notified. A failure is reported in
+the log and by ``/healthz``, and leaves the last good file in place.
 """
 
-import json
-import logging
-import sys
 import threading
-from collections.abc import Callable
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
+from distributed_config.client.sidecar.health import Health, HealthServer
 from distributed_config.client.sidecar.plan import Plan
 from distributed_config.client.sidecar.target_file import TargetFile
-from distributed_config.errors import Invalid, Problem
-
-_PROBE_SECONDS = 5
-
-_logger = logging.getLogger("distconf.sidecar")
-
-Health = tuple[bool, list[dict[str, Any]]]
 
 
 class Sidecar:
-    """All targets of one plan. ``/healthz`` is answered from here on.
+    """All targets of one plan. ``/healthz`` is served as soon as it exists.
 
-    ``before``: what this one takes the place of, where there is one; if both are asked at one
-    address, this one answers there now. Raises Invalid if nothing can listen at the address.
+    ``predecessor`` is the sidecar that this one replaces, if there is one. If both plans have the
+    same address for ``/healthz``, its listener is taken over, so that no probe fails in between.
+    Raises Invalid if nothing can listen at the address.
     """
 
-    def __init__(self, plan: Plan, before: "Sidecar | None" = None) -> None:
+    def __init__(self, plan: Plan, predecessor: "Sidecar | None" = None) -> None:
         self.plan = plan
-        self.keepers = [TargetFile(target, plan) for target in plan.targets]
+        self.files = [TargetFile(target, plan) for target in plan.targets]
         self._ended = threading.Event()
-        self._door: _Door | None = None
-        if before is not None and before.plan.health == plan.health:
-            self._door, before._door = before._door, None
-            if self._door is not None:
-                self._door.ask = self.health
+        self._health_server: HealthServer | None = None
+        if predecessor is not None and predecessor.plan.health == plan.health:
+            self._health_server = predecessor._hand_over_health_server()
+            if self._health_server is not None:
+                self._health_server.check = self.health
         elif plan.health:
-            self._door = _Door(plan.health, self.health)
+            self._health_server = HealthServer(plan.health, self.health)
 
     def start(self) -> bool:
-        """Loads and writes every target once; whether all of them are current."""
-        # One after the other they would wait for a server that is away one deadline each.
-        loading = [threading.Thread(target=each.load, daemon=True) for each in self.keepers]
+        """Load and write every target once. Return whether all of them are current."""
+        # In parallel: one after the other, each would wait a whole deadline for a server that is
+        # away.
+        loading = [threading.Thread(target=file.load, daemon=True) for file in self.files]
         for thread in loading:
             thread.start()
         for thread in loading:
             thread.join()
-        good = [not self._ended.is_set() and keeper.attempt() for keeper in self.keepers]
-        return all(good)
+        # A list first: all() of a generator would stop at the first file that fails.
+        results = [not self._ended.is_set() and file.sync() for file in self.files]
+        return all(results)
 
     def follow(self) -> None:
-        """Keeps the targets in the background."""
-        for keeper in self.keepers:
-            threading.Thread(target=keeper.run, name=keeper.target.service, daemon=True).start()
+        """Keep the targets up to date in the background."""
+        for file in self.files:
+            threading.Thread(target=file.run, name=file.target.service, daemon=True).start()
 
     def end(self) -> None:
-        """Ends everything; files stay as they are, also where this one has not started yet."""
+        """End everything, also what has not started yet. The files stay as they are."""
         self._ended.set()
-        for keeper in self.keepers:
-            keeper.leave()  # all of them at once: another plan may be about to begin
-        for keeper in self.keepers:
-            keeper.end()
-        if self._door is not None:
-            self._door.shut()
+        # All of them first: a successor may be about to start, and only one may write.
+        for file in self.files:
+            file.request_stop()
+        for file in self.files:
+            file.stop()
+        if self._health_server is not None:
+            self._health_server.stop()
 
     def health(self) -> Health:
-        """Whether every file is good, and what there is to say of each, in the plan's order."""
-        told = [keeper.health() for keeper in self.keepers]
-        return all(each["good"] for each in told), told
+        """Return whether every file is good, and a report on each, in the order of the plan."""
+        reports = [file.health() for file in self.files]
+        return all(report["good"] for report in reports), reports
 
-
-class _Door(ThreadingHTTPServer):
-    """Answers ``/healthz`` with what ``ask`` says."""
-
-    def __init__(self, address: str, ask: Callable[[], Health]) -> None:
-        """Raises Invalid if nothing can listen at ``address``."""
-        self.ask = ask
-        host, _, port = address.rpartition(":")
-        try:
-            super().__init__((host, int(port)), _Answer)
-        except (OSError, OverflowError) as error:
-            message = f"Nothing can listen at {address}: {error}. Give another address."
-            raise Invalid.from_problems([Problem("/health", message, "address")]) from None
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def shut(self) -> None:
-        """Ends it."""
-        self.shutdown()
-        self.server_close()
-
-    def handle_error(self, *_: Any) -> None:
-        """A probe may go away whenever it likes; nobody wants a line for that."""
-        if not isinstance(sys.exc_info()[1], OSError):
-            _logger.exception("/healthz could not be answered")
-
-
-class _Answer(BaseHTTPRequestHandler):
-    server: _Door
-    timeout = _PROBE_SECONDS  # who connects and says nothing is let go
-
-    def do_GET(self) -> None:  # the library's name
-        self.wfile.write(self._head())
-
-    def do_HEAD(self) -> None:  # the library's name
-        self._head()
-
-    def _head(self) -> bytes:
-        """Sends all but the body, and returns that."""
-        good, targets = self.server.ask()
-        body = json.dumps({"status": "good" if good else "bad", "targets": targets}).encode()
-        status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
-        if self.path.partition("?")[0] != "/healthz":
-            status, body = HTTPStatus.NOT_FOUND, b'{"detail": "There is only /healthz."}'
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        return body
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the library's name
-        """Probes come every few seconds; nobody wants a line for each."""
+    def _hand_over_health_server(self) -> HealthServer | None:
+        server, self._health_server = self._health_server, None
+        return server

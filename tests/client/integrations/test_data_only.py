@@ -9,16 +9,10 @@ from typing import Any, ClassVar
 import pytest
 
 from distributed_config.client.integrations import dynaconf as into_dynaconf
-from distributed_config.client.sidecar.plan import shell_words
+from distributed_config.client.sidecar.command_line import shell_syntax
 from distributed_config.errors import Rejected
-from tests.client.test_sidecar import DONE, REFUSED, Shell, holds, told_plainly
 from tests.support.server import Api, Server
-
-
-@pytest.fixture
-def shell(server: Server, tmp_path: Path) -> Shell:
-    return Shell(tmp_path, server.url)
-
+from tests.support.shells import DONE, REFUSED, Shell, error_sentences, holds
 
 # --- dynaconf
 
@@ -140,7 +134,7 @@ def test_a_command_that_only_a_shell_understands_is_refused(
     ran = shell.once(target)
 
     assert ran.returncode == REFUSED
-    said = told_plainly(ran)
+    said = error_sentences(ran)
     for word in ("/targets/0/check", "/targets/0/reload", '["sh", "-c", "…"]', found):
         assert word in said
     assert not (shell.home / "app.json").exists()
@@ -164,7 +158,7 @@ def test_a_command_that_only_a_shell_understands_is_refused(
     ids=str,
 )
 def test_a_command_that_needs_no_shell_is_taken_as_it_is(command: Any) -> None:
-    assert shell_words(command) == []
+    assert shell_syntax(command) == []
 
 
 def test_a_check_in_a_shell_of_its_own_is_asked(shell: Shell, api: Api, name: str) -> None:
@@ -195,7 +189,7 @@ def test_a_new_file_is_for_its_user_alone(
 
     before = os.umask(umask & 0o077)  # else the plan and the folders could not be written
     try:
-        plan = shell.planned({"service": name, "file": str(file)}, {**LINKED, "service": name})
+        plan = shell.write_plan({"service": name, "file": str(file)}, {**LINKED, "service": name})
         file.parent.mkdir()
         link.parent.mkdir()
         os.umask(umask)
@@ -232,4 +226,4 @@ def test_a_command_of_another_type_is_told_as_that(shell: Shell, name: str, comm
     ran = shell.once({"service": name, "file": "app.json", "check": command})
 
     assert ran.returncode == REFUSED
-    assert "/targets/0/check: It is of another type" in told_plainly(ran)
+    assert "/targets/0/check: It is of another type" in error_sentences(ran)

@@ -13,9 +13,10 @@ import pytest
 
 from distributed_config import errors
 from distributed_config.client import Client, Config
-from distributed_config.client.http.transport import same_spelling
-from tests.client.test_sidecar import Gate, mute
+from distributed_config.client.http.address import normalise_address
+from tests.support.proxies import Gate
 from tests.support.server import Api, Server, free_port
+from tests.support.stubs import unresponsive_address
 
 LONG = 60.0
 """A deadline that nobody waits for."""
@@ -27,14 +28,6 @@ def at_once() -> Iterator[None]:
     began = time.monotonic()
     yield
     assert time.monotonic() - began < LONG / 2
-
-
-@pytest.fixture
-def gate(server: Server) -> Iterator[Gate]:
-    gate = Gate(server)
-    gate.open()
-    yield gate
-    gate.shut()
 
 
 def test_where_nobody_listens_it_starts_from_the_snapshot_at_once(
@@ -82,14 +75,14 @@ def test_without_a_snapshot_a_server_that_is_starting_is_waited_for(
 ) -> None:
     api.put(name, {"n": 1})
     gate.shut()
-    failed = Config._failed
+    failed = Config._record_failure
 
     def failing(self: Config, error: errors.DistconfError) -> None:
         failed(self, error)
-        monkeypatch.setattr(Config, "_failed", failed)
+        monkeypatch.setattr(Config, "_record_failure", failed)
         gate.open()  # after the first refusal
 
-    monkeypatch.setattr(Config, "_failed", failing)
+    monkeypatch.setattr(Config, "_record_failure", failing)
 
     cfg = Config(name, url=gate.url, snapshots=tmp_path, deadline=LONG, defaults={"n": -1})
 
@@ -109,14 +102,14 @@ def test_without_a_snapshot_a_server_that_is_starting_is_waited_for(
     ],
 )
 def test_an_address_has_one_spelling(url: str, same: str) -> None:
-    assert same_spelling(url) == same_spelling(same) == same
+    assert normalise_address(url) == normalise_address(same) == same
 
 
 @pytest.mark.parametrize(
     "other", ["http://config:443", "https://config", "http://config/Base", "http://127.0.0.1"]
 )
 def test_another_server_has_another_spelling(other: str) -> None:
-    known = {same_spelling(each) for each in ("http://config", "http://config/base", other)}
+    known = {normalise_address(each) for each in ("http://config", "http://config/base", other)}
 
     assert len(known) == 3
 
@@ -165,7 +158,7 @@ def test_an_error_that_nobody_catches_is_one_traceback_with_one_sentence(stateme
 
 
 def test_a_silent_server_is_told_in_one_sentence_too() -> None:
-    with mute() as url:
+    with unresponsive_address() as url:
         said = uncaught("Client(sys.argv[1], timeout=0.2, retries=0).get('web')", url)
 
     assert said.count("Traceback") == 1, said

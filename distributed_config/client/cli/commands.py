@@ -1,4 +1,7 @@
-"""The commands that speak to a server, each in one line; loading this loads nothing else."""
+"""The client commands, each in one line. Importing this imports nothing else.
+
+``distconf --help`` lists them beside the server's commands, without loading either.
+"""
 
 COMMANDS = {
     "get": "Read a configuration, or one value of it.",
@@ -7,9 +10,9 @@ COMMANDS = {
     "history": "List the versions of a service.",
     "diff": "Show how two versions differ.",
     "rollback": "Append a copy of an older version.",
-    "watch": "Tell of every change as it happens.",
+    "watch": "Print every change as it happens.",
     "env": "Write a configuration as environment variables.",
     "exec": "Run a command with a configuration in its environment.",
     "smoke": "Check that a server does what the manual says.",
-    "sidecar": "Keep files as services say, beside an application.",
+    "sidecar": "Write services to files, and keep the files up to date.",
 }

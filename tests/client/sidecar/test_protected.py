@@ -4,7 +4,6 @@ import io
 import json
 import os
 import pydoc
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,16 +11,16 @@ import pytest
 from distributed_config.client.integrations.environ import fill_environ
 from distributed_config.client.sidecar.protected import PROTECTED, environment, reason_for
 from distributed_config.errors import Rejected
-from tests.client.test_sidecar import (
+from tests.support.server import Api
+from tests.support.shells import (
     DONE,
     REFUSED,
     USAGE,
     Shell,
+    error_sentences,
     lines_of,
     text_of,
-    told_plainly,
 )
-from tests.support.server import Api, Server
 from tests.test_structure import ROOT
 
 EVIL = {
@@ -33,11 +32,6 @@ EVIL = {
 }
 NAMES = ("PATH", "LD_PRELOAD", "BASH_ENV", "GIT_SSH_COMMAND")
 ALLOW = [word for name in NAMES for word in ("--allow-env", name)]
-
-
-@pytest.fixture
-def shell(server: Server, tmp_path: Path) -> Shell:
-    return Shell(tmp_path, server.url)
 
 
 @pytest.mark.parametrize(
@@ -95,8 +89,8 @@ def test_env_refuses_them_with_their_names(
     ran = shell.run("env", name, *flags)
 
     assert (ran.returncode, ran.stdout) == (REFUSED, "")
-    assert all(each in told_plainly(ran) for each in (*NAMES, "--allow-env"))
-    assert "PATH=/tmp/evil" in shell.done("env", name, *flags, *ALLOW)
+    assert all(each in error_sentences(ran) for each in (*NAMES, "--allow-env"))
+    assert "PATH=/tmp/evil" in shell.output("env", name, *flags, *ALLOW)
 
 
 def test_exec_runs_nothing_with_them(shell: Shell, api: Api, name: str) -> None:
@@ -106,20 +100,20 @@ def test_exec_runs_nothing_with_them(shell: Shell, api: Api, name: str) -> None:
     ran = shell.run("exec", "--service", name, *command)
 
     assert (ran.returncode, ran.stdout) == (REFUSED, "")
-    assert all(each in told_plainly(ran) for each in ("LD_PRELOAD", "PS4"))
+    assert all(each in error_sentences(ran) for each in ("LD_PRELOAD", "PS4"))
     let = ("--allow-env", "PS4", "--allow-env", "ld_preload")
-    assert shell.done("exec", "--service", name, *let, *command) == "=evil\n"
+    assert shell.output("exec", "--service", name, *let, *command) == "=evil\n"
 
 
 def test_exec_goes_on_with_what_it_has_when_they_come(shell: Shell, api: Api, name: str) -> None:
     api.put(name, {"n": 1})
     words = ("exec", "--service", name, "--on-change", "restart")
     with shell.started(*words, "--", "sh", "-c", "echo =$N; exec sleep 60") as running:
-        running.until(lambda: "=1" in running.said)
+        running.until(lambda: "=1" in running.output)
         api.put(name, {"n": 2, "path": "/tmp/evil"})
-        running.until(lambda: "PATH" in running.said)
+        running.until(lambda: "PATH" in running.output)
         api.put(name, {"n": 3})
-        running.until(lambda: "=3" in running.said)
+        running.until(lambda: "=3" in running.output)
 
     assert "=2" not in lines_of(running.log)
 
@@ -137,7 +131,7 @@ def test_a_sidecar_writes_no_file_with_them(shell: Shell, api: Api, name: str) -
     assert shell.once({**target, "allow_env": list(NAMES)}).returncode == DONE
     assert "LD_PRELOAD=/tmp/evil.so\n" in text_of(file)
     flags = ("--service", name, "--file", "other.env", *ALLOW)
-    shell.done("sidecar", "--once", *flags)
+    shell.output("sidecar", "--once", *flags)
     assert text_of(shell.home / "other.env") == text_of(file)
 
 
@@ -146,11 +140,11 @@ def test_a_plan_that_allows_in_another_way_is_refused(shell: Shell, name: str, w
     ran = shell.once({"service": name, "file": "app.env", "allow_env": wrong})
 
     assert ran.returncode == REFUSED
-    assert "/targets/0/allow_env" in told_plainly(ran)
+    assert "/targets/0/allow_env" in error_sentences(ran)
 
 
 def test_a_plan_and_a_permission_by_flag_are_wrong_usage(shell: Shell, name: str) -> None:
-    plan = shell.planned({"service": name, "file": "app.env"})
+    plan = shell.write_plan({"service": name, "file": "app.env"})
 
     ran = shell.run("sidecar", "--once", "-c", str(plan), "--allow-env", "PATH")
 
