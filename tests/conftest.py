@@ -1,6 +1,7 @@
 """What every test can ask for. Real objects: a real server, a real database file."""
 
 import os
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.support.needs import need
 from tests.support.server import Api, Server
 
 _ENOUGH = 12  # cases that are always tried
@@ -67,10 +69,18 @@ def name() -> str:
     return f"test-{uuid4().hex[:12]}"
 
 
-def need(present: bool, what: str) -> None:
-    """Skips aloud where something is missing that only the system has; fails in CI."""
-    if present:
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{what} is needed, and this is CI")
-    pytest.skip(f"{what} is needed")
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with 8 MiB, gone at the end whatever happens."""
+    need(os.geteuid() == 0, "root, to mount a small file system")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], check=False
+    )
+    need(mounted.returncode == 0, "the right to mount a small file system")
+    try:
+        yield folder
+    finally:
+        # Lazily, so that it also goes while a server that should have ended still holds it.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -45,7 +45,7 @@ from distributed_config.client.http.transport import Request, Response, Transpor
 from distributed_config.client.integrations.levels import follow_levels
 from distributed_config.client.live.snapshots import Snapshot, Snapshots
 from distributed_config.services.access.token_format import new_token
-from tests.conftest import need
+from tests.support.needs import need
 from tests.support.server import Api, Server, free_port
 
 pytestmark = pytest.mark.many

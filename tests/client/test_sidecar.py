@@ -30,7 +30,7 @@ from typing import Any, Self
 import pytest
 from ruamel.yaml import YAML
 
-from tests.conftest import need
+from tests.support.needs import need
 from tests.support.server import Api, Server, free_port
 
 CLIENT = "distributed_config.client"

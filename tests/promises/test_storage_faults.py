@@ -1,16 +1,14 @@
 """A full disk, a locked database, a failing disk, a damaged file: refused plainly, never served."""
 
 import os
-import re
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,71 +25,25 @@ from distributed_config.settings import Settings
 from distributed_config.store.watermarks import Watermarks
 from distributed_config.store.writer import Writer
 from distributed_config.wire import Document
-from tests.conftest import need
-from tests.promises.test_crashes import (
+from tests.support.faults import (
+    SOME,
+    assert_refused,
+    each_on_a_new_connection,
+    fill,
+    injected,
+    locked,
+)
+from tests.support.load import (
     Acknowledged,
     Load,
-    assert_kept,
+    assert_stored,
     audit,
     digest_of,
-    replace_worker,
-    workers_of,
 )
+from tests.support.processes import replace_worker, workers_of
 from tests.support.server import Api, Server
 
-_SOME = 20
-"""Connections enough to reach every worker: the kernel spreads them over the workers."""
-
-
-def each_on_a_new_connection(
-    server: Server, call: Callable[[Api, int], httpx2.Response], number: int = _SOME
-) -> list[httpx2.Response]:
-    """The answers to ``call``, each on a connection of its own, so that every worker is asked."""
-    with closing(Api(server.url)) as api:
-        api.http.headers["Connection"] = "close"
-        return [call(api, i) for i in range(number)]
-
-
-def assert_refused(answer: httpx2.Response, status: int, code: str = "") -> None:
-    """A refusal in the one form, which says when to try again."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.json()["code"] == code or not code
-    assert int(answer.headers["Retry-After"]) > 0
-    assert answer.json()["success"] is False
-
-
 # --- a full disk
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with 8 MiB, gone at the end whatever happens."""
-    need(os.geteuid() == 0, "root, to mount a small file system")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], check=False
-    )
-    need(mounted.returncode == 0, "the right to mount a small file system")
-    try:
-        yield folder
-    finally:
-        # Lazily, so that it also goes while a server that should have ended still holds it.
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Leaves no byte free in the file system of ``folder``; returns the file that took them."""
-    filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size in (65_536, 1):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                continue
-    return filler
 
 
 def _fill_until_nothing_fits(server: Server) -> list[Acknowledged]:
@@ -192,21 +144,10 @@ def test_on_a_full_disk_reads_go_on_and_writes_again_once_there_is_space(
             assert answer.status_code == 200, answer.text
         for answer in each_on_a_new_connection(server, lambda api, _: api.http.get("/readyz")):
             assert answer.status_code == 200, answer.text
-        assert_kept(server, acknowledged)
+        assert_stored(server, acknowledged)
 
 
 # --- a locked database
-
-
-@contextmanager
-def locked(database: Path) -> Iterator[None]:
-    """Another program holds the database for writing."""
-    with raw_connection(database) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        finally:
-            connection.execute("ROLLBACK")
 
 
 def test_a_lock_of_three_seconds_is_waited_for_and_nobody_sees_an_error(own_server: Server) -> None:
@@ -236,7 +177,7 @@ def test_a_lock_of_three_seconds_is_waited_for_and_nobody_sees_an_error(own_serv
                 reader.join()
     assert [answer.text for answer in load.refused] == []
     assert statuses == {200}
-    assert_kept(own_server, load.acknowledged)
+    assert_stored(own_server, load.acknowledged)
 
 
 def test_readings_go_on_while_more_writes_than_there_are_threads_wait_for_a_lock(
@@ -291,7 +232,7 @@ def test_a_lock_that_lasts_longer_is_answered_with_503_and_writes_work_after_it(
             assert server.api.http.get("/healthz").status_code == 200
             assert_refused(server.api.http.get("/readyz"), 503, "database-busy")
         answers = each_on_a_new_connection(server, lambda api, i: api.put("web", {"after": i}))
-        assert [answer.json()["version"] for answer in answers] == list(range(1, _SOME + 1))
+        assert [answer.json()["version"] for answer in answers] == list(range(1, SOME + 1))
         assert server.api.http.get("/readyz").status_code == 200
         audit(server.database)
 
@@ -448,49 +389,6 @@ def _tamper(database: Path, name: str, statement: str) -> None:
 # --- a failing disk
 
 
-@contextmanager
-def injected(fault: str, pids: set[int], only: Path | None = None) -> Iterator[None]:
-    """Flushes to the disk by the processes ``pids`` meet ``fault``, until the end of the block.
-
-    ``only`` is the file whose flushes do; every file's, unless it is given.
-    """
-    need(shutil.which("strace") is not None, "strace")
-    need(os.geteuid() == 0, "root, to trace the server")
-    process = subprocess.Popen(
-        [
-            "strace",
-            "-f",
-            "-qq",
-            "-e",
-            "trace=fsync,fdatasync",
-            "-e",
-            f"inject=fsync,fdatasync:{fault}",
-            *(["-P", str(only)] if only else []),
-            *[part for pid in pids for part in ("-p", str(pid))],
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_until_traced(process, pids)
-        yield
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(15)
-
-
-def _wait_until_traced(tracer: "subprocess.Popen[Any]", pids: set[int]) -> None:
-    """All threads of all ``pids``."""
-    deadline = time.monotonic() + 10
-    status = [path for pid in pids for path in Path(f"/proc/{pid}/task").glob("*/status")]
-    while not all(
-        re.search(rf"^TracerPid:\t{tracer.pid}$", path.read_text(), re.MULTILINE) for path in status
-    ):
-        assert time.monotonic() < deadline
-        assert tracer.poll() is None, "strace ended"
-        time.sleep(0.02)
-
-
 _WRITES: list[Callable[[Api, int], httpx2.Response]] = [
     lambda api, i: api.patch("web", {"refused": i}),
     lambda api, i: api.put("web", {"refused": i}),
@@ -557,7 +455,7 @@ def test_after_one_failed_flush_no_worker_acknowledges_anything_until_a_restart(
 
     own_server.stop()
     own_server.start()
-    assert_kept(own_server, acknowledged)
+    assert_stored(own_server, acknowledged)
     assert own_server.api.http.get("/readyz").status_code == 200
     assert own_server.api.patch("web", {"restarted": True}).status_code == 200
     audit(own_server.database)
