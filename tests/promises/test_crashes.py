@@ -19,7 +19,7 @@ from tests.support.server import JSON, Api, Server
 
 @pytest.fixture
 def mortal(tmp_path: Path) -> Iterator[Server]:
-    """A server to be killed. What it keeps in memory beside the database dies with the test."""
+    """A server to be killed; its shared memory lies beside the database, and goes with the test."""
     server = Server(tmp_path / "instance")
     server.environment["PROMETHEUS_MULTIPROC_DIR"] = str(tmp_path / "metrics")
     (tmp_path / "metrics").mkdir()
@@ -78,16 +78,16 @@ def test_sigterm_under_writers_loses_nothing_lets_a_held_read_go_and_ends_in_tim
             assert server.stop() == 0
             assert time.monotonic() - began < 10
             assert held.result().status_code == 304
-        # Who comes too late is turned away in the one form, or finds nobody; nobody sees a 500.
+        # Late requests get a 503 as a problem document, or no connection; nobody sees a 500.
         assert [answer.text for answer in load.refused if answer.status_code != 503] == []
         server.start()
         assert_stored(server, load.acknowledged)
 
 
-def test_sigterm_ends_in_time_while_connections_are_open_and_some_ask_late(
+def test_sigterm_ends_in_time_while_late_requests_arrive_on_open_connections(
     tmp_path: Path,
 ) -> None:
-    """Who asks late on an open connection is answered as always, is told 503, or is cut off."""
+    """A late request on an open connection succeeds, gets a 503, or is cut off."""
     with Server(tmp_path / "instance") as server, ThreadPoolExecutor(40) as pool:
         server.api.put("web", {"n": -1})
         lines = [http.client.HTTPConnection("127.0.0.1", server.port) for _ in range(41)]
@@ -95,22 +95,23 @@ def test_sigterm_ends_in_time_while_connections_are_open_and_some_ask_late(
             line.request("GET", "/healthz")
             assert line.getresponse().read()
         began = time.monotonic()
-        late = [pool.submit(_ask_late, line, i) for i, line in enumerate(lines[1:])]
+        late = [pool.submit(_write_late, line, i) for i, line in enumerate(lines[1:])]
         assert server.stop() == 0
         assert time.monotonic() - began < 10
-        answers = [each.result() for each in late]
+        answers = [future.result() for future in late]
         lines[0].close()
 
         assert {status for status, _ in answers} <= {200, 503, 0}
         server.start()
         acknowledged = {n: body for n, (status, body) in enumerate(answers) if status == 200}
-        written = {n: json.loads(body)["version"] for n, body in acknowledged.items()}
-        kept = {each["document"]["n"]: each["number"] for each in server.api.versions("web")}
-        assert written.items() <= kept.items()
+        numbers = {n: json.loads(body)["version"] for n, body in acknowledged.items()}
+        versions = server.api.versions("web")
+        stored = {version["document"]["n"]: version["number"] for version in versions}
+        assert numbers.items() <= stored.items()
 
 
-def _ask_late(line: http.client.HTTPConnection, n: int) -> tuple[int, bytes]:
-    """Status and body of a write that begins 40 ms later for each ``n``; 0 if it was cut off."""
+def _write_late(line: http.client.HTTPConnection, n: int) -> tuple[int, bytes]:
+    """Write 40 ms later for each ``n``; return status and body, or 0 if it was cut off."""
     time.sleep(0.04 * n)
     with closing(line):
         try:

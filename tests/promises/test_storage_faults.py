@@ -47,7 +47,7 @@ from tests.support.server import Api, Server
 
 
 def _fill_until_nothing_fits(server: Server) -> list[Acknowledged]:
-    """Fills what the database has in reserve; returns the writes that were still acknowledged."""
+    """Fill the free pages of the database; return the writes that were still acknowledged."""
     acknowledged = []
     for text in ("x" * 20_000, ""):
         for i in range(1_000):
@@ -64,7 +64,7 @@ def _fill_until_nothing_fits(server: Server) -> list[Acknowledged]:
 
 
 def _assert_writes_are_refused(server: Server) -> None:
-    """Writes of every kind, through every worker."""
+    """Check that writes of every kind are refused by every worker."""
     text = {"text": "x" * 5_000}
     step = {"service": "hot", "document": text}
     kinds: list[Callable[[Api, int], httpx2.Response]] = [
@@ -80,7 +80,7 @@ def _assert_writes_are_refused(server: Server) -> None:
         server, lambda api, _: api.http.get("/api/v1/export"), 3
     ):
         assert_refused(answer, 507, "storage-full")
-    # Those of other servers' clients, in forms of their own.
+    # The dialects refuse too, each with error bodies of its own.
     new: dict[str, Any] = {"section": "never", "values": text}
     others: list[Callable[[Api, int], httpx2.Response]] = [
         lambda api, _: api.http.get("/config/export"),
@@ -96,7 +96,7 @@ def _assert_writes_are_refused(server: Server) -> None:
 
 
 def _assert_reads_are_answered(server: Server, documents: dict[str, Any]) -> None:
-    """By every worker; those of YAML are asked seldom, so that hardly one is a replay."""
+    """Check reads at every worker; those of YAML are rare, so that hardly one is replayed."""
     for name, document in documents.items():
         for answer in each_on_a_new_connection(
             server, lambda api, _, name=name: api.get(name, version="current"), 6
@@ -180,7 +180,7 @@ def test_a_lock_of_three_seconds_is_waited_for_and_nobody_sees_an_error(own_serv
     assert_stored(own_server, load.acknowledged)
 
 
-def test_readings_go_on_while_more_writes_than_there_are_threads_wait_for_a_lock(
+def test_reads_go_on_while_more_writes_than_threads_wait_for_a_lock(
     tmp_path: Path,
 ) -> None:
     with Server(tmp_path / "instance", workers=1, threads=6, lock_seconds=20) as server:
@@ -190,11 +190,11 @@ def test_readings_go_on_while_more_writes_than_there_are_threads_wait_for_a_lock
                 writes = [threads.submit(_put, server, i) for i in range(20)]
                 time.sleep(0.5)
                 for _ in range(20):
-                    # It asks for no less than what is there, so it is not answered from memory.
-                    found = readers.get("web", version="current", min_revision=0)
-                    assert found.json() == {"n": 0}
-                assert not any(each.done() for each in writes)
-            assert [each.result() for each in writes] == [200] * 20
+                    # With min_revision a read is not answered from the cache.
+                    response = readers.get("web", version="current", min_revision=0)
+                    assert response.json() == {"n": 0}
+                assert not any(future.done() for future in writes)
+            assert [future.result() for future in writes] == [200] * 20
 
 
 def _put(server: Server, number: int) -> int:
@@ -251,7 +251,7 @@ def sound_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         text = f'{{"text": "{f"{i:04}" * 2_000}"}}'
         document = Document(text, digest_of(text))
         writer.write(
-            LOCAL_OPERATOR, lambda pen, i=i, d=document: versions.put(pen, Series(f"s{i}"), d)
+            LOCAL_OPERATOR, lambda unit, i=i, d=document: versions.put(unit, Series(f"s{i}"), d)
         )
     writer.stop()
     with raw_connection(path) as connection:
@@ -314,7 +314,10 @@ def test_a_damaged_database_is_refused_with_one_plain_sentence(
 
 
 def _end_of(server: Server, *arguments: str) -> tuple[int, str, str]:
-    """Exit code, output and errors of a command that should end soon; it is killed if it serves."""
+    """Run a command that should end soon; return its exit code, output and errors.
+
+    It is killed if it serves instead.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "distributed_config", *arguments],
         env=server.environment,
@@ -333,9 +336,9 @@ def _end_of(server: Server, *arguments: str) -> tuple[int, str, str]:
 
 
 _TAMPERED = {
-    # Sound JSON that nobody stored.
+    # Valid JSON that nobody stored.
     "changed": "UPDATE versions SET document = '{\"n\": 66}' WHERE number = 1 AND service_id = ?",
-    # One bit that fell over in the middle of the document, so that it is no UTF-8 any more.
+    # One flipped bit in the middle of the document, which makes it invalid UTF-8.
     "no-text": "UPDATE versions SET document = CAST(replace(CAST(document AS BLOB), x'31', x'b1') "
     "AS TEXT) WHERE number = 1 AND service_id = ?",
 }
@@ -353,7 +356,7 @@ _READS = [
 _MERGE = {"Content-Type": "application/merge-patch+json"}
 
 
-def test_a_document_that_is_not_what_was_stored_is_never_served_and_nothing_is_made_of_it(
+def test_a_damaged_document_is_never_served_nor_built_upon(
     tmp_path: Path,
 ) -> None:
     with Server(tmp_path / "instance") as server:
@@ -366,12 +369,12 @@ def test_a_document_that_is_not_what_was_stored_is_never_served_and_nothing_is_m
         server.start()
 
         for name in _TAMPERED:
-            for question in _READS:
+            for path in _READS:
                 for _ in range(2):
-                    assert_refused(server.api.http.get(question.format(name)), 503)
+                    assert_refused(server.api.http.get(path.format(name)), 503)
             assert_refused(server.api.patch(name, {"m": 1}, headers=_MERGE), 503)
             assert_refused(server.api.http.post(f"/api/v1/rollback?service={name}&to=1"), 503)
-            # What is beside it is served.
+            # Its other versions are served.
             assert server.api.get(name, version=0).json() == {"n": 0}
             assert server.api.patch(name, {"n": 2}).json()["version"] == 2
             assert server.api.get(name, version="current").json() == {"n": 2}
@@ -400,7 +403,7 @@ _WRITES: list[Callable[[Api, int], httpx2.Response]] = [
 
 
 def _write_some(server: Server) -> list[Acknowledged]:
-    """Writes that are acknowledged, by every worker."""
+    """Make writes at every worker; return the acknowledged ones."""
     server.api.put("web", {"n": -1})
     answers = each_on_a_new_connection(server, lambda api, i: api.patch("web", {"n": i}))
     return [
@@ -410,7 +413,7 @@ def _write_some(server: Server) -> list[Acknowledged]:
 
 
 def _assert_only_reads_go_on(server: Server, acknowledged: list[Acknowledged]) -> None:
-    """By every worker."""
+    """Check that every worker answers reads, and refuses writes."""
 
     def read(api: Api, _: int) -> httpx2.Response:
         return api.get("web", version="current")
@@ -439,9 +442,9 @@ def test_a_write_is_answered_only_after_its_flush_to_the_disk_has_come_back(
 def test_after_one_failed_flush_no_worker_acknowledges_anything_until_a_restart(
     own_server: Server,
 ) -> None:
-    """The disk is everybody's: over what one worker could not flush no other one may commit.
+    """What one worker could not flush, another worker's commit must not rest upon.
 
-    The failure is told once and never again; also the worker that saw it may be gone.
+    The kernel reports a failed flush once and never again, and the worker that saw it may be gone.
     """
     acknowledged = _write_some(own_server)
     failing = min(workers_of(own_server))

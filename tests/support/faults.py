@@ -24,23 +24,23 @@ SOME = 20
 def each_on_a_new_connection(
     server: Server, call: Callable[[Api, int], httpx2.Response], number: int = SOME
 ) -> list[httpx2.Response]:
-    """The answers to ``call``, each on a connection of its own, so that every worker is asked."""
+    """Return the responses to ``call``, each on a new connection, so that every worker has some."""
     with closing(Api(server.url)) as api:
         api.http.headers["Connection"] = "close"
         return [call(api, i) for i in range(number)]
 
 
-def assert_refused(answer: httpx2.Response, status: int, code: str = "") -> None:
-    """A refusal in the one form, which says when to try again."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.json()["code"] == code or not code
-    assert int(answer.headers["Retry-After"]) > 0
-    assert answer.json()["success"] is False
+def assert_refused(response: httpx2.Response, status: int, code: str = "") -> None:
+    """Check that it is a problem document that says when to try again."""
+    assert response.status_code == status, response.text
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.json()["code"] == code or not code
+    assert int(response.headers["Retry-After"]) > 0
+    assert response.json()["success"] is False
 
 
 def fill(folder: Path) -> Path:
-    """Leaves no byte free in the file system of ``folder``; returns the file that took them."""
+    """Leave no byte free in the file system of ``folder``; return the file that takes them."""
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file:
         for size in (65_536, 1):
@@ -54,7 +54,7 @@ def fill(folder: Path) -> Path:
 
 @contextmanager
 def locked(database: Path) -> Iterator[None]:
-    """Another program holds the database for writing."""
+    """Hold the write lock of the database, as another program would."""
     with raw_connection(database) as connection:
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -65,9 +65,9 @@ def locked(database: Path) -> Iterator[None]:
 
 @contextmanager
 def injected(fault: str, pids: set[int], only: Path | None = None) -> Iterator[None]:
-    """Flushes to the disk by the processes ``pids`` meet ``fault``, until the end of the block.
+    """Let flushes to disk by the processes ``pids`` fail with ``fault``, in the words of strace.
 
-    ``only`` is the file whose flushes do; every file's, unless it is given.
+    ``only`` is a file; without it the flushes of every file fail.
     """
     need(shutil.which("strace") is not None, "strace")
     need(os.geteuid() == 0, "root, to trace the server")
@@ -95,7 +95,7 @@ def injected(fault: str, pids: set[int], only: Path | None = None) -> Iterator[N
 
 
 def _wait_until_traced(tracer: "subprocess.Popen[Any]", pids: set[int]) -> None:
-    """All threads of all ``pids``."""
+    """Wait until all threads of all ``pids`` are traced."""
     deadline = time.monotonic() + 10
     status = [path for pid in pids for path in Path(f"/proc/{pid}/task").glob("*/status")]
     while not all(

@@ -16,7 +16,7 @@ from tests.support.server import Api, Server
 
 
 class Acknowledged(NamedTuple):
-    """A version that the server said is stored, and what was sent for it."""
+    """A version that the server acknowledged, with the digest of what was sent."""
 
     service: str
     number: int
@@ -26,8 +26,8 @@ class Acknowledged(NamedTuple):
 class Load:
     """Writers that write without a pause, each on a connection of its own; use it in a ``with``.
 
-    ``acknowledged`` is what was answered with 2xx, ``refused`` every other answer. An answer that
-    never came counts as neither: the write may have happened or not.
+    ``acknowledged`` are the writes with a 2xx response, ``refused`` all other responses. A write
+    without a response is in neither: it may have happened or not.
     """
 
     def __init__(self, url: str, services: list[str], writers: int = 4) -> None:
@@ -52,7 +52,7 @@ class Load:
             thread.join()
 
     def wait_for(self, more: int) -> None:
-        """Waits until so many more writes were acknowledged."""
+        """Wait until ``more`` writes have been acknowledged from now on."""
         enough = len(self.acknowledged) + more
         deadline = time.monotonic() + 20
         while len(self.acknowledged) < enough:
@@ -83,12 +83,12 @@ class Load:
 
 
 def digest_of(document: Any) -> str:
-    """The digest that a stored document must have, worked out without the server's code."""
+    """Return the digest that a stored document must have, without the server's code."""
     return hashlib.sha256(json.dumps(document, ensure_ascii=False).encode()).hexdigest()
 
 
 def audit(database: Path) -> None:
-    """Holds every stored version and the journal against each other, in the file itself."""
+    """Compare every stored version with the journal, in the file itself."""
     with raw_connection(database) as connection:
         connection.execute("BEGIN")
         versions = connection.execute(
@@ -110,12 +110,12 @@ def audit(database: Path) -> None:
     for name, number, _, digest, document in versions:
         numbers.setdefault(name, []).append(number)
         assert hashlib.sha256(document.encode()).hexdigest() == digest, (name, number)
-    for name, found in numbers.items():
-        assert found == list(range(len(found))), name
+    for name, stored in numbers.items():
+        assert stored == list(range(len(stored))), name
 
 
 def assert_stored(server: Server, acknowledged: list[Acknowledged]) -> None:
-    """Every acknowledged version is served, with its digest and with its change."""
+    """Check that every acknowledged version is served, with its digest and its change."""
     changed = {
         (change["service"], change["version"], change["digest"])
         for change in server.api.changes()
@@ -124,10 +124,11 @@ def assert_stored(server: Server, acknowledged: list[Acknowledged]) -> None:
     assert set(acknowledged) <= changed
     served = {
         (service, version["number"], version["digest"])
-        for service in {each.service for each in acknowledged}
+        for service in {write.service for write in acknowledged}
         for version in server.api.versions(service)
         if digest_of(version["document"]) == version["digest"]
     }
     assert set(acknowledged) <= served
-    assert len(acknowledged) == len({each[:2] for each in acknowledged}), "a number was given twice"
+    numbers = {(write.service, write.number) for write in acknowledged}
+    assert len(numbers) == len(acknowledged), "a number was used twice"
     audit(server.database)

@@ -12,7 +12,7 @@ from tests.support.server import Server
 
 
 def workers_of(server: Server) -> set[int]:
-    """The processes that answer, without the one that looks after them."""
+    """Return the process ids of the workers, without gunicorn's master."""
     assert server.process is not None
     master = server.process.pid
     need(Path(f"/proc/{master}/task/{master}/children").exists(), "/proc with lists of children")
@@ -20,7 +20,7 @@ def workers_of(server: Server) -> set[int]:
 
 
 def replace_worker(server: Server, killed: int) -> None:
-    """Kills the worker ``killed`` and waits until another one is in its place."""
+    """Kill the worker ``killed``, and wait until another one is in its place."""
     number = len(workers_of(server))
     os.kill(killed, signal.SIGKILL)
     deadline = time.monotonic() + 20

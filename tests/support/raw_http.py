@@ -26,7 +26,7 @@ SERVERS_OWN = {400, 414, 431}
 """Statuses with which gunicorn refuses before the application, with a body of its own."""
 
 Problem = tuple[str, str]
-"""The pointer and the rule of a problem in a response."""
+"""The pointer and the rule of one problem in a response."""
 
 
 @dataclass(frozen=True)
