@@ -22,7 +22,7 @@ from tests.client.test_sidecar import (
     told_plainly,
 )
 from tests.support.server import Api, Server
-from tests.test_structure import ROOT
+from tests.support.source import ROOT
 
 EVIL = {
     "path": "/tmp/evil",

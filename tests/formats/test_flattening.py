@@ -23,9 +23,9 @@ from tests.client.test_sidecar import (
     properties_in,
     told_plainly,
 )
-from tests.formats.test_formats import documents
+from tests.support.documents import documents
 from tests.support.server import Api, Server
-from tests.test_structure import PACKAGE, imports_of
+from tests.support.source import PACKAGE, imports_of
 
 
 @pytest.fixture

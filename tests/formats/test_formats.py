@@ -1,45 +1,19 @@
 """Documents go out in a format and come back the same, or are refused with the reason."""
 
 import json
-import math
 import tomllib
 from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from distributed_config import formats, wire
 from distributed_config.errors import InvalidDocument, NotRepresentable, TooLarge
-from distributed_config.wire import SECRET_KEY, DocumentLimits
+from distributed_config.wire import DocumentLimits
+from tests.support.documents import documents, same
 
 LIMITS = DocumentLimits()
-
-texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
-keys = texts.filter(lambda key: key != SECRET_KEY)  # that one is the server's own
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | texts
-)
-values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4)
-)
-documents = st.dictionaries(keys, values, max_size=5)
-
-
-def same(one: Any, other: Any) -> bool:
-    """Equal in value and in type: 1, 1.0 and True are three things."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, float) and isinstance(other, float):
-        return one == other and math.copysign(1, one) == math.copysign(1, other)
-    return type(one) is type(other) and bool(one == other)
 
 
 @given(documents)

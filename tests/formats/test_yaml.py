@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from distributed_config import formats, wire
 from distributed_config.errors import InvalidDocument, Problem
 from distributed_config.wire import DocumentLimits
-from tests.formats.test_formats import documents, same
+from tests.support.documents import documents, same
 from tests.support.server import Api
 
 YAML = formats.FORMATS["yaml"]
