@@ -244,11 +244,13 @@ class _Proof:
 
     def _names(self, a: Place, b: Place) -> bool:
         required = b.part("propertyNames")
+        # Names are texts, even where a says nothing about them.
         return required is None or self._any_within([TEXT, *under(a, "propertyNames")], required)
 
     def _dependents(self, a: Place, b: Place) -> bool:
         own = [dependent for place in a.together for dependent in place.dependents()]
         for name, required in b.dependents():
+            # The member may require more in a than in b, but not less.
             mine = [value for other, value in own if other == name]
             if isinstance(required, Place):
                 schemas = [value for value in mine if isinstance(value, Place)]
@@ -293,6 +295,7 @@ class _Proof:
         required, evaluated = b.part("unevaluatedProperties"), b.surely_evaluated
         if required is None or evaluated.all_members or required.says_nothing:
             return True
+        # Members that b evaluates elsewhere are checked there; only the others count here.
         names = {name for name in names_of(a) if not evaluated.has(name)}
         if not all(self._any_within(on_member(a, name, b), required) for name in sorted(names)):
             return False
@@ -318,6 +321,8 @@ class _Proof:
         if required is None:
             return True
         least, most = b.schema.get("minContains", 1), b.schema.get("maxContains")
+        # An array that is short enough cannot contain too many; for too few only a's own
+        # `contains` is proof.
         enough = least == 0
         few = most is None or smallest(a, "maxItems") <= most
         for place in a.together:

@@ -70,6 +70,7 @@ def most_in_place(outline: Outline) -> InPlace:
     marks: list[int] = []
     nested: list[int] = []
     for schema in _schemas(outline):
+        # A schema that marks runs those in place a second time, to learn what they evaluate.
         again = 1 + schema.marks
         inner = sum(looks[other] for other in schema.same)
         inner_marks = sum(marks[other] for other in schema.same)
@@ -335,6 +336,7 @@ class _Work:
         calls += place.nested
         if calls > _MOST_CALLS:
             raise TooMuchWork
+        # Steps are bounded as well as looks: the counting itself must not take long.
         self._spend(1, place.own(value))
         if isinstance(value, dict):
             for name, member in value.items():

@@ -69,6 +69,7 @@ class _Coverage:
     def _to_named_members(self, was: Node, now: State) -> Iterator[Step]:
         before = frozenset((was.pointer,))
         more = self._after.names(now) if any(_ways_to_others(was)) else set()
+        # Sorted, so that a schema which runs out of steps does so every time.
         for name in sorted(more.union(was.properties)):
             yield self._before.member(before, name), self._after.member(now, name)
 

@@ -118,6 +118,7 @@ def _of_limits(old: Node, new: Node) -> Iterator[Reason]:
             yield narrower(new, key, f"{key} is {to_text(after)} now.")
         elif after is None:
             yield wider(new, key, f"{key} was {to_text(before)} and was removed.")
+        # A lower bound that rises allows less; an upper bound that rises allows more.
         elif (after > before) == (key in _LEAST):
             yield narrower(new, key, message)
         else:

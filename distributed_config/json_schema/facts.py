@@ -29,6 +29,7 @@ def on_member(a: Place, name: str, beside: Place | None = None) -> Iterator[Plac
     """Yield what applies to the member ``name`` of every value that ``a`` allows."""
     for place in a.together:
         yield from place.on_member(name)
+        # It applies for sure only to what no keyword beside it may evaluate.
         left = place.part("unevaluatedProperties")
         if left is not None and not place.perhaps_evaluated(beside).has(name):
             yield left
@@ -56,6 +57,8 @@ def positions(a: Place, b: Place) -> range:
         last = max(last, len(place.node.positions))
         if "unevaluatedItems" in place.schema:
             last = max(last, place.perhaps_evaluated().positions)
+    # After all listed positions elements are alike, and one stands for them. Beyond the maxItems of
+    # a there are none to compare.
     return range(min(last + 1, int(smallest(a, "maxItems", last + 1))))
 
 

@@ -112,6 +112,7 @@ def _matches(a: Place, outer: Schema) -> bool:
 
 
 def _is_unique(a: Place, outer: Schema) -> bool:
+    # An array of one element has no duplicates.
     return (
         not outer.get("uniqueItems")
         or True in all_of(a, "uniqueItems")

@@ -31,6 +31,7 @@ from distributed_config.wire.paths import MISSING, Keys, readings
 _MOST_SCHEMAS = 5_000
 _MOST_PATTERNS = 200
 _MOST_OF_PATTERNS = 8 << 20  # bytes when compiled, which takes 20 ms
+# Compiled when the module is loaded, and not at the first request that needs them.
 _META_SCHEMAS = {
     draft: jsonschema_rs.validator_for({"$schema": draft, "$ref": draft}, offline=True)
     for draft in (DRAFT_7, DRAFT_2020_12)
@@ -179,6 +180,7 @@ def _problems_of_patterns(nodes: list[Node]) -> Iterator[Problem]:
                 "look-around and back-references are not supported."
             )
             yield Problem(pointer, message, "pattern")
+        # One that cannot be compiled counts as the largest: finding that out takes as long.
         size += own or LARGEST
         if size > _MOST_OF_PATTERNS:
             message = "Its patterns are too large together; use fewer repetitions and classes."

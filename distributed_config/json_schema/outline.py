@@ -13,6 +13,8 @@ Part = tuple[str, Any]
 
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 DRAFT_2020_12 = "https://json-schema.org/draft/2020-12/schema"
+# A $dynamicRef leads where a $ref would, as long as only one anchor has its name; otherwise the
+# outline is ambiguous.
 REFERENCES = ("$ref", "$dynamicRef")
 
 # These apply to the value itself.
@@ -137,6 +139,7 @@ class Outline:
         """Return what ``reference`` leads to; None if that is nothing inside the schema."""
         if reference not in self._targets:
             target = self._find(reference)
+            # Not cached: while the outline is built, an anchor may still be added.
             if target is None:
                 return None
             self._targets[reference] = target

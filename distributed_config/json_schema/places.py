@@ -58,6 +58,7 @@ class Whole:
 
     def place(self, part: Part) -> "Place":
         """Return the place of ``part``."""
+        # One object for each place: claims are compared by identity, and properties are cached.
         pointer = part[0]
         if pointer not in self._places:
             node = in_force(self.outline.nodes[pointer], self.draft)
