@@ -1,4 +1,4 @@
-"""Documents go out in a format and come back the same, or are refused with the reason."""
+"""Documents survive a round trip through each format, or are refused with the reason."""
 
 import json
 import tomllib
@@ -40,8 +40,8 @@ def test_toml_comes_back_the_same_or_is_refused_with_pointers(document: dict[str
         text = formats.FORMATS["toml"].write(document)
     except NotRepresentable as refused:
         for problem in refused.problems:
-            found = at(document, problem.pointer)
-            assert found is None or abs(found) >= 2**63
+            value = at(document, problem.pointer)
+            assert value is None or abs(value) >= 2**63
         return
     assert same(tomllib.loads(text), document)
 
@@ -54,7 +54,7 @@ def at(document: Any, pointer: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("format_name", "text", "told"),
+    ("format_name", "text", "message"),
     [
         ("yaml", "a: &x 1\nb: *x", "Anchors"),
         ("yaml", "a: {<<: {b: 1}}", "Merge keys"),
@@ -74,9 +74,9 @@ def at(document: Any, pointer: str) -> Any:
     ],
 )
 def test_a_dangerous_or_broken_text_is_refused_with_its_place(
-    format_name: str, text: str, told: str
+    format_name: str, text: str, message: str
 ) -> None:
-    with pytest.raises(InvalidDocument, match=told):
+    with pytest.raises(InvalidDocument, match=message):
         formats.read(formats.FORMATS[format_name], text.encode())
 
 
@@ -102,7 +102,7 @@ def test_every_value_that_json_cannot_hold_is_named(
     assert sorted(problem.pointer for problem in refused.value.problems) == pointers
 
 
-def test_limits_are_told_by_what_exceeds_them() -> None:
+def test_an_exceeded_limit_is_named() -> None:
     deep: Any = 1
     for _ in range(65):
         deep = {"a": deep}

@@ -474,4 +474,4 @@ def _write_until_refused(server: Server, acknowledged: list[Acknowledged]) -> No
             assert_refused(answer, 503, "storage-failed")
             return
         acknowledged.append(Acknowledged("web", answer.json()["version"], digest_of(document)))
-    raise AssertionError("the failing worker was never asked")
+    raise AssertionError("no write reached the failing worker")
