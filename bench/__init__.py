@@ -1,4 +1,4 @@
-"""What `make bench` runs: measurements side by side, in turns, on one machine.
+"""The benchmarks that `make bench` runs: side by side, in turns, on one machine.
 
-It is never part of the tests: how fast a machine is says nothing about whether a program is right.
+They are never part of the tests: the speed of a machine says nothing about a program being right.
 """

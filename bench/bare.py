@@ -26,9 +26,9 @@ _NO_BODY: Message = {"type": "http.response.body", "body": b""}
 
 
 async def app(scope: Message, _receive: object, send: Send) -> None:
-    """304 for whoever asks for ``/known``, the document for everybody else."""
+    """Respond 304 to ``/known``, and with the document to every other path."""
     if scope["type"] != "http":
-        raise NotImplementedError  # the server then does without a lifespan
+        raise NotImplementedError  # tells the server that there is no lifespan
     known = scope["path"] == "/known"
     await send(_KNOWN if known else _WHOLE)
     await send(_NO_BODY if known else _BODY)

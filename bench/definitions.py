@@ -1,4 +1,4 @@
-"""What it costs that a service conforms to a definition, below HTTP."""
+"""What it costs that a service conforms to a definition, without HTTP."""
 
 import json
 import statistics
@@ -41,7 +41,7 @@ SCHEMA = {
     "additionalProperties": False,
 }
 _PATHS = ("p00", "p01", "p02")
-_QUESTIONS = {
+_QUERIES = {
     "one in a thousand, by name": (Query((Filter("p00", "=", (17,)),)), Order()),
     "every second, by name": (Query((Filter("p01", "=", ("x1",)),)), Order()),
     "a range of half of them, by name": (Query((Filter("p00", "<", (500,)),)), Order()),
@@ -51,7 +51,7 @@ _QUESTIONS = {
 
 @dataclass
 class Definitions:
-    """Seconds of one call, an entry for each round."""
+    """Results: seconds of one call, one entry for each round."""
 
     check: list[float] = field(default_factory=list)
     appends: list[tuple[float, float]] = field(default_factory=list)
@@ -60,25 +60,25 @@ class Definitions:
 
 
 def measure(folder: Path, rounds: int, say: Callable[[str], None]) -> Definitions:
-    """Makes a definition with very many services, then asks round by round."""
-    found = Definitions()
+    """Create a definition with very many services, then measure round by round."""
+    result = Definitions()
     own = Settings(instance=folder)
     schema.upgrade(own)
     with opened.writing(own) as writer:
         say(f"definitions: {SERVICES:,} services, {REVIEWED:,} of them with documents")
         _fill(writer)
         for number in range(1, rounds + 1):
-            found.check.append(_check())
-            found.appends.append((_append(writer, "free"), _append(writer, "bound")))
+            result.check.append(_check())
+            result.appends.append((_append(writer, "free"), _append(writer, "bound")))
             with opened.reading(own) as connection:
-                for name, asked in _QUESTIONS.items():
-                    found.pages.setdefault(name, []).append(_page(connection, *asked))
-                found.review.append(_review(connection))
+                for name, query in _QUERIES.items():
+                    result.pages.setdefault(name, []).append(_page(connection, *query))
+                result.review.append(_review(connection))
             say(
-                f"definitions {number}/{rounds}  check {found.check[-1] * 1e6:.1f} µs, "
-                f"review {found.review[-1] * 1e6:.0f} µs a document"
+                f"definitions {number}/{rounds}  check {result.check[-1] * 1e6:.1f} µs, "
+                f"review {result.review[-1] * 1e6:.0f} µs a document"
             )
-    return found
+    return result
 
 
 def _document(number: int) -> Document:
@@ -90,7 +90,7 @@ def _document(number: int) -> Document:
 def _fill(writer: Writer) -> None:
     stored = make_object(SCHEMA, DocumentLimits())
 
-    def unit(transaction: Transaction) -> None:
+    def fill(transaction: Transaction) -> None:
         definitions.create(transaction, "many", stored, "none", _PATHS[:2])
         definitions.create(transaction, "d", stored, "none", _PATHS)
         versions.create(transaction, Series("free"), _document(0))
@@ -111,7 +111,7 @@ def _fill(writer: Writer) -> None:
         ):
             transaction.connection.execute(text(statement), _rows(rows))
 
-    writer.write(LOCAL_OPERATOR, unit)
+    writer.write(LOCAL_OPERATOR, fill)
 
 
 def _rows(many: int) -> list[dict[str, Any]]:
@@ -131,15 +131,15 @@ def _rows(many: int) -> list[dict[str, Any]]:
 
 
 def _check() -> float:
-    """A check with a kept checker, found by the schema's text as a write finds it."""
+    """Check with a cached validator, found by the schema's text as a write finds it."""
     stored, value, size = json.dumps(SCHEMA), _document(1).value, 500
-    return _each(2_000, lambda: validator_for(stored).problems(value, size))
+    return _median(2_000, lambda: validator_for(stored).problems(value, size))
 
 
 def _append(writer: Writer, name: str) -> float:
     calls = 100
     documents = iter([_document(number) for number in range(calls + 1)])
-    return _each(
+    return _median(
         calls,
         lambda: writer.rehearse(
             LOCAL_OPERATOR,
@@ -148,11 +148,9 @@ def _append(writer: Writer, name: str) -> float:
     )
 
 
-def _page(connection: Connection, question: Query, order: Order) -> float:
+def _page(connection: Connection, query: Query, order: Order) -> float:
     definition = definitions.require(Reader(connection, LOCAL_OPERATOR.visibility), "many")
-    return _each(
-        5, lambda: index_search.find(connection, definition.id, question, order, limit=101)
-    )
+    return _median(5, lambda: index_search.find(connection, definition.id, query, order, limit=101))
 
 
 def _review(connection: Connection) -> float:
@@ -160,13 +158,13 @@ def _review(connection: Connection) -> float:
     wider = make_object({**SCHEMA, "title": "wider", "required": ["p00"]}, DocumentLimits())
     proposal = definition.proposal(wider)
     return (
-        _each(1, lambda: evolution.review(connection, proposal, LOCAL_OPERATOR.visibility))
+        _median(1, lambda: evolution.review(connection, proposal, LOCAL_OPERATOR.visibility))
         / REVIEWED
     )
 
 
-def _each(calls: int, call: Callable[[], Any]) -> float:
-    """The median of the seconds of one call, after one that is not counted."""
+def _median(calls: int, call: Callable[[], Any]) -> float:
+    """Return the median of the seconds of one call, after a warm-up."""
     call()
     times = []
     for _ in range(calls):

@@ -23,7 +23,7 @@ assert len(DOCUMENT) == SIZE
 
 
 def document_for(service: str) -> bytes:
-    """The same, as ``service`` would have it; of the same size."""
+    """Return the document as ``service`` would have it, of the same size."""
     value = json.loads(DOCUMENT)
     value["service"] = service
     value["note"] = value["note"][: len(value["note"]) + len("bench") - len(service)]

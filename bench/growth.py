@@ -1,7 +1,7 @@
-"""How reading and appending slow down as versions gather: 10,000 against 1,000,000.
+"""How reads and appends slow down as versions accumulate: 10,000 against 1,000,000.
 
-Measured in this process, below HTTP, where growth is not hidden behind what does not grow. Half
-of the versions are one service's, the other half belongs to services of ten versions each.
+Measured in this process and without HTTP, whose constant cost would hide the growth. Half of the
+versions belong to one service, the other half to services of ten versions each.
 """
 
 import random
@@ -31,7 +31,7 @@ from distributed_config.wire import Document, digest_of
 
 SMALL, LARGE = 10_000, 1_000_000
 
-_EACH = 10
+_VERSIONS_EACH = 10
 _CALLS = 200
 _DEEP = "deep"
 _TEXT = DOCUMENT.decode()
@@ -40,7 +40,7 @@ _DOCUMENT = Document(_TEXT, digest_of(_TEXT))
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one call: as they passed, and of the processor."""
+    """The cost of one call, in seconds: wall-clock time and processor time."""
 
     time: float
     cpu: float
@@ -48,45 +48,45 @@ class Cost:
 
 @dataclass
 class Growth:
-    """For each kind of call the costs (small, large) of every round."""
+    """The costs (small, large) of every round, for each kind of call."""
 
     pairs: dict[str, list[tuple[Cost, Cost]]] = field(default_factory=dict)
     large: int = LARGE
 
 
 def measure(folder: Path, rounds: int, large: int, say: Callable[[str], None]) -> Growth:
-    """Builds both databases, then asks them in turns."""
-    found = Growth(large=large)
+    """Build both databases, then measure them in turns."""
+    growth = Growth(large=large)
     with ExitStack() as stack:
         pair = []
         for size in (SMALL, large):
             say(f"growth: building a database of {size:,} versions")
-            pair.append(stack.enter_context(_Stock(folder / f"growth-{size}", size)))
+            pair.append(stack.enter_context(_Database(folder / f"growth-{size}", size)))
         for number in range(1, rounds + 1):
             for kind, call in _CALLS_OF.items():
                 small, big = _costs(pair, call)
-                found.pairs.setdefault(kind, []).append((small, big))
+                growth.pairs.setdefault(kind, []).append((small, big))
                 say(
                     f"growth {number}/{rounds}  {kind:34}{small.time * 1e6:6.0f} µs"
                     f"{big.time * 1e6:7.0f} µs, processor {small.cpu * 1e6:5.0f} µs"
                     f"{big.cpu * 1e6:6.0f} µs"
                 )
-    return found
+    return growth
 
 
-class _Stock:
-    """A database of ``size`` versions, with a connection that reads and the Writer."""
+class _Database:
+    """A database of ``size`` versions, with a reading connection and a Writer."""
 
     def __init__(self, folder: Path, size: int) -> None:
-        self.services = size // 2 // _EACH
+        self.services = size // 2 // _VERSIONS_EACH
         self.random = random.Random(size)
-        path = _built(folder, size)
+        path = _build(folder, size)
         self._reading = create_engine(f"sqlite:///{path}", **engines.reading_engine_options(5, 1))
         engines.prepare(self._reading, "BEGIN")
         self._writer = Writer(engines.writing_engine(path, 5), Watermarks(path), lock_seconds=5)
         self._connection: Connection | None = None
 
-    def __enter__(self) -> "_Stock":
+    def __enter__(self) -> "_Database":
         self._connection = self._reading.connect()
         return self
 
@@ -105,43 +105,44 @@ class _Stock:
 
     def append(self, name: str) -> None:
         self._writer.write(
-            LOCAL_OPERATOR, lambda pen: versions.append(pen, Series(name), _DOCUMENT)
+            LOCAL_OPERATOR,
+            lambda transaction: versions.append(transaction, Series(name), _DOCUMENT),
         )
 
     def refresh(self) -> None:
-        """Ends the reader's snapshot: an old one keeps the write-ahead log from being emptied."""
+        """End the reader's snapshot: an old one keeps the write-ahead log from being emptied."""
         assert self._connection is not None
         self._connection.rollback()
 
 
-def _costs(pair: list[_Stock], call: Callable[[_Stock], None]) -> list[Cost]:
-    """What one call costs on each of ``pair``, asked in turns.
+def _costs(pair: list[_Database], call: Callable[[_Database], None]) -> list[Cost]:
+    """Return the cost of one call on each database of ``pair``, measured in turns.
 
-    By time it is what a quarter of the calls stay below: a neighbour's noise only ever adds. By
-    the processor it is the mean: what the write-ahead log costs comes in lumps.
+    The time is the lower quartile, because noise of other processes only ever adds. The processor
+    time is the mean, because the write-ahead log costs much at a time, but seldom.
     """
     spent: list[list[Cost]] = [[] for _ in pair]
     for _ in range(_CALLS):
-        for stock, costs in zip(pair, spent, strict=True):
+        for database, costs in zip(pair, spent, strict=True):
             began, cpu = time.perf_counter(), time.process_time()
-            call(stock)
+            call(database)
             costs.append(Cost(time.perf_counter() - began, time.process_time() - cpu))
-    for stock in pair:
-        stock.refresh()
+    for database in pair:
+        database.refresh()
     return [
         Cost(
-            statistics.quantiles((each.time for each in costs), n=4)[0],
-            statistics.fmean(each.cpu for each in costs),
+            statistics.quantiles((cost.time for cost in costs), n=4)[0],
+            statistics.fmean(cost.cpu for cost in costs),
         )
         for costs in spent
     ]
 
 
-_CALLS_OF: dict[str, Callable[[_Stock], None]] = {
-    "current, of the one long service": lambda stock: stock.read(_DEEP),
-    "current, of any of the others": lambda stock: stock.read(stock.any_service()),
-    "append, to the one long service": lambda stock: stock.append(_DEEP),
-    "append, to any of the others": lambda stock: stock.append(stock.any_service()),
+_CALLS_OF: dict[str, Callable[[_Database], None]] = {
+    "current, of the one long service": lambda database: database.read(_DEEP),
+    "current, of any of the others": lambda database: database.read(database.any_service()),
+    "append, to the one long service": lambda database: database.append(_DEEP),
+    "append, to any of the others": lambda database: database.append(database.any_service()),
 }
 
 
@@ -166,15 +167,18 @@ _CHANGE = _insert(
 )
 
 
-def _built(folder: Path, size: int) -> Path:
-    """A database of ``size`` versions as the product would leave it, made past the product."""
+def _build(folder: Path, size: int) -> Path:
+    """Build a database of ``size`` versions as the product would, but with plain inserts."""
     path = folder / "distconf.db"
     environment = {**neutral_environment(), "DISTCONF_INSTANCE": str(folder)}
     command = [str(distconf()), "db", "upgrade"]
     subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
-    series = [(_DEEP, size // 2), *((_wide(i), _EACH) for i in range(size // 2 // _EACH))]
+    series = [
+        (_DEEP, size // 2),
+        *((_wide(i), _VERSIONS_EACH) for i in range(size // 2 // _VERSIONS_EACH)),
+    ]
     with engines.raw_connection(path) as connection:
-        # Nothing is lost if this is, and the log of one such transaction would be as large.
+        # It can be built again if it is lost, and a log of this transaction would be as large.
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN IMMEDIATE")
@@ -195,7 +199,7 @@ Lengths = list[tuple[str, int]]
 
 
 def _revisions(series: Lengths) -> Iterator[tuple[int, int, str, int]]:
-    """The service's id, the revision, the service and the number of every version in turn."""
+    """Yield service id, revision, service and number of every version, in order."""
     revision = 0
     for i, (name, count) in enumerate(series):
         for number in range(count):

@@ -1,7 +1,7 @@
 """The two load generators: ``wrk`` for reads where it is installed, and a small one of our own.
 
-Our own waits for every answer that was asked for, so that a write which hangs is seen. It is the
-one for writes, and for reads where there is no wrk.
+Our own waits for the response to every request, so that a write that hangs is noticed. It is used
+for writes, and for reads where there is no wrk.
 """
 
 import json
@@ -16,13 +16,13 @@ from pathlib import Path
 
 from bench.servers import CONNECTIONS, Server
 
-_PATIENCE = 30
+_PATIENCE = 30  # seconds for one response
 _SCRIPT = Path(__file__).with_name("wrk.lua")
 
 
 @dataclass(frozen=True)
-class Question:
-    """A request, to be sent again and again."""
+class Request:
+    """A request, to be sent again and again; any other ``status`` counts as a failure."""
 
     method: str
     path: str
@@ -31,7 +31,7 @@ class Question:
     status: int = 200
 
     def encode(self, port: int) -> bytes:
-        """The request as it goes over the wire."""
+        """Return the request as bytes."""
         lines = [f"{self.method} {self.path} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
         lines += [f"{name}: {value}" for name, value in self.headers]
         if self.body:
@@ -41,7 +41,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Sample:
-    """What one measurement came to. Times are in seconds; ``cpu`` is per request."""
+    """The result of one measurement. Times are in seconds; ``cpu`` is per request."""
 
     rate: float
     cpu: float
@@ -56,69 +56,69 @@ def has_wrk() -> bool:
     return shutil.which("wrk") is not None
 
 
-def reads(server: Server, question: Question, seconds: int) -> Sample:
-    """The same read over all connections, by wrk if it is there."""
+def reads(server: Server, request: Request, seconds: int) -> Sample:
+    """Send one read over all connections, with wrk if it is installed."""
     if not has_wrk():
-        return own(server, [question], seconds)
+        return own(server, [request], seconds)
     before = server.cpu_seconds()
     command = ["wrk", "--threads=1", f"--connections={CONNECTIONS}", f"--duration={seconds}s"]
     command += ["--latency", f"--timeout={_PATIENCE}s", f"--script={_SCRIPT}"]
-    for name, value in question.headers:
+    for name, value in request.headers:
         command += ["--header", f"{name}: {value}"]
-    command += [f"http://127.0.0.1:{server.port}{question.path}", "--", question.method]
-    command += [question.body.decode()] if question.body else []
-    done = subprocess.run(
+    command += [f"http://127.0.0.1:{server.port}{request.path}", "--", request.method]
+    command += [request.body.decode()] if request.body else []
+    output = subprocess.run(
         command, capture_output=True, text=True, check=True, timeout=seconds + _PATIENCE
-    )
+    ).stdout
     cpu = server.cpu_seconds() - before
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-    found = json.loads(line.removeprefix("RESULT "))
+    (line,) = [line for line in output.splitlines() if line.startswith("RESULT ")]
+    result = json.loads(line.removeprefix("RESULT "))
     return Sample(
-        rate=found["requests"] / found["microseconds"] * 1e6,
-        cpu=cpu / max(found["requests"], 1),
-        answers=found["requests"],
-        failures=found["failures"],
-        p50=found["p50"] / 1e6,
-        p99=found["p99"] / 1e6,
-        slowest=found["slowest"] / 1e6,
+        rate=result["requests"] / result["microseconds"] * 1e6,
+        cpu=cpu / max(result["requests"], 1),
+        answers=result["requests"],
+        failures=result["failures"],
+        p50=result["p50"] / 1e6,
+        p99=result["p99"] / 1e6,
+        slowest=result["slowest"] / 1e6,
     )
 
 
-def own(server: Server, questions: list[Question], seconds: int) -> Sample:
-    """Every connection asks one of ``questions`` over and over for ``seconds``.
+def own(server: Server, requests: list[Request], seconds: int) -> Sample:
+    """Send one of ``requests`` over and over on every connection, for ``seconds``.
 
-    Every answer is waited for; the rate counts those that came in time.
+    It waits for every response; the rate counts those that came in time.
     """
     before = server.cpu_seconds()
-    run = _Run(server.port, questions)
+    run = _Run(server.port, requests)
     run.drive(seconds)
     cpu = server.cpu_seconds() - before
     spent = sorted(run.spent)
-    hundredths = statistics.quantiles(spent, n=100) if len(spent) > 1 else [0.0] * 99
+    percentiles = statistics.quantiles(spent, n=100) if len(spent) > 1 else [0.0] * 99
     return Sample(
         rate=run.in_time / seconds,
         cpu=cpu / max(len(spent), 1),
         answers=len(spent) - run.refused,
         failures=run.refused + run.lost,
-        p50=hundredths[49],
-        p99=hundredths[98],
+        p50=percentiles[49],
+        p99=percentiles[98],
         slowest=max(spent, default=0.0),
     )
 
 
 class _Run:
-    """One go of our own generator: a single thread over all connections."""
+    """One run of our own generator: a single thread over all connections."""
 
-    def __init__(self, port: int, questions: list[Question]) -> None:
+    def __init__(self, port: int, requests: list[Request]) -> None:
         self.spent: list[float] = []
         self.in_time = 0
         self.refused = 0
         self.lost = 0
-        self._status = str(questions[0].status).encode()
+        self._status = str(requests[0].status).encode()
         self._poll = select.epoll()
         self._connections: dict[int, _Connection] = {}
         for i in range(CONNECTIONS):
-            connection = _Connection(port, questions[i % len(questions)].encode(port))
+            connection = _Connection(port, requests[i % len(requests)].encode(port))
             self._connections[connection.socket.fileno()] = connection
             self._poll.register(connection.socket, select.EPOLLIN)
 
@@ -126,7 +126,7 @@ class _Run:
         end = time.perf_counter() + seconds
         try:
             for connection in self._connections.values():
-                connection.ask()
+                connection.send()
             waiting = set(self._connections)
             while waiting and time.perf_counter() < end + _PATIENCE:
                 for descriptor, _ in self._poll.poll(0.1):
@@ -140,45 +140,47 @@ class _Run:
             self._poll.close()
 
     def _take(self, connection: "_Connection", end: float) -> bool:
-        """Takes what has come, and asks again if it is time; whether there is more to wait for."""
+        """Read what arrived, and send again if there is time; return whether to wait for more."""
         try:
-            answered = connection.receive()
+            complete = connection.receive()
         except ConnectionError:
             self.lost += 1
             return False
-        if not answered:
+        if not complete:
             return True
         now = time.perf_counter()
-        self.spent.append(now - connection.asked_at)
+        self.spent.append(now - connection.sent_at)
         self.refused += connection.status != self._status
         self.in_time += now <= end
         if now < end:
-            connection.ask()
+            connection.send()
             return True
         return False
 
 
 class _Connection:
+    """One connection, with just enough HTTP to see where a response ends."""
+
     def __init__(self, port: int, request: bytes) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.asked_at = 0.0
+        self.sent_at = 0.0
         self.status = b""
         self._request = request
-        self._answer = b""
+        self._response = b""
 
-    def ask(self) -> None:
-        self._answer = b""
-        self.asked_at = time.perf_counter()
+    def send(self) -> None:
+        self._response = b""
+        self.sent_at = time.perf_counter()
         self.socket.sendall(self._request)
 
     def receive(self) -> bool:
-        """Reads what has come; whether the answer is whole."""
+        """Read what arrived; return whether the response is complete."""
         part = self.socket.recv(65536)
         if not part:
             raise ConnectionResetError
-        self._answer += part
-        head, end, body = self._answer.partition(b"\r\n\r\n")
+        self._response += part
+        head, end, body = self._response.partition(b"\r\n\r\n")
         if not end:
             return False
         self.status = head[9:12]

@@ -1,8 +1,8 @@
 """The service that one would write in an afternoon with Flask and Flask-SQLAlchemy.
 
-It does as little as such a service can: documents are text, served as they are, and a version has
-no author, no digest and no journal. Its writes are as durable as ours (WAL, synchronous=FULL) and
-take the write lock first, so that they need not fail.
+It does as little as such a service can: documents are text, served as they are, and versions have
+no author, no digest and no journal. Its writes are as durable as ours (WAL, synchronous=FULL), and
+take the write lock first so that none fails.
 """
 
 import json
@@ -28,12 +28,12 @@ class Base(DeclarativeBase):
 db = SQLAlchemy(model_class=Base)
 
 
-class Service(db.Model):  # type: ignore[name-defined]  # made at run time
+class Service(db.Model):  # type: ignore[name-defined]  # created at run time
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
 
 
-class Version(db.Model):  # type: ignore[name-defined]  # made at run time
+class Version(db.Model):  # type: ignore[name-defined]  # created at run time
     __table_args__ = (UniqueConstraint("service_id", "number"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -44,7 +44,7 @@ class Version(db.Model):  # type: ignore[name-defined]  # made at run time
 
 
 def create_app() -> Flask:
-    """The application on the database that BENCH_PLAIN_DATABASE names."""
+    """Create the application on the database that BENCH_PLAIN_DATABASE names."""
     app = Flask("bench.plain_service", static_folder=None)
     app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{os.environ['BENCH_PLAIN_DATABASE']}"
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
@@ -67,7 +67,7 @@ def _set_up(connection: Any, _record: object) -> None:
 
 
 def read() -> Response:
-    """The newest version's document."""
+    """Respond with the document of the newest version."""
     newest = db.session.scalars(
         select(Version)
         .join(Service, Service.id == Version.service_id)
@@ -81,7 +81,7 @@ def read() -> Response:
 
 
 def write() -> Response:
-    """Makes the body the next version; PUT makes the service as well."""
+    """Append the body as the next version; PUT also creates the service."""
     name, document = request.args["service"], request.get_json()
     db.session.execute(text("BEGIN IMMEDIATE"))
     service = db.session.scalars(select(Service).where(Service.name == name)).one_or_none()

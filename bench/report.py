@@ -1,4 +1,4 @@
-"""The tables: what was measured, set against the targets."""
+"""The tables of results, set against the targets."""
 
 import os
 import platform
@@ -44,7 +44,7 @@ _HELP = 0.3
 _CHECK = 10e-6
 _PAGE = 10e-3
 _DELIVERY = 0.3
-_EACH = 25 * 1024
+_BYTES_EACH = 25 * 1024
 _READ_WHILE = 0.03
 _GET = 100e-9
 _OTHERS = {"etcd": "etcd's gateway", "redis": "Redis"}
@@ -61,7 +61,7 @@ def tables(
     seconds: int,
     busy: float,
 ) -> str:
-    """Everything as Markdown."""
+    """Return everything as Markdown."""
     parts = [_machine(rounds, seconds, busy)]
     if serving is not None:
         parts += [_ratios(serving), *(f"*{text}*" for text in serving.missing), _figures(serving)]
@@ -77,7 +77,7 @@ def tables(
 
 
 def write(path: Path, text: str) -> None:
-    """Puts ``text`` between the two marks of the file and leaves what stands around it."""
+    """Put ``text`` between the two marks of the file; leave everything around them."""
     page = path.read_text() if path.exists() else f"# Benchmarks\n\n{BEGIN}\n{END}\n"
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -178,95 +178,100 @@ def _growth(growth: Growth) -> str:
     )
 
 
-def _definitions(found: Definitions) -> str:
+def _definitions(results: Definitions) -> str:
     rows = [
         (
             "check of a document against 30 properties",
-            _spread(found.check, _microseconds),
-            *_judged(found.check, _microseconds, _CHECK),
+            _spread(results.check, _microseconds),
+            *_verdict(results.check, _microseconds, _CHECK),
         ),
         (
             "append, with a definition of three indexes : without",
-            _spread([bound / free for free, bound in found.appends], _ratio),
-            *_judged([], _ratio, None),
+            _spread([bound / free for free, bound in results.appends], _ratio),
+            *_verdict([], _ratio, None),
         ),
         *(
             (
                 f"page of 100 out of {SERVICES:,} services: {name}",
                 _spread(times, _milliseconds),
-                *_judged(times, _milliseconds, _PAGE),
+                *_verdict(times, _milliseconds, _PAGE),
             )
-            for name, times in found.pages.items()
+            for name, times in results.pages.items()
         ),
         (
             "review of a revision, each current document",
-            _spread(found.review, _microseconds),
-            *_judged([], _microseconds, None),
+            _spread(results.review, _microseconds),
+            *_verdict([], _microseconds, None),
         ),
     ]
     return _table(("definitions, below HTTP", "measured", "target", "reached"), rows)
 
 
-def _streams(found: Streams) -> str:
-    who = f"{found.watchers:,} watchers"
+def _streams(results: Streams) -> str:
+    subject = f"{results.watchers:,} watchers"
     rows = [
         (
-            f"{who}: events that one of them missed",
-            f"{found.missed}",
+            f"{subject}: events that one of them missed",
+            f"{results.missed}",
             "0",
-            _reached(not found.missed),
+            _reached(not results.missed),
         ),
         (
-            f"{who}: from the acknowledgement of a commit to the last of them",
-            _spread(found.delivery, _milliseconds),
+            f"{subject}: from the acknowledgement of a commit to the last of them",
+            _spread(results.delivery, _milliseconds),
             f"≤ {_milliseconds(_DELIVERY)}",
-            _reached(bool(found.delivery) and max(found.delivery) <= _DELIVERY),
+            _reached(bool(results.delivery) and max(results.delivery) <= _DELIVERY),
         ),
         *(
             (
-                f"{who} of {_OTHERS[name]}: the same",
+                f"{subject} of {_OTHERS[name]}: to the last of them",
                 _spread(delivery, _milliseconds),
                 "–",
                 "–",
             )
-            for name, (delivery, _) in found.beside.items()
+            for name, (delivery, _) in results.beside.items()
         ),
         (
-            f"{who}: memory of the server (PSS) for each",
-            f"{found.bytes_each / 1024:.1f} KiB",
-            f"≤ {_EACH / 1024:.0f} KiB",
-            _reached(found.bytes_each <= _EACH),
+            f"{subject}: memory of the server (PSS) for each",
+            f"{results.bytes_each / 1024:.1f} KiB",
+            f"≤ {_BYTES_EACH / 1024:.0f} KiB",
+            _reached(results.bytes_each <= _BYTES_EACH),
         ),
         *(
-            (f"{who} of {_OTHERS[name]}: the same", f"{each / 1024:.1f} KiB", "–", "–")
-            for name, (_, each) in found.beside.items()
+            (
+                f"{subject} of {_OTHERS[name]}: memory of the server for each",
+                f"{size / 1024:.1f} KiB",
+                "–",
+                "–",
+            )
+            for name, (_, size) in results.beside.items()
         ),
         (
             "a read while they are notified, 99 % within",
-            _milliseconds(_ninety_ninth(found.reads_busy)),
+            _milliseconds(_p99(results.reads_busy)),
             f"≤ {_milliseconds(_READ_WHILE)}",
-            _reached(_ninety_ninth(found.reads_busy) <= _READ_WHILE),
+            _reached(_p99(results.reads_busy) <= _READ_WHILE),
         ),
         (
-            "the same read when nobody watches",
-            _milliseconds(_ninety_ninth(found.reads_quiet)),
+            "that read when nobody watches",
+            _milliseconds(_p99(results.reads_quiet)),
             "–",
             "–",
         ),
         (
             'client: `cfg["key"]`',
-            _spread(found.get, _nanoseconds),
-            *_judged(found.get, _nanoseconds, _GET),
+            _spread(results.get, _nanoseconds),
+            *_verdict(results.get, _nanoseconds, _GET),
         ),
         (
             "from an acknowledgement to the program",
-            _spread(found.to_program, _milliseconds),
+            _spread(results.to_program, _milliseconds),
             "–",
             "–",
         ),
         (
             "from an acknowledgement to the sidecar's file",
-            _spread(found.to_file, _milliseconds),
+            _spread(results.to_file, _milliseconds),
             "–",
             "–",
         ),
@@ -274,7 +279,7 @@ def _streams(found: Streams) -> str:
     return _table(("streams and clients", "measured", "target", "reached"), rows)
 
 
-def _ninety_ninth(values: Sequence[float]) -> float:
+def _p99(values: Sequence[float]) -> float:
     return sorted(values)[int(len(values) * 0.99)]
 
 
@@ -284,16 +289,16 @@ def _startup(startup: Startup, serving: Serving | None) -> str:
         ("start to the first answer", startup.ready, _seconds, _READY),
         ("processor time of all processes until then", startup.cpu, _seconds, None),
         ("memory (PSS) of two workers", startup.workers, _megabytes, _MEMORY),
-        ("the same with gunicorn's first process", startup.whole, _megabytes, None),
-        ("the same after all the load above", _after(serving), _megabytes, None),
+        ("memory with gunicorn's first process", startup.whole, _megabytes, None),
+        ("memory after all the load above", _after(serving), _megabytes, None),
         ("`distconf --help`", startup.help, _seconds, _HELP),
     ):
         if values:
-            rows.append((what, _spread(values, show), *_judged(values, show, target)))
+            rows.append((what, _spread(values, show), *_verdict(values, show, target)))
     return _table(("start and memory", "measured", "target", "reached"), rows)
 
 
-def _judged(
+def _verdict(
     values: Sequence[float], show: Callable[[float], str], most: float | None
 ) -> tuple[str, str]:
     if most is None:

@@ -1,4 +1,4 @@
-"""The servers of a comparison: started, asked for their processor time and memory, and ended."""
+"""The servers of a comparison: how they start and stop, and what processor and memory they use."""
 
 import base64
 import http.client
@@ -27,7 +27,7 @@ _SHARED_MEMORY = Path("/dev/shm")
 
 
 def free_port() -> int:
-    """A port that nobody listens on at the moment."""
+    """Return a port that nobody listens on at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -60,7 +60,7 @@ class Server:
         }
         self._probe = probe
         self._process: subprocess.Popen[bytes] | None = None
-        self.started_after = 0.0
+        self.startup_seconds = 0.0
         """Seconds from its start to its first answer."""
 
     def __enter__(self) -> Self:
@@ -71,12 +71,12 @@ class Server:
         self.stop()
 
     def start(self) -> None:
-        """Starts it and waits for its first answer."""
+        """Start it and wait for its first response."""
         began = time.perf_counter()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
-                # Not where the product's gunicorn.conf.py lies: gunicorn would take it by itself.
+                # Away from the product's gunicorn.conf.py, which gunicorn would read by itself.
                 cwd=self.folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -90,10 +90,10 @@ class Server:
         except BaseException:
             self.stop()
             raise
-        self.started_after = time.perf_counter() - began
+        self.startup_seconds = time.perf_counter() - began
 
     def stop(self) -> None:
-        """Ends it and all its workers."""
+        """Stop it and all its workers."""
         process = self._process
         if process is None:
             return
@@ -106,23 +106,23 @@ class Server:
         self._process = None
 
     def processes(self) -> list[int]:
-        """The first process and its workers."""
+        """Return the ids of the first process and its workers."""
         assert self._process is not None
         pid = self._process.pid
         return [pid, *_children(pid)]
 
     def cpu_seconds(self) -> float:
-        """Processor time that all its processes have used so far."""
+        """Return the processor time that all its processes have used so far."""
         return sum(_cpu_seconds(pid) for pid in self.processes())
 
-    def ask(
+    def request(
         self,
         method: str,
         path: str,
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
-        """One request, for setting up and for a look at what is measured."""
+        """Send one request, to set up, or to check what will be measured."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
             connection.request(method, path, body, headers or {})
@@ -135,7 +135,7 @@ class Server:
         assert self._process is not None
         while time.perf_counter() < deadline and self._process.poll() is None:
             try:
-                self.ask("GET", self._probe)
+                self.request("GET", self._probe)
             except http.client.BadStatusLine:
                 return  # it listens, and does not speak HTTP
             except OSError:
@@ -147,9 +147,9 @@ class Server:
 
 
 def ours(folder: Path, upgrade: bool = True, token: str = "") -> Server:
-    """``distconf serve`` with its default settings, the line for each request among them.
+    """Return ``distconf serve`` with its default settings, a log line for each request included.
 
-    With a ``token`` it asks for one; that is the administrator's.
+    With a ``token`` it requires authentication, and that is the administrator's token.
     """
     port = free_port()
     environment = {
@@ -160,7 +160,7 @@ def ours(folder: Path, upgrade: bool = True, token: str = "") -> Server:
         environment |= {
             "DISTCONF_AUTH": "token",
             "DISTCONF_ADMIN_TOKEN": token,
-            # Counted, and never used up.
+            # The limiter counts as always, and never refuses.
             "DISTCONF_LIMIT_READS": "999999999 per minute",
         }
     command = [str(distconf()), "serve", *(["--upgrade"] if upgrade else [])]
@@ -168,7 +168,7 @@ def ours(folder: Path, upgrade: bool = True, token: str = "") -> Server:
 
 
 def distconf() -> Path:
-    """The command as it is installed beside the interpreter."""
+    """Return the path of the command, which is installed beside the interpreter."""
     return Path(sys.executable).parent / "distconf"
 
 
@@ -177,7 +177,7 @@ def bare_asgi(folder: Path) -> Server:
 
 
 def minimal_asgi(folder: Path) -> Server | None:
-    """None where a2wsgi is not installed."""
+    """Return minimal Flask on ASGI, or None where a2wsgi is not installed."""
     if importlib.util.find_spec("a2wsgi") is None:
         return None
     return Server("minimal-asgi", _gunicorn("asgi", "bench.minimal_asgi:app"), folder)
@@ -188,7 +188,7 @@ def minimal_gthread(folder: Path) -> Server:
 
 
 def plain_service(folder: Path) -> Server:
-    """The Flask-SQLAlchemy service, with its tables made."""
+    """Return the Flask-SQLAlchemy service, with its tables created."""
     environment = {"BENCH_PLAIN_DATABASE": str(folder / "plain.db")}
     subprocess.run(
         [
@@ -207,7 +207,7 @@ def plain_service(folder: Path) -> Server:
 
 
 def etcd(folder: Path) -> Server | None:
-    """One etcd with its JSON gateway; None where it is not installed."""
+    """Return one etcd with its JSON gateway, or None where it is not installed."""
     program = shutil.which("etcd")
     if program is None:
         return None
@@ -226,7 +226,7 @@ def etcd(folder: Path) -> Server | None:
 
 
 def redis(folder: Path) -> Server | None:
-    """One Redis that keeps nothing; None where it is not installed."""
+    """Return one Redis without persistence, or None where it is not installed."""
     program = shutil.which("redis-server")
     if program is None:
         return None
@@ -236,28 +236,28 @@ def redis(folder: Path) -> Server | None:
 
 
 def etcd_key() -> bytes:
-    """The body of a range request for the one key."""
+    """Return the body of a range request for the one key."""
     return json.dumps({"key": _base64(b"bench")}).encode()
 
 
 def etcd_put() -> bytes:
-    """The body of a request that puts the document under that key."""
+    """Return the body of a request that puts the document under that key."""
     return json.dumps({"key": _base64(b"bench"), "value": _base64(DOCUMENT)}).encode()
 
 
-def etcd_value(answer: bytes) -> bytes:
-    """What the gateway found."""
-    return base64.b64decode(json.loads(answer)["kvs"][0]["value"])
+def etcd_value(response: bytes) -> bytes:
+    """Return the value in a response of the gateway."""
+    return base64.b64decode(json.loads(response)["kvs"][0]["value"])
 
 
 def pss_bytes(pids: Iterable[int]) -> int:
-    """Memory of these processes; what several share is divided among those that share it."""
+    """Return the memory of these processes; shared pages are divided among their users."""
     return sum(_pss_bytes(pid) for pid in pids)
 
 
 def _gunicorn(worker: str, application: str) -> list[str]:
-    """gunicorn as the product runs it, as far as the worker knows the settings."""
-    # Measured with 2, 4, 8 and 16: its reads do not care, its writes are no faster with more.
+    """Return the command of gunicorn as the product runs it, as far as the worker allows."""
+    # Measured with 2, 4, 8 and 16: reads are equally fast with all, writes no faster with more.
     threads = ["--threads", "4"] if worker == "gthread" else []
     memory = ["--worker-tmp-dir", str(_SHARED_MEMORY)] if _SHARED_MEMORY.is_dir() else []
     return [
@@ -273,18 +273,18 @@ def _base64(data: bytes) -> str:
 
 
 def neutral_environment() -> dict[str, str]:
-    """This process's environment without what would change a server's settings."""
-    refused = ("DISTCONF_", "PROMETHEUS_", "GUNICORN_", "ETCD_", "FLASK_", "WEB_CONCURRENCY")
-    return {name: value for name, value in os.environ.items() if not name.startswith(refused)}
+    """Return this process's environment without what would change a server's settings."""
+    excluded = ("DISTCONF_", "PROMETHEUS_", "GUNICORN_", "ETCD_", "FLASK_", "WEB_CONCURRENCY")
+    return {name: value for name, value in os.environ.items() if not name.startswith(excluded)}
 
 
 def _children(pid: int) -> list[int]:
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in found.split()]
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in children.split()]
 
 
 def _cpu_seconds(pid: int) -> float:
-    # The name of the program may hold anything, but only it is in parentheses.
+    # The program's name may contain spaces, so the fields are counted after its parentheses.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import load, servers
 from bench.documents import DOCUMENT, ETAG, document_for
-from bench.load import Question, Sample
+from bench.load import Request, Sample
 from bench.servers import JSON, Server
 from distributed_config.models import sqlite as engines
 from distributed_config.services.access.token_format import new_token
@@ -17,17 +17,17 @@ from distributed_config.services.access.token_format import new_token
 SERVICES = [f"write-{i}" for i in range(8)]
 
 _TOKEN = new_token()
-_SHOWN = (("Authorization", f"Bearer {_TOKEN}"),)
-_HOT = Question("GET", "/config?service=bench&version=current")
-_HOT_SHOWN = replace(_HOT, headers=_SHOWN)
-_PASSED_ON = Question("GET", "/config?service=bench&version=current&min_revision=0")
-_HEALTH = Question("GET", "/healthz")
-_RANGE = Question("POST", "/v3/kv/range", servers.etcd_key(), tuple(JSON.items()))
+_AUTHORIZED = (("Authorization", f"Bearer {_TOKEN}"),)
+_HOT = Request("GET", "/config?service=bench&version=current")
+_HOT_AUTHORIZED = replace(_HOT, headers=_AUTHORIZED)
+_UNCACHED = Request("GET", "/config?service=bench&version=current&min_revision=0")
+_HEALTH = Request("GET", "/healthz")
+_RANGE = Request("POST", "/v3/kv/range", servers.etcd_key(), tuple(JSON.items()))
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Something that is measured once in each round."""
+    """One measurement, taken once in each round."""
 
     name: str
     measure: Callable[[int], Sample]
@@ -35,31 +35,31 @@ class Subject:
 
 @dataclass
 class Serving:
-    """All that was measured: for each subject a sample of every round."""
+    """The results: for each subject a sample of every round."""
 
     samples: dict[str, list[Sample]]
     missing: list[str]
     memory: int = 0
-    """Of our server with all its processes, after the load."""
+    """Bytes (PSS) of our server with all its processes, after the load."""
 
 
 def measure(folder: Path, rounds: int, seconds: int, say: Callable[[str], None]) -> Serving:
-    """Starts every server, asks each the same in every round, and ends them."""
-    found = Serving({}, [])
+    """Start every server, measure all subjects in every round, and stop the servers."""
+    results = Serving({}, [])
     with ExitStack() as stack:
         say("starting the servers")
-        running = _start(stack, folder, found.missing)
+        running = _start(stack, folder, results.missing)
         subjects = list(_subjects(running))
-        for subject in subjects:  # what is made at the first request is made before it counts
+        for subject in subjects:  # a warm-up: the first requests fill caches and open connections
             subject.measure(1)
-            found.samples[subject.name] = []
+            results.samples[subject.name] = []
         for number in range(1, rounds + 1):
             for subject in subjects:
                 sample = subject.measure(seconds)
-                found.samples[subject.name].append(sample)
+                results.samples[subject.name].append(sample)
                 say(f"round {number}/{rounds}  {_line(subject.name, sample)}")
-        found.memory = servers.pss_bytes(running["ours"].processes())
-    return found
+        results.memory = servers.pss_bytes(running["ours"].processes())
+    return results
 
 
 def _line(name: str, sample: Sample) -> str:
@@ -95,7 +95,7 @@ def _start(stack: ExitStack, folder: Path, missing: list[str]) -> dict[str, Serv
                 "PUT",
                 f"/config?service={service}",
                 document_for(service),
-                {**JSON, **dict(_SHOWN)},
+                {**JSON, **dict(_AUTHORIZED)},
             )
     if "etcd" in running:
         _set_up(running["etcd"], "POST", "/v3/kv/put", servers.etcd_put())
@@ -105,7 +105,7 @@ def _start(stack: ExitStack, folder: Path, missing: list[str]) -> dict[str, Serv
 def _set_up(
     server: Server, method: str, path: str, body: bytes, headers: dict[str, str] = JSON
 ) -> None:
-    status, _, answer = server.ask(method, path, body, headers)
+    status, _, answer = server.request(method, path, body, headers)
     if status != 200:
         raise RuntimeError(f"{server.name} answered {status} to {method} {path}: {answer[:200]!r}")
 
@@ -113,18 +113,18 @@ def _set_up(
 def _subjects(running: dict[str, Server]) -> Iterator[Subject]:
     """Everything in the order of a round; what is compared stands close together."""
     ours, plain = running["ours"], running["plain"]
-    known = Question("GET", _HOT.path, headers=(("If-None-Match", _etag(ours)),), status=304)
-    bare_known = Question("GET", "/known", headers=(("If-None-Match", ETAG),), status=304)
+    known = Request("GET", _HOT.path, headers=(("If-None-Match", _etag(ours)),), status=304)
+    bare_known = Request("GET", "/known", headers=(("If-None-Match", ETAG),), status=304)
 
     yield _reading("ours, hot GET", ours, _HOT, replayed=True)
-    yield _reading("ours, hot GET with a token", running["guarded"], _HOT_SHOWN, replayed=True)
+    yield _reading("ours, hot GET with a token", running["guarded"], _HOT_AUTHORIZED, replayed=True)
     yield _reading("bare ASGI, 200", running["bare"], _HOT)
     if "etcd" in running:
         yield _reading("etcd, JSON gateway", running["etcd"], _RANGE)
     yield _reading("Flask-SQLAlchemy, GET", plain, _HOT)
     yield _reading("ours, 304", ours, known, replayed=True)
     yield _reading("bare ASGI, 304", running["bare"], bare_known)
-    yield _reading("ours, GET through Flask", ours, _PASSED_ON)
+    yield _reading("ours, GET through Flask", ours, _UNCACHED)
     yield _reading("ours, /healthz through Flask", ours, _HEALTH)
     if "minimal" in running:
         yield _reading("minimal Flask, ASGI", running["minimal"], _HOT)
@@ -134,30 +134,30 @@ def _subjects(running: dict[str, Server]) -> Iterator[Subject]:
 
 
 def _etag(server: Server) -> str:
-    etag = server.ask("GET", _HOT.path)[1]["ETag"]
+    etag = server.request("GET", _HOT.path)[1]["ETag"]
     assert len(etag) == len(ETAG), f"the bare 304 should be as long as ours: {etag}"
     return etag
 
 
-def _reading(name: str, server: Server, question: Question, replayed: bool = False) -> Subject:
-    _look(server, question)
+def _reading(name: str, server: Server, request: Request, replayed: bool = False) -> Subject:
+    _check(server, request)
 
-    def measured(seconds: int) -> Sample:
-        return _logged(server, lambda: load.reads(server, question, seconds), replayed)
+    def measure_once(seconds: int) -> Sample:
+        return _logged(server, lambda: load.reads(server, request, seconds), replayed)
 
-    return Subject(name, measured)
+    return Subject(name, measure_once)
 
 
-def _look(server: Server, question: Question) -> None:
-    """Raises unless the answer is what is said to be compared."""
-    status, _, body = server.ask(
-        question.method, question.path, question.body or None, dict(question.headers)
+def _check(server: Server, request: Request) -> None:
+    """Raise unless the response is the one that the table says is compared."""
+    status, _, body = server.request(
+        request.method, request.path, request.body or None, dict(request.headers)
     )
-    whole = body == DOCUMENT if question in {_HOT, _HOT_SHOWN, _PASSED_ON} else True
-    if question is _RANGE:
+    whole = body == DOCUMENT if request in {_HOT, _HOT_AUTHORIZED, _UNCACHED} else True
+    if request is _RANGE:
         whole = servers.etcd_value(body) == DOCUMENT
-    if status != question.status or not whole:
-        raise RuntimeError(f"{server.name} answered {status} to {question.path}: {body[:200]!r}")
+    if status != request.status or not whole:
+        raise RuntimeError(f"{server.name} answered {status} to {request.path}: {body[:200]!r}")
 
 
 _OUR_COUNT = "SELECT count(*) FROM versions"
@@ -165,20 +165,20 @@ _THEIR_COUNT = "SELECT count(*) FROM version"
 
 
 def _writing(name: str, server: Server, database: Path, count: str) -> Subject:
-    questions = [
-        Question("PATCH", f"/config?service={each}", document_for(each), tuple(JSON.items()))
-        for each in SERVICES
+    requests = [
+        Request("PATCH", f"/config?service={service}", document_for(service), tuple(JSON.items()))
+        for service in SERVICES
     ]
 
-    def measured(seconds: int) -> Sample:
+    def measure_once(seconds: int) -> Sample:
         before = _number(database, count)
-        sample = _logged(server, lambda: load.own(server, questions, seconds))
+        sample = _logged(server, lambda: load.own(server, requests, seconds))
         stored = _number(database, count) - before
         if stored < sample.answers:
             raise RuntimeError(f"{name}: {sample.answers} acknowledged, {stored} stored")
         return sample
 
-    return Subject(name, measured)
+    return Subject(name, measure_once)
 
 
 def _number(database: Path, query: str) -> int:
@@ -187,21 +187,23 @@ def _number(database: Path, query: str) -> int:
 
 
 def _logged(server: Server, measured: Callable[[], Sample], replayed: bool = False) -> Sample:
-    """Holds our server to one line in its log for each answer, which also tells whether it was
-    replayed; the others keep no such log."""
+    """Check that our server logs a line for each response, and replays what it should.
+
+    The other servers have no such log.
+    """
     if server.name != "ours":
         return measured()
     os.truncate(server.log, 0)
     sample = measured()
     deadline = time.monotonic() + 3
     while True:
-        time.sleep(0.3)  # lines of replayed reads are gathered for a tenth of a second
+        time.sleep(0.3)  # lines of replayed reads are written ten times a second
         text = server.log.read_bytes()
-        lines, again = text.count(b"\n"), text.count(b'"replayed": true')
+        lines, replays = text.count(b"\n"), text.count(b'"replayed": true')
         if lines >= sample.answers or time.monotonic() > deadline:
             break
     if lines < sample.answers:
         raise RuntimeError(f"our server logged {lines} of {sample.answers} requests")
-    if (again < 0.99 * lines) if replayed else (again > 0):
-        raise RuntimeError(f"our server replayed {again} of {lines} answers")
+    if (replays < 0.99 * lines) if replayed else (replays > 0):
+        raise RuntimeError(f"our server replayed {replays} of {lines} answers")
     return sample

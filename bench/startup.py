@@ -1,4 +1,4 @@
-"""How long until the server answers, what memory it takes then, and how quick the command is."""
+"""How soon the server answers, what memory it uses then, and how quick the command is."""
 
 import http
 import subprocess
@@ -14,7 +14,7 @@ from bench.servers import JSON
 
 @dataclass
 class Startup:
-    """One entry for each time it was done: seconds and bytes."""
+    """Results in seconds and bytes, one entry for each repetition."""
 
     ready: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
@@ -24,31 +24,31 @@ class Startup:
 
 
 def measure(folder: Path, times: int, say: Callable[[str], None]) -> Startup:
-    """Starts the server ``times`` times on a database that is there; asks for help twice each."""
-    found = Startup()
+    """Start the server ``times`` times on an existing database, and run ``--help`` twice each."""
+    result = Startup()
     with servers.ours(folder) as server:
-        status, _, _ = server.ask("PUT", "/config?service=bench", document_for("bench"), JSON)
+        status, _, _ = server.request("PUT", "/config?service=bench", document_for("bench"), JSON)
         assert status == http.HTTPStatus.OK
     for number in range(1, times + 1):
-        _start(folder, found)
+        _start(folder, result)
         for _ in range(2):
-            found.help.append(_help())
+            result.help.append(_help())
         say(
-            f"start {number}/{times}  answers after {found.ready[-1]:.2f} s, "
-            f"{found.whole[-1] / 1e6:.0f} MB, help in {found.help[-1]:.2f} s"
+            f"start {number}/{times}  answers after {result.ready[-1]:.2f} s, "
+            f"{result.whole[-1] / 1e6:.0f} MB, help in {result.help[-1]:.2f} s"
         )
-    return found
+    return result
 
 
-def _start(folder: Path, found: Startup) -> None:
+def _start(folder: Path, result: Startup) -> None:
     server = servers.ours(folder, upgrade=False)
     with server:
-        found.ready.append(server.started_after)
-        found.cpu.append(server.cpu_seconds())
-        time.sleep(1)  # the other worker, too, has to be where it will stay
+        result.ready.append(server.startup_seconds)
+        result.cpu.append(server.cpu_seconds())
+        time.sleep(1)  # until the other worker has started as well
         first, *workers = server.processes()
-        found.workers.append(servers.pss_bytes(workers))
-        found.whole.append(servers.pss_bytes([first, *workers]))
+        result.workers.append(servers.pss_bytes(workers))
+        result.whole.append(servers.pss_bytes([first, *workers]))
 
 
 def _help() -> float:

@@ -1,4 +1,4 @@
-"""Streams to very many watchers, and how long a change takes to reach a program or a file."""
+"""Streams to very many subscribers, and how soon a change reaches a program or a file."""
 
 import http.client
 import json
@@ -25,14 +25,14 @@ _FILES = 20
 
 @dataclass
 class Streams:
-    """Seconds and bytes. ``delivery``: from a commit's acknowledgement to the last watcher."""
+    """Seconds and bytes. ``delivery`` is from the response to a commit to the last subscriber."""
 
     watchers: int = WATCHERS
     delivery: list[float] = field(default_factory=list)
     missed: int = 0
     bytes_each: float = 0.0
     beside: dict[str, tuple[list[float], float]] = field(default_factory=dict)
-    """Of others, as far as they are installed: the same delivery, and bytes for each watcher."""
+    """Delivery and bytes for each subscriber of the other servers that are installed."""
     reads_quiet: list[float] = field(default_factory=list)
     reads_busy: list[float] = field(default_factory=list)
     get: list[float] = field(default_factory=list)
@@ -41,21 +41,21 @@ class Streams:
 
 
 def measure(folder: Path, watchers: int, say: Callable[[str], None]) -> Streams:
-    """One server for all of it."""
-    found = Streams(watchers)
+    """Measure everything on one server of ours, then delivery on the others."""
+    results = Streams(watchers)
     with servers.ours(folder) as server:
         _put(server, 0)
-        _programs(server, folder, found)
-        say(f"streams: a change reaches a program in {_middle(found.to_program)}")
-        found.reads_quiet = _reads(server, 2.0)
-        _broadcast(server, found, say)
-    _beside(folder, found, say)
-    return found
+        _programs(server, folder, results)
+        say(f"streams: a change reaches a program in {_median(results.to_program)}")
+        results.reads_quiet = _reads(server, 2.0)
+        _broadcast(server, results, say)
+    _compare(folder, results, say)
+    return results
 
 
-def _broadcast(server: Server, found: Streams, say: Callable[[str], None]) -> None:
+def _broadcast(server: Server, results: Streams, say: Callable[[str], None]) -> None:
     reading = threading.Thread(
-        target=lambda: found.reads_busy.extend(_reads(server, _EVENTS * _BETWEEN))
+        target=lambda: results.reads_busy.extend(_reads(server, _EVENTS * _BETWEEN))
     )
 
     def put(number: int) -> None:
@@ -63,13 +63,13 @@ def _broadcast(server: Server, found: Streams, say: Callable[[str], None]) -> No
             reading.start()
         _put(server, number)
 
-    result = _watched("ours", server, found.watchers, put, say)
+    result = _deliver("ours", server, results.watchers, put, say)
     reading.join()
-    found.delivery, found.bytes_each, found.missed = result
+    results.delivery, results.bytes_each, results.missed = result
 
 
-def _beside(folder: Path, found: Streams, say: Callable[[str], None]) -> None:
-    """The same with etcd's gateway and with Redis, where they are installed."""
+def _compare(folder: Path, results: Streams, say: Callable[[str], None]) -> None:
+    """Measure delivery with etcd's gateway and with Redis, where they are installed."""
     others = {
         "etcd": (servers.etcd(folder), _put_etcd),
         "redis": (servers.redis(folder), _publish_redis),
@@ -78,18 +78,20 @@ def _beside(folder: Path, found: Streams, say: Callable[[str], None]) -> None:
         if other is None:
             continue
         with other as server:
-            delivery, each, _ = _watched(name, server, found.watchers, partial(put, server), say)
-            found.beside[name] = (delivery, each)
+            delivery, bytes_each, _ = _deliver(
+                name, server, results.watchers, partial(put, server), say
+            )
+            results.beside[name] = (delivery, bytes_each)
 
 
-def _watched(
+def _deliver(
     kind: str,
     server: Server,
     watchers: int,
     put: Callable[[int], None],
     say: Callable[[str], None],
 ) -> tuple[list[float], float, int]:
-    """Seconds to the last watcher for each event; bytes for each watcher; events not seen."""
+    """Return, for each event, the seconds to the last subscriber; bytes for each; events missed."""
     before = servers.pss_bytes(server.processes())
     command = [sys.executable, "-m", "bench.watchers", kind, str(server.port)]
     with subprocess.Popen(
@@ -97,8 +99,8 @@ def _watched(
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == "ready"
-        each = (servers.pss_bytes(server.processes()) - before) / watchers
-        say(f"streams: {watchers:,} watch {kind}, {each / 1024:.1f} KiB each")
+        bytes_each = (servers.pss_bytes(server.processes()) - before) / watchers
+        say(f"streams: {watchers:,} watch {kind}, {bytes_each / 1024:.1f} KiB each")
         acknowledged = []
         for number in range(1, _EVENTS + 1):
             time.sleep(_BETWEEN)
@@ -108,12 +110,12 @@ def _watched(
     delivery = [
         max(0.0, last - done) for last, done in zip(report["delivered"], acknowledged, strict=False)
     ]
-    say(f"streams: the last watcher of {kind} has a change after {_middle(delivery)}")
-    return delivery, each, report["missed"] + report["lost"]
+    say(f"streams: the last watcher of {kind} has a change after {_median(delivery)}")
+    return delivery, bytes_each, report["missed"] + report["lost"]
 
 
 def _put_etcd(server: Server, _number: int) -> None:
-    status, _, _ = server.ask("POST", "/v3/kv/put", servers.etcd_put())
+    status, _, _ = server.request("POST", "/v3/kv/put", servers.etcd_put())
     assert status == http.HTTPStatus.OK
 
 
@@ -124,8 +126,8 @@ def _publish_redis(server: Server, _number: int) -> None:
         assert speaking.recv(100).startswith(b":")
 
 
-def _programs(server: Server, folder: Path, found: Streams) -> None:
-    """A Config and a sidecar that follow one service."""
+def _programs(server: Server, folder: Path, results: Streams) -> None:
+    """Measure how soon a Config and a sidecar have a change of the service that they follow."""
     target = folder / "target.json"
     targets = [{"service": "bench", "file": str(target)}]
     plan = {"debounce": 0, "snapshots": False, "targets": targets}
@@ -149,26 +151,26 @@ def _programs(server: Server, folder: Path, found: Streams) -> None:
                 began = time.perf_counter()
                 while config["n"] != number:
                     time.sleep(0.0005)
-                found.to_program.append(time.perf_counter() - began)
+                results.to_program.append(time.perf_counter() - began)
                 while f'"n": {number}' not in target.read_text():
                     time.sleep(0.0005)
-                found.to_file.append(time.perf_counter() - began)
+                results.to_file.append(time.perf_counter() - began)
             for _ in range(5):
                 began = time.perf_counter()
                 for _ in range(100_000):
                     config["n"]
-                found.get.append((time.perf_counter() - began) / 100_000)
+                results.get.append((time.perf_counter() - began) / 100_000)
         sidecar.terminate()
 
 
 def _put(server: Server, number: int) -> None:
     body = json.dumps({"n": number, "text": "x" * 900}).encode()
-    status, _, _ = server.ask("PUT", "/config?service=bench", body, JSON)
+    status, _, _ = server.request("PUT", "/config?service=bench", body, JSON)
     assert status == http.HTTPStatus.OK
 
 
 def _reads(server: Server, seconds: float) -> list[float]:
-    """One reader, a thousand times a second at most: what it waits is not for its own kind."""
+    """Read a thousand times a second at most, so that reads never wait for each other."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     times = []
     end = time.monotonic() + seconds
@@ -182,5 +184,5 @@ def _reads(server: Server, seconds: float) -> list[float]:
     return times
 
 
-def _middle(times: list[float]) -> str:
+def _median(times: list[float]) -> str:
     return f"{statistics.median(times) * 1000:.0f} ms"

@@ -1,4 +1,4 @@
-"""Very many watchers in one process: says when each event has reached the last of them.
+"""Very many subscribers in one process, and when each event has reached the last of them.
 
 Run by ``bench/streams.py``: ``python -m bench.watchers KIND PORT WATCHERS EVENTS``. Prints
 ``ready`` when all are connected, and at the end one line of JSON.
@@ -16,7 +16,7 @@ _PATIENCE = 60
 
 @dataclass(frozen=True)
 class _Kind:
-    """What one sends to watch, and what tells that it watches, and of an event."""
+    """What a subscriber sends, and the bytes by which it recognises the greeting and an event."""
 
     request: bytes
     greeting: bytes
@@ -54,21 +54,23 @@ class _Watcher(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         data = self._rest + data
         end = 0
-        for found in self._all.marks.finditer(data):
-            end = found.end()
-            if found[0] == self._all.kind.greeting:
+        for match in self._all.marks.finditer(data):
+            end = match.end()
+            if match[0] == self._all.kind.greeting:
                 self._all.greeted += 1
             else:
                 self._all.events += 1
                 self._all.last = time.monotonic()
                 self._all.check()
-        self._rest = data[max(end, len(data) - 20) :]  # a mark may have come in part
+        self._rest = data[max(end, len(data) - 20) :]  # half a mark may be left
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._all.lost += 1
 
 
 class _All:
+    """What all subscribers have received so far."""
+
     def __init__(self, kind: _Kind, watchers: int) -> None:
         self.kind = kind
         self.marks = re.compile(re.escape(kind.greeting) + b"|" + re.escape(kind.event))
@@ -78,7 +80,7 @@ class _All:
         self.delivered: list[float] = []
 
     def check(self) -> None:
-        """Notes when an event has reached everybody."""
+        """Record when an event has reached everybody."""
         if self.events == self.watchers * (len(self.delivered) + 1):
             self.delivered.append(self.last)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import need
+from tests.support.needs import need
 from tests.support.server import Server
 
 ROOT = Path(__file__).parent.parent

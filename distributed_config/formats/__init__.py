@@ -1,8 +1,8 @@
 """The formats of a document: JSON, YAML and TOML in; those, env and properties out.
 
-Loading this package loads nothing else: the client takes ``formats.env`` and
-``formats.properties`` from it, which need only the standard library. The other names are those of
-``formats.registry``, and come with the libraries that read YAML and write TOML.
+Importing this package imports nothing else: the client uses ``formats.env`` and
+``formats.properties``, which need only the standard library. The other names are those of
+``formats.registry``, which imports the libraries for YAML and TOML.
 """
 
 import importlib
@@ -27,5 +27,5 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     registry = importlib.import_module("distributed_config.formats.registry")
-    found = globals()[name] = getattr(registry, name)
-    return found
+    attribute = globals()[name] = getattr(registry, name)
+    return attribute

@@ -1,6 +1,6 @@
 """Documents as environment variables, and as lines that a POSIX shell sources.
 
-Standard library only: the server, the terminal and the sidecar all write them here.
+Standard library only: the server, the command line and the sidecar share this writer.
 """
 
 import re
@@ -17,28 +17,28 @@ _BARE = re.compile(r"[A-Za-z0-9_.,:/@%+=-]*")
 
 
 def variables(document: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """``document`` as variables: ``db.host`` is ``DB_HOST``, and a list is JSON text.
+    """Return ``document`` as variables: ``db.host`` becomes ``DB_HOST``, and a list JSON text.
 
-    Every name begins with ``prefix``. Raises NotRepresentable with every value that has no name,
-    shares one with another value, or is nothing that a variable can hold.
+    Every name begins with ``prefix``. Raises NotRepresentable with every value that has no valid
+    name, shares its name with another value, or cannot be the value of a variable.
     """
 
-    def join(holder: str | None, key: str | int) -> str:
+    def join(parent: str | None, key: str | int) -> str:
         word = _word(str(key))
-        return f"{prefix}{word}" if holder is None else f"{holder}_{word}"
+        return f"{prefix}{word}" if parent is None else f"{parent}_{word}"
 
     # Lists stay whole: readers such as pydantic-settings take JSON, and none takes DB_PORTS_0.
-    return flatten(document, join, _faults, holders=(Mapping,))
+    return flatten(document, join, _problems, containers=(Mapping,))
 
 
 def write_env(document: Mapping[str, Any]) -> str:
-    """``document`` as lines for a shell."""
+    """Return ``document`` as lines for a shell. Raises NotRepresentable, as ``variables``."""
     return as_lines(variables(document))
 
 
-def as_lines(found: Mapping[str, str], lead: str = "") -> str:
-    """Variables as lines for a shell, each with ``lead`` before it, as in ``export ``."""
-    return "".join(f"{lead}{name}={_quoted(text)}\n" for name, text in found.items())
+def as_lines(texts: Mapping[str, str], lead: str = "") -> str:
+    """Return variables as lines for a shell, each after ``lead``, such as ``export ``."""
+    return "".join(f"{lead}{name}={_quote(text)}\n" for name, text in texts.items())
 
 
 def _word(key: str) -> str:
@@ -47,11 +47,11 @@ def _word(key: str) -> str:
     return _SEPARATOR.sub("_", key).upper() if key.isascii() else key
 
 
-def _faults(name: str, value: Any) -> Iterator[tuple[str, str]]:
+def _problems(name: str, value: Any) -> Iterator[tuple[str, str]]:
     if not _NAME.fullmatch(name):
         message = (
-            f"{name[:80]!r} is no name of a variable: those have ASCII letters, digits and _, "
-            "and begin with no digit. Rename the key."
+            f"{name[:80]!r} is no valid name of a variable: use ASCII letters, digits and _, and "
+            "begin with no digit. Rename the key."
         )
         yield message, "key"
     if value is None:
@@ -62,5 +62,6 @@ def _faults(name: str, value: Any) -> Iterator[tuple[str, str]]:
         yield "A variable cannot hold a NUL character.", "nul"
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
+    # Like shlex.quote, but with more bare characters, because people read and compare these lines.
     return text if _BARE.fullmatch(text) else "'" + text.replace("'", "'\\''") + "'"

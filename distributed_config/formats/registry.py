@@ -1,7 +1,7 @@
-"""All formats by their names; JSON, YAML and TOML are read and written here.
+"""All formats by name, with their media types, file extensions, readers and writers.
 
-A format that cannot hold a document refuses it and names the key; nothing is lost silently.
-Texts are written so that the readers of other programs, also older ones, get the same values.
+A format that cannot represent a document refuses it and names the key; nothing is lost silently.
+Texts are written so that other readers, older ones included, get the same values.
 """
 
 import json
@@ -31,7 +31,7 @@ from distributed_config.wire import (
 
 @dataclass(frozen=True)
 class Format:
-    """One format. ``write`` makes text of an object; ``read`` is None where it is only written."""
+    """One format. ``write`` renders an object; ``read`` is None where it is only written."""
 
     name: str
     media_type: str
@@ -42,56 +42,58 @@ class Format:
 
 
 def read(format_: Format, data: bytes, most_text: int = 256 << 10) -> Any:
-    """The value in ``data``; ``wire.document_of`` checks what it holds.
+    """Return the value in ``data``; ``wire.make_document`` checks whether it is a document.
 
-    ``most_text`` is the largest YAML or TOML text that is read. Raises InvalidDocument or TooLarge.
+    ``most_text`` is the size in bytes of the largest YAML or TOML text that is read. Raises
+    InvalidDocument or TooLarge.
     """
     if format_.read is None:
         raise InvalidDocument(
-            f"{format_.name} is written here, and not read. Send JSON, YAML or TOML."
+            f"{format_.name} is a format for output only. Send JSON, YAML or TOML."
         )
     if format_.name != "json" and len(data) > most_text:
         raise TooLarge("DISTCONF_TEXT_BYTES", most_text)
     if format_.name == "yaml":
-        # In proportion, so that the files of the command line's own user may be large.
+        # In proportion, so that users of the command line can raise the limit for their own files.
         return read_yaml(data, most_parts=most_text * 3 // 5)
     return format_.read(data)
 
 
 def write(format_: Format, value: Mapping[str, Any], size: int, most_text: int = 256 << 10) -> str:
-    """``value`` in ``format_``. ``size`` is about how long it is, as JSON.
+    """Return ``value`` in ``format_``; ``size`` is roughly its length as JSON, in bytes.
 
-    Raises NotRepresentable if the format cannot hold it, or if it would take long: over
-    ``most_text`` only JSON is written.
+    Raises NotRepresentable if the format cannot represent it, or if writing would take long: over
+    ``most_text`` bytes only JSON is written.
     """
     if format_.name != "json" and size > most_text:
         raise NotRepresentable(
-            f"It has {size} bytes, and over {most_text} (DISTCONF_TEXT_BYTES) only JSON is "
-            "written. Ask for format=json."
+            f"The document has {size} bytes. Over {most_text} (DISTCONF_TEXT_BYTES) only JSON is "
+            "written; ask for format=json."
         )
     return format_.write(value)
 
 
 def by_name(name: str) -> Format | None:
-    """The format called ``name``, or None."""
+    """Return the format called ``name``, or None."""
     return FORMATS.get(name)
 
 
 def by_media_type(media_type: str) -> Format | None:
-    """The format of a Content-Type or of one choice of an Accept header, or None."""
+    """Return the format of a Content-Type, or of one range of an Accept header, or None."""
     bare = media_type.partition(";")[0].strip().lower()
+    # RFC 6839: what ends in +json can be read as JSON, as patches are.
     if bare.endswith("+json"):
         return FORMATS["json"]
-    for each in FORMATS.values():
-        if bare == each.media_type.partition(";")[0] or bare in each.aliases:
-            return each
+    for format_ in FORMATS.values():
+        if bare == format_.media_type.partition(";")[0] or bare in format_.aliases:
+            return format_
     return None
 
 
 def by_extension(filename: str) -> Format | None:
-    """The format of a file by the end of its name, or None."""
+    """Return the format of a file by its extension, or None."""
     suffix = filename.rpartition(".")[2].lower()
-    return next((each for each in FORMATS.values() if suffix in each.extensions), None)
+    return next((format_ for format_ in FORMATS.values() if suffix in format_.extensions), None)
 
 
 # --- JSON
@@ -104,7 +106,7 @@ def _write_json(value: Mapping[str, Any]) -> str:
 # --- TOML
 
 
-# The time to read a dotted key grows with the square of its parts.
+# tomllib takes time with the square of the parts of a dotted key.
 _TOO_DOTTED = re.compile(r"(?:^|[\[{,])\s*(?:[^\s.=\[\]{},]+\s*\.\s*){64}", re.MULTILINE)
 
 
@@ -145,8 +147,8 @@ def _not_in_toml(value: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 FORMATS: dict[str, Format] = {
-    each.name: each
-    for each in (
+    format_.name: format_
+    for format_ in (
         Format("json", "application/json", ("text/json",), ("json",), _write_json, parse_json),
         Format(
             "yaml",

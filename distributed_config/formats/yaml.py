@@ -1,8 +1,8 @@
 """YAML in and out: plain data only, read by the core schema of YAML 1.2 in one pass.
 
-libyaml turns the text into events, and the events become values here. Its own way from events to
-values is not used: that one is recursive and dies of 60,000 open brackets. What readers of
-YAML 1.1 and 1.2 would take for different values is refused, with the way to write it.
+libyaml turns the text into events, and this module turns the events into values. PyYAML's own
+constructor is not used: it recurses, and crashes on 60,000 open brackets. What readers of YAML 1.1
+and 1.2 would take for different values is refused, together with the way to write it.
 """
 
 import json
@@ -36,7 +36,7 @@ _MOST_PROBLEMS = 1_000
 
 
 def read(data: bytes, most_parts: int = MOST_PARTS) -> Any:
-    """The value in ``data``; ``wire.document_of`` checks what it holds.
+    """Return the value in ``data``; ``wire.make_document`` checks whether it is a document.
 
     ``most_parts`` is how many keys, values and brackets are read. Raises InvalidDocument.
     """
@@ -46,18 +46,18 @@ def read(data: bytes, most_parts: int = MOST_PARTS) -> Any:
         return value
     _refuse_ambiguous_lines(text)
     try:
-        return _Reading(text, most_parts).value()
+        return _Reader(text, most_parts).read()
     except yaml.MarkedYAMLError as error:
-        raise _refusal(*_explained(error)) from None
+        raise _refusal(*_explain(error)) from None
     except yaml.YAMLError as error:
         raise _refusal(" ".join(str(error).split()), None) from None
 
 
 def _read_as_json(text: str) -> tuple[bool, Any]:
-    """Whether ``text`` is JSON, and the value in it.
+    """Return whether ``text`` is JSON, and the value in it.
 
-    JSON is YAML, and more exactly defined: its escaped surrogate pairs, its long keys and its
-    U+2028 have one meaning, whereas libyaml refuses the first two and breaks a line at the third.
+    JSON is YAML, and defined more exactly: escaped surrogate pairs, long keys and U+2028 have one
+    meaning in it, whereas libyaml refuses the first two and breaks the line at the third.
     """
     if not text.lstrip().startswith(("{", "[")) or _has_bare_constants(text):
         return False, None
@@ -69,14 +69,15 @@ def _read_as_json(text: str) -> tuple[bool, Any]:
 
 def _has_bare_constants(text: str) -> bool:
     """Whether NaN or Infinity stand in ``text`` without quotes: in YAML they are text."""
+    # Most texts have neither word, and are not parsed twice.
     if "NaN" not in text and "Infinity" not in text:
         return False
-    found: list[str] = []
+    constants: list[str] = []
     try:
-        json.loads(text, parse_constant=found.append)
+        json.loads(text, parse_constant=constants.append)
     except (ValueError, RecursionError):
         return True
-    return bool(found)
+    return bool(constants)
 
 
 _BREAKS = re.compile("[\u0085\u2028\u2029]")
@@ -84,30 +85,30 @@ _DIRECTIVE = re.compile(r"^%", re.MULTILINE)
 
 
 def _refuse_ambiguous_lines(text: str) -> None:
-    found = _BREAKS.search(text)
-    if found:
-        code = f"{ord(found[0]):04x}"
+    match = _BREAKS.search(text)
+    if match:
+        code = f"{ord(match[0]):04x}"
         raise _refusal(
             f"The character U+{code.upper()} ends a line for some readers of YAML and not for "
             f'others; write it as "\\u{code}", in double quotes',
-            _Spot(text, found.start()),
+            _Spot(text, match.start()),
         )
-    # They stand before a document only, where the time to read many grows with their square.
-    found = _DIRECTIVE.search(text)
-    if found:
-        raise _refusal("Directives are not read", _Spot(text, found.start()))
+    # Here, and not as events: libyaml takes time with the square of their number.
+    match = _DIRECTIVE.search(text)
+    if match:
+        raise _refusal("Directives are not supported", _Spot(text, match.start()))
 
 
 class _Spot:
-    """A line and a column, counted as libyaml counts them."""
+    """A line and a column, from 0 as libyaml counts them."""
 
     def __init__(self, text: str, index: int) -> None:
         self.line = text.count("\n", 0, index)
         self.column = index - (text.rfind("\n", 0, index) + 1)
 
 
-def _explained(error: yaml.MarkedYAMLError) -> tuple[str, Any]:
-    """What is wrong, in a sentence, and where."""
+def _explain(error: yaml.MarkedYAMLError) -> tuple[str, Any]:
+    """Return what is wrong, in a sentence, and the mark where."""
     problem = f"{error.problem or error.context}"
     if "escape code" in problem:
         problem += "; write the character itself, or \\U and eight digits"
@@ -123,8 +124,8 @@ def _refusal(
     )
 
 
-class _Reading:
-    """The way from the events of one text to its value."""
+class _Reader:
+    """A reader that turns the events of one text into its value."""
 
     def __init__(self, text: str, most_parts: int) -> None:
         self._text = text
@@ -132,26 +133,26 @@ class _Reading:
         self._most_parts = self._parts_left = most_parts
         self._problems: list[Problem] = []
 
-    def value(self) -> Any:
-        """The value of the one document. Raises InvalidDocument with every ambiguous value."""
+    def read(self) -> Any:
+        """Return the value of the one document. Raises InvalidDocument with every problem."""
         event = self._next()
         while isinstance(event, StreamStartEvent | DocumentStartEvent):
             event = self._next()
-        found = None if isinstance(event, StreamEndEvent) else self._node(event, None, 0)
+        value = None if isinstance(event, StreamEndEvent) else self._node(event, None, 0)
         for event in self._events:
             if isinstance(event, DocumentStartEvent):
-                raise _refusal("One document is read, not several", event.start_mark)
+                raise _refusal("Only one document may be sent", event.start_mark)
         if self._problems:
             raise InvalidDocument.from_problems(self._problems)
-        return found
+        return value
 
     def _next(self) -> Event:
         event = next(self._events)
         self._parts_left -= 1
         if self._parts_left < 0:
             raise _refusal(
-                f"It has more than {self._most_parts} keys, values and brackets, and reading "
-                "more takes long; send it as JSON",
+                f"It has more than {self._most_parts} keys, values and brackets, which would take "
+                "too long to read; send it as JSON",
                 event.start_mark,
             )
         return event
@@ -169,10 +170,10 @@ class _Reading:
     def _refuse_what_is_not_data(self, event: Any) -> None:
         if isinstance(event, AliasEvent) or event.anchor is not None:
             raise _refusal(
-                "Anchors and aliases are not read; write the value out", event.start_mark
+                "Anchors and aliases are not supported; write the value out", event.start_mark
             )
         if event.tag is not None:
-            raise _refusal("Tags are not read; write plain values", event.start_mark)
+            raise _refusal("Tags are not supported; write plain values", event.start_mark)
         # In braces and brackets libyaml, as YAML 1.1, takes any ? for the mark of a key.
         start = event.start_mark.index
         is_there = event.end_mark.index > start
@@ -184,26 +185,26 @@ class _Reading:
             )
 
     def _sequence(self, place: Location, depth: int) -> list[Any]:
-        made: list[Any] = []
+        elements: list[Any] = []
         event = self._next()
         while not isinstance(event, SequenceEndEvent):
-            made.append(self._node(event, (place, len(made)), depth))
+            elements.append(self._node(event, (place, len(elements)), depth))
             event = self._next()
-        return made
+        return elements
 
     def _mapping(self, place: Location, depth: int) -> dict[Any, Any]:
-        made: dict[Any, Any] = {}
+        members: dict[Any, Any] = {}
         event = self._next()
         while not isinstance(event, MappingEndEvent):
-            key = self._key(event, place, made)
-            made[key] = self._node(self._next(), (place, str(key)), depth)
+            key = self._key(event, place, members)
+            members[key] = self._node(self._next(), (place, str(key)), depth)
             event = self._next()
-        return made
+        return members
 
     def _key(self, event: Event, place: Location, mapping: dict[Any, Any]) -> Any:
         if isinstance(event, MappingStartEvent | SequenceStartEvent):
             kind = "a list" if isinstance(event, SequenceStartEvent) else "an object"
-            message = f"A key is text, and this one is {kind}; put it in quotes"
+            message = f"A key must be text, and this one is {kind}; put it in quotes"
             raise _refusal(message, event.start_mark, place, "key")
         key = self._node(event, place, _DEPTH)
         if key in mapping:
@@ -215,15 +216,16 @@ class _Reading:
         if not event.implicit[0]:  # in quotes, or a block of text
             return text
         if text == "<<":
-            raise _refusal("Merge keys are not read; write the keys out", event.start_mark)
+            raise _refusal("Merge keys are not supported; write the keys out", event.start_mark)
         if text in _WORDS:
             return _WORDS[text]
+        # Most plain values are text: this spares them the regular expressions.
         if text[0] not in "+-.0123456789":
             return text
         try:
             return _number_or_text(text)
-        except _AmbiguousError as doubt:
-            self._problems.append(Problem(pointer_of(place), str(doubt), "number"))
+        except _AmbiguousError as error:
+            self._problems.append(Problem(pointer_of(place), str(error), "number"))
             if len(self._problems) == _MOST_PROBLEMS:
                 raise InvalidDocument.from_problems(self._problems) from None
             return text
@@ -272,14 +274,15 @@ class _AmbiguousError(Exception):
 
 
 def _number_or_text(text: str) -> Any:
-    """What the core schema takes ``text`` for.
+    """Return the number or text that the core schema takes ``text`` for.
 
-    What is text there stays text, although readers of YAML 1.1 make numbers of some of it, as of
-    ``2024_10`` and ``1:30``: nothing that was written is lost. What is a number there and not in
-    YAML 1.1 would lose its zeros or its spelling, so it is refused. A date comes back as a date,
-    for which JSON has no place: most readers make dates of them, also of those for YAML 1.2.
+    Text of the core schema stays text, although readers of YAML 1.1 make numbers of some of it,
+    such as ``2024_10`` and ``1:30``: nothing that was written is lost. A number of the core schema
+    that is none in YAML 1.1 would lose its zeros or its spelling, so it is refused. A date is
+    returned as a date, which JSON then refuses: most readers make dates of them, also for YAML 1.2.
     """
     if _INTEGER.fullmatch(text):
+        # Short ones need no check of their size.
         return int(text) if len(text) < 16 else _exact(text)
     if _HEX.fullmatch(text):
         return int(text, 16)
@@ -288,19 +291,19 @@ def _number_or_text(text: str) -> Any:
     if _OCTAL.fullmatch(text):
         number = int(text, 0)
         raise _AmbiguousError(text, str(number) if len(text) < 20 else hex(number)[:40])
-    found = _FLOAT.fullmatch(text)
-    if found and (found[2] or found[3]):
+    match = _FLOAT.fullmatch(text)
+    if match and (match[2] or match[3]):
         if not _OLD_FLOAT.fullmatch(text):
-            raise _AmbiguousError(text, _old_float(found))
-        return _exact(_json_float(found))
-    found = _DATE.fullmatch(text)
-    if found:
-        return date(int(found[1]), int(found[2]), int(found[3]))
+            raise _AmbiguousError(text, _old_float(match))
+        return _exact(_json_float(match))
+    match = _DATE.fullmatch(text)
+    if match:
+        return date(int(match[1]), int(match[2]), int(match[3]))
     return text
 
 
 def _exact(text: str) -> Any:
-    """A number as JSON reads it, which marks what JSON cannot hold."""
+    """Return a number as the JSON reader does, which marks what JSON cannot represent."""
     return parse_json(text.removeprefix("+").encode())
 
 
@@ -309,18 +312,18 @@ def _plain_integer(text: str) -> str:
     return sign + (text.lstrip("+-0")[:40] or "0")
 
 
-def _json_float(found: re.Match[str]) -> str:
-    sign = "-" if found[1] == "-" else ""
-    return f"{sign}{found[2].lstrip('0') or '0'}.{found[3] or '0'}{found[4] or ''}"
+def _json_float(match: re.Match[str]) -> str:
+    sign = "-" if match[1] == "-" else ""
+    return f"{sign}{match[2].lstrip('0') or '0'}.{match[3] or '0'}{match[4] or ''}"
 
 
-def _old_float(found: re.Match[str]) -> str:
-    """The number written so that every reader takes it for one."""
-    exponent = found[4] or ""
+def _old_float(match: re.Match[str]) -> str:
+    """Return the number in a spelling that every reader takes for a number."""
+    exponent = match[4] or ""
     if exponent and exponent[1] not in "+-":
         exponent = f"e+{exponent[1:]}"
-    sign = "-" if found[1] == "-" else ""
-    return f"{sign}{found[2] or '0'}.{found[3] or '0'}{exponent}"[:40]
+    sign = "-" if match[1] == "-" else ""
+    return f"{sign}{match[2] or '0'}.{match[3] or '0'}{exponent}"[:40]
 
 
 # --- writing
@@ -334,25 +337,25 @@ _LONG_KEY = 120
 
 
 def write(value: Mapping[str, Any]) -> str:
-    """``value`` as YAML that readers of 1.1 and 1.2 read alike; what some mistake is quoted."""
+    """Return ``value`` as YAML that readers of 1.1 and 1.2 understand alike."""
     lines = _of_mapping(value, "") if value else ["{}"]
     return "".join(f"{line}\n" for line in lines)
 
 
 def _of_mapping(value: Mapping[str, Any], indent: str) -> Iterator[str]:
     for key, inner in value.items():
-        written = _text(key)
-        if len(written) > _LONG_KEY:
-            yield f"{indent}? {written}"
+        text = _text(key)
+        if len(text) > _LONG_KEY:
+            yield f"{indent}? {text}"
             yield from _after(f"{indent}: ", inner, f"{indent}  ")
         elif isinstance(inner, Mapping) and inner:
-            yield f"{indent}{written}:"
+            yield f"{indent}{text}:"
             yield from _of_mapping(inner, f"{indent}  ")
         elif isinstance(inner, list) and inner:
-            yield f"{indent}{written}:"
+            yield f"{indent}{text}:"
             yield from _of_list(inner, indent)
         else:
-            yield f"{indent}{written}: {_scalar(inner)}"
+            yield f"{indent}{text}: {_scalar(inner)}"
 
 
 def _of_list(value: list[Any], indent: str) -> Iterator[str]:
@@ -361,7 +364,7 @@ def _of_list(value: list[Any], indent: str) -> Iterator[str]:
 
 
 def _after(start: str, value: Any, indent: str) -> Iterator[str]:
-    """The lines of ``value``, the first of which follows ``start``."""
+    """Yield the lines of ``value``, the first of them after ``start``."""
     if not isinstance(value, Mapping | list) or not value:
         yield start + _scalar(value)
         return
@@ -381,8 +384,9 @@ def _scalar(value: Any) -> str:
 
 
 def _text(text: str) -> str:
+    # Only what no reader takes for anything but text goes without quotes.
     if _PLAIN.fullmatch(text) and text.lower() not in _TAKEN:
         return text
     return _ESCAPED.sub(
-        lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False)
+        lambda match: f"\\u{ord(match[0]):04x}", json.dumps(text, ensure_ascii=False)
     )

@@ -1,12 +1,13 @@
-"""JSON Schemas: what they allow, what they cost, how two of them differ. No I/O.
+"""JSON Schemas: what they allow, what they cost, and how two of them differ. No I/O.
 
-Drafts 7 and 2020-12 are understood. jsonschema-rs compiles and checks; what is here keeps a schema
-within bounds before it gets there, and says in words what a document breaks.
+Drafts 7 and 2020-12 are supported. jsonschema-rs compiles schemas and validates documents; this
+room keeps a schema within bounds before it gets there, and words the problems of a document.
 """
 
-from distributed_config.json_schema.compatibility import Compatibility, Reason, compare
+from distributed_config.json_schema.compatibility import Compatibility, compare
 from distributed_config.json_schema.coverage import covers
 from distributed_config.json_schema.defaults import fill_defaults
+from distributed_config.json_schema.differences import Reason
 from distributed_config.json_schema.loading import SchemaLimits, load_schema, properties_at
 from distributed_config.json_schema.secret_marks import (
     SecretMarks,

@@ -1,24 +1,34 @@
-"""Whether one schema allows all that another does: a proof, or none.
+"""A proof that one schema allows everything that another one allows.
 
-The proof goes keyword by keyword: each that the outer schema has must follow from what the inner
-one says. Only what is shown here counts, so a keyword that is not known, or a case that is not
-thought of, costs a proof and never makes a false one.
+The proof goes keyword by keyword: each keyword of the outer schema must follow from the inner
+schema. Only what is proved counts, so that an unknown keyword, or a case that nobody thought of,
+costs a proof and never makes a false one.
 
-A claim about two places rests on claims about what is inside them. Those are believed at first, and
-looked at one after the other; when one fails, all that rests on it is looked at again. What is left
-at the end holds: schemas may refer to themselves, but each round leads to a smaller part of a
-document, and documents are finite.
+A claim about two places rests on claims about the places inside them. These are assumed at first,
+and checked one after the other; when one fails, every claim that rests on it is checked again. What
+is left at the end holds: schemas may refer to themselves, but each step leads to a smaller part of
+a document, and documents are finite.
 """
 
-import json
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable
 
-from distributed_config.json_schema.outline import Schema
+from distributed_config.json_schema.facts import (
+    left_members,
+    names_of,
+    on_element,
+    on_member,
+    positions,
+    under,
+)
+from distributed_config.json_schema.keywords import (
+    PLAIN,
+    has_format,
+    is_listed,
+    smallest,
+)
 from distributed_config.json_schema.places import (
     ANYTHING,
     EVERYTHING,
-    NUMBERS,
     TEXT,
     Kinds,
     Place,
@@ -26,109 +36,114 @@ from distributed_config.json_schema.places import (
     kind_of,
 )
 
-# Half a second or so. Beyond that there is no proof.
+# About half a second. A reviewer waits for the answer, and "not decided" is an honest one.
 _MOST_STEPS = 300_000
-_STEPS_OF_A_LOOK = 20
-# How deep two places are searched for something that keeps them apart.
+_STEPS_PER_CLAIM = 20
+# Disjointness is searched this deep: schemas can be written that have no bottom.
 _DEEPEST = 10
 
 Claim = tuple[Place, Place, Kinds]
 
 
 def contains(outer: Whole, inner: Whole) -> bool | None:
-    """Whether it can be shown that ``outer`` allows all that ``inner`` does.
+    """Whether it can be proved that ``outer`` allows every document that ``inner`` allows.
 
-    None: it would take too long to try, or what one of them refers to is ambiguous.
+    None: trying would take too long, or a reference in one of them is ambiguous. False means that
+    there is no proof, and not that there is a counterexample.
     """
     if outer.outline.is_ambiguous or inner.outline.is_ambiguous:
         return None
-    return _Proof().of(inner.root, outer.root)
+    return _Proof().run(inner.root, outer.root)
 
 
 class _Proof:
-    """What is claimed, and what has failed. ``a`` is always the inner and ``b`` the outer place."""
+    """The claims, and those that failed. ``a`` is always the inner and ``b`` the outer place."""
 
     def __init__(self) -> None:
         self._failed: set[Claim] = set()
-        self._resting_on: dict[Claim, set[Claim]] = {}
+        self._dependents_of: dict[Claim, set[Claim]] = {}
         self._waiting: list[Claim] = []
-        self._again: dict[Claim, None] = {}
+        self._recheck: dict[Claim, None] = {}
         self._current: Claim | None = None
         self._apart: dict[Claim, bool] = {}
         self._steps = 0
 
-    def of(self, a: Place, b: Place) -> bool | None:
-        """Whether ``b`` allows all that ``a`` does; None: too many steps."""
+    def run(self, a: Place, b: Place) -> bool | None:
+        """Whether ``b`` allows all that ``a`` does; None: it took too many steps."""
         if not a.kinds:
             return True
         first = a, b, a.kinds
-        self._resting_on[first] = set()
+        self._dependents_of[first] = set()
         self._waiting = [first]
         while self._waiting and first not in self._failed:
-            self._steps += _STEPS_OF_A_LOOK
-            self._look_at(self._waiting.pop())
+            self._steps += _STEPS_PER_CLAIM
+            self._check(self._waiting.pop())
             if self._steps > _MOST_STEPS:
                 return None
             if not self._waiting:
-                # Only now: more may have failed since.
-                self._waiting, self._again = list(self._again), {}
+                # Only now, since more claims may have failed: each is checked again once.
+                self._waiting, self._recheck = list(self._recheck), {}
         return first not in self._failed
 
-    def _look_at(self, claim: Claim) -> None:
+    def _check(self, claim: Claim) -> None:
         self._current = claim
         if claim not in self._failed and not self._follows(*claim):
             self._failed.add(claim)
-            self._again |= dict.fromkeys(self._resting_on[claim])
+            self._recheck |= dict.fromkeys(self._dependents_of[claim])
 
     def _within(self, a: Place, b: Place, kinds: Kinds = EVERYTHING) -> bool:
-        """Whether it may be believed that ``b`` allows all values of ``kinds`` that ``a`` allows.
+        """Whether it may be assumed that ``b`` allows all values of ``kinds`` that ``a`` allows.
 
-        What is looked at now then rests on it.
+        The claim that is being checked then rests on this one.
         """
         kinds &= a.kinds
         if not kinds or b.says_nothing or a.is_never or a is b:
             return True
         claim = a, b, kinds
         self._steps += 1
+        # Out of steps, everything fails at once: the result is then None, whatever was left.
         if claim in self._failed or self._steps > _MOST_STEPS:
             return False
-        if claim not in self._resting_on:
-            self._resting_on[claim] = set()
+        if claim not in self._dependents_of:
+            self._dependents_of[claim] = set()
             self._waiting.append(claim)
         if self._current is not None:
-            self._resting_on[claim].add(self._current)
+            self._dependents_of[claim].add(self._current)
         return True
 
     def _follows(self, a: Place, b: Place, kinds: Kinds) -> bool:
-        if all(self._constraints(a, each, kinds) for each in b.together):
+        if all(self._constraints(a, place, kinds) for place in b.together):
             return True
+        # Where a lists its values, trying them all is exact, and decides either way.
         if a.values is not None and len(a.values) <= _MOST_STEPS - self._steps:
             self._steps += len(a.values)
-            values = [each for each in a.values if kind_of(each) in kinds]
-            return all(b.allows(each) for each in values if a.allows(each) is not False)
+            values = [value for value in a.values if kind_of(value) in kinds]
+            return all(b.allows(value) for value in values if a.allows(value) is not False)
+        # Of each list of alternatives one holds: if each of them is within b, so is a.
         return any(
-            all(self._within(each, b, kinds) for each in alternatives)
+            all(self._within(option, b, kinds) for option in alternatives)
             for place in a.together
             for alternatives in place.alternatives()
         )
 
     def _any_within(self, some: Iterable[Place], b: Place) -> bool:
-        return any(self._within(each, b) for each in (*some, ANYTHING))
+        return any(self._within(place, b) for place in (*some, ANYTHING))
 
     def _all_within(self, some: Iterable[Place], b: Place) -> bool:
-        return all(self._within(each, b) for each in some)
+        return all(self._within(place, b) for place in some)
 
     def _equal(self, a: Place, b: Place, kinds: Kinds = EVERYTHING) -> bool:
         return self._within(a, b, kinds) and self._within(b, a, kinds)
 
     def _constraints(self, a: Place, b: Place, kinds: Kinds) -> bool:
         """Whether ``a`` allows nothing that the keywords of ``b`` itself forbid."""
-        plain = all(rule(a, b.schema) for of, rule in _PLAIN if of & kinds)
+        # The cheap rules come first: most claims that fail, fail there.
+        plain = all(rule(a, b.schema) for of, rule in PLAIN if of & kinds)
         return (
             plain
             and kinds <= b.own_kinds
-            and _is_listed(a, b)
-            and _has_format(a, b, kinds)
+            and is_listed(a, b)
+            and has_format(a, b, kinds)
             and self._negation(a, b, kinds)
             and self._alternatives(a, b, kinds)
             and self._branches(a, b, kinds)
@@ -136,20 +151,21 @@ class _Proof:
             and ("array" not in kinds or self._array(a, b))
         )
 
-    # --- the same value
+    # --- keywords that apply to the value itself
 
     def _negation(self, a: Place, b: Place, kinds: Kinds) -> bool:
         ruled_out = b.part("not")
         return (
             ruled_out is None
             or self._are_apart(a, ruled_out, kinds)
-            or any(self._within(ruled_out, each, kinds) for each in _under(a, "not"))
+            # Contraposition: what b rules out lies within what a rules out already.
+            or any(self._within(ruled_out, place, kinds) for place in under(a, "not"))
         )
 
     def _alternatives(self, a: Place, b: Place, kinds: Kinds) -> bool:
         return all(
             self._fits_one(a, b, key, kinds)
-            # Each kind of value may fit another alternative.
+            # Texts may fit one alternative and numbers another, though neither fits all of a.
             or all(self._fits_one(a, b, key, frozenset({kind})) for kind in kinds)
             for key in ("anyOf", "oneOf")
             if key in b.schema
@@ -159,7 +175,7 @@ class _Proof:
         options = b.parts(key)
         if key == "oneOf" and self._same_options(a, options, kinds):
             return True
-        cases = [each for place in a.together for each in place.alternatives()]
+        cases = [options_of_a for place in a.together for options_of_a in place.alternatives()]
         return any(
             all(
                 self._picks_one(case, i, options, key, kinds) for i, case in enumerate(alternatives)
@@ -170,9 +186,10 @@ class _Proof:
     def _picks_one(
         self, a: Place, likely: int, options: list[Place], key: str, kinds: Kinds
     ) -> bool:
-        """Whether all that ``a`` allows fits one of ``options``; ``likely`` is its position."""
+        """Whether all that ``a`` allows fits one of ``options``, probably that at ``likely``."""
+        # Revisions seldom reorder alternatives, so that the first try mostly succeeds.
         first = options[likely : likely + 1]
-        return any(self._picks(a, each, options, key, kinds) for each in (*first, *options))
+        return any(self._picks(a, option, options, key, kinds) for option in (*first, *options))
 
     def _picks(self, a: Place, option: Place, options: list[Place], key: str, kinds: Kinds) -> bool:
         """Whether all that ``a`` allows fits ``option``, and no other if it must be one."""
@@ -201,15 +218,15 @@ class _Proof:
         )
 
     def _branch(self, a: Place, b: Place, condition: Place, key: str, kinds: Kinds) -> bool:
-        wanted = b.part(key)
-        assert wanted is not None
-        if self._within(a, wanted, kinds):
+        required = b.part(key)
+        assert required is not None
+        if self._within(a, required, kinds):
             return True
         for place in a.together:
             own, branch = place.part("if"), place.part(key)
-            if own is None or branch is None or not self._within(branch, wanted, kinds):
+            if own is None or branch is None or not self._within(branch, required, kinds):
                 continue
-            # Whatever takes this branch of b took it in a.
+            # Whatever takes this branch of b took the same branch of a.
             if self._within(condition, own) if key == "then" else self._within(own, condition):
                 return True
         return False
@@ -226,32 +243,37 @@ class _Proof:
         )
 
     def _names(self, a: Place, b: Place) -> bool:
-        wanted = b.part("propertyNames")
-        return wanted is None or self._any_within([TEXT, *_under(a, "propertyNames")], wanted)
+        required = b.part("propertyNames")
+        # Names are texts, even where a says nothing about them.
+        return required is None or self._any_within([TEXT, *under(a, "propertyNames")], required)
 
     def _dependents(self, a: Place, b: Place) -> bool:
-        own = [each for place in a.together for each in place.dependents()]
-        for name, wanted in b.dependents():
+        own = [dependent for place in a.together for dependent in place.dependents()]
+        for name, required in b.dependents():
+            # The member may require more in a than in b, but not less.
             mine = [value for other, value in own if other == name]
-            if isinstance(wanted, Place):
-                schemas = [each for each in mine if isinstance(each, Place)]
-                if not self._any_within([a, *schemas], wanted):
+            if isinstance(required, Place):
+                schemas = [value for value in mine if isinstance(value, Place)]
+                if not self._any_within([a, *schemas], required):
                     return False
             else:
-                lists = [each for each in mine if isinstance(each, list)]
-                if not set(wanted) <= a.required.union({name}, *lists):
+                lists = [value for value in mine if isinstance(value, list)]
+                if not set(required) <= a.required.union({name}, *lists):
                     return False
         return True
 
     def _named_members(self, a: Place, b: Place) -> bool:
         return all(
-            self._any_within(_on_member(a, name), wanted)
-            for name in sorted(_names_of(a) | b.node.properties.keys())
-            for wanted in b.on_member(name)
+            self._any_within(on_member(a, name), required)
+            for name in sorted(names_of(a) | b.node.properties.keys())
+            for required in b.on_member(name)
         )
 
     def _other_members(self, a: Place, b: Place) -> bool:
-        """Members that neither names: which patterns match them is not known."""
+        """Whether members that neither schema names are allowed.
+
+        Which patterns match their names is not known, so all that may match are assumed to.
+        """
         node = b.node
         matched = all(
             self._on_others(a, b.whole.place(part), pattern, ())
@@ -263,22 +285,23 @@ class _Proof:
         )
 
     def _on_others(
-        self, a: Place, wanted: Place, matching: str | None, missing: Iterable[str]
+        self, a: Place, required: Place, matching: str | None, missing: Iterable[str]
     ) -> bool:
         return any(
-            self._all_within(place.on_others(matching, missing), wanted) for place in a.together
-        ) or self._any_within(_left_members(a, missing, None), wanted)
+            self._all_within(place.on_others(matching, missing), required) for place in a.together
+        ) or self._any_within(left_members(a, missing, None), required)
 
     def _unevaluated_members(self, a: Place, b: Place) -> bool:
-        wanted, evaluated = b.part("unevaluatedProperties"), b.surely_evaluated
-        if wanted is None or evaluated.all_members or wanted.says_nothing:
+        required, evaluated = b.part("unevaluatedProperties"), b.surely_evaluated
+        if required is None or evaluated.all_members or required.says_nothing:
             return True
-        names = {name for name in _names_of(a) if not evaluated.has(name)}
-        if not all(self._any_within(_on_member(a, name, b), wanted) for name in sorted(names)):
+        # Members that b evaluates elsewhere are checked there; only the others count here.
+        names = {name for name in names_of(a) if not evaluated.has(name)}
+        if not all(self._any_within(on_member(a, name, b), required) for name in sorted(names)):
             return False
-        others = _left_members(a, evaluated.patterns, b)
-        return self._on_others(a, wanted, None, evaluated.patterns) or self._any_within(
-            others, wanted
+        others = left_members(a, evaluated.patterns, b)
+        return self._on_others(a, required, None, evaluated.patterns) or self._any_within(
+            others, required
         )
 
     # --- arrays
@@ -288,242 +311,66 @@ class _Proof:
 
     def _elements(self, a: Place, b: Place) -> bool:
         return all(
-            self._any_within(_on_element(a, position), wanted)
-            for position in _positions(a, b)
-            for wanted in b.on_element(position)
+            self._any_within(on_element(a, position), required)
+            for position in positions(a, b)
+            for required in b.on_element(position)
         )
 
     def _contained(self, a: Place, b: Place) -> bool:
-        wanted = b.part("contains")
-        if wanted is None:
+        required = b.part("contains")
+        if required is None:
             return True
         least, most = b.schema.get("minContains", 1), b.schema.get("maxContains")
+        # An array that is short enough cannot contain too many; for too few only a's own
+        # `contains` is proof.
         enough = least == 0
-        few = most is None or _most(a, "maxItems") <= most
+        few = most is None or smallest(a, "maxItems") <= most
         for place in a.together:
             own = place.part("contains")
             if own is not None:
                 as_many = place.schema.get("minContains", 1) >= least
-                enough = enough or (as_many and self._within(own, wanted))
+                enough = enough or (as_many and self._within(own, required))
                 as_few = most is not None and place.schema.get("maxContains", most + 1) <= most
-                few = few or (as_few and self._within(wanted, own))
+                few = few or (as_few and self._within(required, own))
         return enough and few
 
     def _unevaluated_elements(self, a: Place, b: Place) -> bool:
-        wanted, evaluated = b.part("unevaluatedItems"), b.surely_evaluated
-        if wanted is None or evaluated.all_elements or wanted.says_nothing:
+        required, evaluated = b.part("unevaluatedItems"), b.surely_evaluated
+        if required is None or evaluated.all_elements or required.says_nothing:
             return True
         return all(
-            self._any_within(_on_element(a, position, b), wanted)
-            for position in _positions(a, b)
+            self._any_within(on_element(a, position, b), required)
+            for position in positions(a, b)
             if position >= evaluated.positions
         )
 
-    # --- apart
+    # --- disjointness
 
     def _are_apart(self, x: Place, y: Place, kinds: Kinds, levels: int = _DEEPEST) -> bool:
-        """Whether it can be shown that no value of ``kinds`` is allowed by both."""
+        """Whether it can be proved that no value of ``kinds`` is allowed by both."""
         kinds &= x.kinds & y.kinds
         if not kinds or x.is_never or y.is_never:
             return True
         claim = x, y, kinds
         if claim not in self._apart:
-            self._steps += _STEPS_OF_A_LOOK
+            self._steps += _STEPS_PER_CLAIM
             if not levels or self._steps > _MOST_STEPS:
                 return False
+            # Until it is known the answer is no, so that a schema that refers to itself ends.
             self._apart[claim] = False
-            self._apart[claim] = self._found_apart(x, y, kinds, levels - 1)
+            self._apart[claim] = self._search_apart(x, y, kinds, levels - 1)
         return self._apart[claim]
 
-    def _found_apart(self, x: Place, y: Place, kinds: Kinds, levels: int) -> bool:
+    def _search_apart(self, x: Place, y: Place, kinds: Kinds, levels: int) -> bool:
         for one, other in ((x, y), (y, x)):
             if one.values is not None:
                 self._steps += len(one.values)
-                values = [each for each in one.values if kind_of(each) in kinds]
-                return all(other.allows(each) is False for each in values)
+                values = [value for value in one.values if kind_of(value) in kinds]
+                return all(other.allows(value) is False for value in values)
+        # Two objects cannot be equal if a member that one of them must have can be in no other.
         return kinds == {"object"} and any(
             self._are_apart(p, q, EVERYTHING, levels)
             for name in sorted(x.required | y.required)
-            for p in _on_member(x, name)
-            for q in _on_member(y, name)
+            for p in on_member(x, name)
+            for q in on_member(y, name)
         )
-
-
-# --- what is known of a
-
-
-def _under(a: Place, key: str) -> list[Place]:
-    """The schemas under ``key``, of all that hold whenever ``a`` does."""
-    found = [place.part(key) for place in a.together]
-    return [each for each in found if each is not None]
-
-
-def _names_of(a: Place) -> set[str]:
-    """The members that anything in ``a`` names."""
-    found: set[str] = set()
-    for place in a.together:
-        found |= place.node.properties.keys()
-        if "unevaluatedProperties" in place.schema:
-            found |= place.perhaps_evaluated().names
-    return found
-
-
-def _on_member(a: Place, name: str, beside: Place | None = None) -> Iterator[Place]:
-    """What applies to the member ``name`` of whatever ``a`` allows."""
-    for place in a.together:
-        yield from place.on_member(name)
-        left = place.part("unevaluatedProperties")
-        if left is not None and not place.perhaps_evaluated(beside).has(name):
-            yield left
-
-
-def _left_members(a: Place, missing: Iterable[str], beside: Place | None) -> Iterator[Place]:
-    """What applies, as unevaluated, to members that nothing names and ``missing`` do not match."""
-    for place in a.together:
-        left = place.part("unevaluatedProperties")
-        if left is None:
-            continue
-        evaluated = place.perhaps_evaluated(beside)
-        if not evaluated.all_members and evaluated.patterns <= set(missing):
-            yield left
-
-
-def _positions(a: Place, b: Place) -> range:
-    """Positions of elements, the last one for all that follow, as far as ``a`` allows them."""
-    last = 0
-    for place in (*a.together, *b.together):
-        last = max(last, len(place.node.positions))
-        if "unevaluatedItems" in place.schema:
-            last = max(last, place.perhaps_evaluated().positions)
-    return range(min(last + 1, int(_most(a, "maxItems", last + 1))))
-
-
-def _on_element(a: Place, position: int, beside: Place | None = None) -> Iterator[Place]:
-    """What applies to the element at ``position`` of whatever ``a`` allows."""
-    for place in a.together:
-        yield from place.on_element(position)
-        left = place.part("unevaluatedItems")
-        if left is None:
-            continue
-        evaluated = place.perhaps_evaluated(beside)
-        if not evaluated.all_elements and position >= evaluated.positions:
-            yield left
-
-
-# --- keywords with plain values
-
-
-def _all_of(a: Place, key: str) -> list[Any]:
-    return [place.schema[key] for place in a.together if key in place.schema]
-
-
-def _most(a: Place, key: str, otherwise: float = float("inf")) -> float:
-    return min(_all_of(a, key), default=otherwise)
-
-
-def _is_listed(a: Place, b: Place) -> bool:
-    for key in ("enum", "const"):
-        if key in b.schema:
-            allowed = b.schema[key] if key == "enum" else [b.schema[key]]
-            texts = {_text(each) for each in allowed}
-            if a.values is None or not all(_text(each) in texts for each in a.values):
-                return False
-    return True
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
-
-
-def _has_format(a: Place, b: Place, kinds: Kinds) -> bool:
-    # Which formats are checked, and how, depends on the draft.
-    wanted = b.schema.get("format")
-    if wanted is None or "string" not in kinds:
-        return True
-    return a.whole.draft == b.whole.draft and wanted in _all_of(a, "format")
-
-
-def _has_content(a: Place, wanted: Schema) -> bool:
-    keys = ("contentMediaType", "contentEncoding")
-    content = [wanted.get(key) for key in keys]
-    own = [[place.schema.get(key) for key in keys] for place in a.together]
-    return content == [None, None] or content in own
-
-
-def _at_least(key: str) -> Callable[[Place, Schema], bool]:
-    def holds(a: Place, wanted: Schema) -> bool:
-        least = wanted.get(key, 0)
-        return bool(least == 0 or max(_all_of(a, key), default=0) >= least)
-
-    return holds
-
-
-def _at_most(key: str) -> Callable[[Place, Schema], bool]:
-    def holds(a: Place, wanted: Schema) -> bool:
-        return key not in wanted or _most(a, key) <= wanted[key]
-
-    return holds
-
-
-def _in_range(a: Place, wanted: Schema) -> bool:
-    return _is_above(
-        [(each, False) for each in _all_of(a, "minimum")]
-        + [(each, True) for each in _all_of(a, "exclusiveMinimum")],
-        wanted.get("minimum"),
-        wanted.get("exclusiveMinimum"),
-    ) and _is_above(
-        [(-each, False) for each in _all_of(a, "maximum")]
-        + [(-each, True) for each in _all_of(a, "exclusiveMaximum")],
-        -wanted["maximum"] if "maximum" in wanted else None,
-        -wanted["exclusiveMaximum"] if "exclusiveMaximum" in wanted else None,
-    )
-
-
-def _is_above(bounds: list[tuple[float, bool]], least: float | None, above: float | None) -> bool:
-    """Whether one of ``bounds``, each with whether it is excluded itself, is high enough."""
-    return (least is None or any(bound >= least for bound, _ in bounds)) and (
-        above is None
-        or any(bound > above or (excluded and bound == above) for bound, excluded in bounds)
-    )
-
-
-def _is_multiple(a: Place, wanted: Schema) -> bool:
-    step = wanted.get("multipleOf")
-    if step is None or (step == 1 and "number" not in a.kinds):
-        return True
-    own = _all_of(a, "multipleOf")
-    whole = isinstance(step, int)
-    return step in own or any(whole and isinstance(each, int) and not each % step for each in own)
-
-
-def _matches(a: Place, wanted: Schema) -> bool:
-    pattern = wanted.get("pattern")
-    return not pattern or pattern in _all_of(a, "pattern")
-
-
-def _is_unique(a: Place, wanted: Schema) -> bool:
-    return (
-        not wanted.get("uniqueItems")
-        or True in _all_of(a, "uniqueItems")
-        or _most(a, "maxItems") <= 1
-    )
-
-
-def _has_required(a: Place, wanted: Schema) -> bool:
-    return a.required >= set(wanted.get("required", ()))
-
-
-_PLAIN: list[tuple[Kinds, Callable[[Place, Schema], bool]]] = [
-    (NUMBERS, _in_range),
-    (NUMBERS, _is_multiple),
-    (frozenset({"string"}), _matches),
-    (frozenset({"string"}), _has_content),
-    (frozenset({"string"}), _at_least("minLength")),
-    (frozenset({"string"}), _at_most("maxLength")),
-    (frozenset({"array"}), _at_least("minItems")),
-    (frozenset({"array"}), _at_most("maxItems")),
-    (frozenset({"array"}), _is_unique),
-    (frozenset({"object"}), _at_least("minProperties")),
-    (frozenset({"object"}), _at_most("maxProperties")),
-    (frozenset({"object"}), _has_required),
-]

@@ -1,13 +1,13 @@
-"""How much work it is to check a document, counted before it is checked.
+"""The work that validating a document takes, counted before it is validated.
 
-A schema of forty lines can ask for 2^40 looks: each of its parts refers twice to the next; or it
-refers twice to itself one level deeper, and doubles with each level of the document. What makes
-one value be looked at too often whatever the document is, is found when the schema is stored. What
-depends on the document is counted for that document: which schemas apply to each of its values, and
-how many times.
+A schema of forty lines can demand 2^40 looks at a value: each of its parts refers twice to the next
+one; or it refers twice to itself one level deeper, and so doubles with each level of the document.
+Whatever makes one value be looked at too often in any document is found when the schema is stored.
+What depends on the document is counted for that document: which schemas apply to each of its
+values, and how many times.
 
-All schemas that may apply count, alternatives and conditions too, so checking never takes longer
-than what is counted.
+All schemas that may apply count, alternatives and conditions included, so that validation never
+takes longer than counted.
 """
 
 import heapq
@@ -19,7 +19,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
 
 from distributed_config.json_schema.outline import Node, Outline, Part
-from distributed_config.json_schema.weights import Weight, effort_of, size_of, weight_of
+from distributed_config.json_schema.weights import Weight, comparing_all, effort_of, weight_of
 
 MOST_LOOKS = 10_000
 """The most looks that a schema may ask for at one value, whatever the document is."""
@@ -30,62 +30,65 @@ MOST_NESTED = 1_000
 MOST_WORK = 8_000_000
 """The looks that checking one document may take, of ten nanoseconds each."""
 _MOST_STEPS = 50_000  # of counting, which take about a microsecond each
-_MOST_MADE = 20_000  # schemas in new places, which take about three microseconds each
-_MOST_TOLD = 220_000  # values that are handed over with the faults that are told of them
+_MOST_CREATED = 20_000  # schemas in new places, which take about three microseconds each
+_MOST_REPORTED = 220_000  # values that are handed over with the problems that are found in them
 
-# The checker calls itself for each schema on the way to a value. 6,400 calls are known to fit the
-# stack of a thread, and 12,800 are known to end the process.
+# The validator recurses for each schema on the way to a value. 6,400 calls are known to fit into
+# the stack of a thread, and 12,800 are known to crash the process.
 _MOST_CALLS = 2_000
-_KEPT = 40_000
-_FAULT = 16  # telling one takes as long as handing over so many values
+_MOST_CACHED = 40_000  # schemas in places
+_PROBLEM = 16  # reporting one takes as long as handing over so many values
 _LOOKS_OF_A_VALUE = 64  # handing one over takes as long
 _ELEMENTS_PER_STEP = 16
-_HASHING = 25  # looks for each value; to know how many there are takes most of it
 
 Uses = tuple[tuple[int, int], ...]
-"""Schemas by their numbers, and how many times each applies."""
+"""The schemas that apply to a value, by their numbers, and how many times each applies."""
 
 
 class LoopsInPlace(ValueError):
-    """A schema refers to itself without going deeper. The pointer of one such place is the text."""
+    """A schema refers to itself without going deeper; the text is the pointer of one such place."""
 
 
 class TooMuchWork(ValueError):
-    """Checking a document would take too long."""
+    """Validating a document would take too long."""
 
 
 @dataclass(frozen=True)
 class InPlace:
-    """What a schema asks for at one value at the worst."""
+    """The most that a schema demands at one value: looks, and schemas nested in each other."""
 
     looks: int
     nested: int
 
 
 def most_in_place(outline: Outline) -> InPlace:
-    """The most that one schema of ``outline`` asks for at one value. Raises LoopsInPlace."""
+    """Return the most that one schema of ``outline`` demands at one value.
+
+    Raises LoopsInPlace.
+    """
     looks: list[int] = []
     marks: list[int] = []
     nested: list[int] = []
-    for each in _schemas(outline):
-        again = 1 + each.marks
-        inner = sum(looks[other] for other in each.same)
-        inner_marks = sum(marks[other] for other in each.same)
-        mark = each.weight.value + again * (inner + inner_marks)
+    for schema in _schemas(outline):
+        # A schema that marks runs those in place a second time, to learn what they evaluate.
+        again = 1 + schema.marks
+        inner = sum(looks[other] for other in schema.same)
+        inner_marks = sum(marks[other] for other in schema.same)
+        mark = schema.weight.value + again * (inner + inner_marks)
         # Numbers grow with the schema; beyond the limit it does not matter by how much.
         marks.append(min(mark, MOST_LOOKS + 1))
-        own = each.weight.value + inner + (mark if each.marks else 0)
+        own = schema.weight.value + inner + (mark if schema.marks else 0)
         looks.append(min(own, MOST_LOOKS + 1))
-        nested.append(1 + max((nested[other] for other in each.same), default=0))
+        nested.append(1 + max((nested[other] for other in schema.same), default=0))
     return InPlace(max(looks), max(nested))
 
 
 @dataclass(frozen=True)
 class _Schema:
-    """One schema, with those that it hands on to by their numbers.
+    """One schema, with the numbers of those that apply to the same value because of it.
 
     ``marks`` says that it has to find out which members or elements the schemas in ``same`` have
-    looked at already, for which these are asked again.
+    evaluated, for which the validator runs these again.
     """
 
     node: Node
@@ -95,16 +98,16 @@ class _Schema:
 
 
 def _schemas(outline: Outline) -> list[_Schema]:
-    """All schemas, each after those that apply to the same value because of it."""
+    """Return all schemas, each after those that apply to the same value because of it."""
     order = _order(outline)
     numbers = {pointer: number for number, pointer in enumerate(order)}
 
-    def made(node: Node) -> _Schema:
+    def convert(node: Node) -> _Schema:
         same = tuple(numbers[pointer] for pointer in _next_in_place(outline, node))
         marks = "unevaluatedProperties" in node.schema or "unevaluatedItems" in node.schema
         return _Schema(node, weight_of(node, outline.draft), same, marks)
 
-    return [made(outline.nodes[pointer]) for pointer in order]
+    return [convert(outline.nodes[pointer]) for pointer in order]
 
 
 def _order(outline: Outline) -> list[str]:
@@ -126,56 +129,57 @@ def _next_in_place(outline: Outline, node: Node) -> Iterator[str]:
 
 
 class Meter:
-    """Counts what it costs to check documents against one schema.
+    """A counter of what it costs to validate documents against one schema.
 
-    The schemas that apply to a value, with how many times each does, make a place. A document leads
-    from place to place; the places that were met are kept, so that counting is quick.
+    The schemas that apply to a value, with the number of times for each, are a place. A document
+    leads from place to place; places are cached, so that counting is quick.
     """
 
     def __init__(self, outline: Outline) -> None:
         self.schemas = _schemas(outline)
-        self._numbers = {each.node.pointer: number for number, each in enumerate(self.schemas)}
+        self._numbers = {schema.node.pointer: number for number, schema in enumerate(self.schemas)}
         self._places: dict[Uses, _Place] = {}
-        self._kept = self._made = 0
+        self._cached = self._created = 0
 
     def require_affordable(self, value: Any, most: int = MOST_WORK, at: Part = ("", None)) -> None:
-        """Raises TooMuchWork if checking ``value`` may take more than ``most`` looks.
+        """Raise TooMuchWork if validating ``value`` may take more than ``most`` looks.
 
-        It is checked against the whole schema, or the part of it ``at`` a place.
+        It is validated against the whole schema, or against the part of it ``at`` a place.
         """
-        self._made = 0
-        if self._kept > _KEPT:
+        self._created = 0
+        # All at once: to find out which places are used least would cost more than they do.
+        if self._cached > _MOST_CACHED:
             self._places = {}
-            self._kept = 0
+            self._cached = 0
         _Work(most).add(self._start(at), value, 0)
 
-    def is_tellable(self, value: Any) -> bool:
-        """Whether every fault of ``value``, which is affordable, can be told in time."""
-        return _telling(self._start(), value, 0)[1] <= _MOST_TOLD
+    def is_reportable(self, value: Any) -> bool:
+        """Whether every problem of ``value``, which is affordable, can be reported in time."""
+        return _reporting(self._start(), value, 0)[1] <= _MOST_REPORTED
 
     def place(self, parts: Iterable[tuple[Part, int]]) -> "_Place | None":
-        """The place where each of ``parts`` applies so many times; None: nothing applies."""
+        """Return the place where each of ``parts`` applies so many times; None: nothing applies."""
         times: Counter[int] = Counter()
         for (pointer, _), count in parts:
             times[self._numbers[pointer]] += count
         if not times:
             return None
         uses = tuple(sorted(times.items()))
-        found = self._places.get(uses)
-        return self._make(uses) if found is None else found
+        place = self._places.get(uses)
+        return self._create(uses) if place is None else place
 
     def _start(self, part: Part = ("", None)) -> "_Place":
         place = self.place([(part, 1)])
         assert place is not None
         return place
 
-    def _make(self, uses: Uses) -> "_Place":
-        made = self._places[uses] = _Place(self, uses)
-        self._kept += made.size
-        self._made += made.size
-        if self._made > _MOST_MADE:
+    def _create(self, uses: Uses) -> "_Place":
+        place = self._places[uses] = _Place(self, uses)
+        self._cached += place.size
+        self._created += place.size
+        if self._created > _MOST_CREATED:
             raise TooMuchWork
-        return made
+        return place
 
 
 class _Place:
@@ -184,7 +188,7 @@ class _Place:
     def __init__(self, meter: Meter, uses: Uses) -> None:
         self._meter = meter
         self._uses: list[tuple[Node, int, int]] = []
-        self.value = self.letter = self.number = self.faults = 0
+        self.value = self.letter = self.number = self.problems = 0
         self._member = self._name_letter = self._unique = 0
         self._listed = self.nested = 0
         for use in _spread(meter.schemas, uses):
@@ -195,43 +199,44 @@ class _Place:
         self._by_position: dict[int, _Place | None] = {}
 
     def own(self, value: Any) -> int:
-        """The looks at ``value``, without those at what is in it."""
+        """Return the looks at ``value``, without those at the values inside it."""
         if isinstance(value, str):
             return self.value + self.letter * len(value)
         if isinstance(value, dict):
             return self.value + self._own_of_members(value)
         if isinstance(value, list):
-            return self.value + (_comparing(value) * self._unique if self._unique else 0)
+            return self.value + (comparing_all(value) * self._unique if self._unique else 0)
         return self.value + (self.number * effort_of(value) if self.number else 0)
 
     def member(self, name: str) -> "_Place | None":
-        """The place of the member ``name``."""
-        known = name if any(name in each for each in self._named) else None
+        """Return the place of the member ``name``."""
+        # Names that no schema has share one place: else a document could create any number.
+        known = name if any(name in names for names in self._named) else None
         if known not in self._by_name:
             self._by_name[known] = self._meter.place(self._parts_of_member(known))
         return self._by_name[known]
 
     def element(self, position: int) -> "_Place | None":
-        """The place of the element at ``position``."""
+        """Return the place of the element at ``position``."""
         known = min(position, self._listed)
         if known not in self._by_position:
             self._by_position[known] = self._meter.place(self._parts_of_element(known))
         return self._by_position[known]
 
     def listed(self, elements: list[Any]) -> int:
-        """How many of ``elements`` have places of their own; the others share one."""
+        """Return how many of ``elements`` have places of their own; the others share one."""
         return min(self._listed, len(elements))
 
     def _add(self, use: "_Use") -> None:
-        weight, asked = use.schema.weight, use.asked
-        self._uses.append((use.schema.node, use.times, asked))
-        self.value += weight.value * asked
-        self.letter += weight.letter * asked
-        self.number += weight.number * asked
-        self.faults += weight.faults * use.times
-        self._member += weight.member * asked
-        self._name_letter += weight.name_letter * asked
-        self._unique += weight.unique * asked
+        weight, runs = use.schema.weight, use.runs
+        self._uses.append((use.schema.node, use.times, runs))
+        self.value += weight.value * runs
+        self.letter += weight.letter * runs
+        self.number += weight.number * runs
+        self.problems += weight.problems * use.times
+        self._member += weight.member * runs
+        self._name_letter += weight.name_letter * runs
+        self._unique += weight.unique * runs
         self._listed = max(self._listed, len(use.schema.node.positions))
         self.nested = max(self.nested, use.nested)
 
@@ -247,7 +252,7 @@ class _Place:
 
     @cached_property
     def _names(self) -> "_Place | None":
-        """The place of the names of members."""
+        """The place of the names of members, to which ``propertyNames`` applies."""
         return self._meter.place(
             (part, times)
             for node, times, _ in self._uses
@@ -256,11 +261,11 @@ class _Place:
         )
 
     def _parts_of_member(self, name: str | None) -> Iterator[tuple[Part, int]]:
-        """What applies to the member ``name``, or to one that no schema names.
+        """Yield what applies to the member ``name``; None: to one that no schema names.
 
-        Which patterns match is not asked: all of them count.
+        All patterns count, whether they match or not: matching them is what is to be bounded.
         """
-        for node, times, asked in self._uses:
+        for node, times, runs in self._uses:
             part = node.additional if name is None else node.properties.get(name, node.additional)
             if part is not None:
                 yield part, times
@@ -268,36 +273,40 @@ class _Place:
                 yield part, times
             for part in node.all_members:
                 if part[0] != f"{node.pointer}/propertyNames":
-                    yield part, asked
+                    yield part, runs
 
     def _parts_of_element(self, position: int) -> Iterator[tuple[Part, int]]:
-        for node, times, asked in self._uses:
+        for node, times, runs in self._uses:
             part = node.at(position)
             if part is not None:
                 yield part, times
             for part in node.all_elements:
-                yield part, asked
+                yield part, runs
 
 
 class _Use(NamedTuple):
-    """A schema that applies to a value so many times, as the last of ``nested`` that each apply
-    because of the one before."""
+    """A schema that applies to a value so many times, and runs ``runs`` times.
+
+    It is the last of ``nested`` schemas that each apply because of the one before.
+    """
 
     schema: _Schema
     times: int
-    asked: int
+    runs: int
     nested: int
 
 
 def _spread(schemas: list[_Schema], uses: Uses) -> Iterator[_Use]:
-    """All schemas that apply to a value to which ``uses`` do.
+    """Yield all schemas that apply to a value to which ``uses`` do.
 
-    One is asked more often than it applies where another ``marks``: to know which members are left
-    over, that one checks each schema in place again, and asks it which members it looked at.
+    A schema runs more often than it applies where another one ``marks``: to know which members are
+    left over, that one validates with each schema in place again, and asks which members it saw.
     """
     times = Counter(dict(uses))
     marking: Counter[int] = Counter()
     nested = dict.fromkeys(times, 1)
+    # The largest number first: a schema comes after all that apply because of it, so that its own
+    # count is final when it is taken. heapq has the smallest first, hence the minus.
     waiting = [-number for number in times]
     heapq.heapify(waiting)
     while waiting:
@@ -316,17 +325,18 @@ def _spread(schemas: list[_Schema], uses: Uses) -> Iterator[_Use]:
 
 
 class _Work:
-    """What checking a document has cost so far."""
+    """The cost of validating a document, as far as it is counted."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._looks = self._steps = 0
 
     def add(self, place: _Place, value: Any, calls: int) -> None:
-        """Adds what ``value`` at ``place`` costs. ``calls`` are those that led to it."""
+        """Add the cost of ``value`` at ``place``; ``calls`` is the depth of the stack there."""
         calls += place.nested
         if calls > _MOST_CALLS:
             raise TooMuchWork
+        # Steps are bounded as well as looks: the counting itself must not take long.
         self._spend(1, place.own(value))
         if isinstance(value, dict):
             for name, member in value.items():
@@ -346,6 +356,8 @@ class _Work:
         if rest is None:
             return
         self._spend(len(elements) // _ELEMENTS_PER_STEP, 0)
+        # Elements without elements of their own are added in one loop without calls: arrays of ten
+        # thousand numbers are common.
         plain = 0
         for element in elements[listed:] if listed else elements:
             if element and (element.__class__ is dict or element.__class__ is list):
@@ -361,37 +373,22 @@ class _Work:
             raise TooMuchWork
 
 
-def _comparing(elements: list[Any]) -> int:
-    """The looks that it takes to find out whether ``elements`` are all different."""
-    # Equal hashes show it, except with large integers, where each is compared with each.
-    effort = _largest_integer(elements)
-    return _HASHING * size_of(elements) + (effort * len(elements) ** 2 if effort else 0)
+def _reporting(place: _Place | None, value: Any, calls: int) -> tuple[int, int]:
+    """Return how many values ``value`` has, and the cost of reporting all possible problems.
 
-
-def _largest_integer(value: Any) -> int:
-    if isinstance(value, dict):
-        return max(map(_largest_integer, value.values()), default=0)
-    if isinstance(value, list):
-        return max(map(_largest_integer, value), default=0)
-    return effort_of(value) if isinstance(value, int) else 0
-
-
-def _telling(place: _Place | None, value: Any, calls: int) -> tuple[int, int]:
-    """How many values ``value`` consists of, and what telling all that may be wrong there costs.
-
-    With each fault goes a copy of the value; and to find the faults of an alternative, it is
-    checked again for each alternative that it is in.
+    Each problem comes with a copy of the value; and to find the problems of an alternative, the
+    validator runs again for each alternative that it is in.
     """
     calls += 0 if place is None else place.nested
-    size, told = 1, 0
+    size, cost = 1, 0
     for inner, part in _parts(place, value):
-        inner_size, inner_told = _telling(inner, part, calls)
+        inner_size, inner_cost = _reporting(inner, part, calls)
         size += inner_size
-        told += inner_told
+        cost += inner_cost
     if place is not None:
-        told += place.faults * (_FAULT + size + calls)
-        told += place.own(value) * calls // _LOOKS_OF_A_VALUE
-    return size, told
+        cost += place.problems * (_PROBLEM + size + calls)
+        cost += place.own(value) * calls // _LOOKS_OF_A_VALUE
+    return size, cost
 
 
 def _parts(place: _Place | None, value: Any) -> Iterator[tuple[_Place | None, Any]]:

@@ -1,9 +1,9 @@
-"""Whether one schema marks every place that another marks, whatever the document.
+"""A check that one schema marks every place that another one marks, in every document.
 
-A mark is a secret's only protection where the secret was stored before it was marked, and what
-decides how the next one is stored. So the question is what *can* lose its mark: every member and
-every element that a document might have is followed through both schemas, and where two patterns
-may or may not match the same key, both are assumed.
+A mark is the only protection of a secret that was stored before it was marked, and it decides how
+the next one is stored. So the question is what *can* lose its mark: every member and every element
+that a document might have is followed through both schemas, and where two patterns may or may not
+match the same key, both cases are assumed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,17 +12,17 @@ from itertools import product
 from distributed_config.json_schema.outline import Node, Part
 from distributed_config.json_schema.secret_marks import SecretMarks, State, marking_of, may_mark
 
-# Schemas can be written for which the pairs of places multiply. Beyond this many steps, a tenth of
-# a second or so, the answer is no: the question is asked while other writers wait.
+# Schemas can be written for which the pairs of places multiply. Beyond this many steps, about a
+# tenth of a second, the answer is no: other writers wait for it.
 _MOST_STEPS = 20_000
 
 Step = tuple[State, State]
 
 
 def covers(new: str, old: str) -> bool:
-    """Whether the schema ``new`` marks all that ``old`` marks, whatever the document.
+    """Whether the schema ``new`` marks everything that ``old`` marks, in every document.
 
-    The answer is no where this cannot be shown.
+    False where this cannot be proved: a mark too many costs less than a secret in the clear.
     """
     if new == old or not may_mark(old):
         return True
@@ -30,7 +30,7 @@ def covers(new: str, old: str) -> bool:
 
 
 class _Coverage:
-    """A walk through all places of all documents, as the schemas before and after see them."""
+    """A walk through all places of all documents, as the old and the new schema see them."""
 
     def __init__(self, after: SecretMarks, before: SecretMarks) -> None:
         self._after = after
@@ -47,7 +47,8 @@ class _Coverage:
                 continue  # and so is everything inside
             if self._before.is_secret(was):
                 return False
-            # Each schema that applied marks on its own: it is enough to follow them one by one.
+            # Each old schema marks by itself, so they are followed one by one: their combinations
+            # would multiply.
             for pointer in was:
                 if (pointer, now) in seen:
                     continue
@@ -68,18 +69,21 @@ class _Coverage:
     def _to_named_members(self, was: Node, now: State) -> Iterator[Step]:
         before = frozenset((was.pointer,))
         more = self._after.names(now) if any(_ways_to_others(was)) else set()
+        # Sorted, so that a schema which runs out of steps does so every time.
         for name in sorted(more.union(was.properties)):
             yield self._before.member(before, name), self._after.member(now, name)
 
     def _to_other_members(self, was: Node, now: State) -> Iterator[Step]:
-        """The members that no schema names: which patterns match them is not known."""
+        """Yield the steps to members that no schema names; which patterns match is not known."""
         for part, matching, missing in _ways_to_others(was):
             before = self._before.closed([part])
             for after in self._least(now, matching, missing) if before else ():
                 yield before, after
 
     def _least(self, now: State, matching: str | None, missing: Iterable[str]) -> Iterator[State]:
-        """The fewest marks that a member can get which ``matching`` matches and ``missing`` do not.
+        """Yield the fewest marks that a member whose name ``matching`` matches can get.
+
+        ``missing`` are patterns that do not match it.
 
         Of each schema one of its patterns matches, or else its ``additionalProperties`` applies.
         If more patterns match, more marks are added, and none goes.
@@ -96,9 +100,9 @@ class _Coverage:
 
 
 def _ways_to_others(node: Node) -> Iterator[tuple[Part, str | None, Iterable[str]]]:
-    """What applies to members that have no name in ``node``.
+    """Yield what applies to members that have no name in ``node``.
 
-    With each, a pattern that matches their names, and patterns that do not.
+    Each comes with a pattern that matches their names, and patterns that do not.
     """
     for pattern, part in node.patterned.items():
         yield part, pattern, ()

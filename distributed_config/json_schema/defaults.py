@@ -1,4 +1,4 @@
-"""Filling in what a document leaves out and its schema has a ``default`` for."""
+"""Filling in what a document leaves out, where its schema has a ``default``."""
 
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
@@ -16,27 +16,27 @@ _HERE = "https://schema.invalid/"  # never fetched: it is the schema itself
 
 
 def fill_defaults(text: str, value: dict[str, Any]) -> dict[str, Any]:
-    """``value`` with the defaults of the schema in ``text``; ``value`` itself is not changed.
+    """Return ``value`` with the defaults of the schema in ``text``; ``value`` is not changed.
 
-    A property that is missing gets the default of the first schema that has one for it, as it is
-    written, unless one of the schemas of the property refuses it. What is there stays as it is,
-    null as well, and is filled inside. Alternatives, conditions and patterns of names give no
-    defaults: which of them hold is not asked.
+    A missing property gets the default of the first schema that has one for it, as it is written,
+    unless one of the schemas of the property refuses it. What is there stays as it is, null
+    included, and is filled inside. Alternatives, conditions and patterns of names give no defaults:
+    they may hold for one document and not for the next.
     """
     defaults = _defaults_of(text)
-    made: dict[str, Any] = _filled(defaults, [("", defaults.outline.schema)], value)
-    return made
+    filled: dict[str, Any] = _fill(defaults, [("", defaults.outline.schema)], value)
+    return filled
 
 
 class _Defaults:
-    """The defaults in a schema, and which of them may be filled in."""
+    """The defaults in a schema, and a check of which of them may be filled in."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
         self.outline = Outline(schema)
         self._fitting: dict[tuple[str, ...], bool] = {}
 
     def fits(self, parts: list[Part], default: Any) -> bool:
-        """Whether all of ``parts``, the schemas of one property, let it be their ``default``."""
+        """Whether all of ``parts``, the schemas of one property, allow it to be ``default``."""
         key = tuple(pointer for pointer, _ in parts)
         if key not in self._fitting:
             self._fitting[key] = self._is_allowed(parts, default)
@@ -58,9 +58,10 @@ class _Defaults:
 
     @cached_property
     def _validator(self) -> jsonschema_rs.Validator | None:
-        """Checks an object that has, by the pointer of the schema of a property, what it may be.
+        """A validator of objects that have a value for each pointer of a property's schema.
 
-        None: the schema cannot be referred to from outside, because a part has an ``$id``.
+        One for all properties, because compiling takes as long for one as for all. None: the schema
+        cannot be referred to from outside, because a part of it has an ``$id``.
         """
         pointers = {
             part[0] for node in self.outline.nodes.values() for part in node.properties.values()
@@ -68,7 +69,7 @@ class _Defaults:
         draft = jsonschema_rs.Draft7 if self.outline.draft == DRAFT_7 else jsonschema_rs.Draft202012
         schema = {
             "$schema": self.outline.draft,
-            "properties": {each: {"$ref": f"{_HERE}#{quote(each)}"} for each in pointers},
+            "properties": {pointer: {"$ref": f"{_HERE}#{quote(pointer)}"} for pointer in pointers},
         }
         try:
             registry = jsonschema_rs.Registry([(_HERE, self.outline.schema)], draft=draft)
@@ -82,55 +83,58 @@ def _defaults_of(text: str) -> _Defaults:
     return _Defaults(parse_stored(text))
 
 
-def _filled(defaults: _Defaults, parts: list[Part], value: Any) -> Any:
-    """``value``, to which every schema of ``parts`` applies."""
+def _fill(defaults: _Defaults, parts: list[Part], value: Any) -> Any:
+    """Return ``value`` with its defaults; every schema of ``parts`` applies to it."""
     outline = defaults.outline
-    nodes = [outline.node(each) for each in outline.at_once(*parts)]
+    nodes = [outline.node(part) for part in outline.at_once(*parts)]
     if isinstance(value, dict):
         inside = {
-            name: _filled(defaults, _of_member(nodes, name), member)
-            for name, member in value.items()
+            name: _fill(defaults, _of_member(nodes, name), member) for name, member in value.items()
         }
         return {**inside, **dict(_missing(defaults, nodes, value))}
     if isinstance(value, list):
         return [
-            _filled(defaults, _of_element(nodes, position), element)
+            _fill(defaults, _of_element(nodes, position), element)
             for position, element in enumerate(value)
         ]
     return value
 
 
 def _of_member(nodes: list[Node], name: str) -> list[Part]:
-    found = [node.properties.get(name) or _additional(node) for node in nodes]
-    return [part for part in found if part is not None]
+    parts = [node.properties.get(name) or _additional(node) for node in nodes]
+    return [part for part in parts if part is not None]
 
 
 def _additional(node: Node) -> Part | None:
+    # With patterns it depends on the name, and patterns give no defaults.
     return None if node.patterned else node.additional
 
 
 def _of_element(nodes: list[Node], position: int) -> list[Part]:
-    found = [node.at(position) for node in nodes]
-    return [part for part in found if part is not None]
+    parts = [node.at(position) for node in nodes]
+    return [part for part in parts if part is not None]
 
 
 def _missing(
     defaults: _Defaults, nodes: list[Node], value: dict[str, Any]
 ) -> Iterator[tuple[str, Any]]:
-    """The defaults of what ``value`` lacks."""
+    """Yield the names that ``value`` lacks, each with its default."""
     for name in dict.fromkeys(name for node in nodes for name in node.properties):
         if name in value:
             continue
         parts = [node.properties[name] for node in nodes if name in node.properties]
-        default = next(_given(defaults.outline, parts), None)
+        default = next(_defaults_for(defaults.outline, parts), None)
         if default is not None and defaults.fits(parts, default[0]):
             yield name, default[0]
 
 
-def _given(outline: Outline, parts: list[Part]) -> Iterator[tuple[Any]]:
-    """The defaults that the schemas of one property have for it, each in a tuple of its own."""
+def _defaults_for(outline: Outline, parts: list[Part]) -> Iterator[tuple[Any]]:
+    """Yield the defaults that the schemas of one property have for it.
+
+    Each is in a tuple of its own, because None is a default as well: JSON's null.
+    """
     for part in parts:
-        for each in outline.at_once(part):
-            schema = outline.node(each).schema
+        for other in outline.at_once(part):
+            schema = outline.node(other).schema
             if "default" in schema:
                 yield (schema["default"],)

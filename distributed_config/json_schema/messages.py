@@ -1,4 +1,7 @@
-"""What a document breaks, in words. A value of the document is never shown; it may be a secret."""
+"""Problems of a document in words.
+
+No message contains a value of the document, because that may be a secret.
+"""
 
 import difflib
 import json
@@ -12,8 +15,8 @@ from distributed_config.errors import Problem
 from distributed_config.wire import escape_pointer
 
 _LONGEST = 200
-# Looking for a name like another one takes some microseconds for each that there is.
-_MOST_LIKENED, _MOST_KNOWN, _LONGEST_LIKENED = 5, 200, 100
+# Comparing a misspelt name takes some microseconds for each name that there is.
+_MOST_SUGGESTED, _MOST_KNOWN, _LONGEST_SUGGESTED = 5, 200, 100
 _KINDS = {
     "array": "an array",
     "integer": "a whole number",
@@ -38,14 +41,18 @@ _LIMITS = {
 
 
 def problems_of(error: ValidationError, known: list[str]) -> list[Problem]:
-    """One broken rule as problems. ``known`` are the properties that the place may have."""
+    """Return one broken rule as problems.
+
+    ``known`` are the properties that the place may have, for suggestions.
+    """
     pointer = pointer_of(error.instance_path)
     kind = error.kind
     if isinstance(kind, Kind.AdditionalProperties | Kind.UnevaluatedProperties):
+        # One problem for each property: an editor marks each at its own place.
         return [
             Problem(
                 f"{pointer}/{escape_pointer(name)}",
-                _unknown(name, known if position < _MOST_LIKENED else []),
+                _unknown(name, known if position < _MOST_SUGGESTED else []),
                 kind.name,
             )
             for position, name in enumerate(kind.unexpected)
@@ -54,19 +61,19 @@ def problems_of(error: ValidationError, known: list[str]) -> list[Problem]:
 
 
 def pointer_of(path: list[str | int]) -> str:
-    """The JSON pointer of a path of keys and positions."""
+    """Return the JSON pointer of a path of keys and positions."""
     return "".join(f"/{escape_pointer(str(key))}" for key in path)
 
 
 def to_text(value: Any) -> str:
-    """A value of a schema as JSON, cut where it is long."""
+    """Return a value of a schema as JSON, cut where it is long."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def types_in_words(types: list[str]) -> str:
-    """``["string", "null"]`` as ``a string or null``."""
-    return " or ".join(_KINDS.get(each, each) for each in types)
+    """Render ``["string", "null"]`` as ``a string or null``."""
+    return " or ".join(_KINDS.get(name, name) for name in types)
 
 
 def _rule(kind: Kind) -> str:
@@ -76,14 +83,14 @@ def _rule(kind: Kind) -> str:
 def _sentence(error: ValidationError) -> str:
     kind = error.kind
     if isinstance(kind, Kind.AnyOf | Kind.OneOfNotValid):
-        fits = f"It fits none of the {len(kind.context)} alternatives."
-        return fits + _nearest(error, kind.context)
+        message = f"It fits none of the {len(kind.context)} alternatives."
+        return message + _nearest(error, kind.context)
     if isinstance(kind, Kind.PropertyNames):
         return f"A key in it is not allowed: {_sentence(kind.error)}"
     if kind.name in _LIMITS:
         return f"It must be {_LIMITS[kind.name].format(kind.value)}."
-    say = _SENTENCES.get(type(kind))
-    return f"It breaks the rule {kind.name}." if say is None else say(kind)
+    render = _SENTENCES.get(type(kind))
+    return f"It breaks the rule {kind.name}." if render is None else render(kind)
 
 
 _SENTENCES: dict[type, Callable[[Any], str]] = {
@@ -96,31 +103,33 @@ _SENTENCES: dict[type, Callable[[Any], str]] = {
     Kind.MultipleOf: lambda kind: f"It must be a multiple of {kind.multiple_of}.",
     Kind.UniqueItems: lambda _: "Its elements must all be different.",
     Kind.FalseSchema: lambda _: "Nothing is allowed here; leave it out.",
-    Kind.Contains: lambda _: "Too few or too many of its elements are what it must contain.",
-    Kind.Not: lambda kind: f"It must not be what is ruled out: {to_text(kind.schema)}.",
+    Kind.Contains: lambda _: "Too few or too many of its elements match `contains`.",
+    Kind.Not: lambda kind: f"It must not match what is ruled out: {to_text(kind.schema)}.",
     Kind.OneOfMultipleValid: lambda _: "It fits several alternatives, and must fit exactly one.",
     Kind.AdditionalItems: lambda kind: f"It has at most {kind.limit} elements.",
-    Kind.UnevaluatedItems: lambda _: "It has elements that nothing allows.",
+    Kind.UnevaluatedItems: lambda _: "It has elements that the schema does not allow.",
 }
 
 
 def _nearest(error: ValidationError, context: list[list[ValidationError]]) -> str:
-    """What is wrong by the alternative that comes nearest: the deepest, then the fewest faults."""
-    told = [faults for faults in context if faults]
-    if not told:
+    """Return what is wrong according to the alternative that comes nearest."""
+    failed = [errors for errors in context if errors]
+    if not failed:
         return ""
 
-    def distance(faults: list[ValidationError]) -> tuple[int, int]:
-        return -max(len(fault.instance_path) for fault in faults), len(faults)
+    # An alternative that got deeper into the value before it failed is likelier the one that was
+    # meant; after that, the one with the fewest problems.
+    def distance(errors: list[ValidationError]) -> tuple[int, int]:
+        return -max(len(each.instance_path) for each in errors), len(errors)
 
-    fault = min(told, key=distance)[0]
-    inner = pointer_of(fault.instance_path).removeprefix(pointer_of(error.instance_path))
+    first = min(failed, key=distance)[0]
+    inner = pointer_of(first.instance_path).removeprefix(pointer_of(error.instance_path))
     where = f"{inner}: " if inner else ""
-    return f" By the nearest: {where}{_sentence(fault)}"
+    return f" The nearest one: {where}{_sentence(first)}"
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    likely = known[:_MOST_KNOWN] if len(name) <= _LONGEST_LIKENED else []
+    likely = known[:_MOST_KNOWN] if len(name) <= _LONGEST_SUGGESTED else []
     near = difflib.get_close_matches(name, likely, 1)
     if near:
         return f"There is no such property; did you mean {to_text(near[0])}?"

@@ -1,4 +1,4 @@
-"""Where the schemas inside a schema are, and to what of a value each applies."""
+"""The schemas inside a schema, and the part of a value that each applies to."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,20 +9,22 @@ from distributed_config.wire import escape_pointer, parse_pointer
 
 Schema = dict[str, Any]
 Part = tuple[str, Any]
-"""A schema (an object, or true or false) behind its pointer."""
+"""The pointer of a schema, and the schema: an object, or true or false."""
 
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 DRAFT_2020_12 = "https://json-schema.org/draft/2020-12/schema"
+# A $dynamicRef leads where a $ref would, as long as only one anchor has its name; otherwise the
+# outline is ambiguous.
 REFERENCES = ("$ref", "$dynamicRef")
 
-# To the value itself.
+# These apply to the value itself.
 _SAME_LISTS = ("allOf", "anyOf", "oneOf")
 _SAME_ONES = ("not", "if", "then", "else")
 _SAME_MAPS = ("dependentSchemas", "dependencies")
-# To every member of an object, and to every element of an array.
+# These apply to every member of an object, and to every element of an array.
 _ALL_MEMBERS = ("unevaluatedProperties", "propertyNames")
 _ALL_ELEMENTS = ("contains", "unevaluatedItems")
-# To nothing by themselves: they are kept to be referred to.
+# These apply to nothing by themselves: they are there to be referred to.
 _STORES = ("$defs", "definitions")
 _ANCHORS = ("$anchor", "$dynamicAnchor")
 _HOLDING_SCHEMAS = frozenset(
@@ -83,19 +85,19 @@ class Node:
 
     @property
     def member_groups(self) -> list[list[Part]]:
-        """To a member apply all groups, and of each only one."""
-        named = [*self.properties.values(), *_given(self.additional)]
+        """The schemas for members: to each member all groups apply, and of each group only one."""
+        named = [*self.properties.values(), *_as_list(self.additional)]
         return [named, *([part] for part in (*self.patterned.values(), *self.all_members))]
 
     @property
     def element_groups(self) -> list[list[Part]]:
-        """To an element apply all groups, and of each only one."""
-        listed = [*self.positions, *_given(self.rest)]
+        """The schemas for elements: to each element all groups apply, and of each only one."""
+        listed = [*self.positions, *_as_list(self.rest)]
         return [listed, *([part] for part in self.all_elements)]
 
     @property
     def patterns(self) -> list[Part]:
-        """The patterns that texts and names of members are matched with, behind their pointers."""
+        """The patterns for texts and for names of members, each with its pointer before it."""
         pattern = self.schema.get("pattern")
         keyed = self.schema.get("patternProperties")
         return [
@@ -104,7 +106,7 @@ class Node:
         ]
 
     def at(self, position: int) -> Part | None:
-        """What applies to the element at ``position``, besides ``all_elements``."""
+        """Return what applies to the element at ``position``, besides ``all_elements``."""
         return self.positions[position] if position < len(self.positions) else self.rest
 
 
@@ -120,7 +122,8 @@ class Outline:
         self._anchors: dict[str, str] = {}
         self._targets: dict[str, Part] = {}
         self._add(("", schema))
-        # A reference may lead to a place where no keyword keeps a schema; one by one they join.
+        # A reference may lead to a place where no keyword has a schema, such as `#/x-types/port`.
+        # Those are added one by one, since they may refer to more of them.
         waiting = list(self.nodes.values())
         while waiting:
             for reference in waiting.pop().references:
@@ -129,20 +132,21 @@ class Outline:
                     waiting += self._add(target)
 
     def node(self, part: Part) -> Node:
-        """What is known of ``part``, which lies inside the schema."""
+        """Return the node of ``part``, which lies inside the schema."""
         return self.nodes[part[0]]
 
     def target(self, reference: str) -> Part | None:
-        """What ``reference`` leads to; None if that is nothing inside the schema."""
+        """Return what ``reference`` leads to; None if that is nothing inside the schema."""
         if reference not in self._targets:
             target = self._find(reference)
+            # Not cached: while the outline is built, an anchor may still be added.
             if target is None:
                 return None
             self._targets[reference] = target
         return self._targets[reference]
 
     def at_once(self, *start: Part) -> Iterator[Part]:
-        """``start`` and all that holds for the same value whenever these do, each once.
+        """Yield ``start``, and all that holds for the same value whenever these do, each once.
 
         References and ``allOf`` are followed; alternatives and conditions are not.
         """
@@ -179,7 +183,7 @@ class Outline:
         return (pointer, here) if isinstance(here, dict | bool) else None
 
     def _fragment(self, reference: str) -> str | None:
-        """What comes after the ``#`` of a reference into this schema; None: it leads elsewhere.
+        """Return what follows the ``#`` of a reference; None if it leads out of this schema.
 
         The schema may be referred to by its own ``$id``, in whole or relative to that.
         """
@@ -189,7 +193,7 @@ class Outline:
         return unquote(fragment) if reference.startswith("#") or address == base else None
 
     def _add(self, start: Part) -> list[Node]:
-        """Adds ``start`` and every schema in it; the nodes that are new."""
+        """Add ``start`` and every schema in it; return the nodes that are new."""
         new = []
         waiting = [start]
         while waiting:
@@ -200,6 +204,7 @@ class Outline:
             new.append(node)
             waiting += _below(node)
             names = [node.schema.get(key) for key in _ANCHORS]
+            # Draft 7 has no $anchor: there an $id that begins with # is one.
             identity = node.schema.get("$id")
             if self.draft == DRAFT_7 and isinstance(identity, str) and identity.startswith("#"):
                 names.append(identity[1:])
@@ -211,28 +216,28 @@ class Outline:
 
 
 def in_force(node: Node, draft: str) -> Node:
-    """``node`` with those keywords only that have an effect in ``draft``, where they stand."""
+    """Return ``node`` with only those keywords that have an effect there in ``draft``."""
     schema = node.schema
     if draft == DRAFT_7 and "$ref" in schema:
-        kept = {"$ref": schema["$ref"]}
+        effective = {"$ref": schema["$ref"]}  # in draft 7 nothing beside a $ref counts
     else:
         idle = _idle_in_7(schema) if draft == DRAFT_7 else _ONLY_IN_7
         if "contains" not in schema:
             idle |= {"minContains", "maxContains"}
         if "if" not in schema:
             idle |= {"then", "else"}
-        kept = {key: value for key, value in schema.items() if key not in idle}
-    return node if len(kept) == len(schema) else _node(node.pointer, kept, draft)
+        effective = {key: value for key, value in schema.items() if key not in idle}
+    return node if len(effective) == len(schema) else _node(node.pointer, effective, draft)
 
 
 def _idle_in_7(schema: Schema) -> frozenset[str]:
-    # Beside one schema for all elements there are no others.
+    # additionalItems are those after a list of schemas; without a list there are none.
     alone = not isinstance(schema.get("items"), list)
     return _ONLY_IN_2020_12 | ({"additionalItems"} if alone else set())
 
 
 def draft_of(schema: Any) -> str | None:
-    """The draft that ``schema`` names, 2020-12 if it names none; None: another one."""
+    """Return the draft that ``schema`` names, 2020-12 if it names none; None if unsupported."""
     named = schema.get("$schema", DRAFT_2020_12)
     if not isinstance(named, str):
         return None
@@ -243,28 +248,28 @@ def draft_of(schema: Any) -> str | None:
 
 
 def _node(pointer: str, schema: Any, draft: str) -> Node:
-    # true allows anything, as {} does, and false nothing.
+    # A schema may be true, which allows anything as {} does, or false, which allows nothing.
     node = Node(pointer, schema if isinstance(schema, dict) else {} if schema else {"not": {}})
     values = [node.schema.get(key) for key in REFERENCES]
     node.references = [value for value in values if isinstance(value, str)]
     if draft == DRAFT_7 and "$ref" in node.schema:
         return node  # in draft 7 nothing beside a $ref counts
     if _HOLDING_SCHEMAS.isdisjoint(node.schema):
-        return node  # most are such
+        return node  # most schemas contain no others, and are done here
     node.same = [
         *(part for key in _SAME_LISTS for part in _listed(node, key)),
-        *(part for key in _SAME_ONES for part in _given(_one(node, key))),
+        *(part for key in _SAME_ONES for part in _as_list(_one(node, key))),
         *(part for key in _SAME_MAPS for part in _mapped(node, key).values()),
     ]
     node.properties = _mapped(node, "properties")
     node.patterned = _mapped(node, "patternProperties")
     node.additional = _one(node, "additionalProperties")
-    node.all_members = [part for key in _ALL_MEMBERS for part in _given(_one(node, key))]
-    # Draft 7 has in items, and in additionalItems, what 2020-12 has in prefixItems and in items.
+    node.all_members = [part for key in _ALL_MEMBERS for part in _as_list(_one(node, key))]
+    # What 2020-12 calls prefixItems and items, draft 7 calls items and additionalItems.
     listed = "prefixItems" if draft == DRAFT_2020_12 else "items"
     node.positions = _listed(node, listed)
     node.rest = _one(node, "items") or _one(node, "additionalItems")
-    node.all_elements = [part for key in _ALL_ELEMENTS for part in _given(_one(node, key))]
+    node.all_elements = [part for key in _ALL_ELEMENTS for part in _as_list(_one(node, key))]
     return node
 
 
@@ -278,7 +283,7 @@ def _below(node: Node) -> Iterator[Part]:
         yield from _mapped(node, key).values()
 
 
-def _given(part: Part | None) -> list[Part]:
+def _as_list(part: Part | None) -> list[Part]:
     return [] if part is None else [part]
 
 
@@ -291,7 +296,7 @@ def _listed(node: Node, key: str) -> list[Part]:
     value = node.schema.get(key)
     if not isinstance(value, list):
         return []
-    return [(f"{node.pointer}/{key}/{i}", each) for i, each in enumerate(value)]
+    return [(f"{node.pointer}/{key}/{i}", schema) for i, schema in enumerate(value)]
 
 
 def _mapped(node: Node, key: str) -> dict[str, Part]:
@@ -299,7 +304,7 @@ def _mapped(node: Node, key: str) -> dict[str, Part]:
     if not isinstance(value, dict):
         return {}
     return {
-        name: (f"{node.pointer}/{key}/{escape_pointer(name)}", each)
-        for name, each in value.items()
-        if isinstance(each, dict | bool)  # draft 7's dependencies may be lists of names
+        name: (f"{node.pointer}/{key}/{escape_pointer(name)}", schema)
+        for name, schema in value.items()
+        if isinstance(schema, dict | bool)  # draft 7's dependencies may be lists of names
     }

@@ -1,10 +1,11 @@
-"""What a pattern costs: the size of the program that a regular expression becomes.
+"""Patterns, and their cost: the size of the program that a regular expression is compiled to.
 
-Programs are run without back-tracking, so the time is never more than the text's length times the
-program's size. Some patterns do take that long: `^[ab]*a[ab]{1500}$` takes 17 µs for each letter.
+Programs run without back-tracking, so that matching never takes longer than the length of the text
+times the size of the program. Some patterns do take that long: `^[ab]*a[ab]{1500}$` takes 17 µs for
+each letter.
 
-A pattern may begin by looking ahead, as `^(?!-)[a-z-]+$` does. It is run as several programs then,
-each of them once; any other look-around would take back-tracking.
+A pattern may begin with look-aheads, as `^(?!-)[a-z-]+$` does. It then runs as several programs,
+each of them once; any other look-around would need back-tracking.
 """
 
 import re
@@ -16,12 +17,13 @@ import jsonschema_rs
 LARGEST = 1 << 19
 """The bytes that one program may take: enough for `^.{1,500}$`."""
 
-# What a pattern begins with, letter by letter; the last one may be repeated, or left out.
+# The letters that every match begins with; a letter before a quantifier may be missing.
 _BEGINNING = re.compile(r"\^([A-Za-z0-9_-]+)(?![?*+{A-Za-z0-9_-])")
 _SMALLEST = 1 << 10
 _BYTES_PER_LOOK = 64  # measured: at its worst a program takes 10 ns for each 64 bytes of it
 _DFA = 1 << 17
-# A look ahead tries each place of a text, and goes back from each; a text has fewer places.
+# A look-ahead tries each position of a text, and goes back from each. No stored text has so many
+# positions, so that the limit never cuts off a match; it only bounds what a mistake here costs.
 _MOST_STEPS_BACK = 20 << 20
 
 # One step over a pattern: an escape, a class of characters, or a single character.
@@ -29,7 +31,7 @@ _STEP = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
 
 
 def compiling() -> dict[str, Any]:
-    """How schemas are compiled. Nothing is fetched, whatever a $ref says."""
+    """Return the options that every schema is compiled with; nothing is fetched for a $ref."""
     options = jsonschema_rs.FancyRegexOptions(
         backtrack_limit=_MOST_STEPS_BACK, size_limit=LARGEST, dfa_size_limit=_DFA
     )
@@ -37,30 +39,32 @@ def compiling() -> dict[str, Any]:
 
 
 def program_size(pattern: str) -> int | None:
-    """The bytes of its programs, each rounded up to a power of two; None: it cannot be read, or one
-    is larger than LARGEST."""
+    """Return the bytes of the programs of ``pattern``, each rounded up to a power of two.
+
+    None: it cannot be compiled, or one program is larger than LARGEST.
+    """
     ahead, rest = _split(pattern)
-    sizes = [_size(each) for each in (*ahead, rest)]
-    known = [each for each in sizes if each is not None]
+    sizes = [_size(part) for part in (*ahead, rest)]
+    known = [size for size in sizes if size is not None]
     return sum(known) if len(known) == len(sizes) else None
 
 
 def _split(pattern: str) -> tuple[list[str], str]:
-    """The patterns that ``pattern`` looks ahead for at its beginning, and what is left of it."""
+    """Return the look-aheads that ``pattern`` begins with, and the rest of it."""
     rest = pattern.removeprefix("^")
     ahead = []
     while rest != pattern and rest.startswith(("(?!", "(?=")):
         end = _end_of_group(rest)
         ahead.append(rest[3:end])
         rest = rest[end + 1 :]
-    # Outside of all groups, an alternative would not begin where the text does.
+    # In `^(?!a)b|c` the look-ahead belongs to the first alternative only, and cannot be split off.
     if not ahead or "|" in _outside_of_groups(rest):
         return [], pattern
     return ahead, f"^{rest}"
 
 
 def _end_of_group(pattern: str) -> int:
-    """Where the group ends that ``pattern`` begins with."""
+    """Return the position where the group ends that ``pattern`` begins with."""
     depth = 0
     for step in _STEP.finditer(pattern):
         depth += {"(": 1, ")": -1}.get(step[0], 0)
@@ -79,8 +83,8 @@ def _outside_of_groups(pattern: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _size(pattern: str) -> int | None:
-    """The bytes of one program, rounded up to a power of two; None: it cannot be read, or is larger
-    than LARGEST."""
+    """Return the bytes of one program, rounded up to a power of two; None as in program_size."""
+    # The compiler says only whether a limit suffices, so limits are tried from small to large.
     size = _SMALLEST
     while size <= LARGEST:
         limit = jsonschema_rs.RegexOptions(size_limit=size, dfa_size_limit=_DFA)
@@ -93,20 +97,23 @@ def _size(pattern: str) -> int | None:
     return None
 
 
-def looks_of(pattern: str) -> int:
-    """What matching a text costs at the worst, in looks at it. ``pattern`` is one that is read."""
+def matching_cost(pattern: str) -> int:
+    """Return the looks that matching one letter takes at the worst, for a valid ``pattern``."""
     return (program_size(pattern) or LARGEST) // _BYTES_PER_LOOK
 
 
 def fits(pattern: str, text: str) -> bool:
-    """Whether ``text`` matches ``pattern``, which is one that is read."""
+    """Whether ``text`` matches ``pattern``, which is a valid one."""
     return bool(_matcher(pattern).is_valid(text))
 
 
 def exclude_each_other(one: str, other: str) -> bool:
-    """Whether it is plain that no text matches both patterns: they begin with other letters."""
+    """Whether no text can match both patterns, because they begin with different letters.
+
+    False means that this is not known.
+    """
     beginnings = [_BEGINNING.match(pattern) for pattern in (one, other) if "|" not in pattern]
-    letters = [found[1] for found in beginnings if found is not None]
+    letters = [match[1] for match in beginnings if match is not None]
     if len(letters) < 2:
         return False
     return not letters[0].startswith(letters[1]) and not letters[1].startswith(letters[0])

@@ -1,29 +1,32 @@
-"""What one place of a schema says of a value, without asking another schema."""
+"""The places of a schema: what each of its schemas says about a value.
+
+``containment`` compares the places of two schemas; here each schema is looked at alone.
+"""
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
 import jsonschema_rs
 
+from distributed_config.json_schema.evaluated import Evaluated
 from distributed_config.json_schema.outline import REFERENCES, Node, Outline, Part, Schema, in_force
 from distributed_config.json_schema.patterns import compiling, exclude_each_other, fits
 from distributed_config.wire import escape_pointer
 
 Kinds = frozenset[str]
-"""Kinds of JSON values; ``number`` are here those that are not whole."""
+"""Kinds of JSON values; ``number`` stands for those that are not whole."""
 
 NUMBERS = frozenset({"integer", "number"})
 EVERYTHING = NUMBERS | {"array", "boolean", "null", "object", "string"}
 
-# Each takes about as long as to compile, or to write, the whole schema.
+# Each takes about as long as compiling, or writing out, the whole schema.
 _MOST_COMPILED = 100
 _MOST_WRITTEN = 200
-# Alternatives in alternatives are looked into this deep.
-_DEEPEST = 20
+# Alternatives in alternatives are followed this deep; deeper ones count as allowing every kind.
+_MAX_DEPTH = 20
 
 _ANNOTATIONS = frozenset(
     {
@@ -31,7 +34,7 @@ _ANNOTATIONS = frozenset(
         *("title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"),
     }
 )
-# What decides together what is evaluated.
+# Keywords that decide together which members and elements are evaluated.
 _CONDITIONS = (
     ("anyOf",),
     ("oneOf",),
@@ -41,41 +44,8 @@ _CONDITIONS = (
 )
 
 
-@dataclass
-class Evaluated:
-    """Which members or elements the keywords of a place, and of all beside it, look at.
-
-    ``unevaluatedProperties`` and ``unevaluatedItems`` apply to the others.
-    """
-
-    names: set[str] = field(default_factory=set)
-    patterns: set[str] = field(default_factory=set)
-    all_members: bool = False
-    positions: int = 0
-    all_elements: bool = False
-
-    def has(self, name: str) -> bool:
-        """Whether the member ``name`` is looked at."""
-        return (
-            self.all_members
-            or name in self.names
-            or any(fits(pattern, name) for pattern in self.patterns)
-        )
-
-    def add(self, node: Node, *, unevaluated: bool) -> None:
-        """Adds what ``node`` itself looks at; its ``unevaluated…`` if ``unevaluated``."""
-        self.names |= node.properties.keys()
-        self.patterns |= node.patterned.keys()
-        self.positions = max(self.positions, len(node.positions))
-        self.all_members |= node.additional is not None
-        self.all_elements |= node.rest is not None
-        if unevaluated:
-            self.all_members |= "unevaluatedProperties" in node.schema
-            self.all_elements |= "unevaluatedItems" in node.schema
-
-
 class Whole:
-    """A schema that ``schema_of`` has passed, and the places in it."""
+    """A schema that ``load_schema`` accepted, and the places in it."""
 
     def __init__(self, schema: Schema) -> None:
         self.outline = Outline(schema)
@@ -87,55 +57,57 @@ class Whole:
         self._written = 0
 
     def place(self, part: Part) -> "Place":
-        """The place of ``part``."""
+        """Return the place of ``part``."""
+        # One object for each place: claims are compared by identity, and properties are cached.
         pointer = part[0]
         if pointer not in self._places:
             node = in_force(self.outline.nodes[pointer], self.draft)
             self._places[pointer] = Place(self, node)
         return self._places[pointer]
 
-    def kinds(self, place: "Place", levels: int = _DEEPEST) -> Kinds:
-        """The kinds of which there may be a value that ``place`` allows."""
+    def kinds(self, place: "Place", levels: int = _MAX_DEPTH) -> Kinds:
+        """Return the kinds of which there may be a value that ``place`` allows."""
         known = self._kinds.get(place.pointer)
         if known is not None:
             return known
         kinds = EVERYTHING
-        for each in place.together:
-            kinds &= each.own_kinds
-            for alternatives in each.alternatives() if levels else ():
-                of_each = (self.kinds(one, levels - 1) for one in alternatives)
-                kinds &= frozenset[str]().union(*of_each)
+        for other in place.together:
+            kinds &= other.own_kinds
+            for alternatives in other.alternatives() if levels else ():
+                allowed = (self.kinds(option, levels - 1) for option in alternatives)
+                kinds &= frozenset[str]().union(*allowed)
         if place.listed is not None:
             kinds &= frozenset(map(kind_of, place.listed))
         self._kinds[place.pointer] = kinds
         return kinds
 
     def text(self, schema: Schema) -> str | None:
-        """``schema``, and all that it refers to, as text; None: that would take too long.
+        """Return ``schema``, and all that it refers to, as text; None if that takes too long.
 
-        Two that have the same text say the same.
+        Two schemas with the same text mean the same.
         """
         self._written += 1
         if self._written > _MOST_WRITTEN:
             return None
-        found: dict[str, Any] = {}
+        targets: dict[str, Any] = {}
         waiting: list[Any] = [schema]
         while waiting:
             for reference in _references(waiting.pop()):
-                if reference not in found:
+                if reference not in targets:
                     target = self.outline.target(reference)
-                    found[reference] = None if target is None else target[1]
-                    waiting.append(found[reference])
-        return json.dumps([self.draft, schema, found], sort_keys=True)
+                    targets[reference] = None if target is None else target[1]
+                    waiting.append(targets[reference])
+        return json.dumps([self.draft, schema, targets], sort_keys=True)
 
     def validator(self, pointer: str) -> Any:
-        """The schema at ``pointer``, compiled; None: it is one too many."""
+        """Return the compiled schema at ``pointer``; None if too many are compiled already."""
         if pointer not in self._compiled:
             if len(self._compiled) == _MOST_COMPILED:
                 return None
-            asked = {"$schema": self.draft, "$ref": f"urn:distconf:whole#{_quoted(pointer)}"}
+            # By reference and not by itself: what it refers to lies elsewhere in the whole schema.
+            entry = {"$schema": self.draft, "$ref": f"urn:distconf:whole#{_quoted(pointer)}"}
             self._compiled[pointer] = jsonschema_rs.validator_for(
-                asked, registry=self._registry, **compiling()
+                entry, registry=self._registry, **compiling()
             )
         return self._compiled[pointer]
 
@@ -146,7 +118,7 @@ class Whole:
 
 
 class Place:
-    """One schema inside a schema. The keywords of ``node`` are those that have an effect."""
+    """One schema inside a schema; its ``node`` has only the keywords that have an effect."""
 
     def __init__(self, whole: Whole, node: Node) -> None:
         self.whole = whole
@@ -156,19 +128,19 @@ class Place:
         self._perhaps: dict[Place | None, Evaluated] = {}
 
     def part(self, key: str) -> "Place | None":
-        """The place of the one schema under ``key``."""
+        """Return the place of the one schema under ``key``; None if there is none."""
         value = self.schema.get(key)
         if not isinstance(value, dict | bool):
             return None
         return self.whole.place((f"{self.pointer}/{key}", value))
 
     def parts(self, key: str) -> list["Place"]:
-        """The places of the schemas in the list under ``key``."""
+        """Return the places of the schemas in the list under ``key``."""
         listed = enumerate(self.schema.get(key, ()))
-        return [self.whole.place((f"{self.pointer}/{key}/{i}", each)) for i, each in listed]
+        return [self.whole.place((f"{self.pointer}/{key}/{i}", schema)) for i, schema in listed]
 
     def to(self, parts: Iterable[Part]) -> list["Place"]:
-        """The places of ``parts``."""
+        """Return the places of ``parts``."""
         return [self.whole.place(part) for part in parts]
 
     @cached_property
@@ -178,25 +150,25 @@ class Place:
 
     @cached_property
     def is_never(self) -> bool:
-        """Whether it is plain that it allows no value."""
+        """Whether it plainly allows no value; False is no claim that it allows one."""
         ruled_out = self.part("not")
         return ruled_out is not None and ruled_out.says_nothing
 
     @cached_property
     def together(self) -> list["Place"]:
         """This place and all that hold whenever it does, by ``$ref`` and ``allOf``, each once."""
-        found: dict[str, Place] = {}
+        places: dict[str, Place] = {}
         waiting = [self]
         while waiting:
             place = waiting.pop(0)
-            if place.pointer in found:
+            if place.pointer in places:
                 continue
-            found[place.pointer] = place
+            places[place.pointer] = place
             waiting += [*place.targets(), *place.parts("allOf")]
-        return list(found.values())
+        return list(places.values())
 
     def targets(self) -> list["Place"]:
-        """What its references lead to."""
+        """Return the places that its references lead to."""
         targets = map(self.whole.outline.target, self.node.references)
         return self.to(target for target in targets if target is not None)
 
@@ -215,7 +187,7 @@ class Place:
         return self.whole.kinds(self)
 
     def alternatives(self) -> Iterator[list["Place"]]:
-        """Lists of places, of each of which at least one holds whenever this one does."""
+        """Yield lists of places; of each list at least one holds whenever this place does."""
         for key in ("anyOf", "oneOf"):
             if key in self.schema:
                 yield self.parts(key)
@@ -225,17 +197,18 @@ class Place:
         """The values that ``enum`` or ``const`` lists, of which others may still rule out some."""
         lists = [place.schema["enum"] for place in self.together if "enum" in place.schema]
         lists += [[place.schema["const"]] for place in self.together if "const" in place.schema]
+        # The shortest will do: who asks tries each value against the whole place.
         return min(lists, key=len) if lists else None
 
     @cached_property
     def values(self) -> list[Any] | None:
-        """All values that may be allowed, if they can be counted; None: they cannot."""
+        """All values that may be allowed; None where they cannot be listed."""
         if self.listed is None and self.kinds <= {"boolean", "null"}:
-            return [each for each in (None, True, False) if kind_of(each) in self.kinds]
+            return [value for value in (None, True, False) if kind_of(value) in self.kinds]
         return self.listed
 
     def allows(self, value: Any) -> bool | None:
-        """Whether ``value`` is allowed; None: it would take too long to say."""
+        """Whether ``value`` is allowed; None if it would take too long to find out."""
         if self.says_nothing or self.is_never:
             return self.says_nothing
         validator = self.whole.validator(self.pointer)
@@ -243,23 +216,23 @@ class Place:
 
     @cached_property
     def required(self) -> set[str]:
-        """The names of members that there must be."""
+        """The names of members that every allowed object has."""
         return {name for place in self.together for name in place.schema.get("required", ())}
 
     # --- members and elements
 
     def on_member(self, name: str) -> list["Place"]:
-        """What applies to the member ``name``, but for ``unevaluatedProperties``."""
+        """Return what applies to the member ``name``, without ``unevaluatedProperties``."""
         node = self.node
-        found = [part for pattern, part in node.patterned.items() if fits(pattern, name)]
+        parts = [part for pattern, part in node.patterned.items() if fits(pattern, name)]
         if name in node.properties:
-            found.append(node.properties[name])
-        elif not found and node.additional is not None:
-            found.append(node.additional)
-        return self.to(found)
+            parts.append(node.properties[name])
+        elif not parts and node.additional is not None:
+            parts.append(node.additional)
+        return self.to(parts)
 
     def on_others(self, matching: str | None, missing: Iterable[str]) -> list["Place"]:
-        """What applies to a member that is not named in ``properties``: at least one of these.
+        """Return places of which at least one applies to a member that ``properties`` lacks.
 
         ``matching`` is a pattern that its name matches, and ``missing`` are some that it does not.
         """
@@ -275,12 +248,12 @@ class Place:
         return [rest, *self.to(possible)]
 
     def on_element(self, position: int) -> list["Place"]:
-        """What applies to every element at ``position``, but for ``unevaluatedItems``."""
+        """Return what applies to the element at ``position``, without ``unevaluatedItems``."""
         part = self.node.at(position)
         return [] if part is None else [self.whole.place(part)]
 
     def dependents(self) -> Iterator[tuple[str, "Place | list[str]"]]:
-        """What must be when there is a member: other members, or a schema holds."""
+        """Yield each member whose presence requires something: other members, or a schema."""
         for key in ("dependentRequired", "dependentSchemas", "dependencies"):
             for name, value in self.schema.get(key, {}).items():
                 if isinstance(value, list):
@@ -289,20 +262,20 @@ class Place:
                     pointer = f"{self.pointer}/{key}/{escape_pointer(name)}"
                     yield name, self.whole.place((pointer, value))
 
-    # --- what is evaluated
+    # --- evaluated members and elements
 
     @cached_property
     def surely_evaluated(self) -> Evaluated:
         """What is evaluated in every value that is allowed, without ``unevaluated…`` here."""
-        found = Evaluated()
+        evaluated = Evaluated()
         for place in self.together:
-            found.add(place.node, unevaluated=place is not self)
-        return found
+            evaluated.add(place.node, unevaluated=place is not self)
+        return evaluated
 
     def perhaps_evaluated(self, beside: "Place | None" = None) -> Evaluated:
-        """What may be evaluated in some value that is allowed, without ``unevaluated…`` here.
+        """Return what may be evaluated in some allowed value, without ``unevaluated…`` here.
 
-        Left out is what is evaluated at ``beside`` whenever it is evaluated here: under
+        What is evaluated at ``beside`` whenever it is evaluated here is left out: it lies under
         alternatives and conditions that are the same there.
         """
         if beside not in self._perhaps:
@@ -310,18 +283,18 @@ class Place:
         return self._perhaps[beside]
 
     def _perhaps_evaluated(self, beside: "Place | None") -> Evaluated:
-        shared = set() if beside is None else {each.text for each in beside.conditions}
-        found = Evaluated()
+        shared = set() if beside is None else {other.text for other in beside.conditions}
+        evaluated = Evaluated()
         for place in self.together:
-            found.add(place.node, unevaluated=place is not self)
+            evaluated.add(place.node, unevaluated=place is not self)
         for condition in self.conditions:
             if condition.text is None or condition.text not in shared:
-                condition.add_to(found)
-        return found
+                condition.add_to(evaluated)
+        return evaluated
 
     @cached_property
     def conditions(self) -> list["Condition"]:
-        """The alternatives and conditions on which it depends what is evaluated."""
+        """The alternatives and conditions that decide what is evaluated."""
         return [
             Condition(place, keys)
             for place in self.together
@@ -331,7 +304,7 @@ class Place:
 
 
 class Condition:
-    """The schemas under ``keys`` of ``place``, of which not all hold for every value."""
+    """The schemas under ``keys`` of ``place``, not all of which hold for every value."""
 
     def __init__(self, place: Place, keys: tuple[str, ...]) -> None:
         self._place = place
@@ -339,33 +312,34 @@ class Condition:
 
     @cached_property
     def text(self) -> str | None:
-        """Two that have the same text evaluate the same, whatever the value; None: not known."""
+        """Two conditions with the same text evaluate the same in every value; None: not known."""
         schema = self._place.schema
         return self._place.whole.text({key: schema[key] for key in self._keys if key in schema})
 
-    def add_to(self, found: Evaluated) -> None:
-        """Adds to ``found`` all that may be evaluated because of it."""
-        found.all_elements |= "contains" in self._keys
+    def add_to(self, evaluated: Evaluated) -> None:
+        """Add to ``evaluated`` everything that may be evaluated because of the condition."""
+        # In 2020-12 `contains` evaluates the elements that match it, wherever they are.
+        evaluated.all_elements |= "contains" in self._keys
         for place in self._inside():
-            found.add(place.node, unevaluated=True)
-            found.all_elements |= "contains" in place.schema
+            evaluated.add(place.node, unevaluated=True)
+            evaluated.all_elements |= "contains" in place.schema
 
     def _inside(self) -> list[Place]:
-        """Every place that may apply to the same value because of it."""
+        """Return every place that may apply to the same value because of the condition."""
         prefixes = tuple(f"{self._place.pointer}/{key}" for key in self._keys)
         same = [part for part in self._place.node.same if _begins(part[0], prefixes)]
-        found: dict[str, Place] = {}
+        places: dict[str, Place] = {}
         waiting = self._place.to(same)
         while waiting:
             place = waiting.pop()
-            if place.pointer not in found:
-                found[place.pointer] = place
+            if place.pointer not in places:
+                places[place.pointer] = place
                 waiting += [*place.targets(), *place.to(place.node.same)]
-        return list(found.values())
+        return list(places.values())
 
 
 def kind_of(value: Any) -> str:
-    """The kind of a JSON value; 1.0 is a whole number."""
+    """Return the kind of a JSON value; 1.0 is an integer, as JSON Schema has it."""
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, float):
@@ -375,15 +349,15 @@ def kind_of(value: Any) -> str:
 
 
 def _references(value: Any) -> Iterator[str]:
-    """Everything that may be a reference in ``value``, a schema."""
+    """Yield everything in a schema that may be a reference."""
     if isinstance(value, list):
-        for each in value:
-            yield from _references(each)
+        for element in value:
+            yield from _references(element)
     elif isinstance(value, dict):
-        for key, each in value.items():
-            if key in REFERENCES and isinstance(each, str):
-                yield each
-            yield from _references(each)
+        for key, member in value.items():
+            if key in REFERENCES and isinstance(member, str):
+                yield member
+            yield from _references(member)
 
 
 def _begins(pointer: str, prefixes: tuple[str, ...]) -> bool:

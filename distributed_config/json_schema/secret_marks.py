@@ -1,4 +1,4 @@
-"""Which places of a document a schema marks as secret: ``"x-secret": true``."""
+"""The places of a document that a schema marks as secret: ``"x-secret": true``."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -7,21 +7,21 @@ from typing import Any
 
 from distributed_config.json_schema.outline import Node, Outline, Part
 from distributed_config.json_schema.patterns import fits
-from distributed_config.wire import MASK, parse_pointer, parse_stored
+from distributed_config.wire import MASK, parse_stored
 
 KEYWORD = "x-secret"
 
 State = frozenset[str]
 """The schemas, by their pointers, that apply to one place and lead to a mark; few or none."""
 
-_MOST_KEPT = 20_000
+_MOST_CACHED = 20_000
 
 
 class SecretMarks:
-    """What the schema in ``text`` marks.
+    """The marks of the schema in ``text``.
 
-    Every schema that may apply to a place counts, alternatives and conditions too: which of them
-    holds is not asked, for that would tell of what is secret.
+    Every schema that may apply to a place counts, alternatives and conditions included. Which of
+    them holds must not matter: what is masked would then depend on the secret, and reveal it.
     """
 
     def __init__(self, text: str) -> None:
@@ -33,43 +33,43 @@ class SecretMarks:
 
     @property
     def marks(self) -> bool:
-        """Whether anything is marked that a document can have."""
+        """Whether anything that a document can have is marked."""
         return bool(self.start)
 
     def is_secret(self, state: State) -> bool:
-        """Whether the place is marked itself."""
+        """Whether the place itself is marked."""
         return any(_is_marked(self._nodes[pointer]) for pointer in state)
 
     def member(self, state: State, name: str) -> State:
-        """The state of what is under the key ``name``."""
-        found = self._members.get((state, name))
-        if found is None:
+        """Return the state of the member ``name``."""
+        member = self._members.get((state, name))
+        if member is None:
             nodes = [self._nodes[pointer] for pointer in state]
-            found = self.closed(part for node in nodes for part in self._of_member(node, name))
-            if len(self._members) > _MOST_KEPT:
+            member = self.closed(part for node in nodes for part in self._of_member(node, name))
+            if len(self._members) > _MOST_CACHED:
                 self._members.clear()
-            self._members[state, name] = found
-        return found
+            self._members[state, name] = member
+        return member
 
     def element(self, state: State, position: int) -> State:
-        """The state of what is at ``position`` of an array."""
+        """Return the state of the element at ``position``."""
         nodes = [self._nodes[pointer] for pointer in state]
         return self.closed(part for node in nodes for part in _of_element(node, position))
 
     def node(self, pointer: str) -> Node:
-        """The schema at ``pointer``, by what it hands on to others."""
+        """Return the schema at ``pointer``."""
         return self._nodes[pointer]
 
     def names(self, state: State) -> set[str]:
-        """The members that ``state`` names one by one."""
+        """Return the names of the members that ``state`` describes one by one."""
         return {name for pointer in state for name in self._nodes[pointer].properties}
 
     def positions(self, state: State) -> int:
-        """How many elements ``state`` describes one by one."""
+        """Return how many elements ``state`` describes one by one."""
         return max((len(self._nodes[pointer].positions) for pointer in state), default=0)
 
     def closed(self, parts: Iterable[Part]) -> State:
-        """``parts`` and all that may apply to the same value, those that lead to a mark."""
+        """Return ``parts`` and all that may apply to the same value, if they lead to a mark."""
         seen: set[str] = set()
         waiting = list(parts)
         while waiting:
@@ -98,6 +98,7 @@ class SecretMarks:
             yield node.additional
 
     def _leading_to_a_mark(self) -> set[str]:
+        # Backwards from the marks: most schemas lead to none, and states without them stay small.
         above: dict[str, list[str]] = {}
         for pointer, node in self._nodes.items():
             for part in self._next_to(node):
@@ -119,12 +120,12 @@ class SecretMarks:
 
 @lru_cache(maxsize=256)
 def marking_of(text: str) -> SecretMarks:
-    """The marking of a stored schema; those used last are kept."""
+    """Return the marks of a stored schema; those used last are cached."""
     return SecretMarks(text)
 
 
 def may_mark(text: str) -> bool:
-    """Whether the schema in ``text`` has the keyword at all; quick."""
+    """Whether the schema in ``text`` may have marks; quick, because it only looks for the word."""
     return f'"{KEYWORD}"' in text
 
 
@@ -135,7 +136,7 @@ def marks_all(text: str) -> bool:
 
 
 def marks_path(text: str, keys: Iterable[str]) -> bool:
-    """Whether the schema in ``text`` marks what ``keys`` lead to, or what that is in."""
+    """Whether the schema in ``text`` marks what ``keys`` lead to, or anything around it."""
     marking = marking_of(text)
     state = marking.start
     for name in keys:
@@ -147,19 +148,19 @@ def marks_path(text: str, keys: Iterable[str]) -> bool:
 
 @lru_cache(maxsize=256)
 def with_masks_allowed(text: str) -> str:
-    """The schema in ``text``, with leave for every marked place to hold the mask."""
-    made = parse_stored(text)
+    """Return the schema in ``text`` changed so that every marked place may hold the mask."""
+    schema = parse_stored(text)
     outline = Outline(parse_stored(text))
     marked = [pointer for pointer, node in outline.nodes.items() if _is_marked(node)]
-    # The innermost first: what is put around a schema moves what is in it.
-    for pointer in sorted(marked, key=lambda each: each.count("/"), reverse=True):
+    # The innermost first: wrapping a schema moves everything inside it.
+    for pointer in sorted(marked, key=lambda marked_at: marked_at.count("/"), reverse=True):
         if pointer:
-            _wrap(made, pointer)
-    return json.dumps(made, ensure_ascii=False)
+            _wrap(schema, pointer)
+    return json.dumps(schema, ensure_ascii=False)
 
 
 def _wrap(schema: Any, pointer: str) -> None:
-    tokens = parse_pointer(pointer)
+    tokens = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
     here = schema
     for token in tokens[:-1]:
         here = here[int(token)] if isinstance(here, list) else here[token]

@@ -1,4 +1,4 @@
-"""A schema, compiled: what it says of a document."""
+"""Compiled schemas, and the problems that they find in documents."""
 
 import copy
 import json
@@ -13,20 +13,20 @@ from distributed_config.json_schema.messages import pointer_of, problems_of
 from distributed_config.json_schema.outline import Outline
 from distributed_config.json_schema.patterns import compiling
 
-_MOST_KEPT = 256
-# Finding out how much there is to tell of a larger document takes too long itself.
-_MOST_TOLD_AT_ONCE = 256 << 10
-_MOST_TOLD_OF = 2 << 20  # a fault comes with a copy of the value, which may be the whole document
+_MOST_CACHED = 256
+# In a larger document, to find out how many problems there are takes too long itself.
+_MOST_REPORTED_IN_FULL = 256 << 10
+_MOST_REPORTED = 2 << 20  # a problem comes with a copy of the value, perhaps the whole document
 _TOO_MUCH_WORK = Problem(
     "",
-    "It would take too long to check: at each level of it the schema's alternatives and references "
-    "multiply, or its patterns are long ones. Make it smaller or flatter, or the schema simpler.",
+    "It would take too long to check: at each level the schema's alternatives and references "
+    "multiply, or its patterns are long. Make it smaller or flatter, or the schema simpler.",
     "size",
 )
 
 
 class Checker:
-    """Checks documents against the schema in ``text``, which ``schema_of`` has passed."""
+    """A validator of documents for the schema in ``text``, which ``load_schema`` accepted."""
 
     def __init__(self, text: str) -> None:
         self.schema: dict[str, Any] = json.loads(text)
@@ -34,56 +34,58 @@ class Checker:
         self._meter = Meter(Outline(self.schema))
 
     def problems(self, value: Any, size: int) -> list[Problem]:
-        """Every rule that ``value`` breaks; none: it conforms. ``size`` is that of its text.
+        """Return every rule that ``value`` breaks; an empty list if it conforms.
 
-        Where telling every one would take too long, only the first is told.
+        ``size`` is the size of its text in bytes. Where reporting every problem would take too
+        long, only the first one is reported.
         """
         try:
             self._meter.require_affordable(value)
         except TooMuchWork:
             return [_TOO_MUCH_WORK]
+        # Most documents conform, and finding that out is quicker than collecting errors.
         if self._validator.is_valid(value):
             return []
-        if size > _MOST_TOLD_AT_ONCE or not self._meter.is_tellable(value):
+        if size > _MOST_REPORTED_IN_FULL or not self._meter.is_reportable(value):
             return self._first(value, size)
-        found = self._validator.iter_errors(value)
-        return list(dict.fromkeys(each for error in found for each in self._told(error)))
+        errors = self._validator.iter_errors(value)
+        return list(dict.fromkeys(problem for error in errors for problem in self._report(error)))
 
     def _first(self, value: Any, size: int) -> list[Problem]:
-        brief = self._brief if size <= _MOST_TOLD_OF else None
+        brief = self._brief if size <= _MOST_REPORTED else None
         if brief is None:
-            return [Problem("", "It does not conform, and is too large to tell where.", "size")]
+            return [Problem("", "It does not conform, and is too large to find out where.", "size")]
         try:
             brief.validate(value)
         except jsonschema_rs.ValidationError as error:
-            return self._told_briefly(error)
+            return self._report_briefly(error)
         raise AssertionError("what is not valid breaks a rule")
 
     @cached_property
     def _brief(self) -> jsonschema_rs.Validator | None:
-        """Finds the same faults, and does not tell what is wrong with each alternative."""
+        """A validator that finds equal problems, without the reasons of each alternative."""
         try:
             return jsonschema_rs.validator_for(_without_alternatives(self.schema), **compiling())
         except ValueError:
             return None  # the schema refers to an alternative, which is somewhere else now
 
-    def _told_briefly(self, error: jsonschema_rs.ValidationError) -> list[Problem]:
+    def _report_briefly(self, error: jsonschema_rs.ValidationError) -> list[Problem]:
         if self._at(error.schema_path) is None and error.schema_path[-1:] == ["else"]:
             message = "It fits none of the alternatives, or several where it must fit one."
             return [Problem(pointer_of(error.instance_path), message, "anyOf")]
-        return self._told(error)
+        return self._report(error)
 
-    def _told(self, error: jsonschema_rs.ValidationError) -> list[Problem]:
+    def _report(self, error: jsonschema_rs.ValidationError) -> list[Problem]:
         return problems_of(error, self._known(error.schema_path[:-1]))
 
     def _known(self, path: list[str | int]) -> list[str]:
-        """The properties that the schema at ``path`` names."""
+        """Return the properties that the schema at ``path`` names."""
         here = self._at(path)
         named = here.get("properties", {}) if isinstance(here, dict) else {}
         return list(named) if isinstance(named, dict) else []
 
     def _at(self, path: list[str | int]) -> Any:
-        """What the schema has at ``path``; None if there is nothing."""
+        """Return what the schema has at ``path``; None if there is nothing."""
         here: Any = self.schema
         for key in path:
             try:
@@ -94,21 +96,21 @@ class Checker:
 
 
 def _without_alternatives(schema: dict[str, Any]) -> dict[str, Any]:
-    """The same as ``schema``, with conditions in place of alternatives.
+    """Return ``schema`` with conditions in place of alternatives.
 
-    A fault of alternatives carries all faults of each of them. A condition says only that it does
-    not hold.
+    An error of alternatives carries all errors of each of them, which can be very many. A condition
+    says only that it does not hold.
     """
-    made = copy.deepcopy(schema)
-    for node in Outline(made).nodes.values():
+    brief = copy.deepcopy(schema)
+    for node in Outline(brief).nodes.values():
         alternatives = [key for key in ("anyOf", "oneOf") if key in node.schema]
         conditions = [{"if": {key: node.schema.pop(key)}, "else": False} for key in alternatives]
         if conditions:
             node.schema["allOf"] = [*node.schema.get("allOf", []), *conditions]
-    return made
+    return brief
 
 
-@lru_cache(maxsize=_MOST_KEPT)
+@lru_cache(maxsize=_MOST_CACHED)
 def validator_for(text: str) -> Checker:
-    """The checker of a stored schema; those used last are kept, by what they say."""
+    """Return the validator of a stored schema; those used last are cached by their text."""
     return Checker(text)

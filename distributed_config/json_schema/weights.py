@@ -1,7 +1,7 @@
-"""What the keywords of one schema cost at one value, in looks.
+"""The cost of the keywords of one schema at one value, in looks.
 
-A look is what jsonschema-rs needs to find out that a value has the right type, about ten
-nanoseconds. The figures here were measured, each at its worst, and are rounded up.
+A look is the time that jsonschema-rs needs to find out that a value has the right type: about ten
+nanoseconds. All figures were measured, each at its worst, and are rounded up.
 """
 
 import math
@@ -9,26 +9,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from distributed_config.json_schema.outline import DRAFT_7, Node, Schema
-from distributed_config.json_schema.patterns import looks_of
+from distributed_config.json_schema.patterns import matching_cost
 
 _OPTION = 5
 _UNEQUAL_NUMBERS = 100  # a fraction is compared exactly, as a ratio of two large integers
 _LARGE_NUMBERS = 50
 _FORMATS = 10
-_INTERNATIONAL = 8  # for each letter of a name, whose letters are mapped one by one
+_INTERNATIONAL = 8  # for each letter: international names are mapped letter by letter
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _LISTS_OF_NAMES = ("dependencies", "dependentRequired", "dependentSchemas")
 _MOST_NAMES_COMPARED = 200
+_HASHING = 25  # for each value; most of it goes into counting them
 
 
 @dataclass(frozen=True)
 class Weight:
-    """What one schema costs at one value, without the schemas inside it.
+    """The cost of one schema at one value, without the schemas inside it.
 
     ``value`` is for any value, ``letter`` for each letter of a text, ``number`` for each look that
-    ``effort_of`` a number tells, ``member`` and ``name_letter`` for each member of an object and
-    each letter of its name, ``unique`` for comparing the elements of an array with one another.
-    ``faults`` is how many faults it may find, in those that cost as much as a simple one.
+    ``effort_of`` counts, ``member`` and ``name_letter`` for each member of an object and each
+    letter of its name, ``unique`` for comparing the elements of an array with one another.
+    ``problems`` is how many problems it may find, in those that cost as much as a simple one.
     """
 
     value: int = 1
@@ -37,25 +38,25 @@ class Weight:
     member: int = 1
     name_letter: int = 0
     unique: int = 0
-    faults: int = 1
+    problems: int = 1
 
 
 def weight_of(node: Node, draft: str) -> Weight:
-    """What the keywords of ``node`` cost."""
+    """Return the cost of the keywords of ``node`` in a schema of ``draft``."""
     schema = node.schema
     if draft == DRAFT_7 and "$ref" in schema:
         return Weight()  # in draft 7 nothing beside a $ref counts
     options = _options(schema)
     bounds = [schema[key] for key in _BOUNDS if _is_number(schema.get(key))]
     pattern = schema.get("pattern")
-    matching = looks_of(pattern) if isinstance(pattern, str) else 0
-    names = sum(looks_of(each) for each in node.patterned)
+    matching = matching_cost(pattern) if isinstance(pattern, str) else 0
+    names = sum(map(matching_cost, node.patterned))
     format_letter = _format_letter(schema)
     dependencies = sum(_length(schema.get(key)) for key in _LISTS_OF_NAMES)
     return Weight(
         value=1
         + _comparing(options)
-        + sum(effort_of(each) for each in bounds)
+        + sum(map(effort_of, bounds))
         + matching
         + (_FORMATS if format_letter else 0)
         + dependencies,
@@ -64,16 +65,17 @@ def weight_of(node: Node, draft: str) -> Weight:
         member=1 + names,
         name_letter=names,
         unique=int(schema.get("uniqueItems") is True),
-        faults=1 + dependencies + _faults(node, options),
+        problems=1 + dependencies + _problems(node, options),
     )
 
 
 def effort_of(number: Any) -> int:
-    """How many looks more it takes to compare ``number`` than a small integer."""
+    """Return how many more looks it takes to compare ``number`` than a small integer."""
     if isinstance(number, bool) or not isinstance(number, int | float):
         return 0
     if isinstance(number, float):
         return _UNEQUAL_NUMBERS + abs(math.frexp(number)[1])
+    # Up to 64 bits an integer is one machine word; beyond, comparing grows with the square.
     bits = number.bit_length()
     return 0 if bits < 64 else _LARGE_NUMBERS + bits * bits // 3_000
 
@@ -85,15 +87,16 @@ def _options(schema: Schema) -> list[Any]:
 
 
 def _comparing(options: list[Any]) -> int:
-    """Texts alone, and small integers alone, are looked up in a table; others one by one."""
-    if all(isinstance(each, str) for each in options) or all(map(_is_small, options)):
+    """Return the cost of comparing a value with ``options``."""
+    # Texts alone, and small integers alone, are looked up in a table; others one by one.
+    if all(isinstance(option, str) for option in options) or all(map(_is_small, options)):
         return 0
     return sum(map(_comparing_with, options))
 
 
 def _comparing_with(option: Any) -> int:
     if isinstance(option, dict):
-        return _OPTION + sum(_OPTION + _comparing_with(each) for each in option.values())
+        return _OPTION + sum(_OPTION + _comparing_with(value) for value in option.values())
     if isinstance(option, list):
         return _OPTION + sum(map(_comparing_with, option))
     return _OPTION + effort_of(option)
@@ -106,8 +109,8 @@ def _format_letter(schema: Schema) -> int:
     return _INTERNATIONAL if named.startswith("idn-") else 1
 
 
-def _faults(node: Node, options: list[Any]) -> int:
-    """What telling the faults costs; each carries the part of the schema that it is about."""
+def _problems(node: Node, options: list[Any]) -> int:
+    """Return the cost of reporting problems; each carries the part of the schema it is about."""
     closed = node.schema.get("additionalProperties") is False
     closed |= node.schema.get("unevaluatedProperties") is False
     return (
@@ -119,12 +122,27 @@ def _faults(node: Node, options: list[Any]) -> int:
 
 
 def size_of(value: Any) -> int:
-    """How many values ``value`` consists of."""
+    """Return the number of values that ``value`` consists of, itself included."""
     if isinstance(value, dict):
         return 1 + sum(map(size_of, value.values()))
     if isinstance(value, list):
         return 1 + sum(map(size_of, value))
     return 1
+
+
+def comparing_all(elements: list[Any]) -> int:
+    """Return the looks that it takes to find out whether ``elements`` are all different."""
+    # jsonschema-rs compares hashes, except with large integers, where it compares each with each.
+    effort = _largest_integer(elements)
+    return _HASHING * size_of(elements) + (effort * len(elements) ** 2 if effort else 0)
+
+
+def _largest_integer(value: Any) -> int:
+    if isinstance(value, dict):
+        return max(map(_largest_integer, value.values()), default=0)
+    if isinstance(value, list):
+        return max(map(_largest_integer, value), default=0)
+    return effort_of(value) if isinstance(value, int) else 0
 
 
 def _is_number(value: Any) -> bool:

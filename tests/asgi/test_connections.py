@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from distributed_config.models.sqlite import raw_connection
+from tests.support.processes import workers_of
 from tests.support.server import Server
+from tests.support.sockets import WHOLE, answer, connect, until
 
 HEADER_SECONDS = 1
 ANSWER_SECONDS = 1
 PROMISED = 10  # seconds in which the server ends, always
-WHOLE = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 HALF = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 EVENTS = HALF.replace(b"/healthz", b"/api/v1/changes") + b"Accept: text/event-stream\r\n\r\n"
 
@@ -33,10 +34,6 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-def connect(server: Server, address: str = "127.0.0.1") -> socket.socket:
-    return socket.create_connection(("127.0.0.1", server.port), 20, (address, 0))
-
-
 def rest(sock: socket.socket) -> bytes:
     """Everything that comes until the other side ends it."""
     came = b""
@@ -44,13 +41,6 @@ def rest(sock: socket.socket) -> bytes:
         while part := sock.recv(1 << 16):
             came += part
     return came
-
-
-def answer(sock: socket.socket) -> bytes:
-    """The first part of what comes next; nothing if the other side ended it."""
-    with suppress(ConnectionResetError):
-        return sock.recv(1 << 16)
-    return b""
 
 
 def is_answered(server: Server, address: str = "127.0.0.1") -> bool:
@@ -149,13 +139,6 @@ def asking(server: Server, path: str, buffer: int = 4_096) -> socket.socket:
     sock.connect(("127.0.0.1", server.port))
     sock.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
     return sock
-
-
-def until(holds: Callable[[], bool], seconds: float = 15) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it does not come to hold"
-        time.sleep(0.05)
 
 
 def established(server: Server, sock: socket.socket) -> bool:
@@ -278,12 +261,6 @@ def test_unfinished_uploads_make_room_for_others(narrow: Server) -> None:
 
 def files_of(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
-
-
-def workers_of(server: Server) -> list[int]:
-    assert server.process is not None
-    pid = server.process.pid
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_slow_connections_from_many_addresses_stop_nobody(tmp_path: Path, drill: bool) -> None:

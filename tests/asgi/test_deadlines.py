@@ -23,7 +23,7 @@ from distributed_config.store import writer as writer_module
 from distributed_config.store.watermarks import Watermarks
 from distributed_config.store.writer import Writer
 from distributed_config.wire import Document, digest_of
-from tests.promises.test_storage_faults import assert_refused, each_on_a_new_connection, locked
+from tests.support.faults import assert_refused, each_on_a_new_connection, locked
 from tests.support.server import Api, Server
 
 EMPTY = Document("{}", digest_of("{}"))

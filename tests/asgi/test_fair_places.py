@@ -16,8 +16,8 @@ from distributed_config.services.access.grants import Grant
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import load
-from tests.asgi.test_connections import WHOLE, answer, connect, until
 from tests.support.server import Server
+from tests.support.sockets import WHOLE, answer, connect, until
 
 PLACES = 4
 WEBSOCKET = (

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from distributed_config.live import scratch
-from tests.asgi.test_connections import until, workers_of
+from tests.support.processes import workers_of
 from tests.support.server import Server
+from tests.support.sockets import until
 
 IN_MEMORY = Path("/dev/shm")  # where servers make them
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from distributed_config.client import Client, Configuration
-from tests.conftest import need
+from tests.support.needs import need
 from tests.support.scripts import printed, script
 from tests.support.server import Server
 

@@ -13,10 +13,8 @@ import pytest
 from distributed_config.commands.files import whole_file
 from distributed_config.commands.group import COMMANDS
 from distributed_config.models import sqlite as engines
-from tests.promises.test_storage_faults import fill, small_disk
+from tests.support.faults import fill
 from tests.support.server import Server
-
-__all__ = ["small_disk"]
 
 _TELLING = {
     "serve": ("--help",),

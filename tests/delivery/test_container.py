@@ -18,7 +18,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from distributed_config.services.access.token_format import new_token
-from tests.conftest import need
+from tests.support.needs import need
 from tests.support.server import free_port
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from distributed_config import __version__
-from tests.conftest import need
+from tests.support.needs import need
 from tests.support.server import Api, Server, free_port
 
 ROOT = Path(__file__).parents[2]

@@ -1,1 +1,1 @@
-"""Formats."""
+"""Tests of ``distributed_config.formats``."""

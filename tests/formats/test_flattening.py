@@ -1,4 +1,4 @@
-"""Documents as variables and as properties: one form from everybody, and nothing lost in it."""
+"""Documents as variables and properties: server and client write one form and lose nothing."""
 
 import ast
 import json
@@ -33,19 +33,19 @@ def shell(server: Server, tmp_path: Path) -> Shell:
     return Shell(tmp_path, server.url)
 
 
-def faults(document: dict[str, Any], write: Any) -> list[tuple[str, str]]:
-    """What is refused in a document: pointers, each with its rule."""
+def problems(document: dict[str, Any], write: Any) -> list[tuple[str, str]]:
+    """Return the problems of a document that ``write`` refuses: pointers, each with its rule."""
     with pytest.raises(NotRepresentable) as refused:
         write(document)
-    return [(each.pointer, each.rule) for each in refused.value.problems]
+    return [(problem.pointer, problem.rule) for problem in refused.value.problems]
 
 
-def leaves(value: Any, holders: Any) -> list[Any]:
-    """Every value that is not taken apart, in the order of the document."""
-    if not isinstance(value, holders) or not value:
+def leaves(value: Any, containers: Any) -> list[Any]:
+    """Return every value that is not taken apart, in the order of the document."""
+    if not isinstance(value, containers) or not value:
         return [value]
     inner = value.values() if isinstance(value, Mapping) else value
-    return [leaf for each in inner for leaf in leaves(each, holders)]
+    return [leaf for child in inner for leaf in leaves(child, containers)]
 
 
 def text_of(value: Any) -> str:
@@ -53,7 +53,7 @@ def text_of(value: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("document", "found"),
+    ("document", "expected"),
     [
         ({"db": {"host": "h", "ports": [1, 2]}}, {"DB_HOST": "h", "DB_PORTS": "[1, 2]"}),
         ({"hosts": [], "l": ["ö", None, {}]}, {"HOSTS": "[]", "L": '["ö", null, {}]'}),
@@ -64,10 +64,10 @@ def text_of(value: Any) -> str:
     ],
 )
 def test_variables_are_flat_and_their_lists_are_json(
-    document: dict[str, Any], found: dict[str, str]
+    document: dict[str, Any], expected: dict[str, str]
 ) -> None:
-    assert variables(document) == found
-    assert variables(document, "app_") == {f"app_{name}": text for name, text in found.items()}
+    assert variables(document) == expected
+    assert variables(document, "app_") == {f"app_{name}": text for name, text in expected.items()}
 
 
 @pytest.mark.parametrize(
@@ -86,9 +86,9 @@ def test_variables_are_flat_and_their_lists_are_json(
 def test_what_no_variable_can_hold_is_refused_all_at_once(
     document: dict[str, Any], refused: list[Any]
 ) -> None:
-    wanted = [each if isinstance(each, tuple) else (each, "key") for each in refused]
+    expected = [item if isinstance(item, tuple) else (item, "key") for item in refused]
 
-    assert faults(document, variables) == wanted
+    assert problems(document, variables) == expected
 
 
 @pytest.mark.parametrize(
@@ -106,10 +106,10 @@ def test_what_no_variable_can_hold_is_refused_all_at_once(
 def test_what_no_property_can_hold_is_refused_all_at_once(
     document: dict[str, Any], refused: list[tuple[str, str]]
 ) -> None:
-    assert faults(document, write_properties) == refused
+    assert problems(document, write_properties) == refused
 
 
-def test_a_refusal_names_both_values_and_says_what_holds_them() -> None:
+def test_a_refusal_names_both_values_and_a_format_that_can_hold_them() -> None:
     for write in (variables, write_properties):
         with pytest.raises(NotRepresentable) as refused:
             write({"pool.size": 5, "pool": {"size": 50}})
@@ -126,11 +126,11 @@ def test_an_empty_key_is_part_of_a_name_like_any_other() -> None:
 @given(documents)
 def test_properties_hold_every_value_or_are_refused(document: dict[str, Any]) -> None:
     try:
-        found = properties_in(write_properties(document))
+        written = properties_in(write_properties(document))
     except NotRepresentable:
         return
-    wanted = leaves(document, (dict, list)) if document else []
-    assert list(found.values()) == [text_of(each) for each in wanted]
+    expected = leaves(document, (dict, list)) if document else []
+    assert list(written.values()) == [text_of(value) for value in expected]
 
 
 names = st.text("aB_-. é1", max_size=3)
@@ -151,10 +151,10 @@ def test_a_shell_reads_every_variable_or_it_is_refused(document: dict[str, Any])
         text = as_lines(variables(document, "T_"))
     except NotRepresentable:
         return
-    found = as_the_shell_reads('eval "$1"', text)
-    wanted = leaves(document, dict) if document else []
-    ours = [value for name, value in found.items() if name.startswith("T_")]
-    assert sorted(ours) == sorted(text_of(each) for each in wanted)
+    read = as_the_shell_reads('eval "$1"', text)
+    expected = leaves(document, dict) if document else []
+    ours = [value for name, value in read.items() if name.startswith("T_")]
+    assert sorted(ours) == sorted(text_of(value) for value in expected)
 
 
 names_of_env = st.text("ab.-_", min_size=1, max_size=3)
@@ -165,10 +165,10 @@ names_of_env = st.text("ab.-_", min_size=1, max_size=3)
 def test_no_two_values_become_one(document: dict[str, Any]) -> None:
     for write in (variables, lambda value: properties_in(write_properties(value))):
         try:
-            found = write(document)
+            texts = write(document)
         except NotRepresentable:
             continue
-        assert len(found) == len(leaves(document, dict) if document else [])
+        assert len(texts) == len(leaves(document, dict) if document else [])
 
 
 def test_a_long_key_over_many_values_is_refused_before_it_is_repeated() -> None:
@@ -189,7 +189,7 @@ SAME = {
 }
 
 
-def test_server_terminal_and_sidecar_write_the_same(shell: Shell, api: Api, name: str) -> None:
+def test_server_command_line_and_sidecar_write_the_same(shell: Shell, api: Api, name: str) -> None:
     api.put(name, SAME)
     env, properties = shell.home / "app.env", shell.home / "app.properties"
 
@@ -224,7 +224,7 @@ def test_server_and_sidecar_refuse_the_same_in_the_same_words(
         assert refused.json()["detail"] in error_sentences(shell.run("env", name))
 
 
-def test_what_the_client_takes_of_the_formats_needs_nothing_but_words() -> None:
+def test_the_formats_of_the_client_need_only_the_standard_library() -> None:
     for module in ("env", "properties", "flattening"):
         for imported in imports_of(ast.parse((PACKAGE / "formats" / f"{module}.py").read_text())):
             parts = imported.split(".")

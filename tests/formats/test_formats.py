@@ -1,45 +1,19 @@
-"""Documents go out in a format and come back the same, or are refused with the reason."""
+"""Documents survive a round trip through each format, or are refused with the reason."""
 
 import json
-import math
 import tomllib
 from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from distributed_config import formats, wire
 from distributed_config.errors import InvalidDocument, NotRepresentable, TooLarge
-from distributed_config.wire import SECRET_KEY, DocumentLimits
+from distributed_config.wire import DocumentLimits
+from tests.support.documents import documents, same
 
 LIMITS = DocumentLimits()
-
-texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
-keys = texts.filter(lambda key: key != SECRET_KEY)  # that one is the server's own
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | texts
-)
-values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4)
-)
-documents = st.dictionaries(keys, values, max_size=5)
-
-
-def same(one: Any, other: Any) -> bool:
-    """Equal in value and in type: 1, 1.0 and True are three things."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, float) and isinstance(other, float):
-        return one == other and math.copysign(1, one) == math.copysign(1, other)
-    return type(one) is type(other) and bool(one == other)
 
 
 @given(documents)
@@ -66,8 +40,8 @@ def test_toml_comes_back_the_same_or_is_refused_with_pointers(document: dict[str
         text = formats.FORMATS["toml"].write(document)
     except NotRepresentable as refused:
         for problem in refused.problems:
-            found = at(document, problem.pointer)
-            assert found is None or abs(found) >= 2**63
+            value = at(document, problem.pointer)
+            assert value is None or abs(value) >= 2**63
         return
     assert same(tomllib.loads(text), document)
 
@@ -80,7 +54,7 @@ def at(document: Any, pointer: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("format_name", "text", "told"),
+    ("format_name", "text", "message"),
     [
         ("yaml", "a: &x 1\nb: *x", "Anchors"),
         ("yaml", "a: {<<: {b: 1}}", "Merge keys"),
@@ -100,9 +74,9 @@ def at(document: Any, pointer: str) -> Any:
     ],
 )
 def test_a_dangerous_or_broken_text_is_refused_with_its_place(
-    format_name: str, text: str, told: str
+    format_name: str, text: str, message: str
 ) -> None:
-    with pytest.raises(InvalidDocument, match=told):
+    with pytest.raises(InvalidDocument, match=message):
         formats.read(formats.FORMATS[format_name], text.encode())
 
 
@@ -128,7 +102,7 @@ def test_every_value_that_json_cannot_hold_is_named(
     assert sorted(problem.pointer for problem in refused.value.problems) == pointers
 
 
-def test_limits_are_told_by_what_exceeds_them() -> None:
+def test_an_exceeded_limit_is_named() -> None:
     deep: Any = 1
     for _ in range(65):
         deep = {"a": deep}

@@ -1,4 +1,4 @@
-"""YAML keeps what was written, or is refused with the way to write it; and reading it is cheap."""
+"""YAML means what was written, or is refused with the way to write it; reading it is cheap."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from distributed_config import formats, wire
 from distributed_config.errors import InvalidDocument, Problem
 from distributed_config.wire import DocumentLimits
-from tests.formats.test_formats import documents, same
+from tests.support.documents import documents, same
 from tests.support.server import Api
 
 YAML = formats.FORMATS["yaml"]
@@ -22,7 +22,7 @@ def read(text: str) -> Any:
 
 
 def refused(text: str) -> Problem:
-    """The one fault that ``text`` is refused for, be it as YAML or as a document."""
+    """Return the one problem that ``text`` is refused for, as YAML or as a document."""
     with pytest.raises(InvalidDocument) as caught:
         wire.make_document(read(text), DocumentLimits(), "s")
     [problem] = caught.value.problems
@@ -36,7 +36,7 @@ def refused(text: str) -> Problem:
         "Yes", "y", "=", "1.2.3", "NaN", "+", "-x", ".", "..", "1e", "0o8", "x…", "~x", "nul", "0x",
     ],
 )  # fmt: skip
-def test_what_the_core_schema_takes_for_text_stays_as_it_was_written(text: str) -> None:
+def test_text_of_the_core_schema_stays_as_it_was_written(text: str) -> None:
     assert read(f"a: {text}\n") == {"a": text}
     assert read(f"[{text}]\n") == [text]
 
@@ -50,7 +50,7 @@ def test_what_the_core_schema_takes_for_text_stays_as_it_was_written(text: str) 
         ("18446744073709551617", 2**64 + 1),
     ],
 )  # fmt: skip
-def test_what_all_readers_take_for_one_value_is_that_value(text: str, value: Any) -> None:
+def test_a_value_that_all_readers_agree_on_is_that_value(text: str, value: Any) -> None:
     assert same(read(f"a: {text}\n"), {"a": value})
 
 
@@ -76,7 +76,7 @@ def test_every_ambiguous_number_is_named() -> None:
     with pytest.raises(InvalidDocument) as caught:
         read("mode: 0644\ncommit: 12e4\nzip: {berlin: 01234}\n01: x\n02: y\n")
 
-    pointers = [each.pointer for each in caught.value.problems]
+    pointers = [problem.pointer for problem in caught.value.problems]
     assert pointers == ["/mode", "/commit", "/zip/berlin", "", ""]
 
 
@@ -182,7 +182,7 @@ def test_a_text_with_very_many_parts_is_refused_before_it_is_read() -> None:
     assert "send it as JSON" in many.message
 
 
-def test_a_file_of_ones_own_may_have_more() -> None:
+def test_a_local_file_may_have_more() -> None:
     text = ("a: [" + "[]," * 80_000 + "[]]").encode()
 
     assert len(formats.read(YAML, text, most_text=1 << 30)["a"]) == 80_001
@@ -197,7 +197,7 @@ def test_a_strange_text_is_refused_over_http_with_its_place(api: Api, name: str)
             headers={"Content-Type": "application/yaml"},
         )
         problems = answer.json().get("problems", [])
-        return answer.status_code, [each["pointer"] for each in problems]
+        return answer.status_code, [problem["pointer"] for problem in problems]
 
     assert put("[[servers]]: eu\n") == (422, [""])
     assert put("{ ?debug: on, level: 1 }\n") == (422, [""])

@@ -39,8 +39,8 @@ from distributed_config.services.access.token_format import new_token
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings, load, table
-from tests.conftest import need
 from tests.support.clocks import Clock
+from tests.support.needs import need
 from tests.support.server import Server, free_port
 
 WINDOW = 3

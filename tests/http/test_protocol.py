@@ -16,8 +16,8 @@ import pytest
 from distributed_config.app import create_app
 from distributed_config.settings import Settings
 from distributed_config.wire.targets import split_target
-from tests.asgi.test_connections import connect
 from tests.support.server import JSON, Server
+from tests.support.sockets import connect
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""JSON Schema."""
+"""Tests of ``distributed_config.json_schema``."""

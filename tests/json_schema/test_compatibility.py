@@ -1,4 +1,4 @@
-"""What is called compatible is compatible: no document disproves it, whatever the schemas say."""
+"""Revisions that are called compatible are compatible: no document disproves it."""
 
 import copy
 from random import Random
@@ -18,7 +18,7 @@ from distributed_config.json_schema import (
     validator_for,
 )
 from distributed_config.json_schema.patterns import compiling
-from tests.support.schemas import DRAFT_7, DRAFT_2020_12, Maker, Near
+from tests.support.schemas import DRAFT_7, DRAFT_2020_12, DocumentMaker, SchemaMaker
 from tests.support.server import Api
 
 NAMED = {"type": "object", "properties": {"a": {"type": "string"}}}
@@ -168,9 +168,9 @@ def test_what_a_document_disproves_is_not_called_compatible(how: str) -> None:
 
 
 def a_pair(seed: int) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """A schema, and the same after a few edits; None: one of them is refused."""
+    """Return a schema, and that schema after a few edits; None if one of them is refused."""
     random = Random(seed)
-    maker = Maker(random, random.choice([DRAFT_7, DRAFT_2020_12, DRAFT_2020_12]))
+    maker = SchemaMaker(random, random.choice([DRAFT_7, DRAFT_2020_12, DRAFT_2020_12]))
     old = new = maker.whole()
     for _ in range(random.choice([1, 1, 2, 3])):
         new = maker.edited(new)
@@ -184,16 +184,16 @@ def a_pair(seed: int) -> tuple[dict[str, Any], dict[str, Any]] | None:
     return old, new
 
 
-def disproof(old: Any, new: Any, found: Compatibility, random: Random, tries: int) -> Any:
-    """A document that shows ``found`` to be wrong, in a tuple; None: there is none among many."""
-    by_old, by_new = (jsonschema_rs.validator_for(each, **compiling()) for each in (old, new))
-    nears = [Near(random, old), Near(random, new)]
+def disproof(old: Any, new: Any, result: Compatibility, random: Random, tries: int) -> Any:
+    """Return a document that disproves ``result``, in a tuple; None if many tries find none."""
+    by_old, by_new = (jsonschema_rs.validator_for(schema, **compiling()) for schema in (old, new))
+    nears = [DocumentMaker(random, old), DocumentMaker(random, new)]
     for number in range(tries):
         value = nears[number % 2].document()
         was, is_now = by_old.is_valid(value), by_new.is_valid(value)
-        if found.backward is True and was and not is_now:
+        if result.backward is True and was and not is_now:
             return (value,)
-        if found.forward is True and is_now and not was:
+        if result.forward is True and is_now and not was:
             return (value,)
     return None
 
@@ -208,10 +208,10 @@ def test_no_document_disproves_what_is_called_compatible(drill: bool) -> None:
         if pair is None:
             return
         old, new = pair
-        found = compare(old, new)
-        verdicts[found.backward] += 1
-        wrong = disproof(old, new, found, Random(seed), 120 if drill else 60)
-        assert wrong is None, (old, new, wrong, found)
+        result = compare(old, new)
+        verdicts[result.backward] += 1
+        wrong = disproof(old, new, result, Random(seed), 120 if drill else 60)
+        assert wrong is None, (old, new, wrong, result)
 
     check()
     # It would be easy never to be wrong.
@@ -219,16 +219,16 @@ def test_no_document_disproves_what_is_called_compatible(drill: bool) -> None:
 
 
 @pytest.mark.parametrize("draft", [DRAFT_7, DRAFT_2020_12])
-def test_only_words_make_no_difference(draft: str, drill: bool) -> None:
+def test_changed_words_make_no_difference(draft: str, drill: bool) -> None:
     for seed in range(3_000 if drill else 150):
-        schema = Maker(Random(seed), draft).whole()
+        schema = SchemaMaker(Random(seed), draft).whole()
         try:
             load_schema(schema, SchemaLimits())
         except InvalidDocument:
             continue
-        found = compare(schema, {**copy.deepcopy(schema), "description": "words"})
+        result = compare(schema, {**copy.deepcopy(schema), "description": "words"})
 
-        assert (found.backward, found.forward, found.reasons) == (True, True, ()), schema
+        assert (result.backward, result.forward, result.reasons) == (True, True, ()), schema
 
 
 # --- what people do every day
@@ -335,26 +335,26 @@ def test_reasons_speak_against_what_is_not_compatible_and_nothing_else(drill: bo
         pair = a_pair(seed)
         if pair is None:
             continue
-        found = compare(*pair)
+        result = compare(*pair)
 
-        assert any(each.narrower for each in found.reasons) is (found.backward is not True)
-        assert any(each.wider for each in found.reasons) is (found.forward is not True)
+        assert any(reason.narrower for reason in result.reasons) is (result.backward is not True)
+        assert any(reason.wider for reason in result.reasons) is (result.forward is not True)
 
 
 # --- what is hostile
 
 
-def test_schemas_that_refer_to_themselves_are_compared_without_end_of_memory() -> None:
-    """Compared with nothing, each of its members leads to two more, as deep as anybody looks."""
+def test_schemas_that_refer_to_themselves_are_compared_in_bounded_memory() -> None:
+    """Each of its members leads to two more, down to any depth."""
     twice = {"properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}, "n": {"type": "integer"}}}
-    found = compare({"properties": {"z": {}}}, {"properties": {"z": twice, **twice["properties"]}})
+    result = compare({"properties": {"z": {}}}, {"properties": {"z": twice, **twice["properties"]}})
 
-    assert found.backward is False
-    assert len(found.reasons) <= 200
+    assert result.backward is False
+    assert len(result.reasons) <= 200
 
 
 def test_no_schema_ends_the_process() -> None:
-    """Computing with this one as with a set overflowed the stack, below Python."""
+    """jsonschema-rs computes with schemas as sets; on this one that overflowed the stack."""
     schema = {"oneOf": [{"unevaluatedProperties": {"$ref": "#", "unevaluatedProperties": {}}}]}
 
     assert compare(schema, {**schema, "title": ""}).backward is True
@@ -363,9 +363,9 @@ def test_no_schema_ends_the_process() -> None:
 
 def test_alternatives_that_multiply_are_given_up() -> None:
     options = [{"required": [f"r{i}"], "properties": {"k": {"minLength": i}}} for i in range(150)]
-    found = compare({"anyOf": options}, {"anyOf": options[::-1]})
+    result = compare({"anyOf": options}, {"anyOf": options[::-1]})
 
-    assert (found.backward, found.forward) == (None, None)
+    assert (result.backward, result.forward) == (None, None)
 
 
 def test_a_chain_of_many_references_is_compared() -> None:
@@ -393,7 +393,7 @@ def test_a_policy_does_not_let_pass_what_cannot_be_decided(
 def test_a_schema_of_draft_7_with_alternatives_beside_a_reference_is_compared(
     api: Api, name: str
 ) -> None:
-    """They have no effect there; looking for them was a 500."""
+    """In draft 7 they have no effect there; a comparison that followed them was a 500."""
     schema = seven({"$ref": "#/definitions/x", "anyOf": [{}], "definitions": {"x": {}}})
     assert api.define(name, schema).status_code == 201
 

@@ -1,4 +1,4 @@
-"""Whether a revision keeps every mark: what can be unmarked needs the right to read secrets."""
+"""Revisions that keep every mark, and those that do not: unmarking needs a right of its own."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from distributed_config.services.access import tokens
 from distributed_config.services.access.grants import Grant
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
-from tests.support.schemas import DRAFT_7, DRAFT_2020_12, NAMES, Maker
+from tests.support.schemas import DRAFT_7, DRAFT_2020_12, NAMES, SchemaMaker
 from tests.support.server import Api, Server
 
 SECRET = {"x-secret": True}
@@ -135,7 +135,7 @@ def test_a_schema_that_keeps_every_mark_is_seen(new: Any, old: Any) -> None:
     assert covers(text(new), text(old))
 
 
-def test_a_comparison_without_end_is_ended_with_no() -> None:
+def test_a_comparison_that_takes_too_long_ends_with_no() -> None:
     """A schema of 20 parts with 200 patterns each has 200^20 ways to mark one key."""
     patterns = {f"^{i}": SECRET for i in range(10)}
     parts = [{"patternProperties": patterns, "additionalProperties": SECRET} for _ in range(20)]
@@ -147,7 +147,7 @@ def test_a_comparison_without_end_is_ended_with_no() -> None:
 
 
 def full(shape: str) -> Any:
-    """A value with every key or position at each level: objects for ``o`` and arrays for ``a``."""
+    """Return a value with every key or position at each level: objects for ``o``, else arrays."""
     if not shape:
         return 1
     inner = full(shape[1:])
@@ -157,20 +157,20 @@ def full(shape: str) -> Any:
 DOCUMENTS = [full("o" + rest) for rest in ("oo", "oa", "ao", "aa")]
 
 
-def test_what_is_said_to_stay_marked_stays_marked(drill: bool) -> None:
+def test_places_that_are_said_to_stay_marked_stay_marked(drill: bool) -> None:
     @settings(max_examples=10_000 if drill else 600, deadline=None, database=None)
     @given(st.integers(0, 2**64))
     def check(seed: int) -> None:
-        maker = Maker(Random(seed), DRAFT_2020_12, marks=True)
+        maker = SchemaMaker(Random(seed), DRAFT_2020_12, marks=True)
         old = maker.whole()
         new = maker.edited(maker.edited(old))
         if not covers(text(new), text(old)):
             return
-        before, after = (secrets.marks_by(text(each), "[]") for each in (old, new))
+        before, after = (secrets.marks_by(text(schema), "[]") for schema in (old, new))
         for value in DOCUMENTS:
-            kept = {path for path, _ in secrets.find_secrets(value, after)}
+            marked = {path for path, _ in secrets.find_secrets(value, after)}
             for path, _ in secrets.find_secrets(value, before):
-                inside = (path[:length] in kept for length in range(len(path) + 1))
+                inside = (path[:length] in marked for length in range(len(path) + 1))
                 assert any(inside), (old, new, path)
 
     check()
@@ -178,7 +178,7 @@ def test_what_is_said_to_stay_marked_stays_marked(drill: bool) -> None:
 
 def test_the_same_marks_in_other_words_are_seen(drill: bool) -> None:
     for seed in range(2_000 if drill else 100):
-        schema = Maker(Random(seed), DRAFT_2020_12, marks=True).whole()
+        schema = SchemaMaker(Random(seed), DRAFT_2020_12, marks=True).whole()
 
         assert covers(text({**schema, "title": "words"}), text(schema)), schema
 
@@ -188,25 +188,25 @@ def test_the_same_marks_in_other_words_are_seen(drill: bool) -> None:
 
 @pytest.fixture
 def people(tmp_path: Path) -> Iterator[dict[str, Api]]:
-    """A publisher, who may not read secrets, and an administrator, who may."""
+    """Requests of a publisher without the right to read secrets, and of an administrator."""
     with Server(tmp_path / "instance", auth="token") as server:
         apis = {}
         for role in ("publisher", "organisation-administrator"):
             with opened.writing(Settings(instance=server.instance)) as writer:
-                made = writer.write(
+                token = writer.write(
                     LOCAL_OPERATOR,
                     lambda transaction, role=role: tokens.create_machine(
                         transaction, role, Grant(role)
                     ),
                 )
             apis[role] = Api(server.url)
-            apis[role].http.headers["Authorization"] = f"Bearer {made.secret}"
+            apis[role].http.headers["Authorization"] = f"Bearer {token.secret}"
         yield apis
         for api in apis.values():
             api.close()
 
 
-def test_who_may_not_read_secrets_cannot_unmark_them(people: dict[str, Api]) -> None:
+def test_unmarking_needs_the_right_to_read_secrets(people: dict[str, Api]) -> None:
     publisher, administrator = people.values()
     for number, (new, old) in enumerate(UNMARKING.values()):
         name = f"d{number}"

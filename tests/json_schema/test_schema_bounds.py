@@ -1,4 +1,4 @@
-"""Schemas stay within bounds: nothing is fetched, nothing explodes, and what is proven is true."""
+"""Schemas stay within bounds: nothing is fetched, and nothing explodes."""
 
 import json
 import socket
@@ -31,7 +31,7 @@ READING, CHECKING = 3, 2
 
 @pytest.fixture
 def listener() -> Iterator[tuple[str, list[Any]]]:
-    """An address on loopback, and who has called there."""
+    """An address on loopback, and the connections that it has received."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.05)
         callers: list[Any] = []
@@ -53,7 +53,7 @@ def listener() -> Iterator[tuple[str, list[Any]]]:
 
 
 def bomb(depth: int) -> dict[str, Any]:
-    """Each part refers twice to the next."""
+    """Return a schema each part of which refers twice to the next one."""
     parts = {
         f"a{i}": {"allOf": [{"$ref": f"#/$defs/a{i + 1}"}, {"$ref": f"#/$defs/a{i + 1}"}]}
         for i in range(depth)
@@ -62,13 +62,13 @@ def bomb(depth: int) -> dict[str, Any]:
 
 
 def chain(length: int) -> dict[str, Any]:
-    """Each part refers to the next."""
+    """Return a schema each part of which refers to the next one."""
     parts: dict[str, Any] = {f"a{i}": {"$ref": f"#/$defs/a{i + 1}"} for i in range(length)}
     return {"$ref": "#/$defs/a0", "$defs": {**parts, f"a{length}": {"type": "object"}}}
 
 
 def asking_twice(depth: int) -> dict[str, Any]:
-    """To know what is left over, each part asks again all that it consists of."""
+    """Return a schema each part of which validates all of its parts again, for what is left."""
     schema: dict[str, Any] = {"properties": {"a": {}}}
     for _ in range(depth):
         schema = {"anyOf": [schema], "unevaluatedProperties": False}
@@ -120,7 +120,7 @@ def test_a_schema_that_could_explode_is_refused_quickly(what: str) -> None:
     assert refused.value.problems
 
 
-# With each level of a document these ask for twice as much; documents are few levels deep.
+# These double with each level of a document; documents have few levels.
 DOUBLING = {
     "doubling at each level": {"properties": {"a": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}}},
     "doubling by names": {
@@ -166,7 +166,7 @@ VALUES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("what", ACCEPTED)
-def test_what_is_accepted_is_read_and_checked_in_bounded_time(what: str) -> None:
+def test_an_accepted_schema_is_loaded_and_checked_in_bounded_time(what: str) -> None:
     began = time.thread_time()
     text = load_schema(ACCEPTED[what], LIMITS).text
     assert time.thread_time() - began < READING
@@ -177,7 +177,7 @@ def test_what_is_accepted_is_read_and_checked_in_bounded_time(what: str) -> None
         assert time.thread_time() - began < CHECKING
 
 
-def test_patterns_that_people_write_are_read_and_match_what_they_should() -> None:
+def test_patterns_that_people_write_are_supported_and_match() -> None:
     for pattern, good, bad in (
         (r"^\p{L}[\p{L}\d_.-]*(/[\p{L}\d_][\p{L}\d_.-]*)*$", "größe/a-1", "1/a"),
         ("^.{1,500}$", "é" * 500, "é" * 501),
@@ -190,17 +190,17 @@ def test_patterns_that_people_write_are_read_and_match_what_they_should() -> Non
             load_schema({"properties": {"a": {"pattern": pattern}}}, LIMITS).text
         )
         assert checker.problems({"a": good}, 5_000) == []
-        assert [each.rule for each in checker.problems({"a": bad}, 5_000)] == ["pattern"]
+        assert [problem.rule for problem in checker.problems({"a": bad}, 5_000)] == ["pattern"]
 
 
-def test_what_would_take_a_pattern_long_is_refused() -> None:
+def test_a_pattern_that_takes_long_is_refused() -> None:
     schema = {"properties": {"a": ACCEPTED["a pattern at its worst"]["properties"]["a"]}}
     checker = validator_for(load_schema(schema, LIMITS).text)
 
     [problem] = checker.problems(VALUES["a text that is hard to match"], 1_000_000)
 
     assert (problem.rule, problem.pointer) == ("size", "")
-    assert [each.rule for each in checker.problems({"a": "c"}, 20_000)] == ["pattern"]
+    assert [problem.rule for problem in checker.problems({"a": "c"}, 20_000)] == ["pattern"]
 
 
 @pytest.mark.parametrize("key", ["$ref", "$dynamicRef", "$schema", "$id"])
@@ -235,10 +235,10 @@ def test_the_server_fetches_nothing_either(
     assert callers == []
 
 
-# --- what is told
+# --- messages
 
 
-def test_no_value_of_a_document_is_ever_told() -> None:
+def test_no_value_of_a_document_is_in_a_message() -> None:
     canary = "canary-7d1f"
     schema = {
         "properties": {
@@ -260,7 +260,7 @@ def test_no_value_of_a_document_is_ever_told() -> None:
     value |= {"items": [canary, canary], "contains": [canary]}
     problems = validator_for(load_schema(schema, LIMITS).text).problems(value, 500)
 
-    assert {each.pointer.split("/")[1] for each in problems} == set(value)
+    assert {problem.pointer.split("/")[1] for problem in problems} == set(value)
     assert canary not in str(problems)
 
 
@@ -331,7 +331,9 @@ def combined(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
-schemas = st.recursive(simple, combined, max_leaves=5).filter(lambda each: isinstance(each, dict))
+schemas = st.recursive(simple, combined, max_leaves=5).filter(
+    lambda schema: isinstance(schema, dict)
+)
 documents = st.recursive(
     st.one_of(numbers, st.sampled_from(["", "a", "ab", 0.5, None])),
     lambda inner: st.one_of(st.dictionaries(names, inner, max_size=2), st.lists(inner, max_size=3)),
@@ -340,7 +342,7 @@ documents = st.recursive(
 
 
 def edits(schema: Any) -> st.SearchStrategy[Any]:
-    """The same schema, or with one of its keywords another, or gone; or any other schema."""
+    """Draw the schema itself, one with a keyword changed or removed, or any other schema."""
     keys = list(schema)
     if not keys:
         return schemas
@@ -361,12 +363,12 @@ def test_what_is_called_compatible_is_compatible(data: st.DataObject) -> None:
             load_schema(schema, LIMITS)
     except InvalidDocument:
         assume(False)
-    found = compare(old, new)
+    result = compare(old, new)
     old_checker, new_checker = map(jsonschema_rs.validator_for, (old, new))
     for value in data.draw(st.lists(documents, min_size=20, max_size=40)):
         by_old, by_new = old_checker.is_valid(value), new_checker.is_valid(value)
-        assert not (found.backward is True and by_old and not by_new), (old, new, value, found)
-        assert not (found.forward is True and by_new and not by_old), (old, new, value, found)
+        assert not (result.backward is True and by_old and not by_new), (old, new, value, result)
+        assert not (result.forward is True and by_new and not by_old), (old, new, value, result)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -376,9 +378,9 @@ def test_a_schema_is_compatible_with_itself(schema: dict[str, Any]) -> None:
         load_schema(schema, LIMITS)
     except InvalidDocument:
         assume(False)
-    found = compare(schema, json.loads(json.dumps(schema)))
+    result = compare(schema, json.loads(json.dumps(schema)))
 
-    assert (found.backward, found.forward, found.reasons) == (True, True, ())
+    assert (result.backward, result.forward, result.reasons) == (True, True, ())
 
 
 OPEN = {"type": "object", "properties": {"a": {"type": "integer"}}}
@@ -407,20 +409,20 @@ TEXT = {"b": {"type": "string"}}
 def test_usual_edits_are_judged_as_people_would(
     old: Any, new: Any, backward: bool | None, forward: bool | None
 ) -> None:
-    found = compare(old, new)
+    result = compare(old, new)
 
     if backward is None:
-        assert found.backward is not True
-        assert found.forward is not True
+        assert result.backward is not True
+        assert result.forward is not True
     else:
-        assert (found.backward, found.forward) == (backward, forward)
+        assert (result.backward, result.forward) == (backward, forward)
 
 
 # --- defaults
 
 
 @pytest.mark.parametrize(
-    ("schema", "value", "made"),
+    ("schema", "value", "filled"),
     [
         ({"properties": {"a": {"default": 1}}}, {}, {"a": 1}),
         ({"properties": {"a": {"default": 1}}}, {"a": None}, {"a": None}),
@@ -446,8 +448,8 @@ def test_usual_edits_are_judged_as_people_would(
         ),
     ],
 )
-def test_defaults_are_filled_in(schema: Any, value: Any, made: Any) -> None:
+def test_defaults_are_filled_in(schema: Any, value: Any, filled: Any) -> None:
     before = json.dumps(value)
 
-    assert fill_defaults(json.dumps(schema), value) == made
+    assert fill_defaults(json.dumps(schema), value) == filled
     assert json.dumps(value) == before

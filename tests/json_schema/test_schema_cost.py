@@ -1,4 +1,4 @@
-"""Schemas that people have are taken, and checking a document against one takes bounded time."""
+"""Real schemas are accepted, and validating a document takes bounded time."""
 
 import json
 import time
@@ -119,20 +119,20 @@ def expression(depth: int) -> Any:
     ],
     ids=["records", "expressions"],
 )
-def test_a_schema_that_refers_to_itself_in_its_alternatives_is_taken(
+def test_a_schema_that_refers_to_itself_in_its_alternatives_is_accepted(
     schema: dict[str, Any], conforming: Any, broken: Any
 ) -> None:
     checker = validator_for(load_schema(schema, LIMITS).text)
 
     assert checker.problems(conforming, 1_000) == []
-    assert [each.rule for each in checker.problems(broken, 1_000)] in (["oneOf"], ["anyOf"])
+    assert [problem.rule for problem in checker.problems(broken, 1_000)] in (["oneOf"], ["anyOf"])
 
 
-def test_a_definition_of_such_a_schema_is_made_and_kept(api: Api, name: str) -> None:
-    made = api.define(name, RECORDS)
+def test_a_definition_with_such_a_schema_is_stored(api: Api, name: str) -> None:
+    created = api.define(name, RECORDS)
     broken = api.put(f"{name}-broken", {**record(2), "fields": 1}, definition=name)
 
-    assert made.status_code == 201
+    assert created.status_code == 201
     assert api.put(name, record(5), definition=name).is_success
     assert broken.status_code == 422
     assert broken.json()["code"] == "not-conforming"
@@ -147,11 +147,11 @@ def deep(levels: int, inner: Any) -> Any:
     return inner if levels == 0 else {"a": deep(levels - 1, inner)}
 
 
-def test_what_doubles_with_each_level_is_counted_for_the_levels_that_a_document_has() -> None:
+def test_doubling_is_counted_for_the_levels_that_a_document_has() -> None:
     checker = validator_for(load_schema(DOUBLING, LIMITS).text)
 
     assert checker.problems(deep(10, {"b": 1}), 100) == []
-    assert {each.rule for each in checker.problems(deep(10, {"b": "x"}), 100)} == {"type"}
+    assert {problem.rule for problem in checker.problems(deep(10, {"b": "x"}), 100)} == {"type"}
     began = time.thread_time()
     [problem] = checker.problems(deep(60, {"b": "x"}), 500)
     assert time.thread_time() - began < CHECKING
@@ -159,7 +159,7 @@ def test_what_doubles_with_each_level_is_counted_for_the_levels_that_a_document_
 
 
 def test_a_chain_of_schemas_for_each_level_does_not_exhaust_the_stack() -> None:
-    """It ended the process: the checker calls itself for each of them."""
+    """The validator recurses for each of them, and once that crashed the process."""
     chain = {f"a{i}": {"allOf": [{"$ref": f"#/$defs/a{i + 1}"}]} for i in range(400)}
     schema = {
         "$ref": "#/$defs/a0",
@@ -168,7 +168,7 @@ def test_a_chain_of_schemas_for_each_level_does_not_exhaust_the_stack() -> None:
     checker = validator_for(load_schema(schema, LIMITS).text)
 
     assert checker.problems(deep(1, {}), 10) == []
-    assert [each.rule for each in checker.problems(deep(60, {}), 500)] == ["size"]
+    assert [problem.rule for problem in checker.problems(deep(60, {}), 500)] == ["size"]
 
 
 EXPENSIVE: dict[str, Any] = {
@@ -216,7 +216,7 @@ LARGE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("what", EXPENSIVE)
-def test_checking_and_telling_take_bounded_time(what: str) -> None:
+def test_validation_and_its_report_take_bounded_time(what: str) -> None:
     checker = validator_for(load_schema(EXPENSIVE[what], LIMITS).text)
     for value in LARGE.values():
         size = len(json.dumps(value))
@@ -225,7 +225,7 @@ def test_checking_and_telling_take_bounded_time(what: str) -> None:
         assert time.thread_time() - began < CHECKING
 
 
-def test_of_what_is_too_much_to_tell_the_first_place_is_told() -> None:
+def test_where_there_is_too_much_to_report_the_first_problem_is() -> None:
     schema = {
         "properties": {
             "a": {"items": {"anyOf": [{"type": "integer"}, {"properties": {"b": {"const": 1}}}]}}
@@ -244,7 +244,7 @@ def test_of_what_is_too_much_to_tell_the_first_place_is_told() -> None:
 
 
 class Visits:
-    """A keyword that counts how often the schemas that have it are asked."""
+    """A keyword that counts how often the schemas that have it are evaluated."""
 
     counted = 0
 
@@ -265,20 +265,20 @@ _PARTS = ("p", "q")
 def any_schema(random: Random, depth: int) -> dict[str, Any]:
     if depth == 0 or random.random() < 0.15:
         return random.choice([{"type": "integer"}, {"type": "object"}, {}])
-    made: dict[str, Any] = {}
+    schema: dict[str, Any] = {}
     for key in random.choices((*_ONES, *_LEFT_OVER, *_LISTS, *_MAPS, "if", "$ref"), k=2):
         inner = [any_schema(random, depth - 1) for _ in range(random.randint(1, 3))]
         if key in _LISTS:
-            made[key] = inner
+            schema[key] = inner
         elif key in _MAPS:
-            made[key] = dict(zip("abc", inner, strict=False))
+            schema[key] = dict(zip("abc", inner, strict=False))
         elif key == "$ref":
-            made[key] = f"#/$defs/{random.choice(_PARTS)}"
+            schema[key] = f"#/$defs/{random.choice(_PARTS)}"
         elif key == "if":
-            made |= {"if": inner[0], "then": inner[-1]}
+            schema |= {"if": inner[0], "then": inner[-1]}
         else:
-            made[key] = inner[0]
-    return made
+            schema[key] = inner[0]
+    return schema
 
 
 def any_value(random: Random, depth: int) -> Any:
@@ -290,7 +290,7 @@ def any_value(random: Random, depth: int) -> Any:
 
 
 def takes_at_most(looks: int, meter: Meter, value: Any) -> bool:
-    """Whether ``value`` can be checked with so many looks, as it is counted."""
+    """Whether ``value`` can be validated with so many looks, according to the meter."""
     try:
         meter.require_affordable(value, looks)
     except TooMuchWork:
@@ -299,7 +299,7 @@ def takes_at_most(looks: int, meter: Meter, value: Any) -> bool:
 
 
 def visits(schema: dict[str, Any], value: Any) -> int:
-    """How often the schemas in ``schema`` are asked to check ``value``."""
+    """Return how often the schemas in ``schema`` are evaluated to validate ``value``."""
     counting = json.loads(json.dumps(schema))
     for node in Outline(counting).nodes.values():
         node.schema["x-visits"] = True
@@ -310,7 +310,7 @@ def visits(schema: dict[str, Any], value: Any) -> int:
     return Visits.counted
 
 
-def test_no_schema_is_asked_more_often_than_it_was_counted() -> None:
+def test_no_schema_is_evaluated_more_often_than_counted() -> None:
     random, tried = Random(7), 0
     while tried < 250:
         parts = {name: any_schema(random, 3) for name in _PARTS}
@@ -334,7 +334,7 @@ def test_no_schema_is_asked_more_often_than_it_was_counted() -> None:
         ("unevaluatedItems", [1, 2], {"contains": {"type": "integer"}}),
     ],
 )
-def test_what_asks_again_what_is_left_over_is_counted_again(
+def test_schemas_that_run_again_for_what_is_left_are_counted_again(
     key: str, left_over: str, value: Any, innermost: dict[str, Any]
 ) -> None:
     schema = innermost

@@ -1,4 +1,4 @@
-"""What a schema refers to by its own name lies inside it, and what it refuses is no default."""
+"""References by a schema's own ``$id``, and defaults that a schema refuses."""
 
 import json
 from typing import Any
@@ -48,7 +48,7 @@ def test_a_reference_to_the_own_id_is_inside(
 
     problems = validator_for(text).problems({"a": "x", "b": {"b": {"a": "x"}}}, 50)
 
-    assert [each.pointer for each in problems] == ["/a", "/b/b/a"]
+    assert [problem.pointer for problem in problems] == ["/a", "/b/b/a"]
     assert properties_at(json.loads(text), "b.b.a") == [("b", "b", "a")]
 
 
@@ -66,14 +66,14 @@ def test_any_other_reference_lies_outside(reference: str) -> None:
     with pytest.raises(InvalidDocument) as refused:
         load_schema(referring("https://example.com/a", reference), LIMITS)
 
-    assert {each.rule for each in refused.value.problems} == {"$ref"}
+    assert {problem.rule for problem in refused.value.problems} == {"$ref"}
 
 
-def test_a_part_may_have_a_name_that_changes_the_meaning_of_nothing() -> None:
+def test_a_part_may_have_an_id_that_changes_no_meaning() -> None:
     schema = {"properties": {"a": {"$id": "/properties/a", "type": "integer"}}}
     text = load_schema(schema, LIMITS).text
 
-    assert [each.pointer for each in validator_for(text).problems({"a": "x"}, 10)] == ["/a"]
+    assert [problem.pointer for problem in validator_for(text).problems({"a": "x"}, 10)] == ["/a"]
     for inner in ({"$ref": "#"}, {"$anchor": "b"}, {"$dynamicAnchor": "b"}, {"$dynamicRef": "#"}):
         for part in (
             {"$id": "part", "properties": {"b": inner}},
@@ -81,10 +81,10 @@ def test_a_part_may_have_a_name_that_changes_the_meaning_of_nothing() -> None:
         ):
             with pytest.raises(InvalidDocument) as refused:
                 load_schema({"$defs": {"a": part}, "properties": {"a": {}}}, LIMITS)
-            assert "$id" in {each.rule for each in refused.value.problems}
+            assert "$id" in {problem.rule for problem in refused.value.problems}
 
 
-def test_a_name_of_a_part_is_nothing_to_refer_to() -> None:
+def test_the_id_of_a_part_cannot_be_referred_to() -> None:
     part = {"$id": "https://example.com/b", "type": "integer"}
     schema = {"properties": {"a": {"$ref": "https://example.com/b"}}, "$defs": {"b": part}}
     with pytest.raises(InvalidDocument):
@@ -95,7 +95,7 @@ def test_a_name_of_a_part_is_nothing_to_refer_to() -> None:
 
 
 @pytest.mark.parametrize(
-    ("properties", "made"),
+    ("properties", "filled"),
     [
         ({"a": {"type": "integer", "default": "8080"}}, {}),
         ({"a": {"type": "integer", "default": 8080}}, {"a": 8080}),
@@ -114,13 +114,13 @@ def test_a_name_of_a_part_is_nothing_to_refer_to() -> None:
 )
 @pytest.mark.parametrize("identity", [{}, {"$id": "https://example.com/a"}], ids=["", "named"])
 def test_a_default_that_its_schema_refuses_is_not_filled_in(
-    properties: dict[str, Any], made: dict[str, Any], identity: dict[str, Any]
+    properties: dict[str, Any], filled: dict[str, Any], identity: dict[str, Any]
 ) -> None:
     few = {"type": "array", "default": [1]}
     schema = {**identity, "properties": properties, "$defs": {**PARTS, "few": few}}
     text = load_schema(schema, LIMITS).text
 
-    assert fill_defaults(text, {}) == made
+    assert fill_defaults(text, {}) == filled
     assert validator_for(text).problems(fill_defaults(text, {}), 100) == []
 
 

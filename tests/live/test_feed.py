@@ -39,7 +39,7 @@ from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from distributed_config.store.watermarks import Watermarks
 from distributed_config.wire import DocumentLimits, make_document
-from tests.conftest import need
+from tests.support.needs import need
 from tests.support.server import Api, Server
 
 pytestmark = pytest.mark.many

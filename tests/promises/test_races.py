@@ -1,4 +1,4 @@
-"""Many at once, over two workers: each write happens once, in one order, and no read is stale."""
+"""Many requests at once, over two workers: writes happen once and in order, no read is stale."""
 
 import http.client
 import json
@@ -39,19 +39,19 @@ _ORGANISATION = LOCAL_OPERATOR.organisation
 
 
 def at_once(calls: list[Callable[[], T]]) -> list[T]:
-    """What the calls return, in their order. Each has a thread, and all begin together."""
+    """Return what the calls return, in their order; each has a thread, and all begin together."""
     ready = threading.Barrier(len(calls))
 
-    def call(one: Callable[[], T]) -> T:
+    def start(call: Callable[[], T]) -> T:
         ready.wait()
-        return one()
+        return call()
 
     with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(call, calls))
+        return list(pool.map(start, calls))
 
 
 def times(number: int, call: Callable[[int], T]) -> list[T]:
-    """What ``call`` returns for 0, 1, … all at once."""
+    """Return what ``call`` returns for 0, 1, …, all at once."""
     return at_once([lambda i=i: call(i) for i in range(number)])
 
 
@@ -91,7 +91,7 @@ def test_forty_versions_sent_at_once_get_forty_numbers_without_a_gap(api: Api, n
     numbers = [answer.json()["version"] for answer in answers]
     assert sorted(numbers) == list(range(1, 41))
     assert [answer.headers["Config-Version"] for answer in answers] == list(map(str, numbers))
-    stored = {each["number"]: each["document"]["by"] for each in api.versions(name)}
+    stored = {version["number"]: version["document"]["by"] for version in api.versions(name)}
     assert stored == {0: None, **{number: i for i, number in enumerate(numbers)}}
 
 
@@ -121,7 +121,7 @@ def test_of_twelve_writers_with_one_tag_exactly_one_wins(
 
     [won] = [i for i, answer in enumerate(answers) if answer.status_code == 200]
     assert sorted(answer.status_code for answer in answers) == [200] + [412] * 11
-    assert [each["document"] for each in api.versions(name)] == [{"by": None}, {"by": won}]
+    assert [version["document"] for version in api.versions(name)] == [{"by": None}, {"by": won}]
     assert api.get(name, version="current").headers["ETag"] == answers[won].headers["ETag"]
 
 
@@ -150,9 +150,10 @@ def test_a_write_sent_sixteen_times_with_one_key_happens_once(
     assert len({answer.content for answer in [*answers, later]}) == 1
     assert len({answer.headers["Config-Revision"] for answer in [*answers, later]}) == 1
     assert sum("Idempotency-Replayed" not in answer.headers for answer in answers) == 1
-    written = [each for each in api.versions(name) if each["document"] == {"once": True}]
-    assert len(written) == 1
-    revisions = {each["revision"] for each in api.changes()[before:] if each["service"] == name}
+    created = [version for version in api.versions(name) if version["document"] == {"once": True}]
+    assert len(created) == 1
+    changes = [change for change in api.changes()[before:] if change["service"] == name]
+    revisions = {change["revision"] for change in changes}
     assert len(revisions) == 1
 
 
@@ -203,11 +204,11 @@ def test_a_watcher_never_sees_half_a_changeset(api: Api, name: str) -> None:
             times(4, publish)
         finally:
             ended.set()
-        journals = [each.result() for each in watching]
+        journals = [future.result() for future in watching]
 
-    mine = [[each for each in seen if each["service"] in services] for seen in journals]
+    mine = [[change for change in seen if change["service"] in services] for seen in journals]
     assert mine[0] == mine[1] == mine[2]
-    assert len({each["revision"] for each in mine[0]}) == 4 * 15
+    assert len({change["revision"] for change in mine[0]}) == 4 * 15
 
 
 def test_changesets_that_expect_the_same_version_leave_no_half_behind(api: Api, name: str) -> None:
@@ -225,9 +226,11 @@ def test_changesets_that_expect_the_same_version_leave_no_half_behind(api: Api, 
 
     assert sorted(statuses) == [200] + [412] * 7
     left, right = (api.versions(service) for service in pair)
-    assert [each["document"] for each in left] == [{}, {"by": statuses.index(200)}]
-    assert [each["document"] for each in right] == [each["document"] for each in left]
-    assert [each["revision"] for each in right[1:]] == [each["revision"] for each in left[1:]]
+    assert [version["document"] for version in left] == [{}, {"by": statuses.index(200)}]
+    for key, start in (("document", 0), ("revision", 1)):
+        assert [version[key] for version in right[start:]] == [
+            version[key] for version in left[start:]
+        ]
 
 
 def _publish(api: Api, services: list[str], document: Any, note: str) -> httpx2.Response:
@@ -237,26 +240,26 @@ def _publish(api: Api, services: list[str], document: Any, note: str) -> httpx2.
 
 def _changes(api: Api, after: int, limit: int) -> dict[str, Any]:
     answer = api.http.get("/api/v1/changes", params={"after": after, "limit": limit})
-    found: dict[str, Any] = answer.json()
-    return found
+    page: dict[str, Any] = answer.json()
+    return page
 
 
 def _assert_whole(changes: list[dict[str, Any]], services: list[str]) -> None:
-    """Each revision has a change of every service that its note names."""
+    """Check that each revision has a change of every service that its note names."""
     revisions: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for change in changes:
         if change["service"] in services:
             revisions[change["revision"]].append(change)
-    for found in revisions.values():
-        assert [change["service"] for change in found] == found[0]["note"].split()
-        assert [change["position"] for change in found] == list(range(len(found)))
+    for revision in revisions.values():
+        assert [change["service"] for change in revision] == revision[0]["note"].split()
+        assert [change["position"] for change in revision] == list(range(len(revision)))
 
 
 # --- stale reads
 
 
-class Line:
-    """One raw keep-alive connection: many times quicker than a client library."""
+class RawConnection:
+    """One raw keep-alive connection, many times quicker than a client library."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
@@ -270,7 +273,7 @@ class Line:
         self._socket.close()
 
     def read(self, service: str, tag: str = "") -> tuple[int, str, bytes]:
-        """Status, entity tag and body of the current document."""
+        """Return status, entity tag and body of the current document."""
         known = f"If-None-Match: {tag}\r\n" if tag else ""
         self._socket.sendall(
             f"GET /config?service={service}&version=current HTTP/1.1\r\n"
@@ -288,7 +291,7 @@ class Line:
 
 
 class Counter:
-    """A service whose document counts up. ``known`` is the highest count that anybody has seen.
+    """A service whose document counts up; ``known`` is the highest count that anybody has seen.
 
     A count is known once its write was acknowledged or a read has returned it: no read that
     begins later may return a lower one.
@@ -308,21 +311,23 @@ def test_no_read_returns_what_was_outdated_before_it_began(
     server: Server, api: Api, name: str, drill: bool
 ) -> None:
     series = [Counter(f"{name}-{i}") for i in range(3)]
-    for each in series:
-        api.post(each.service, {"n": 0})
+    for counter in series:
+        api.post(counter.service, {"n": 0})
     replayed = _replayed(api)
     ended = threading.Event()
     with ThreadPoolExecutor(3) as writers:
-        writing = [writers.submit(_count_up, server.url, each, ended) for each in series]
+        writing = [writers.submit(_count_up, server.url, counter, ended) for counter in series]
         try:
             stale = times(6, lambda i: _read_on(server, series, i, 25_000 if drill else 3_000))
         finally:
             ended.set()
-        writes = [each.result() for each in writing]
+        writes = [future.result() for future in writing]
 
     assert stale == [[]] * 6
     assert min(writes) > 50, "the writers hardly wrote, so this has shown nothing"
-    assert _replayed(api) - replayed > 500, "hardly any answer was replayed: nothing was shown"
+    assert _replayed(api) - replayed > 500, (
+        "hardly any answer was replayed, so this has shown nothing"
+    )
 
 
 def _count_up(url: str, series: Counter, ended: threading.Event) -> int:
@@ -337,18 +342,18 @@ def _count_up(url: str, series: Counter, ended: threading.Event) -> int:
 
 
 def _read_on(server: Server, all_series: list[Counter], reader: int, reads: int) -> list[str]:
-    """Reads a sixth of ``reads``; what was older than it may be."""
+    """Make a sixth of ``reads``; return those that were older than they may be."""
     random = Random(reader)
     stale = []
     held: dict[str, tuple[str, int]] = {}
-    with Line(server.port) as line:
+    with RawConnection(server.port) as connection:
         for _ in range(reads // 6):
             series = random.choice(all_series)
             tag, n_of_tag = held.get(series.service, ("", 0))
             if random.random() < 0.5:
                 tag = ""
             known = series.known
-            status, etag, body = line.read(series.service, tag)
+            status, etag, body = connection.read(series.service, tag)
             if status == 304:
                 assert etag == tag
                 n = n_of_tag
@@ -371,10 +376,8 @@ def _replayed(api: Api) -> float:
     )
 
 
-def test_no_two_answers_share_a_request_id_whichever_worker_gave_them(
-    own_server: Server, name: str
-) -> None:
-    """A server that has just begun: its workers count from the same number on."""
+def test_no_two_responses_share_a_request_id_across_workers(own_server: Server, name: str) -> None:
+    """Right after the start the workers count from the same number on."""
     with closing(Api(own_server.url)) as api:
         api.http.headers["Connection"] = "close"
         api.put(name, {"n": 0})
@@ -386,50 +389,52 @@ _WEB = word_of(_ORGANISATION, "web")
 
 
 @pytest.mark.parametrize(
-    ("revision", "services", "everything", "given_again"),
+    ("revision", "services", "everything", "replayed"),
     [
         pytest.param(6, ["web"], False, False, id="its service changed"),
         pytest.param(6, ["other", "web"], False, False, id="its service changed with another"),
         pytest.param(6, [], True, False, id="something changed that counts for all"),
         pytest.param(6, ["other"], False, True, id="another service changed"),
-        pytest.param(5, ["web"], False, True, id="the change is one that it rests on"),
+        pytest.param(5, ["web"], False, True, id="the response was loaded after the change"),
     ],
 )
-@pytest.mark.parametrize("kept_first", [True, False], ids=["kept before", "kept after"])
-def test_an_answer_is_given_again_only_while_what_it_rests_on_holds(
+@pytest.mark.parametrize("cached_first", [True, False], ids=["cached before", "cached after"])
+def test_a_response_is_replayed_only_while_it_is_valid(
     tmp_path: Path,
     revision: int,
     services: list[str],
     everything: bool,
-    given_again: bool,
-    kept_first: bool,
+    replayed: bool,
+    cached_first: bool,
 ) -> None:
-    """An answer begun before a commit and kept after it is the one that could stay for ever."""
-    marks = Watermarks(tmp_path / "distconf.db")
-    replays = ResponseCache(marks, 1_000_000)
+    """A response loaded before a commit and cached after it could otherwise stay for ever."""
+    watermarks = Watermarks(tmp_path / "distconf.db")
+    cache = ResponseCache(watermarks, 1_000_000)
     key = ("GET", b"/config", b"service=web", ())
     answer = WsgiResponse(200, [(b"content-type", b"application/json")], b'{"n": 5}')
     steps = [
-        lambda: replays.put(key, answer, Validity(_WEB, 5), "", ("GET", "/config", "200")),
-        lambda: marks.raise_to(revision, [(_ORGANISATION, each) for each in services], everything),
+        lambda: cache.keep(key, answer, Validity(_WEB, 5), "", ("GET", "/config", "200")),
+        lambda: watermarks.raise_to(
+            revision, [(_ORGANISATION, service) for service in services], everything
+        ),
     ]
 
-    for step in steps if kept_first else reversed(steps):
+    for step in steps if cached_first else reversed(steps):
         step()
 
-    found = replays.find(key)
-    assert (found is not None) is given_again
-    assert found is None or found.body["body"] == answer.body
+    cached = cache.find(key)
+    assert (cached is not None) is replayed
+    assert cached is None or cached.body["body"] == answer.body
 
 
-def test_an_outdated_answer_stays_away_also_when_another_process_raised_the_mark(
+def test_a_watermark_raised_by_another_process_outdates_a_response(
     tmp_path: Path,
 ) -> None:
     database = tmp_path / "distconf.db"
-    replays = ResponseCache(Watermarks(database), 1_000_000)
+    cache = ResponseCache(Watermarks(database), 1_000_000)
     key = ("GET", b"/config", b"service=web", ())
-    replays.put(key, WsgiResponse(200, [], b"{}"), Validity(_WEB, 5), "", ("GET", "/config", "200"))
-    assert replays.find(key) is not None
+    cache.keep(key, WsgiResponse(200, [], b"{}"), Validity(_WEB, 5), "", ("GET", "/config", "200"))
+    assert cache.find(key) is not None
 
     raising = (
         "import sys; from pathlib import Path\n"
@@ -438,11 +443,11 @@ def test_an_outdated_answer_stays_away_also_when_another_process_raised_the_mark
     )
     subprocess.run([sys.executable, "-c", raising, str(database)], check=True, timeout=30)
 
-    assert replays.find(key) is None
+    assert cache.find(key) is None
 
 
-def test_marks_are_raised_before_a_commit_can_be_seen(tmp_path: Path) -> None:
-    """The other way round an answer from before the commit would be given again after it."""
+def test_watermarks_are_raised_before_a_commit_is_visible(tmp_path: Path) -> None:
+    """Otherwise a response from before the commit could be replayed after it."""
     settings = Settings(instance=tmp_path)
     schema.upgrade(settings)
     path = settings.database_path
@@ -455,8 +460,8 @@ def test_marks_are_raised_before_a_commit_can_be_seen(tmp_path: Path) -> None:
             seen.append((revision, committed))
             super().raise_to(revision, *rest)
 
-    marks = Watching(path)
-    writer = Writer(writing_engine(path, 5), marks, 5)
+    watermarks = Watching(path)
+    writer = Writer(writing_engine(path, 5), watermarks, 5)
     try:
         for n in range(3):
             document = Document(text := f'{{"n": {n}}}', digest_of(text))
@@ -464,20 +469,20 @@ def test_marks_are_raised_before_a_commit_can_be_seen(tmp_path: Path) -> None:
                 LOCAL_OPERATOR,
                 lambda transaction, d=document: versions.put(transaction, Series("web"), d),
             )
-            assert marks.head == n + 1
-            assert not marks.covers(_WEB, n)
-            assert marks.covers(_WEB, n + 1)
+            assert watermarks.head == n + 1
+            assert not watermarks.covers(_WEB, n)
+            assert watermarks.covers(_WEB, n + 1)
     finally:
         writer.stop()
     assert seen == [(1, 0), (2, 1), (3, 2)]
 
 
-# --- waiting for news
+# --- held reads
 
 
 @contextmanager
 def _plain_wsgi(instance: Path) -> Iterator[Api]:
-    """The application on Flask's own server: threads, and no asyncio front before it."""
+    """Serve the application with Flask's own server: threads, and no gateway before it."""
     port = free_port()
     server = Server(instance, port)
     assert server.run("db", "upgrade").returncode == 0
@@ -510,12 +515,12 @@ def _wait_until_it_answers(port: int) -> None:
             time.sleep(0.05)
 
 
-@pytest.fixture(scope="module", params=["front", "plain WSGI"])
+@pytest.fixture(scope="module", params=["gateway", "plain WSGI"])
 def either(
     request: pytest.FixtureRequest, server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Api]:
-    """Both ways to run it."""
-    if request.param == "front":
+    """Requests to a server behind the gateway, and to one on plain WSGI."""
+    if request.param == "gateway":
         with closing(Api(server.url)) as api:
             yield api
     else:
@@ -523,24 +528,24 @@ def either(
             yield api
 
 
-def _wait_for_news(api: Api, name: str, tag: str, wait: int = 10) -> tuple[httpx2.Response, float]:
-    """The answer, and when it came."""
+def _hold(api: Api, name: str, tag: str, wait: int = 10) -> tuple[httpx2.Response, float]:
+    """Return the response, and the time when it came."""
     headers = {"If-None-Match": tag, "Prefer": f"wait={wait}"}
     answer = api.get(name, version="current", headers=headers)
     return answer, time.monotonic()
 
 
-def test_twenty_who_wait_all_get_the_new_document_soon_after_its_commit(
+def test_twenty_held_reads_get_the_new_document_soon_after_its_commit(
     either: Api, name: str
 ) -> None:
     tag = either.put(name, {"n": 0}).headers["ETag"]
     with ThreadPoolExecutor(20) as pool:
-        waiting = [pool.submit(_wait_for_news, either, name, tag) for _ in range(20)]
+        waiting = [pool.submit(_hold, either, name, tag) for _ in range(20)]
         time.sleep(0.5)
-        assert not any(each.done() for each in waiting)
+        assert not any(future.done() for future in waiting)
         written = either.patch(name, {"n": 1})
         committed = time.monotonic()
-        answers = [each.result() for each in waiting]
+        answers = [future.result() for future in waiting]
 
     for answer, came in answers:
         assert (answer.status_code, answer.json()) == (200, {"n": 1})
@@ -548,45 +553,43 @@ def test_twenty_who_wait_all_get_the_new_document_soon_after_its_commit(
         assert came - committed < 2  # not when the time was up
 
 
-def test_who_waits_is_told_when_the_current_version_is_turned_off(either: Api, name: str) -> None:
+def test_a_held_read_ends_when_the_current_version_is_disabled(either: Api, name: str) -> None:
     either.put(name, {"n": 0})
     tag = either.put(name, {"n": 1}).headers["ETag"]
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(_wait_for_news, either, name, tag)
+        waiting = pool.submit(_hold, either, name, tag)
         time.sleep(0.2)
         either.enable(name, 1, False)
         answer, _ = waiting.result()
     assert (answer.status_code, answer.json()) == (200, {"n": 0})
 
 
-def test_who_asks_with_an_old_tag_is_answered_at_once(either: Api, name: str) -> None:
+def test_a_read_with_an_old_tag_is_not_held(either: Api, name: str) -> None:
     old = either.put(name, {"n": 0}).headers["ETag"]
     either.put(name, {"n": 1})
     began = time.monotonic()
-    answer, came = _wait_for_news(either, name, old)
+    answer, came = _hold(either, name, old)
     assert (answer.status_code, answer.json()) == (200, {"n": 1})
     assert came - began < 5
 
 
-def test_a_wait_without_news_ends_with_304_each_time_it_is_asked_for(
-    either: Api, name: str
-) -> None:
+def test_a_held_read_without_news_ends_with_304_every_time(either: Api, name: str) -> None:
     tag = either.put(name, {"n": 0}).headers["ETag"]
     for _ in range(3):
         began = time.monotonic()
-        answer, came = _wait_for_news(either, name, tag, wait=1)
+        answer, came = _hold(either, name, tag, wait=1)
         assert (answer.status_code, answer.content) == (304, b"")
         assert answer.headers["ETag"] == tag
         assert 0.9 < came - began < 5
 
 
-def test_a_wait_goes_on_over_changes_that_are_no_news(either: Api, name: str) -> None:
-    """A commit to a service that shares the mark, and a write that changes nothing."""
+def test_a_held_read_goes_on_over_changes_that_are_no_news(either: Api, name: str) -> None:
+    """Such are a commit to a service with the same watermark, and a write without a change."""
     tag = either.put(name, {"n": 0}).headers["ETag"]
     word = word_of(_ORGANISATION, name)
-    other = next(each for i in count() if word_of(_ORGANISATION, each := f"{name}-{i}") == word)
+    other = next(other for i in count() if word_of(_ORGANISATION, other := f"{name}-{i}") == word)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(_wait_for_news, either, name, tag)
+        waiting = pool.submit(_hold, either, name, tag)
         time.sleep(0.2)
         either.put(other, {"n": 0})
         time.sleep(0.2)
@@ -598,7 +601,7 @@ def test_a_wait_goes_on_over_changes_that_are_no_news(either: Api, name: str) ->
     assert (answer.status_code, answer.json()) == (200, {"n": 1})
 
 
-def test_a_read_waits_for_the_revision_that_it_asks_for(either: Api, name: str) -> None:
+def test_a_read_waits_for_its_min_revision(either: Api, name: str) -> None:
     revision = int(either.put(name, {"n": 0}).headers["Config-Revision"])
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(either.get, name, version="current", min_revision=revision + 1)
@@ -609,7 +612,7 @@ def test_a_read_waits_for_the_revision_that_it_asks_for(either: Api, name: str) 
     assert (answer.status_code, answer.json()) == (200, {"n": 1})
 
 
-def test_config_works_in_full_with_the_front_and_without(either: Api, name: str) -> None:
+def test_config_works_with_the_gateway_and_without(either: Api, name: str) -> None:
     api = either
     assert api.post(name, {"n": 0}).json()["success"] is True
     assert api.post(name, {"n": 0}).status_code == 422

@@ -1,4 +1,4 @@
-"""A random life of some services, side by side with a plain model of what the design promises."""
+"""A random life of some services, compared step by step with a simple model of the promises."""
 
 import copy
 import hashlib
@@ -32,6 +32,8 @@ PROBLEM = "application/problem+json"
 
 @dataclass
 class Version:
+    """One version in the model."""
+
     text: str
     revision: int
     note: str
@@ -40,13 +42,13 @@ class Version:
 
     @property
     def value(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.text)
-        return found
+        value: dict[str, Any] = json.loads(self.text)
+        return value
 
 
 @dataclass
 class Service:
-    """One service. ``born`` is the revision of its creation: a name may be used again."""
+    """One service in the model; ``born`` is its first revision, since names may be used again."""
 
     born: int
     versions: list[Version] = field(default_factory=list)
@@ -54,16 +56,20 @@ class Service:
 
     @property
     def current(self) -> int | None:
-        enabled = [number for number, each in enumerate(self.versions) if each.enabled]
+        enabled = [number for number, version in enumerate(self.versions) if version.enabled]
         return enabled[-1] if enabled else None
 
     @property
     def existing(self) -> dict[int, Version]:
-        return {number: each for number, each in enumerate(self.versions) if not each.deleted}
+        return {
+            number: version for number, version in enumerate(self.versions) if not version.deleted
+        }
 
 
 @dataclass(frozen=True)
 class Change:
+    """One entry of the model's journal."""
+
     revision: int
     position: int
     kind: str
@@ -75,7 +81,7 @@ class Change:
 
 
 class Refused(Exception):
-    """The model's way of saying what the answer will be."""
+    """The model refuses: the server must respond with this status and code."""
 
     def __init__(self, status: int, code: str) -> None:
         super().__init__(code)
@@ -92,7 +98,7 @@ def digest_of(text: str) -> str:
 
 
 class Model:
-    """What must be: services and the journal. Each verb is one write; ``unit`` makes it one."""
+    """The services and the journal as they must be. Writes go to the copy that ``unit`` returns."""
 
     def __init__(self, head: int) -> None:
         self.head = head
@@ -103,17 +109,19 @@ class Model:
         self._note = ""
 
     def unit(self, note: str = "") -> "Model":
-        """A copy to try a write on; whoever is refused throws it away."""
-        tried = copy.deepcopy(self)
-        tried._position = 0
-        tried._note = note
-        return tried
+        """Return a copy to try a write on; where it is refused, the copy is dropped."""
+        trial = copy.deepcopy(self)
+        trial._position = 0
+        trial._note = note
+        return trial
 
     def commit(self) -> None:
-        """Ends the unit: a revision is used up if and only if something was recorded."""
+        """End the unit; it takes a revision if and only if something was recorded."""
         if self._position:
             self.head += 1
-            self.pasts[self.head] = {name: each.current for name, each in self.services.items()}
+            self.pasts[self.head] = {
+                name: service.current for name, service in self.services.items()
+            }
 
     def create(self, name: str, text: str) -> int:
         if name in self.services:
@@ -159,16 +167,16 @@ class Model:
         return number
 
     def delete(self, name: str) -> None:
-        if any(each.enabled for each in self.require(name).versions):
+        if any(version.enabled for version in self.require(name).versions):
             raise Refused(409, "still-enabled")
         del self.services[name]
         self._record("service.deleted", name)
 
     def tag(self, name: str, tags: list[str]) -> None:
-        service, wanted = self.require(name), sorted(set(tags))
-        if wanted != service.tags:
-            service.tags = wanted
-            self._record("service.tagged", name, note=self._note or ", ".join(wanted))
+        service, new_tags = self.require(name), sorted(set(tags))
+        if new_tags != service.tags:
+            service.tags = new_tags
+            self._record("service.tagged", name, note=self._note or ", ".join(new_tags))
 
     def as_of(self, name: str, revision: int) -> tuple[int, Version]:
         service = self.require(name)
@@ -214,17 +222,15 @@ class Model:
         digest = digest_of(service.versions[number].text)
         self._record(kind, name, version=number, current=service.current, digest=digest)
 
-    def _record(self, kind: str, name: str, note: str | None = None, **told: Any) -> None:
-        all_told = {"version": None, "current": None, "digest": None, **told}
+    def _record(self, kind: str, name: str, note: str | None = None, **values: Any) -> None:
+        values = {"version": None, "current": None, "digest": None, **values}
         note = self._note if note is None else note
-        self.journal.append(
-            Change(self.head + 1, self._position, kind, name, note=note, **all_told)
-        )
+        self.journal.append(Change(self.head + 1, self._position, kind, name, note=note, **values))
         self._position += 1
 
 
 def merged(target: Any, patch: Any) -> Any:
-    """RFC 7396, as it is written there."""
+    """Merge as RFC 7396 does, in the words of its pseudocode."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}
@@ -237,27 +243,28 @@ def merged(target: Any, patch: Any) -> Any:
 
 
 def patched(document: dict[str, Any], operations: list[dict[str, Any]]) -> dict[str, Any]:
-    """RFC 6902, for the members of the document itself."""
+    """Patch as RFC 6902 does, for members of the document itself only."""
     result = copy.deepcopy(document)
-    for each in operations:
-        name, origin = each["path"][1:], each.get("from", "/")[1:]
-        needed = {"add": [], "copy": [origin], "move": [origin]}.get(each["op"], [name])
+    for operation in operations:
+        name, origin = operation["path"][1:], operation.get("from", "/")[1:]
+        needed = {"add": [], "copy": [origin], "move": [origin]}.get(operation["op"], [name])
         if any(member not in result for member in needed):
             raise Refused(422, "invalid-document")
-        if each["op"] == "test":
-            if result[name] != each["value"]:
+        if operation["op"] == "test":
+            if result[name] != operation["value"]:
                 raise Refused(422, "invalid-document")
-        elif each["op"] == "remove":
+        elif operation["op"] == "remove":
             del result[name]
-        elif each["op"] == "move":
-            if name != origin:  # onto itself it stays where it is
+        elif operation["op"] == "move":
+            if name != origin:  # a move onto itself changes nothing
                 result[name] = result.pop(origin)
         else:
-            result[name] = each["value"] if "value" in each else copy.deepcopy(result[origin])
+            added = operation["value"] if "value" in operation else copy.deepcopy(result[origin])
+            result[name] = added
     return result
 
 
-# --- what is tried
+# --- what hypothesis draws from
 
 
 SERVICES = st.sampled_from(["a", "b/c", "é"])
@@ -300,13 +307,13 @@ STEPS = st.one_of(
 
 
 class Life(RuleBasedStateMachine):
-    """The real server and the model, told the same and asked the same."""
+    """A real server and the model, which get equal requests and must agree."""
 
     server: Server
 
     def __init__(self) -> None:
         super().__init__()
-        # Names of this life's own: the lives before it left theirs behind.
+        # Every life has names of its own, since the services of earlier ones are still there.
         self.prefix = f"life-{uuid4().hex[:12]}"
         changes = self.line.http.get("/api/v1/changes", params={"limit": 1})
         self.first = int(changes.headers["Config-Revision"])
@@ -333,9 +340,9 @@ class Life(RuleBasedStateMachine):
     @rule(service=SERVICES, document=DOCUMENTS, note=NOTES)
     def create(self, service: str, document: dict[str, Any], note: str) -> None:
         name = self.name(service)
-        tried, refused, _ = self._try(note, lambda model: model.create(name, text_of(document)))
+        trial, refused, _ = self._try(note, lambda model: model.create(name, text_of(document)))
         response = self.line.post(name, document, note=note)
-        self._settle(tried, refused, response)
+        self._settle(trial, refused, response)
         if refused is None:
             answer = response.json()
             assert answer == {
@@ -344,7 +351,7 @@ class Life(RuleBasedStateMachine):
                 "service": name,
                 "serviceJSONconf": text_of(document),
                 "success": True,
-                "total_configs": self.others + len(tried.services),
+                "total_configs": self.others + len(trial.services),
             }
             assert answer["ID"] not in self.identities
             self.identities.add(answer["ID"])
@@ -357,52 +364,52 @@ class Life(RuleBasedStateMachine):
             self._expect(model, name, expectation)
             return model.put(name, text_of(document))
 
-        tried, refused, number = self._try(note, act)
+        trial, refused, number = self._try(note, act)
         headers = self._condition(name, expectation)
         response = self.line.put(name, document, note=note, headers=headers)
-        self._settle(tried, refused, response)
-        self._check_written(tried, refused, name, number, response)
+        self._settle(trial, refused, response)
+        self._check_written(trial, refused, name, number, response)
 
     @rule(service=SERVICES, document=DOCUMENTS, note=NOTES, expectation=EXPECTATIONS)
     def replace(self, service: str, document: dict[str, Any], note: str, expectation: str) -> None:
         name = self.name(service)
 
         def act(model: Model) -> int:
-            model.require(name)  # that there is no such service is said first
+            model.require(name)  # a missing service is reported before a failed precondition
             self._expect(model, name, expectation)
             return model.append(name, text_of(document))
 
-        tried, refused, number = self._try(note, act)
+        trial, refused, number = self._try(note, act)
         headers = self._condition(name, expectation)
         response = self.line.patch(name, document, note=note, headers=headers)
-        self._settle(tried, refused, response)
-        self._check_written(tried, refused, name, number, response)
+        self._settle(trial, refused, response)
+        self._check_written(trial, refused, name, number, response)
 
     @rule(service=SERVICES, patch=DOCUMENTS)
     def merge(self, service: str, patch: dict[str, Any]) -> None:
         name = self.name(service)
-        tried, refused, number = self._try("", lambda model: model.merge(name, patch))
+        trial, refused, number = self._try("", lambda model: model.merge(name, patch))
         headers = {"Content-Type": "application/merge-patch+json"}
         response = self.line.patch(name, patch, headers=headers)
-        self._settle(tried, refused, response)
-        self._check_written(tried, refused, name, number, response)
+        self._settle(trial, refused, response)
+        self._check_written(trial, refused, name, number, response)
 
     @rule(service=SERVICES, operations=OPERATIONS)
     def patch(self, service: str, operations: list[dict[str, Any]]) -> None:
         name = self.name(service)
-        tried, refused, number = self._try("", lambda model: model.patch(name, operations))
+        trial, refused, number = self._try("", lambda model: model.patch(name, operations))
         headers = {"Content-Type": "application/json-patch+json"}
         response = self.line.patch(name, operations, headers=headers)
-        self._settle(tried, refused, response)
-        self._check_written(tried, refused, name, number, response)
+        self._settle(trial, refused, response)
+        self._check_written(trial, refused, name, number, response)
 
     @rule(service=SERVICES, number=NUMBERS, enabled=st.booleans())
     def enable(self, service: str, number: int, enabled: bool) -> None:
         name = self.name(service)
-        tried, refused, _ = self._try("", lambda model: model.set_enabled(name, number, enabled))
+        trial, refused, _ = self._try("", lambda model: model.set_enabled(name, number, enabled))
         response = self.line.enable(name, number, enabled)
-        self._settle(tried, refused, response)
-        self._check_written(tried, refused, name, number, response)
+        self._settle(trial, refused, response)
+        self._check_written(trial, refused, name, number, response)
 
     @rule(service=SERVICES)
     def disable_all(self, service: str) -> None:
@@ -415,17 +422,17 @@ class Life(RuleBasedStateMachine):
     @rule(service=SERVICES, number=NUMBERS)
     def delete_version(self, service: str, number: int) -> None:
         name = self.name(service)
-        tried, refused, _ = self._try("", lambda model: model.delete_version(name, number))
+        trial, refused, _ = self._try("", lambda model: model.delete_version(name, number))
         response = self.line.delete(name, version=number)
-        self._settle(tried, refused, response)
-        self._check_written(tried, refused, name, number, response)
+        self._settle(trial, refused, response)
+        self._check_written(trial, refused, name, number, response)
 
     @rule(service=SERVICES)
     def delete(self, service: str) -> None:
         name = self.name(service)
-        tried, refused, _ = self._try("", lambda model: model.delete(name))
+        trial, refused, _ = self._try("", lambda model: model.delete(name))
         response = self.line.delete(name)
-        self._settle(tried, refused, response)
+        self._settle(trial, refused, response)
         if refused is None:
             assert response.json()["success"] is True
         elif refused.status == 409:
@@ -434,73 +441,77 @@ class Life(RuleBasedStateMachine):
     @rule(service=SERVICES, number=NUMBERS, note=NOTES)
     def roll_back(self, service: str, number: int, note: str) -> None:
         name = self.name(service)
-        told = note or f"Rolled back to version {number}."
-        tried, refused, new = self._try(told, lambda model: model.roll_back(name, number))
+        full_note = note or f"Rolled back to version {number}."
+        trial, refused, new = self._try(full_note, lambda model: model.roll_back(name, number))
         query = {"service": name, "to": number, "note": note}
         response = self.line.http.post("/api/v1/rollback", params=query)
-        self._settle(tried, refused, response)
+        self._settle(trial, refused, response)
         if refused is None:
             assert response.json() == {"success": True, "version": new, "current": new}
 
     @rule(service=SERVICES, tags=st.lists(st.sampled_from(["t", "u", "é"]), max_size=3), note=NOTES)
     def tag(self, service: str, tags: list[str], note: str) -> None:
         name = self.name(service)
-        tried, refused, _ = self._try(note, lambda model: model.tag(name, tags))
+        trial, refused, _ = self._try(note, lambda model: model.tag(name, tags))
         query = {"service": name, "note": note}
         response = self.line.http.put("/api/v1/services/tags", params=query, json={"tags": tags})
-        self._settle(tried, refused, response)
+        self._settle(trial, refused, response)
         if refused is None:
-            assert response.json()["tags"] == tried.services[name].tags
+            assert response.json()["tags"] == trial.services[name].tags
 
     @rule(steps=st.dictionaries(SERVICES, STEPS, min_size=1, max_size=3), note=NOTES)
     def change_several(self, steps: dict[str, tuple[str, Any]], note: str) -> None:
-        """All of it or nothing, in one revision."""
+        """Publish a changeset: all of it or nothing, in one revision."""
         verbs = {
-            "document": lambda model, name, what: model.put(name, text_of(what)),
+            "document": lambda model, name, document: model.put(name, text_of(document)),
             "merge": Model.merge,
             "patch": Model.patch,
             "rollback": Model.roll_back,
-            "enable": lambda model, name, what: model.set_enabled(name, what, True),
-            "disable": lambda model, name, what: model.set_enabled(name, what, False),
+            "enable": lambda model, name, number: model.set_enabled(name, number, True),
+            "disable": lambda model, name, number: model.set_enabled(name, number, False),
         }
 
         def act(model: Model) -> list[int]:
             return [
-                verbs[verb](model, self.name(each), what) for each, (verb, what) in steps.items()
+                verbs[verb](model, self.name(service), argument)
+                for service, (verb, argument) in steps.items()
             ]
 
-        tried, refused, numbers = self._try(note, act)
-        changes = [{"service": self.name(each), verb: what} for each, (verb, what) in steps.items()]
+        trial, refused, numbers = self._try(note, act)
+        changes = [
+            {"service": self.name(service), verb: argument}
+            for service, (verb, argument) in steps.items()
+        ]
         response = self.line.http.post(
             "/api/v1/changesets", params={"note": note}, json={"changes": changes}
         )
-        self._settle(tried, refused, response)
+        self._settle(trial, refused, response)
         if refused is None:
             answers = response.json()["services"]
-            assert [each["version"] for each in answers] == numbers
-            assert [each["current"] for each in answers] == [
-                tried.services[self.name(each)].current for each in steps
+            assert [result["version"] for result in answers] == numbers
+            assert [result["current"] for result in answers] == [
+                trial.services[self.name(service)].current for service in steps
             ]
 
     @rule(service=SERVICES, document=DOCUMENTS)
-    def rehearse(self, service: str, document: dict[str, Any]) -> None:
-        """Answered like the write, and nothing happens."""
+    def dry_run(self, service: str, document: dict[str, Any]) -> None:
+        """Send a dry run: the response is that of the write, and nothing happens."""
         name = self.name(service)
-        tried, refused, number = self._try("", lambda model: model.put(name, text_of(document)))
+        trial, refused, number = self._try("", lambda model: model.put(name, text_of(document)))
         response = self.line.put(name, document, dry_run="true")
         assert refused is None
         assert response.headers["Config-Dry-Run"] == "true"
-        self._check_written(tried, refused, name, number, response)
+        self._check_written(trial, refused, name, number, response)
 
     @rule(service=SERVICES, document=DOCUMENTS)
     def repeat(self, service: str, document: dict[str, Any]) -> None:
-        """Sent twice under one key, done once."""
+        """Send a write twice under one idempotency key; it happens once."""
         name = self.name(service)
-        tried, refused, number = self._try("", lambda model: model.append(name, text_of(document)))
+        trial, refused, number = self._try("", lambda model: model.append(name, text_of(document)))
         headers = {"Idempotency-Key": uuid4().hex}
         response = self.line.patch(name, document, headers=headers)
-        self._settle(tried, refused, response)
-        self._check_written(tried, refused, name, number, response)
+        self._settle(trial, refused, response)
+        self._check_written(trial, refused, name, number, response)
         again = self.line.patch(name, document, headers=headers)
         assert again.status_code == response.status_code
         if refused is None:
@@ -510,7 +521,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.model.services)
     @rule(luck=st.integers(0, 19))
     def restart(self, luck: int) -> None:
-        """Rarely: it takes as long as all the rest of a life."""
+        """Restart the server, rarely: it takes as long as the rest of a life."""
         if luck == 13:
             self.server.stop()
             self.server.start()
@@ -551,7 +562,7 @@ class Life(RuleBasedStateMachine):
         self._check_past(self.name(service), revision)
 
     def teardown(self) -> None:
-        """At the end of a life all of its history is gone through."""
+        """Check all of its history at the end of a life."""
         self._check_journal()
         assert self._count() == self.others + len(self.model.services)
         for name, service in self.model.services.items():
@@ -562,27 +573,27 @@ class Life(RuleBasedStateMachine):
     # --- inside
 
     def _try(self, note: str, act: Any) -> tuple[Model, Refused | None, Any]:
-        """The model after ``act``, and what it did or why it was refused."""
-        tried = self.model.unit(note)
+        """Return the model after ``act``, why it was refused if it was, and what it returned."""
+        trial = self.model.unit(note)
         try:
-            done = act(tried)
+            result = act(trial)
         except Refused as refused:
             return self.model, refused, None
-        tried.commit()
-        return tried, None, done
+        trial.commit()
+        return trial, None, result
 
-    def _settle(self, tried: Model, refused: Refused | None, response: httpx2.Response) -> None:
+    def _settle(self, trial: Model, refused: Refused | None, response: httpx2.Response) -> None:
         if refused is not None:
             self._check_refused(response, refused)
             return
         assert response.status_code == 200, response.text
         assert response.json()["success" if "tags" not in response.json() else "tags"] is not None
-        self.model = tried
-        assert response.headers["Config-Revision"] == str(tried.head)
+        self.model = trial
+        assert response.headers["Config-Revision"] == str(trial.head)
 
     def _check_written(
         self,
-        tried: Model,
+        trial: Model,
         refused: Refused | None,
         name: str,
         number: Any,
@@ -593,7 +604,7 @@ class Life(RuleBasedStateMachine):
         answer = response.json()
         assert answer["success"] is True
         assert answer["version"] == number
-        assert answer["current"] == tried.services[name].current
+        assert answer["current"] == trial.services[name].current
 
     def _check_refused(self, response: httpx2.Response, refused: Refused) -> None:
         assert (response.status_code, response.json()["code"]) == (refused.status, refused.code)
@@ -619,9 +630,10 @@ class Life(RuleBasedStateMachine):
         existing = service.existing
         if len(existing) > 1:
             assert response.text == json.dumps(
-                {str(number): each.text for number, each in existing.items()}, ensure_ascii=False
+                {str(number): version.text for number, version in existing.items()},
+                ensure_ascii=False,
             )
-            disabled = ",".join(str(n) for n, each in existing.items() if not each.enabled)
+            disabled = ",".join(str(n) for n, version in existing.items() if not version.enabled)
             assert response.headers.get("Config-Disabled", "") == disabled
             current = service.current
             assert response.headers.get("Config-Version") == (
@@ -654,7 +666,7 @@ class Life(RuleBasedStateMachine):
         self._check_tag(response, name, (number, version.text))
 
     def _check_tag(self, response: httpx2.Response, name: str, content: Any) -> None:
-        """One tag for one content of a service's one life, and another for every other."""
+        """Check that each content of a service has one tag, and no other content has that tag."""
         tag = response.headers["ETag"]
         content = (name, self.model.services[name].born, content)
         assert self.tags_of.setdefault(content, tag) == tag
@@ -662,15 +674,15 @@ class Life(RuleBasedStateMachine):
 
     def _check_history(self, name: str, service: Service) -> None:
         listed = self.line.versions(name)
-        assert [each["number"] for each in listed] == list(range(len(service.versions)))
-        for each, version in zip(listed, service.versions, strict=True):
-            assert each["enabled"] is version.enabled
-            assert each["deleted"] is version.deleted
-            assert each["revision"] == version.revision
-            assert each["note"] == version.note
-            assert each["digest"] == digest_of(version.text)
-            assert each["size"] == len(version.text.encode())
-            assert each["document"] == (None if version.deleted else version.value)
+        assert [entry["number"] for entry in listed] == list(range(len(service.versions)))
+        for entry, version in zip(listed, service.versions, strict=True):
+            assert entry["enabled"] is version.enabled
+            assert entry["deleted"] is version.deleted
+            assert entry["revision"] == version.revision
+            assert entry["note"] == version.note
+            assert entry["digest"] == digest_of(version.text)
+            assert entry["size"] == len(version.text.encode())
+            assert entry["document"] == (None if version.deleted else version.value)
         one = self.line.http.get("/api/v1/services/one", params={"service": name}).json()
         assert one["versions"] == len(service.versions)
         assert one["current"] == service.current
@@ -689,25 +701,26 @@ class Life(RuleBasedStateMachine):
         changes = self.line.changes(after=self.first)
         assert [
             Change(
-                *(each[key] for key in ("revision", "position", "kind", "service", "version")),
-                *(each[key] for key in ("current", "digest", "note")),
+                *(change[key] for key in ("revision", "position", "kind", "service", "version")),
+                *(change[key] for key in ("current", "digest", "note")),
             )
-            for each in changes
+            for change in changes
         ] == self.model.journal
-        assert sorted({each["revision"] for each in changes}) == list(
+        assert sorted({change["revision"] for change in changes}) == list(
             range(self.first + 1, self.model.head + 1)
         )
-        assert [each["time"] for each in changes] == sorted(each["time"] for each in changes)
-        assert {each["actor"] for each in changes} <= {"local operator"}
+        times = [change["time"] for change in changes]
+        assert times == sorted(times)
+        assert {change["actor"] for change in changes} <= {"local operator"}
 
     def _count(self) -> int:
-        found = 0
+        total = 0
         url: str | None = "/api/v1/services?limit=500"
         while url:
             response = self.line.http.get(url)
-            found += len(response.json()["services"])
+            total += len(response.json()["services"])
             url = response.links.get("next", {}).get("url")
-        return found
+        return total
 
 
 # --- the test
@@ -715,7 +728,7 @@ class Life(RuleBasedStateMachine):
 
 @pytest.fixture
 def lived(tmp_path: Path) -> Iterator[Server]:
-    """A server that may be stopped and started in between."""
+    """A server that a life may stop and start."""
     with Server(tmp_path / "instance", log_requests="false") as running:
         yield running
 
@@ -733,12 +746,12 @@ def test_whatever_happens_to_services_the_server_and_the_model_agree(
             stateful_step_count=40 if drill else 20,
             deadline=None,
             database=None,
-            # A life that fails is short enough to read; to shorten it would take minutes.
+            # A failing life is short enough to read; shrinking it would take minutes.
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),
     )
     lived.stop()
-    checked = lived.run("check")
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+    check = lived.run("check")
+    assert check.returncode == 0, check.stdout + check.stderr
     lived.start()

@@ -1,16 +1,14 @@
 """A full disk, a locked database, a failing disk, a damaged file: refused plainly, never served."""
 
 import os
-import re
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,75 +25,29 @@ from distributed_config.settings import Settings
 from distributed_config.store.watermarks import Watermarks
 from distributed_config.store.writer import Writer
 from distributed_config.wire import Document
-from tests.conftest import need
-from tests.promises.test_crashes import (
+from tests.support.faults import (
+    SOME,
+    assert_refused,
+    each_on_a_new_connection,
+    fill,
+    injected,
+    locked,
+)
+from tests.support.load import (
     Acknowledged,
     Load,
-    assert_kept,
+    assert_stored,
     audit,
     digest_of,
-    replace_worker,
-    workers_of,
 )
+from tests.support.processes import replace_worker, workers_of
 from tests.support.server import Api, Server
-
-_SOME = 20
-"""Connections enough to reach every worker: the kernel spreads them over the workers."""
-
-
-def each_on_a_new_connection(
-    server: Server, call: Callable[[Api, int], httpx2.Response], number: int = _SOME
-) -> list[httpx2.Response]:
-    """The answers to ``call``, each on a connection of its own, so that every worker is asked."""
-    with closing(Api(server.url)) as api:
-        api.http.headers["Connection"] = "close"
-        return [call(api, i) for i in range(number)]
-
-
-def assert_refused(answer: httpx2.Response, status: int, code: str = "") -> None:
-    """A refusal in the one form, which says when to try again."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.json()["code"] == code or not code
-    assert int(answer.headers["Retry-After"]) > 0
-    assert answer.json()["success"] is False
-
 
 # --- a full disk
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with 8 MiB, gone at the end whatever happens."""
-    need(os.geteuid() == 0, "root, to mount a small file system")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], check=False
-    )
-    need(mounted.returncode == 0, "the right to mount a small file system")
-    try:
-        yield folder
-    finally:
-        # Lazily, so that it also goes while a server that should have ended still holds it.
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Leaves no byte free in the file system of ``folder``; returns the file that took them."""
-    filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size in (65_536, 1):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                continue
-    return filler
-
-
 def _fill_until_nothing_fits(server: Server) -> list[Acknowledged]:
-    """Fills what the database has in reserve; returns the writes that were still acknowledged."""
+    """Fill the free pages of the database; return the writes that were still acknowledged."""
     acknowledged = []
     for text in ("x" * 20_000, ""):
         for i in range(1_000):
@@ -112,7 +64,7 @@ def _fill_until_nothing_fits(server: Server) -> list[Acknowledged]:
 
 
 def _assert_writes_are_refused(server: Server) -> None:
-    """Writes of every kind, through every worker."""
+    """Check that writes of every kind are refused by every worker."""
     text = {"text": "x" * 5_000}
     step = {"service": "hot", "document": text}
     kinds: list[Callable[[Api, int], httpx2.Response]] = [
@@ -128,7 +80,7 @@ def _assert_writes_are_refused(server: Server) -> None:
         server, lambda api, _: api.http.get("/api/v1/export"), 3
     ):
         assert_refused(answer, 507, "storage-full")
-    # Those of other servers' clients, in forms of their own.
+    # The dialects refuse too, each with error bodies of its own.
     new: dict[str, Any] = {"section": "never", "values": text}
     others: list[Callable[[Api, int], httpx2.Response]] = [
         lambda api, _: api.http.get("/config/export"),
@@ -144,7 +96,7 @@ def _assert_writes_are_refused(server: Server) -> None:
 
 
 def _assert_reads_are_answered(server: Server, documents: dict[str, Any]) -> None:
-    """By every worker; those of YAML are asked seldom, so that hardly one is a replay."""
+    """Check reads at every worker; those of YAML are rare, so that hardly one is replayed."""
     for name, document in documents.items():
         for answer in each_on_a_new_connection(
             server, lambda api, _, name=name: api.get(name, version="current"), 6
@@ -192,21 +144,10 @@ def test_on_a_full_disk_reads_go_on_and_writes_again_once_there_is_space(
             assert answer.status_code == 200, answer.text
         for answer in each_on_a_new_connection(server, lambda api, _: api.http.get("/readyz")):
             assert answer.status_code == 200, answer.text
-        assert_kept(server, acknowledged)
+        assert_stored(server, acknowledged)
 
 
 # --- a locked database
-
-
-@contextmanager
-def locked(database: Path) -> Iterator[None]:
-    """Another program holds the database for writing."""
-    with raw_connection(database) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        finally:
-            connection.execute("ROLLBACK")
 
 
 def test_a_lock_of_three_seconds_is_waited_for_and_nobody_sees_an_error(own_server: Server) -> None:
@@ -236,10 +177,10 @@ def test_a_lock_of_three_seconds_is_waited_for_and_nobody_sees_an_error(own_serv
                 reader.join()
     assert [answer.text for answer in load.refused] == []
     assert statuses == {200}
-    assert_kept(own_server, load.acknowledged)
+    assert_stored(own_server, load.acknowledged)
 
 
-def test_readings_go_on_while_more_writes_than_there_are_threads_wait_for_a_lock(
+def test_reads_go_on_while_more_writes_than_threads_wait_for_a_lock(
     tmp_path: Path,
 ) -> None:
     with Server(tmp_path / "instance", workers=1, threads=6, lock_seconds=20) as server:
@@ -249,11 +190,11 @@ def test_readings_go_on_while_more_writes_than_there_are_threads_wait_for_a_lock
                 writes = [threads.submit(_put, server, i) for i in range(20)]
                 time.sleep(0.5)
                 for _ in range(20):
-                    # It asks for no less than what is there, so it is not answered from memory.
-                    found = readers.get("web", version="current", min_revision=0)
-                    assert found.json() == {"n": 0}
-                assert not any(each.done() for each in writes)
-            assert [each.result() for each in writes] == [200] * 20
+                    # With min_revision a read is not answered from the cache.
+                    response = readers.get("web", version="current", min_revision=0)
+                    assert response.json() == {"n": 0}
+                assert not any(future.done() for future in writes)
+            assert [future.result() for future in writes] == [200] * 20
 
 
 def _put(server: Server, number: int) -> int:
@@ -291,7 +232,7 @@ def test_a_lock_that_lasts_longer_is_answered_with_503_and_writes_work_after_it(
             assert server.api.http.get("/healthz").status_code == 200
             assert_refused(server.api.http.get("/readyz"), 503, "database-busy")
         answers = each_on_a_new_connection(server, lambda api, i: api.put("web", {"after": i}))
-        assert [answer.json()["version"] for answer in answers] == list(range(1, _SOME + 1))
+        assert [answer.json()["version"] for answer in answers] == list(range(1, SOME + 1))
         assert server.api.http.get("/readyz").status_code == 200
         audit(server.database)
 
@@ -310,7 +251,7 @@ def sound_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         text = f'{{"text": "{f"{i:04}" * 2_000}"}}'
         document = Document(text, digest_of(text))
         writer.write(
-            LOCAL_OPERATOR, lambda pen, i=i, d=document: versions.put(pen, Series(f"s{i}"), d)
+            LOCAL_OPERATOR, lambda unit, i=i, d=document: versions.put(unit, Series(f"s{i}"), d)
         )
     writer.stop()
     with raw_connection(path) as connection:
@@ -373,7 +314,10 @@ def test_a_damaged_database_is_refused_with_one_plain_sentence(
 
 
 def _end_of(server: Server, *arguments: str) -> tuple[int, str, str]:
-    """Exit code, output and errors of a command that should end soon; it is killed if it serves."""
+    """Run a command that should end soon; return its exit code, output and errors.
+
+    It is killed if it serves instead.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "distributed_config", *arguments],
         env=server.environment,
@@ -392,9 +336,9 @@ def _end_of(server: Server, *arguments: str) -> tuple[int, str, str]:
 
 
 _TAMPERED = {
-    # Sound JSON that nobody stored.
+    # Valid JSON that nobody stored.
     "changed": "UPDATE versions SET document = '{\"n\": 66}' WHERE number = 1 AND service_id = ?",
-    # One bit that fell over in the middle of the document, so that it is no UTF-8 any more.
+    # One flipped bit in the middle of the document, which makes it invalid UTF-8.
     "no-text": "UPDATE versions SET document = CAST(replace(CAST(document AS BLOB), x'31', x'b1') "
     "AS TEXT) WHERE number = 1 AND service_id = ?",
 }
@@ -412,7 +356,7 @@ _READS = [
 _MERGE = {"Content-Type": "application/merge-patch+json"}
 
 
-def test_a_document_that_is_not_what_was_stored_is_never_served_and_nothing_is_made_of_it(
+def test_a_damaged_document_is_never_served_nor_built_upon(
     tmp_path: Path,
 ) -> None:
     with Server(tmp_path / "instance") as server:
@@ -425,12 +369,12 @@ def test_a_document_that_is_not_what_was_stored_is_never_served_and_nothing_is_m
         server.start()
 
         for name in _TAMPERED:
-            for question in _READS:
+            for path in _READS:
                 for _ in range(2):
-                    assert_refused(server.api.http.get(question.format(name)), 503)
+                    assert_refused(server.api.http.get(path.format(name)), 503)
             assert_refused(server.api.patch(name, {"m": 1}, headers=_MERGE), 503)
             assert_refused(server.api.http.post(f"/api/v1/rollback?service={name}&to=1"), 503)
-            # What is beside it is served.
+            # Its other versions are served.
             assert server.api.get(name, version=0).json() == {"n": 0}
             assert server.api.patch(name, {"n": 2}).json()["version"] == 2
             assert server.api.get(name, version="current").json() == {"n": 2}
@@ -448,49 +392,6 @@ def _tamper(database: Path, name: str, statement: str) -> None:
 # --- a failing disk
 
 
-@contextmanager
-def injected(fault: str, pids: set[int], only: Path | None = None) -> Iterator[None]:
-    """Flushes to the disk by the processes ``pids`` meet ``fault``, until the end of the block.
-
-    ``only`` is the file whose flushes do; every file's, unless it is given.
-    """
-    need(shutil.which("strace") is not None, "strace")
-    need(os.geteuid() == 0, "root, to trace the server")
-    process = subprocess.Popen(
-        [
-            "strace",
-            "-f",
-            "-qq",
-            "-e",
-            "trace=fsync,fdatasync",
-            "-e",
-            f"inject=fsync,fdatasync:{fault}",
-            *(["-P", str(only)] if only else []),
-            *[part for pid in pids for part in ("-p", str(pid))],
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_until_traced(process, pids)
-        yield
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(15)
-
-
-def _wait_until_traced(tracer: "subprocess.Popen[Any]", pids: set[int]) -> None:
-    """All threads of all ``pids``."""
-    deadline = time.monotonic() + 10
-    status = [path for pid in pids for path in Path(f"/proc/{pid}/task").glob("*/status")]
-    while not all(
-        re.search(rf"^TracerPid:\t{tracer.pid}$", path.read_text(), re.MULTILINE) for path in status
-    ):
-        assert time.monotonic() < deadline
-        assert tracer.poll() is None, "strace ended"
-        time.sleep(0.02)
-
-
 _WRITES: list[Callable[[Api, int], httpx2.Response]] = [
     lambda api, i: api.patch("web", {"refused": i}),
     lambda api, i: api.put("web", {"refused": i}),
@@ -502,7 +403,7 @@ _WRITES: list[Callable[[Api, int], httpx2.Response]] = [
 
 
 def _write_some(server: Server) -> list[Acknowledged]:
-    """Writes that are acknowledged, by every worker."""
+    """Make writes at every worker; return the acknowledged ones."""
     server.api.put("web", {"n": -1})
     answers = each_on_a_new_connection(server, lambda api, i: api.patch("web", {"n": i}))
     return [
@@ -512,7 +413,7 @@ def _write_some(server: Server) -> list[Acknowledged]:
 
 
 def _assert_only_reads_go_on(server: Server, acknowledged: list[Acknowledged]) -> None:
-    """By every worker."""
+    """Check that every worker answers reads, and refuses writes."""
 
     def read(api: Api, _: int) -> httpx2.Response:
         return api.get("web", version="current")
@@ -541,9 +442,9 @@ def test_a_write_is_answered_only_after_its_flush_to_the_disk_has_come_back(
 def test_after_one_failed_flush_no_worker_acknowledges_anything_until_a_restart(
     own_server: Server,
 ) -> None:
-    """The disk is everybody's: over what one worker could not flush no other one may commit.
+    """What one worker could not flush, another worker's commit must not rest upon.
 
-    The failure is told once and never again; also the worker that saw it may be gone.
+    The kernel reports a failed flush once and never again, and the worker that saw it may be gone.
     """
     acknowledged = _write_some(own_server)
     failing = min(workers_of(own_server))
@@ -557,7 +458,7 @@ def test_after_one_failed_flush_no_worker_acknowledges_anything_until_a_restart(
 
     own_server.stop()
     own_server.start()
-    assert_kept(own_server, acknowledged)
+    assert_stored(own_server, acknowledged)
     assert own_server.api.http.get("/readyz").status_code == 200
     assert own_server.api.patch("web", {"restarted": True}).status_code == 200
     audit(own_server.database)
@@ -573,4 +474,4 @@ def _write_until_refused(server: Server, acknowledged: list[Acknowledged]) -> No
             assert_refused(answer, 503, "storage-failed")
             return
         acknowledged.append(Acknowledged("web", answer.json()["version"], digest_of(document)))
-    raise AssertionError("the failing worker was never asked")
+    raise AssertionError("no write reached the failing worker")

@@ -19,8 +19,9 @@ from distributed_config.store.checkpoints import Checkpoints
 from distributed_config.store.watermarks import Watermarks
 from distributed_config.store.writer import Writer
 from distributed_config.wire import Document, digest_of
-from tests.promises.test_crashes import audit, workers_of
-from tests.promises.test_storage_faults import each_on_a_new_connection, injected
+from tests.support.faults import each_on_a_new_connection, injected
+from tests.support.load import audit
+from tests.support.processes import workers_of
 from tests.support.server import Api, Server
 
 _LARGE = "x" * 200_000  # twenty of these are what is moved at once

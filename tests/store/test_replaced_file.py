@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.promises.test_storage_faults import assert_refused, each_on_a_new_connection
+from tests.support.faults import assert_refused, each_on_a_new_connection
 from tests.support.server import Server
 
 # --- a file moved over the live one, or away

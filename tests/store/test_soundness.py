@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from distributed_config.models.sqlite import raw_connection
-from tests.promises.test_storage_faults import assert_refused
+from tests.support.faults import assert_refused
 from tests.support.server import Server
 
 _PAGE = 4096

@@ -1,7 +1,7 @@
-"""Random schemas over all keywords of both drafts, edits of them, and documents near to them.
+"""Random schemas with all keywords of both drafts, edits of them, and documents close to them.
 
-Everything is chosen by one ``Random``, of which hypothesis may be the source. What a draft does not
-know is written as well: it must have no effect.
+One ``Random`` chooses everything; hypothesis may be its source. Keywords that a draft does not know
+are written as well: they must have no effect.
 """
 
 import copy
@@ -35,7 +35,7 @@ _NAMELESS = {"type", "enum", "const", "required", "default"}
 KEYWORDS = (*_COUNTS, *_BOUNDS, *_ONE, *_LISTS, *_MAPS, *_OTHERS)
 _HOLDING = (*_ONE, *_LISTS, *_MAPS, "prefixItems", "$ref")
 _SHADOWING = ("patternProperties", "properties", "prefixItems", "additionalProperties", "items")
-# What is written together: alone, most of them have no effect.
+# Keywords that are drawn together: alone, most of them have no effect.
 _TOGETHER = (
     ("properties", "patternProperties"),
     ("properties", "additionalProperties"),
@@ -67,8 +67,8 @@ _TOGETHER = (
 )
 
 
-class Maker:
-    """Makes random schemas of one draft, and what belongs to them."""
+class SchemaMaker:
+    """A source of random schemas of one draft, and of edits."""
 
     def __init__(self, random: Random, draft: str, *, marks: bool = False) -> None:
         self._random = random
@@ -76,34 +76,34 @@ class Maker:
         self._marks = marks
 
     def whole(self) -> dict[str, Any]:
-        """A schema that can be stored, but for references that run in circles."""
+        """Return a schema that can be stored, unless its references run in circles."""
         z = {"$anchor": "z", "$dynamicAnchor": "dz", "properties": {"a": self.schema(1)}}
         if self.draft == DRAFT_7:
             z = {"$id": "#z", **z}
         stored = {"x": self.schema(1), "y": self.schema(1), "z": z}
-        made = self.schema(3)
+        result = self.schema(3)
         return {
             "$schema": self.draft,
-            **(made if isinstance(made, dict) else {"not": made}),
+            **(result if isinstance(result, dict) else {"not": result}),
             "$defs": stored,
         }
 
     def schema(self, depth: int) -> Any:
-        """A schema whose parts are at most ``depth`` deep."""
+        """Return a schema whose parts are at most ``depth`` deep."""
         choose = self._random
         if choose.random() < 0.12:
             return choose.choice([True, False, {}, {}])
         keys = list(choose.choice(_TOGETHER)) if choose.random() < 0.6 else []
         while not keys or choose.random() < 0.3:
             keys.append(choose.choice(_HOLDING if self._marks else KEYWORDS))
-        made = {key: self.value(key, depth) for key in keys}
-        made = {key: value for key, value in made.items() if value is not None}
+        result = {key: self.value(key, depth) for key in keys}
+        result = {key: value for key, value in result.items() if value is not None}
         if self._marks and choose.random() < (0.04 if depth else 0.7):
-            made["x-secret"] = choose.random() < 0.8
-        return made
+            result["x-secret"] = choose.random() < 0.8
+        return result
 
     def value(self, key: str, depth: int) -> Any:
-        """What might stand under the keyword ``key``; None: nothing."""
+        """Return a value for the keyword ``key``, or None to leave it out."""
         choose = self._random
         holding = key in _ONE or key in _LISTS or key in _MAPS or key == "prefixItems"
         if depth <= 0 and holding:
@@ -129,10 +129,10 @@ class Maker:
         choose = self._random
         keys = list(PATTERNS if key == "patternProperties" else NAMES)
         names = choose.sample(keys, choose.choice([1, 1, 2]))
-        made = {name: self.schema(depth - 1) for name in names}
+        result = {name: self.schema(depth - 1) for name in names}
         if key == "dependencies":
-            made |= {name: self._names() for name in names if choose.random() < 0.5}
-        return made
+            result |= {name: self._names() for name in names if choose.random() < 0.5}
+        return result
 
     def _names(self) -> list[str]:
         return self._random.sample(NAMES, self._random.randint(0, 2))
@@ -168,7 +168,7 @@ class Maker:
     }
 
     def edited(self, schema: Any, depth: int = 3) -> Any:
-        """``schema`` after one small change, at any depth."""
+        """Return ``schema`` after one small change, at any depth."""
         choose = self._random
         if not isinstance(schema, dict):
             return self.schema(max(depth, 1))
@@ -187,22 +187,22 @@ class Maker:
     def _edited_inside(
         self, schema: dict[str, Any], inner: list[Any], ones: list[str], depth: int
     ) -> dict[str, Any]:
-        made = dict(schema)
+        result = dict(schema)
         where = self._random.choice([*inner, *ones])
         if isinstance(where, str):
-            made[where] = self.edited(schema[where], depth - 1)
-            return made
+            result[where] = self.edited(schema[where], depth - 1)
+            return result
         key, name = where
-        made[key] = copy.copy(schema[key])
+        result[key] = copy.copy(schema[key])
         if isinstance(schema[key][name], list):
-            made[key][name] = self._names()
+            result[key][name] = self._names()
         else:
-            made[key][name] = self.edited(schema[key][name], depth - 1)
-        return made
+            result[key][name] = self.edited(schema[key][name], depth - 1)
+        return result
 
     def _edited_here(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
         choose = self._random
-        made = dict(schema)
+        result = dict(schema)
         keys = [
             key
             for key in schema
@@ -210,22 +210,22 @@ class Maker:
         ]
         how = choose.random()
         if keys and how < (0.1 if self._marks else 0.25):
-            del made[choose.choice(keys)]
+            del result[choose.choice(keys)]
         elif self._marks:
             key = choose.choice(_SHADOWING)
-            made[key] = {"^a": {}} if key == "patternProperties" else self.value(key, 1)
+            result[key] = {"^a": {}} if key == "patternProperties" else self.value(key, 1)
         elif keys and how < 0.6:
             key = choose.choice(keys)
-            made[key] = self._another(key, schema[key], depth)
+            result[key] = self._another(key, schema[key], depth)
         else:
             more = choose.choice(_TOGETHER) if how < 0.75 else [choose.choice(KEYWORDS)]
             for key in more:
-                if key not in made or choose.random() < 0.3:
-                    made[key] = self.value(key, max(depth, 1))
-        return {key: value for key, value in made.items() if value is not None}
+                if key not in result or choose.random() < 0.3:
+                    result[key] = self.value(key, max(depth, 1))
+        return {key: value for key, value in result.items() if value is not None}
 
     def _another(self, key: str, value: Any, depth: int) -> Any:
-        """Something else under ``key``, like ``value`` where that can be."""
+        """Return another value for ``key``, similar to ``value`` where possible."""
         choose = self._random
         if isinstance(value, bool) or choose.random() < 0.3:
             return self.value(key, max(depth, 1))
@@ -241,17 +241,17 @@ class Maker:
         return self.value(key, max(depth, 1))
 
 
-class Near:
-    """Makes documents near to a schema: that it allows, or only just does not."""
+class DocumentMaker:
+    """A source of documents close to a schema: allowed, or only just not."""
 
     def __init__(self, random: Random, whole: dict[str, Any]) -> None:
         self._random = random
         self._whole = whole
 
     def document(self) -> Any:
-        """One document, at times with a change that the schema knows nothing of."""
-        made = self._value(self._whole, 5)
-        return self._changed(made) if self._random.random() < 0.3 else made
+        """Return a document; sometimes it has a change that the schema does not suggest."""
+        document = self._value(self._whole, 5)
+        return self._changed(document) if self._random.random() < 0.3 else document
 
     def _value(self, schema: Any, depth: int) -> Any:
         choose = self._random
@@ -275,7 +275,7 @@ class Near:
         return None if kind == "null" else choose.random() < 0.5
 
     def _merged(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
-        """``schema`` with what applies beside it; of alternatives, one or none."""
+        """Return ``schema`` with what applies beside it; of alternatives, one or none."""
         choose = self._random
         beside = [self._target(schema[key]) for key in ("$ref", "$dynamicRef") if key in schema]
         beside += schema.get("allOf", [])
@@ -285,14 +285,14 @@ class Near:
             schema[key] for key in ("if", "then", "else") if choose.random() < 0.5 and key in schema
         ]
         for key in ("dependentSchemas", "dependencies"):
-            beside += [each for each in schema.get(key, {}).values() if choose.random() < 0.5]
-        made = dict(schema)
-        for each in beside:
-            if isinstance(each, dict) and depth > 1:
-                for key, value in self._merged(each, depth - 2).items():
-                    both = isinstance(value, dict) and isinstance(made.get(key), dict)
-                    made[key] = {**made[key], **value} if both else made.get(key, value)
-        return made
+            beside += [part for part in schema.get(key, {}).values() if choose.random() < 0.5]
+        merged = dict(schema)
+        for part in beside:
+            if isinstance(part, dict) and depth > 1:
+                for key, value in self._merged(part, depth - 2).items():
+                    both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+                    merged[key] = {**merged[key], **value} if both else merged.get(key, value)
+        return merged
 
     def _target(self, reference: str) -> Any:
         here: Any = self._whole
@@ -337,16 +337,16 @@ class Near:
         }
 
     def _of_member(self, schema: dict[str, Any], name: str) -> Any:
-        found = []
+        parts = []
         if name in schema.get("properties", {}):
-            found.append(schema["properties"][name])
-        for pattern, each in schema.get("patternProperties", {}).items():
+            parts.append(schema["properties"][name])
+        for pattern, part in schema.get("patternProperties", {}).items():
             if name in PATTERNS[pattern]:
-                found.append(each)
+                parts.append(part)
         for key in ("additionalProperties", "unevaluatedProperties"):
-            if not found and key in schema:
-                found.append(schema[key])
-        return self._random.choice(found) if found else True
+            if not parts and key in schema:
+                parts.append(schema[key])
+        return self._random.choice(parts) if parts else True
 
     def _array(self, schema: dict[str, Any], depth: int) -> list[Any]:
         choose = self._random
@@ -355,13 +355,13 @@ class Near:
         if isinstance(rest, list):
             listed, rest = rest, schema.get("additionalItems", True)
         length = choose.randint(0, max(len(listed) + 1, schema.get("minItems", 0) + 1))
-        made = []
+        elements = []
         for position in range(length):
             own = listed[position] if position < len(listed) else rest
             if "contains" in schema and choose.random() < 0.4:
                 own = schema["contains"]
-            made.append(self._value(own, depth - 1))
-        return made
+            elements.append(self._value(own, depth - 1))
+        return elements
 
     def _text(self, schema: dict[str, Any]) -> str:
         choose = self._random
@@ -372,21 +372,21 @@ class Near:
     def _number(self, schema: dict[str, Any]) -> float:
         choose = self._random
         near = [schema[key] for key in (*_BOUNDS, "multipleOf") if key in schema]
-        found: float = choose.choice([*near, 0, 1, 2, 12, -1, 2**53, 1e300]) + choose.choice(
+        number: float = choose.choice([*near, 0, 1, 2, 12, -1, 2**53, 1e300]) + choose.choice(
             [0, 0, 1, -1, 0.5]
         )
-        return found
+        return number
 
     def _changed(self, value: Any) -> Any:
         choose = self._random
         if isinstance(value, dict) and value and choose.random() < 0.8:
-            made = dict(value)
+            result = dict(value)
             name = choose.choice(list(value))
             if choose.random() < 0.4:
-                del made[name]
+                del result[name]
             else:
-                made[choose.choice([name, *NAMES])] = self._changed(value[name])
-            return made
+                result[choose.choice([name, *NAMES])] = self._changed(value[name])
+            return result
         if isinstance(value, list) and value and choose.random() < 0.8:
             at = choose.randrange(len(value))
             return choose.choice(

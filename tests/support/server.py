@@ -46,7 +46,7 @@ _warm.set_forkserver_preload(
 
 
 def _serve(environment: dict[str, str], log: Path, files: int | None) -> None:
-    """What ``python -m distributed_config serve --upgrade`` does, in a session of its own."""
+    """Do what ``python -m distributed_config serve --upgrade`` does, in a session of its own."""
     os.setsid()
     if files is not None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files // 2, files))
@@ -62,7 +62,7 @@ def _serve(environment: dict[str, str], log: Path, files: int | None) -> None:
 
 
 class Process:
-    """A server that was forked, as ``subprocess`` would show it."""
+    """A forked server process, with the methods of ``subprocess.Popen`` that tests use."""
 
     def __init__(self, environment: dict[str, str], log: Path, files: int | None = None) -> None:
         self._process = _warm.Process(target=_serve, args=(environment, log, files), daemon=True)
@@ -71,7 +71,7 @@ class Process:
         self.pid = self._process.pid
 
     def poll(self) -> int | None:
-        """Its exit code, or minus the signal that ended it; None while it runs."""
+        """Return its exit code, or minus the signal that ended it; None while it runs."""
         return self._process.exitcode
 
     def wait(self, seconds: float) -> int:
@@ -88,7 +88,7 @@ class Process:
 
 @lru_cache
 def _empty_database() -> bytes:
-    """The bytes of a database that was never used; made once, for making it takes a second."""
+    """Return the bytes of a fresh database; cached, because creating one takes a second."""
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder, "instance"))
         done = server.run("db", "upgrade")
@@ -97,14 +97,14 @@ def _empty_database() -> bytes:
 
 
 def free_port() -> int:
-    """A port that nobody listens on at the moment."""
+    """Return a port that nobody listens on at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Api:
-    """Requests that read as prose: ``api.put("web", {"a": 1})``; each returns the response."""
+    """Requests in few words: ``api.put("web", {"a": 1})``. Each returns the response."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -139,46 +139,46 @@ class Api:
     def define(
         self, definition: str, schema: Any = None, *, query: Any = None, **body: Any
     ) -> httpx2.Response:
-        """Creates or revises a definition."""
+        """Create or revise a definition."""
         if schema is not None:
             body["schema"] = schema
-        asked = {"definition": definition, **(query or {})}
-        return self.http.put("/api/v1/definitions", params=asked, json=body)
+        params = {"definition": definition, **(query or {})}
+        return self.http.put("/api/v1/definitions", params=params, json=body)
 
     def conforming(self, definition: str, **query: Any) -> list[str]:
-        """The names of the services that conform to ``definition``, page after page."""
-        found: list[str] = []
+        """Return the names of all services that conform to ``definition``."""
+        names: list[str] = []
         url: str | None = "/api/v1/definitions/services"
-        asked: Any = {"definition": definition, **query}
+        params: Any = {"definition": definition, **query}
         while url:
-            response = self.http.get(url, params=asked)
+            response = self.http.get(url, params=params)
             assert response.status_code == 200, response.text
-            found += [each["name"] for each in response.json()["services"]]
+            names += [service["name"] for service in response.json()["services"]]
             url = response.links.get("next", {}).get("url")
-            asked = None
-        return found
+            params = None
+        return names
 
     def changes(self, after: int = 0) -> list[dict[str, Any]]:
-        """The whole journal behind ``after``."""
-        found: list[dict[str, Any]] = []
+        """Return the whole journal after the revision ``after``."""
+        changes: list[dict[str, Any]] = []
         while True:
             answer = self.http.get("/api/v1/changes", params={"after": after, "limit": 500}).json()
-            found += answer["changes"]
+            changes += answer["changes"]
             after = answer["revision"]
             if not answer["more"]:
-                return found
+                return changes
 
     def versions(self, service: str) -> list[dict[str, Any]]:
-        """Every version of ``service``, oldest first, with documents."""
-        found: list[dict[str, Any]] = []
+        """Return every version of ``service``, oldest first, with documents."""
+        versions: list[dict[str, Any]] = []
         url: str | None = "/api/v1/versions"
         query: Any = {"service": service, "documents": "true", "limit": 500}
         while url:
             response = self.http.get(url, params=query)
-            found += response.json()["versions"]
+            versions += response.json()["versions"]
             url = response.links.get("next", {}).get("url")
             query = None
-        return found[::-1]
+        return versions[::-1]
 
     def _send(self, method: str, service: str, document: Any, query: dict[str, Any]) -> Any:
         headers = query.pop("headers", {})
@@ -194,7 +194,7 @@ class Api:
 class Server:
     """``distconf serve`` on the data in ``instance``; use it in a ``with``.
 
-    ``files`` is how many files each of its processes may have open; it begins with half of them.
+    ``files`` is the hard limit of open files for each of its processes; the soft one is half of it.
     """
 
     def __init__(
@@ -232,7 +232,7 @@ class Server:
         return self.instance / "distconf.db"
 
     def prepare(self) -> None:
-        """Lays an empty database there, unless there is one; as `distconf db upgrade` does."""
+        """Put an empty database there, unless there is one, as `distconf db upgrade` does."""
         if self.database.exists():
             return
         self.instance.mkdir(parents=True, exist_ok=True)
@@ -242,7 +242,7 @@ class Server:
             connection.execute("UPDATE head SET epoch = ?, first_epoch = ?", (epoch, epoch))
 
     def start(self) -> None:
-        """Starts the server and waits until it answers."""
+        """Start the server and wait until it answers."""
         self.process = Process(self.environment, self.log, self.files)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
@@ -257,7 +257,7 @@ class Server:
         raise AssertionError(f"the server did not start:\n{self.log.read_text()[-4000:]}")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """Ends the server as asked and returns its exit code."""
+        """Stop the server with the signal ``how``; return its exit code."""
         assert self.process is not None
         self.api.close()
         del self.api
@@ -270,7 +270,7 @@ class Server:
             raise
 
     def kill(self) -> None:
-        """Kills the server and all its workers at once, as a power cut would."""
+        """Kill the server and all its workers at once, as a power cut would."""
         assert self.process is not None
         self.api.close()
         del self.api
@@ -278,7 +278,7 @@ class Server:
         self.process.wait(15)
 
     def tell(self, *arguments: str, input: str = "") -> "subprocess.CompletedProcess[str]":  # noqa: A002  # as subprocess has it
-        """The same as ``run`` in this process, which takes a tenth of the time."""
+        """Run ``distconf`` as ``run`` does, but in this process: it takes a tenth of the time."""
         out, error = io.StringIO(), io.StringIO()
         code = 0
         with (
@@ -291,11 +291,11 @@ class Server:
                 main(list(arguments))
             except SystemExit as end:
                 code = end.code if isinstance(end.code, int) else 1
-        said = (out.getvalue(), error.getvalue())
-        return subprocess.CompletedProcess(list(arguments), code, *said)
+        outputs = (out.getvalue(), error.getvalue())
+        return subprocess.CompletedProcess(list(arguments), code, *outputs)
 
     def run(self, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
-        """Runs ``distconf`` with the settings of this server."""
+        """Run ``distconf`` in a process of its own, with the settings of this server."""
         return subprocess.run(
             [sys.executable, "-m", "distributed_config", *arguments],
             env=self.environment,

@@ -12,7 +12,7 @@ import pytest
 from distributed_config import errors
 from distributed_config.client import Client
 from tests.client.conftest import QUICK
-from tests.conftest import need
+from tests.support.needs import need
 from tests.support.proxies import Plan, Proxy
 from tests.support.scripts import in_thread, printed, script
 from tests.support.server import Api, Server

@@ -21,7 +21,7 @@ from distributed_config import errors
 from distributed_config.client import Client, Config
 from distributed_config.client.live.snapshots import Snapshot, Snapshots
 from tests.client.conftest import NOBODY, QUICK, Configs
-from tests.conftest import need
+from tests.support.needs import need
 from tests.support.proxies import Proxy
 from tests.support.scripts import ROOT, printed, script, threads_of
 from tests.support.server import Api, Server

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import need
+from tests.support.needs import need
 from tests.support.proxies import Gate
 from tests.support.server import Api, Server, free_port
 from tests.support.shells import (

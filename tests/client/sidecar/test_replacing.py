@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import need
+from tests.support.needs import need
 from tests.support.proxies import Gate
 from tests.support.server import Api, free_port
 from tests.support.shells import (

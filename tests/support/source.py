@@ -1,0 +1,19 @@
+"""The source code of the package, for tests of its shape."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "distributed_config"
+
+
+def imports_of(tree: ast.AST) -> Iterator[str]:
+    """Yield the dotted name of every module, and of every name, that ``tree`` imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node.module or ""
+            yield from (f"{node.module}.{name.name}" for name in node.names)
