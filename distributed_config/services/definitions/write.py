@@ -225,5 +225,5 @@ def _index_again(transaction: Transaction, definition: Definition, new: Sequence
         return
     for service_id, service in rules.services(transaction.connection, definition.id):
         transaction.allowance.count(changes=1)
-        value = versions.current_value(transaction.connection, service_id)
+        value = versions.current_value(transaction.connection, service_id, Series(service))
         index_keys.write_entries(transaction.connection, service_id, service, paths, value)

@@ -9,7 +9,7 @@ from distributed_config.models import ChangeRow, HeadRow
 from distributed_config.services.journal.allowance import Allowance
 from distributed_config.services.journal.head import Head
 from distributed_config.services.policy.actor import Actor
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Visibility
+from distributed_config.services.policy.visibility import Visibility
 from distributed_config.services.reader import Reader
 from distributed_config.wire import HashField, length_prefixed
 
@@ -119,6 +119,7 @@ class Transaction:
         kind: str,
         service: str | None = None,
         *,
+        environment: str | None = None,
         number: int | None = None,
         current: int | None = None,
         digest: str | None = None,
@@ -130,6 +131,9 @@ class Transaction:
     ) -> None:
         """Adds one change to this unit.
 
+        ``environment`` is that of the series whose version this is about; None: it is about no
+        version.
+
         ``note`` is the unit's own unless given; ``about`` stands before it, and cannot be left
         out. ``organisation`` is the actor's own unless given.
         """
@@ -140,7 +144,7 @@ class Transaction:
             "organisation_id": organisation or self.organisation,
             "kind": kind,
             "service": service,
-            "environment": DEFAULT_ENVIRONMENT if service and number is not None else None,
+            "environment": environment,
             "number": number,
             "current": current,
             "digest": digest,
