@@ -35,7 +35,7 @@ SERIES = and_(VersionRow.service_id == SERVICE, VersionRow.environment == ENVIRO
 
 def in_series(service_id: int, environment: str) -> dict[str, Any]:
     """Return the parameters of a statement about one series."""
-    return {"of_service": service_id, **in_environment(environment)}
+    return {"of_service": service_id, "in_environment": environment}
 
 
 def in_environment(environment: str = DEFAULT_ENVIRONMENT) -> dict[str, Any]:
@@ -52,7 +52,10 @@ def current_number(service_id: Any) -> ScalarSelect[int]:
 
     ``service_id`` is a column of the enclosing query, or a parameter.
     """
-    return _newest_enabled(service_id).scalar_subquery()
+    # Ordered, and not max(): SQLite walks the primary key from its end and stops at the first
+    # enabled version, however many there are before it.
+    newest_first = _candidates(service_id).order_by(VersionRow.number.desc())
+    return newest_first.limit(1).scalar_subquery()
 
 
 def has_current(service_id: Any) -> ColumnElement[bool]:
@@ -60,7 +63,7 @@ def has_current(service_id: Any) -> ColumnElement[bool]:
 
     ``service_id`` is as for ``current_number``.
     """
-    return _newest_enabled(service_id).exists()
+    return _candidates(service_id).exists()
 
 
 def is_current(service_id: Any) -> ColumnElement[bool]:
@@ -75,10 +78,8 @@ def is_current(service_id: Any) -> ColumnElement[bool]:
     )
 
 
-def _newest_enabled(service_id: Any) -> Select[int]:
-    """Select the number of the current version. This is the rule."""
-    # Ordered, and not max(): SQLite walks the primary key from its end and stops at the first
-    # enabled version, however many there are before it.
+def _candidates(service_id: Any) -> Select[int]:
+    """Select the versions of which the highest is current. This is the rule."""
     return (
         select(VersionRow.number)
         .where(
@@ -86,8 +87,6 @@ def _newest_enabled(service_id: Any) -> Select[int]:
             VersionRow.environment == ENVIRONMENT,
             VersionRow.enabled,
         )
-        .order_by(VersionRow.number.desc())
-        .limit(1)
         # The enclosing query often reads versions as well; those here are others.
         .correlate_except(VersionRow)
     )

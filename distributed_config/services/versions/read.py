@@ -208,7 +208,8 @@ def require_service(reader: Reader, series: Series) -> ServiceKey:
 
 def load_version(connection: Connection, service_id: int, series: Series, number: int) -> Version:
     """Return version ``number`` as it is stored. Raises VersionNotFound or VersionDeleted."""
-    parameters = {**in_series(service_id, series.environment), "which": number}
+    parameters = in_series(service_id, series.environment)
+    parameters["which"] = number
     row = connection.execute(STORED, parameters).one_or_none()
     if row is None:
         raise VersionNotFound(series.service, str(number))
