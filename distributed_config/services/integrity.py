@@ -120,7 +120,7 @@ _VERSIONS = select(
 ).join(ServiceRow, ServiceRow.id == VersionRow.service_id)
 
 
-def faults_of_indexes(connection: Connection, progress: Callable[[int, int], None]) -> list[str]:
+def find_index_problems(connection: Connection, progress: Callable[[int, int], None]) -> list[str]:
     """Return a sentence for each service whose index entries are not those of its document.
 
     At most twenty. ``progress`` is called with the number of services done and of all that conform

@@ -23,8 +23,8 @@ NO_KEY = "9"
 
 _TEXT_LENGTH = 200
 
-# Above the number of digits that a number of a document may have, so that a biased exponent is
-# never negative and always has five digits.
+# Numbers of documents have at most 1,000 digits and exponents above -330. With this bias the
+# exponent is never negative, and all its texts have five digits and so sort as numbers.
 _EXPONENT_BIAS = 5_000
 _EXACT = Context(prec=2_000)
 
