@@ -81,7 +81,7 @@ def database(settings: Settings) -> list[Finding]:
             with opened.progress("Versions") as show:
                 stored = [*_lost(path), *integrity.find_problems(connection, show)]
             with opened.progress("Indexes") as show:
-                stored += integrity.faults_of_indexes(connection, show)
+                stored += integrity.find_index_problems(connection, show)
             with opened.progress("Audit log") as show:
                 proof = verify_chain(connection, show)
             closed = secrets.unreadable_keys(connection)

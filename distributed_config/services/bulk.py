@@ -1,20 +1,17 @@
-"""Everything at once: the current documents of all services, out and in.
+"""The current documents of all services at once: exported, and parsed for an import.
 
-The shape is one object of ``{service: document}``. History does not travel this way; a backup
-holds it.
+The shape is one object of ``{service: document}``. Histories are not a part of it; a backup has
+them.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import func, select
-
 from distributed_config.errors import Invalid, InvalidDocument, Problem
-from distributed_config.models import ServiceRow, VersionRow
-from distributed_config.services.documents.stored import intact
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
+from distributed_config.services.catalogue import name_begins_with
+from distributed_config.services.documents.load import each_current
 from distributed_config.services.reader import Reader
-from distributed_config.services.secrets import DocumentKey, Viewer
+from distributed_config.services.secrets import Viewer
 from distributed_config.wire import (
     Document,
     DocumentLimits,
@@ -26,53 +23,27 @@ from distributed_config.wire import (
 
 
 def export(reader: Reader, prefix: str = "") -> Iterator[tuple[str, Document]]:
-    """The current document of every service whose name begins with ``prefix``, by name.
+    """Yield the current document of every service whose name begins with ``prefix``, by name.
 
-    A service whose versions are all disabled has none and is left out. Secrets are shown as
-    ``realm`` sees them.
+    A service without an enabled version is left out. Secrets are in the clear only for readers
+    who may read them. Raises DocumentDamaged when it gets to a damaged document.
     """
-    newest = (
-        select(func.max(VersionRow.number))
-        .where(
-            VersionRow.service_id == ServiceRow.id,
-            VersionRow.environment == DEFAULT_ENVIRONMENT,
-            VersionRow.enabled,
-        )
-        .correlate(ServiceRow)
-        .scalar_subquery()
-    )
-    query = (
-        select(
-            ServiceRow.id,
-            ServiceRow.name,
-            ServiceRow.secret_marks,
-            VersionRow.document,
-            VersionRow.digest,
-        )
-        .join(VersionRow, VersionRow.service_id == ServiceRow.id)
-        .where(
-            ServiceRow.organisation_id == reader.visibility.organisation,
-            reader.visibility.sql_filter(ServiceRow.name),
-            VersionRow.environment == DEFAULT_ENVIRONMENT,
-            VersionRow.number == newest,
-            func.substr(ServiceRow.name, 1, len(prefix)) == prefix,
-        )
-        .order_by(ServiceRow.name)
-    )
     viewer = Viewer(reader.connection, reader.visibility.reads_secrets)
-    for service_id, name, marks, text, digest in reader.connection.execute(query):
-        home = DocumentKey(service_id, reader.visibility.organisation, name, marks)
-        shown = viewer.render(home, intact(text, digest))
-        yield name, Document(shown.text, digest_of(shown.text) if shown.etag_variant else digest)
+    for document in each_current(reader, name_begins_with(prefix)):
+        rendered = document.render(viewer)
+        # The stored digest is of the sealed form, and that of a document with secrets is another.
+        digest = digest_of(rendered.text) if rendered.etag_variant else document.digest
+        yield document.key.name, Document(rendered.text, digest)
 
 
 def documents_of(
     value: Any, limits: DocumentLimits
 ) -> list[tuple[str, Document | InvalidDocument]]:
-    """The documents in an object of ``{service: document}``.
+    """Return the documents in an object of ``{service: document}``, in its order.
 
-    What is wrong with a document, or with its service's name, is in the document's place. Raises
-    InvalidDocument if ``value`` is no such object at all.
+    An error stands in place of a document that cannot be stored, or whose service's name is
+    invalid, so that an import can report all of them. Raises InvalidDocument if ``value`` is no
+    object.
     """
     if not isinstance(value, dict):
         raise InvalidDocument.from_problems(
@@ -80,12 +51,12 @@ def documents_of(
         )
     repeated = set(repeated_keys(value))
     return [
-        (str(name), _document_or_faults(document, limits, str(name), name in repeated))
+        (str(name), _document_or_error(document, limits, str(name), name in repeated))
         for name, document in value.items()
     ]
 
 
-def _document_or_faults(
+def _document_or_error(
     value: Any, limits: DocumentLimits, name: str, repeated: bool
 ) -> Document | InvalidDocument:
     document: Document | None = None
@@ -99,5 +70,5 @@ def _document_or_faults(
     try:
         check_name(name)
     except Invalid as error:
-        problems += [Problem("", each.message, each.rule) for each in error.problems]
+        problems += [Problem("", problem.message, problem.rule) for problem in error.problems]
     return document if document and not problems else InvalidDocument.from_problems(problems)

@@ -1,9 +1,19 @@
-"""The list of services, and the tags they are found by."""
+"""The list of services, and the tags that they can be found by."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    delete,
+    func,
+    insert,
+    select,
+    true,
+)
 
 from distributed_config.models import (
     ConformanceRow,
@@ -12,10 +22,16 @@ from distributed_config.models import (
     TagRow,
     VersionRow,
 )
+from distributed_config.services.documents.current import (
+    SERIES,
+    find_current,
+    has_current,
+    in_environment,
+    in_series,
+)
 from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.reader import Reader
 from distributed_config.services.secrets.digests import Digests
 from distributed_config.services.versions import require
@@ -23,7 +39,12 @@ from distributed_config.services.versions import require
 
 @dataclass(frozen=True)
 class Entry:
-    """One service in the list. ``current`` is None when every version is disabled."""
+    """One service in the list.
+
+    ``versions`` counts deleted versions too. ``current`` is the number of the current version, and
+    ``digest`` is its; both are None where no version is enabled. ``updated_at`` is when the last
+    version was added. Times are microseconds since 1970.
+    """
 
     id: int
     name: str
@@ -45,20 +66,19 @@ def services(
     prefix: str = "",
     tags: tuple[str, ...] = (),
 ) -> list[Entry]:
-    """The services behind the name ``after``, by name, in the order of their code points.
+    """Return up to ``limit`` services after the name ``after``, by name.
 
-    ``search`` is a part of the name, in any case; ``prefix`` its beginning; all ``tags`` must be
-    there.
+    The order is that of the names' code points. ``search`` is a part of the name, in any case;
+    ``prefix`` its beginning; a service must have all ``tags``.
     """
     query = _SERVICES.where(
         ServiceRow.organisation_id == reader.visibility.organisation,
         reader.visibility.sql_filter(ServiceRow.name),
         ServiceRow.name > after,
+        name_begins_with(prefix),
     )
     if search:
         query = query.where(ServiceRow.name.icontains(search, autoescape=True))
-    if prefix:
-        query = query.where(func.substr(ServiceRow.name, 1, len(prefix)) == prefix)
     for tag in tags:
         has_tag = select(TagRow.service_id).where(TagRow.tag == tag)
         query = query.where(ServiceRow.id.in_(has_tag))
@@ -66,49 +86,56 @@ def services(
 
 
 def served_names(reader: Reader, prefix: str = "") -> list[str]:
-    """The names of the services that begin with ``prefix`` and have an enabled version, in order.
+    """Return the names of the services that have a current version, in order of code points.
 
-    The order is that of their code points.
+    ``prefix`` is how the names begin.
     """
-    enabled = select(VersionRow.number).where(
-        VersionRow.service_id == ServiceRow.id,
-        VersionRow.environment == DEFAULT_ENVIRONMENT,
-        VersionRow.enabled,
+    query = (
+        select(ServiceRow.name)
+        .where(
+            ServiceRow.organisation_id == reader.visibility.organisation,
+            reader.visibility.sql_filter(ServiceRow.name),
+            has_current(ServiceRow.id),
+            name_begins_with(prefix),
+        )
+        .order_by(ServiceRow.name)
     )
-    query = select(ServiceRow.name).where(
-        ServiceRow.organisation_id == reader.visibility.organisation,
-        reader.visibility.sql_filter(ServiceRow.name),
-        enabled.exists(),
-    )
-    if prefix:
-        query = query.where(func.substr(ServiceRow.name, 1, len(prefix)) == prefix)
-    return list(reader.connection.scalars(query.order_by(ServiceRow.name)))
+    return list(reader.connection.scalars(query, in_environment()))
+
+
+def name_begins_with(prefix: str) -> ColumnElement[bool]:
+    """Return the condition on a service that its name begins with ``prefix``."""
+    # LIKE would ignore the case of ASCII letters, and names differ by case.
+    return func.substr(ServiceRow.name, 1, len(prefix)) == prefix if prefix else true()
 
 
 def services_by_id(reader: Reader, ids: Sequence[int]) -> list[Entry]:
-    """The services with these ids, in this order."""
-    found = _entries(reader, _SERVICES.where(ServiceRow.id.in_(ids)))
-    by_id = {entry.id: entry for entry in found}
-    return [by_id[each] for each in ids]
+    """Return the services with these ids, in this order. All of them must exist."""
+    entries = _entries(reader, _SERVICES.where(ServiceRow.id.in_(ids)))
+    by_id = {entry.id: entry for entry in entries}
+    return [by_id[service_id] for service_id in ids]
 
 
 def service(reader: Reader, series: Series) -> Entry:
-    """One service. Raises ServiceNotFound."""
+    """Return one service. Raises ServiceNotFound."""
     [entry] = services_by_id(reader, [require(reader, series)])
     return entry
 
 
 def set_tags(transaction: Transaction, series: Series, tags: tuple[str, ...]) -> bool:
-    """Gives the service exactly these tags; whether that changed anything."""
+    """Give the service exactly these tags. Returns whether that changed anything.
+
+    Raises ServiceNotFound.
+    """
     service_id = require(transaction.reader, series)
-    wanted = tuple(sorted(set(tags)))
-    if wanted == _tags_of(transaction.connection, [service_id]).get(service_id, ()):
+    new = tuple(sorted(set(tags)))
+    if new == _tags_of(transaction.connection, [service_id]).get(service_id, ()):
         return False
     transaction.connection.execute(delete(TagRow).where(TagRow.service_id == service_id))
-    for tag in wanted:
+    for tag in new:
         transaction.connection.execute(insert(TagRow).values(service_id=service_id, tag=tag))
     transaction.record(
-        ChangeKind.SERVICE_TAGGED, series.service, note=transaction.note or ", ".join(wanted)
+        ChangeKind.SERVICE_TAGGED, series.service, note=transaction.note or ", ".join(new)
     )
     return True
 
@@ -125,12 +152,19 @@ _SERVICES = (
     .outerjoin(DefinitionRow, DefinitionRow.id == ConformanceRow.definition_id)
 )
 
+_LAST = (
+    select(VersionRow.number, VersionRow.created_at)
+    .where(SERIES)
+    .order_by(VersionRow.number.desc())
+    .limit(1)
+)
+
 
 def _entries(reader: Reader, query: Select[int, str, int, str, str]) -> list[Entry]:
-    found = reader.connection.execute(query).all()
-    tags_of = _tags_of(reader.connection, [row.id for row in found])
+    rows = reader.connection.execute(query).all()
+    tags_of = _tags_of(reader.connection, [row.id for row in rows])
     digests = None if reader.visibility.reads_secrets else Digests(reader.connection)
-    return [_entry(reader.connection, row, tags_of.get(row.id, ()), digests) for row in found]
+    return [_entry(reader.connection, row, tags_of.get(row.id, ()), digests) for row in rows]
 
 
 def _tags_of(connection: Connection, ids: list[int]) -> dict[int, tuple[str, ...]]:
@@ -151,38 +185,22 @@ def _entry(
     tags: tuple[str, ...],
     digests: Digests | None,
 ) -> Entry:
-    """Two look-ups by the key for each service; a grouped join would read every version.
-
-    ``digests`` makes those that tell nothing of secrets; None: whoever asks may read them.
-    """
-    series = (
-        VersionRow.service_id == row.id,
-        VersionRow.environment == DEFAULT_ENVIRONMENT,
-    )
-    newest = (
-        select(VersionRow.number, VersionRow.created_at)
-        .where(*series)
-        .order_by(VersionRow.number.desc())
-        .limit(1)
-    )
-    current = (
-        select(VersionRow.number, VersionRow.digest)
-        .where(*series, VersionRow.enabled)
-        .order_by(VersionRow.number.desc())
-        .limit(1)
-    )
-    last = connection.execute(newest).one()
-    now = connection.execute(current).one_or_none()
-    digest = None if now is None else now.digest
-    if now is not None and digests is not None and row.secret_marks:
-        digest = digests.of_version(row.id, now.number, now.digest)
+    """Return the entry of a service; ``digests`` is None for readers who may read secrets."""
+    # Two look-ups by the primary key for each service. One grouped join for the whole page would
+    # read every version of every service on it.
+    series = Series(row.name)
+    last = connection.execute(_LAST, in_series(row.id, series.environment)).one()
+    current = find_current(connection, row.id, series.environment)
+    digest = None if current is None else current.digest
+    if current is not None and digests is not None and row.secret_marks:
+        digest = digests.of_version(row.id, current.number, current.digest)
     return Entry(
         id=row.id,
         name=row.name,
         created_at=row.created_at,
         tags=tags,
         versions=last.number + 1,
-        current=None if now is None else now.number,
+        current=None if current is None else current.number,
         digest=digest,
         updated_at=last.created_at,
         definition=row.definition,

@@ -1,4 +1,8 @@
-"""Several services in one atomic publish: one revision, and watchers see all of it or none."""
+"""Changes to several services in one transaction, and so in one revision.
+
+Subscribers see all of it or nothing. Every step is tried even after one has failed, so that one
+response names every problem.
+"""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,11 +25,11 @@ _MOST_PROBLEMS = 100
 
 @dataclass(frozen=True)
 class Step:
-    """What happens to one service.
+    """The action on one service.
 
-    ``pointer`` says where in the request it stands, and ``place`` where its action does.
-    ``literal`` says that what will be current stands there itself, and not a change to it. One
-    that is not ``sound`` cannot be done at all; its action says why.
+    ``pointer`` leads to the step in the request, and ``place`` to its action. ``literal``: the
+    document itself is at ``place``, and not a change to one, so that pointers into the document
+    continue there. A step that is not ``sound`` cannot be done at all; its action raises why.
     """
 
     pointer: str
@@ -37,39 +41,39 @@ class Step:
 
 
 def broken(pointer: str, error: Invalid, service: str = "") -> Step:
-    """A step that is not sound: what is wrong with it is told in its turn."""
+    """Return a step that is not sound, and raises ``error`` when its turn comes."""
 
-    def refuse(_journal: Transaction) -> WriteResult:
+    def refuse(_transaction: Transaction) -> WriteResult:
         raise error
 
     return Step(pointer, pointer, service, refuse, literal=True, sound=False)
 
 
 def publish(transaction: Transaction, steps: Sequence[Step]) -> list[WriteResult]:
-    """Does every step, in order, or raises with the problems of all that would fail.
+    """Do every step, in order. Raises if any fails; the caller's transaction is then rolled back.
 
-    The error is the first step's that failed, so that its kind says what to do; its ``problems``
-    speak for all of them, in their order.
+    The error is that of the first step that failed, so that its kind says what to do. Its
+    ``problems`` are those of all of them, in order.
     """
-    written: list[WriteResult] = []
+    results: list[WriteResult] = []
     failures: list[DistconfError] = []
     problems: list[Problem] = []
     for step in _once(steps):
         try:
-            written.append(step.act(transaction))
+            results.append(step.act(transaction))
         except TooMuchWork:
-            raise  # it is about all of them, and the next would only be refused as well
+            raise  # the limit is for all of them together, and the next step is above it too
         except DistconfError as error:
             failures.append(error)
-            problems += _placed(step, error)
+            problems += _located(step, error)
     if failures:
-        raise _together(failures[0], problems)
-    return written
+        raise _with_all(failures[0], problems)
+    return results
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import did, by service name, in the order given."""
+    """The outcome of an import: the names of the services, in the request's order."""
 
     created: tuple[str, ...]
     updated: tuple[str, ...]
@@ -79,30 +83,32 @@ class Imported:
 def import_all(
     transaction: Transaction, documents: Sequence[tuple[str, Document | Invalid]]
 ) -> Imported:
-    """Creates or updates every service named; one revision for all.
+    """Create or update every named service, in one revision.
 
-    In place of a document that cannot be stored is what says so, perhaps without a name. Raises
-    with the problems of all of them, each behind the service's pointer.
+    A document that cannot be stored has its error in its place, and perhaps no name. Raises with
+    the problems of all of them, whose pointers begin with the service's name.
     """
-    written = publish(transaction, [_imported(name, document) for name, document in documents])
+    results = publish(transaction, [_import_step(name, document) for name, document in documents])
     return Imported(
-        created=tuple(each.service for each in written if each.changed and each.number == 0),
-        updated=tuple(each.service for each in written if each.changed and each.number > 0),
-        unchanged=tuple(each.service for each in written if not each.changed),
+        created=tuple(one.service for one in results if one.changed and one.number == 0),
+        updated=tuple(one.service for one in results if one.changed and one.number > 0),
+        unchanged=tuple(one.service for one in results if not one.changed),
     )
 
 
 def prune(transaction: Transaction, kept: Collection[str], prefix: str = "") -> tuple[str, ...]:
-    """Deletes the services that begin with ``prefix`` and are not in ``kept``; returns their names.
+    """Delete the services that begin with ``prefix`` and are not in ``kept``; return their names.
 
-    Services that the actor may not see stay, and so do those whose versions are all disabled: an
-    export leaves these out, so that their absence says nothing. Raises Forbidden without the
-    right to publish, and Invalid when ``kept`` is empty: a source that holds nothing is far more
-    often a mistake, such as a wrong path, than the wish to delete everything.
+    Services that the actor may not see stay, and so do those without a current version. Raises
+    Forbidden without the right to publish, and Invalid if ``kept`` is empty.
     """
+    # An empty source is far more often a mistake, such as a wrong path, than the wish to delete
+    # everything.
     if not kept:
         message = "There is no service in what is imported, so pruning would delete all of them."
         raise Invalid.from_problems([Problem("", message, "prune")])
+    # An export leaves out services without a current version: that they are not in ``kept`` says
+    # nothing about them.
     served = catalogue.served_names(transaction.reader, prefix)
     gone = [name for name in served if name not in kept]
     for name in gone:
@@ -110,7 +116,7 @@ def prune(transaction: Transaction, kept: Collection[str], prefix: str = "") -> 
     return tuple(gone)
 
 
-def _imported(name: str, document: Document | Invalid) -> Step:
+def _import_step(name: str, document: Document | Invalid) -> Step:
     pointer = f"/{escape_pointer(name)}" if name else ""
     if isinstance(document, Invalid):
         return broken(pointer, document, name)
@@ -123,22 +129,24 @@ def _imported(name: str, document: Document | Invalid) -> Step:
     )
 
 
-def _placed(step: Step, error: DistconfError) -> list[Problem]:
-    """The problems of a step that failed, by where in the request they come from."""
+def _located(step: Step, error: DistconfError) -> list[Problem]:
+    """Return the problems of a step that failed, with pointers into the request."""
     if not error.problems:
         return [Problem(step.pointer, error.detail, error.code)]
-    return [
-        replace(each, pointer=step.place + each.pointer)
-        if step.literal or each.rule == "json-patch"
-        else replace(
-            each, pointer=step.place, message=f"In the result, {each.pointer}: {each.message}"
-        )
-        for each in error.problems
-    ]
+    return [_locate(step, problem) for problem in error.problems]
+
+
+def _locate(step: Step, problem: Problem) -> Problem:
+    # Problems of a JSON Patch have pointers to its operations, which the request has.
+    if step.literal or problem.rule == "json-patch":
+        return replace(problem, pointer=step.place + problem.pointer)
+    # The result of a change is nowhere in the request.
+    message = f"In the result, {problem.pointer}: {problem.message}"
+    return replace(problem, pointer=step.place, message=message)
 
 
 def _once(steps: Sequence[Step]) -> Iterator[Step]:
-    """``steps``; in place of one that names a service again is a broken one that says so."""
+    """Yield ``steps``, with a broken step in place of one that names a service again."""
     seen: set[str] = set()
     for step in steps:
         repeated = step.service in seen
@@ -147,14 +155,14 @@ def _once(steps: Sequence[Step]) -> Iterator[Step]:
             yield broken(step.pointer, Invalid.from_problems([Problem("", message, "repeated")]))
         if not repeated or not step.sound:
             yield step
-        if step.service:  # one that is not sound may name none
+        if step.service:  # a step that is not sound may name none
             seen.add(step.service)
 
 
-def _together(error: DistconfError, problems: Sequence[Problem]) -> DistconfError:
-    """``error`` with all ``problems``."""
+def _with_all(error: DistconfError, problems: Sequence[Problem]) -> DistconfError:
+    """Return ``error`` with all ``problems``."""
+    # The text of these two is made of their problems: where the first is, and how many there are.
     if isinstance(error, Invalid) and type(error) in {Invalid, InvalidDocument}:
-        # Its detail names the first problem and their number, so it is made again from all of them.
         return type(error).from_problems(problems)
     error.problems = tuple(problems[:_MOST_PROBLEMS])
     return error

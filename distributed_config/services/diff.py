@@ -1,8 +1,8 @@
-"""Two documents side by side: as a JSON Patch, and as text for people.
+"""The difference of two documents, as a JSON Patch and as a unified diff for people.
 
 Both take bounded time and have a bounded size. The usual algorithms look for the shortest
-difference and need minutes for two long arrays; what is made here may be longer, and is as right.
-Where it would be too long it ends early, and says so.
+difference, and take minutes for two long arrays. The ones here may return a longer one, which is
+as correct. A difference that would be too long ends early, and says so.
 """
 
 import json
@@ -15,12 +15,12 @@ from distributed_config.services.alignment import Block, common_blocks
 from distributed_config.wire import escape_pointer
 
 MOST = 1_000_000
-"""The bytes that the patch may have in an answer, and those that the text may have."""
+"""The bytes that the patch may have in a response, and those that the text may have."""
 
-_MOST_WRITTEN = (
-    6_000_000  # characters of a document as text for people, which takes a quarter second
-)
-_MOST_COMPARED = 20_000_000  # characters of the values in arrays, as JSON
+# Characters of a document as indented text. Writing so many takes a quarter of a second.
+_MOST_CHARACTERS = 6_000_000
+# Characters of values in arrays, as JSON: above them arrays are replaced as wholes.
+_MOST_COMPARED = 20_000_000
 _CONTEXT = 3
 _Part = TypeVar("_Part")
 _ENCODER = json.JSONEncoder(indent=2, ensure_ascii=False)
@@ -29,9 +29,10 @@ _COMPACT = json.JSONEncoder(ensure_ascii=False)
 
 @dataclass(frozen=True)
 class Difference:
-    """``patch`` (RFC 6902) turns the old document into the new; ``text`` is a unified diff.
+    """The difference of two documents: ``patch`` (RFC 6902), and ``text``, a unified diff.
 
-    If it is ``truncated`` there is more than both tell.
+    ``patch`` turns the old document into the new, unless the difference is ``truncated``: then
+    either may end early.
     """
 
     patch: list[dict[str, Any]]
@@ -40,16 +41,16 @@ class Difference:
 
 
 def compare(old: dict[str, Any], new: dict[str, Any], old_name: str, new_name: str) -> Difference:
-    """The difference from ``old`` to ``new``; the names head the text."""
+    """Return the difference from ``old`` to ``new``; the names are in the head of the text."""
     patch = _Patch()
-    operations, whole = _limited(patch.operations("", old, new))
-    lines, all_lines = _limited(_text(old, new, old_name, new_name))
+    operations, all_operations = _take_limited(patch.operations("", old, new))
+    lines, all_lines = _take_limited(_text(old, new, old_name, new_name))
     text = "".join(f"{line}\n" for line in lines)
-    return Difference(operations, text, truncated=not (whole and all_lines))
+    return Difference(operations, text, truncated=not (all_operations and all_lines))
 
 
-def _limited(parts: Iterator[_Part]) -> tuple[list[_Part], bool]:
-    """The first of ``parts``, as many as an answer may have, and whether these are all."""
+def _take_limited(parts: Iterator[_Part]) -> tuple[list[_Part], bool]:
+    """Return as many of ``parts`` as a response may have, and whether these are all of them."""
     taken: list[_Part] = []
     size = 0
     try:
@@ -64,17 +65,19 @@ def _limited(parts: Iterator[_Part]) -> tuple[list[_Part], bool]:
 
 
 def _size(part: Any) -> int:
-    """The bytes of ``part`` in an answer."""
-    if isinstance(part, str):  # a line, which the quotation marks of JSON are in
+    """Return the bytes of ``part`` in a response, which is JSON."""
+    if isinstance(part, str):  # a line of text, in which these two characters are escaped
         return len(part.encode("utf-8", "replace")) + part.count('"') + part.count("\\") + 2
     return len(_COMPACT.encode(part).encode("utf-8", "replace")) + 2
 
 
 class _TooLong(ValueError):
-    """A document is too long to be shown as text for people."""
+    """A document is too long to be written as text for people."""
 
 
 class _Patch:
+    """A patch in the making; counts what is compared in arrays."""
+
     def __init__(self) -> None:
         self._compared = 0
 
@@ -100,18 +103,19 @@ class _Patch:
                 yield {"op": "add", "path": path, "value": value}
 
     def _on_array(self, pointer: str, old: list[Any], new: list[Any]) -> Iterator[dict[str, Any]]:
-        """Element by element between what both have at their beginning and at their end."""
+        """Yield the changes between the common beginning and the common end, by element."""
         first, last = self._common(old, new)
         changed = min(len(old), len(new)) - last
         for i in range(first, changed):
             yield from self.operations(f"{pointer}/{i}", old[i], new[i])
+        # From the end: each removal moves the elements after it.
         for i in range(len(old) - last - 1, changed - 1, -1):
             yield {"op": "remove", "path": f"{pointer}/{i}"}
         for i in range(changed, len(new) - last):
             yield {"op": "add", "path": f"{pointer}/{i}", "value": new[i]}
 
     def _common(self, old: list[Any], new: list[Any]) -> tuple[int, int]:
-        """How many elements are the same at the beginning, and how many after those at the end."""
+        """Return how many elements are the same at the beginning, and how many more at the end."""
         most = min(len(old), len(new))
         first = 0
         while first < most and self._is_same(old[first], new[first]):
@@ -122,17 +126,17 @@ class _Patch:
         return first, last
 
     def _is_same(self, old: Any, new: Any) -> bool:
-        """Whether both are written alike; 1, 1.0 and True are not."""
+        """Return whether two values are the same in JSON; 1, 1.0 and True are not."""
         if not isinstance(old, dict | list) or type(old) is not type(new):
             return _is_same_scalar(old, new)
-        written = json.dumps(old)
-        # In an array of arrays each of them is written once for each that it is in.
-        self._compared += len(written)
-        return written == json.dumps(new)
+        text = json.dumps(old)
+        # Counted, because in nested arrays the innermost is written once for each around it.
+        self._compared += len(text)
+        return text == json.dumps(new)
 
 
 def _is_same_scalar(old: Any, new: Any) -> bool:
-    """Whether two values are written alike, of which one at most is an object or an array."""
+    """Return whether two values, at most one of them a container, are the same in JSON."""
     return type(old) is type(new) and (old == new) and (repr(old) == repr(new))
 
 
@@ -142,15 +146,15 @@ def _text(old: dict[str, Any], new: dict[str, Any], old_name: str, new_name: str
         if number == 0:
             yield f"--- {old_name}"
             yield f"+++ {new_name}"
-        yield from _shown(before, after, hunk)
+        yield from _hunk_lines(before, after, hunk)
 
 
 def _lines(document: dict[str, Any]) -> list[str]:
-    """The document as text for people. Raises _TooLong."""
+    """Return the document as indented lines. Raises _TooLong."""
     pieces, size = [], 0
     for piece in _ENCODER.iterencode(document):
         size += len(piece)
-        if size > _MOST_WRITTEN:
+        if size > _MOST_CHARACTERS:
             raise _TooLong
         pieces.append(piece)
     return "".join(pieces).split("\n")
@@ -158,24 +162,24 @@ def _lines(document: dict[str, Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class _Change:
-    """The lines of the old text that are removed, and those of the new that are there instead."""
+    """Lines of the old text that are removed, and those of the new text in their place."""
 
     old: range
     new: range
 
 
 def _changes(before: Sequence[str], after: Sequence[str]) -> list[_Change]:
-    """What lies between the lines that both have in common."""
+    """Return the changes between the lines that both texts have in common."""
     ends = [Block(0, 0, 0), *common_blocks(before, after), Block(len(before), len(after), 0)]
     between = [
         _Change(range(one.old + one.length, other.old), range(one.new + one.length, other.new))
         for one, other in pairwise(ends)
     ]
-    return [each for each in between if each.old or each.new]
+    return [change for change in between if change.old or change.new]
 
 
 def _hunks(changes: list[_Change]) -> Iterator[list[_Change]]:
-    """The changes, together where what is shown around them would touch."""
+    """Yield the changes in groups: those whose lines of context would touch are in one."""
     hunk: list[_Change] = []
     for change in changes:
         if hunk and change.old.start - hunk[-1].old.stop > 2 * _CONTEXT:
@@ -186,7 +190,7 @@ def _hunks(changes: list[_Change]) -> Iterator[list[_Change]]:
         yield hunk
 
 
-def _shown(before: Sequence[str], after: Sequence[str], hunk: list[_Change]) -> Iterator[str]:
+def _hunk_lines(before: Sequence[str], after: Sequence[str], hunk: list[_Change]) -> Iterator[str]:
     around = min(_CONTEXT, hunk[0].old.start)
     old = range(hunk[0].old.start - around, min(hunk[-1].old.stop + _CONTEXT, len(before)))
     new_end = hunk[-1].new.stop + old.stop - hunk[-1].old.stop
@@ -202,6 +206,7 @@ def _shown(before: Sequence[str], after: Sequence[str], hunk: list[_Change]) -> 
 
 
 def _place(lines: range) -> str:
-    """The first line and how many, as unified diffs write them."""
+    """Return a range of lines as unified diffs write it."""
+    # Lines count from 1. An empty range has the number of the line before it.
     start = lines.start + 1 if lines else lines.start
     return f"{start}" if len(lines) == 1 else f"{start},{len(lines)}"

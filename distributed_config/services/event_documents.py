@@ -1,4 +1,4 @@
-"""The journal with what became current: for those who want the documents with the news."""
+"""The documents that changes made current, for subscribers who want them with their events."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -8,19 +8,19 @@ from sqlalchemy import Connection, bindparam, select, tuple_
 
 from distributed_config.errors import DocumentDamaged, SecretUnreadable
 from distributed_config.models import ChangeRow, ServiceRow, VersionRow
-from distributed_config.services.documents.stored import intact
+from distributed_config.services.documents import load
+from distributed_config.services.documents.load import StoredText
 from distributed_config.services.journal.changes import Change
 from distributed_config.services.journal.kinds import ChangeKind
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
-from distributed_config.services.secrets import DocumentKey, Viewer
+from distributed_config.services.secrets import Viewer
 
 LARGEST_DOCUMENT = 64 << 10
-"""Larger ones are not sent with the news; who wants one asks for it."""
+"""The bytes up to which documents are sent with events. Clients request larger ones themselves."""
 
-_AT_ONCE = 200
+_BATCH = 200
 
-
-# A service that is made, or deleted, begins with nothing: what was before is another's.
+# A created service begins with no current version, and so does a deleted one: the versions before
+# are those of another service with the same name.
 CURRENT_CHANGING = (
     ChangeKind.SERVICE_CREATED,
     ChangeKind.SERVICE_DELETED,
@@ -30,8 +30,12 @@ CURRENT_CHANGING = (
     ChangeKind.VERSION_DISABLED,
     ChangeKind.VERSION_DELETED,
 )
+
+Key = tuple[int, str, str, int]
+"""The version that a change made current: organisation, service, environment and number."""
+
 _BEFORE = (
-    select(ChangeRow.current)
+    select(ChangeRow.environment, ChangeRow.current)
     .where(
         ChangeRow.organisation_id == bindparam("organisation"),
         ChangeRow.service == bindparam("service_"),
@@ -43,49 +47,52 @@ _BEFORE = (
     .limit(1)
 )
 
-Key = tuple[int, str, int]
-"""What a change made current: organisation, service and number."""
+_DOCUMENTS = load.DOCUMENTS.add_columns(VersionRow.environment, VersionRow.revision).where(
+    VersionRow.size <= bindparam("most_bytes"),
+    tuple_(
+        ServiceRow.organisation_id, ServiceRow.name, VersionRow.environment, VersionRow.number
+    ).in_(bindparam("keys", expanding=True)),
+)
 
 
 @dataclass(frozen=True)
 class DocumentViews:
-    """A document as it is shown; ``clear`` to those who may read secrets.
+    """A document in the two forms in which it can be seen.
 
-    ``clear`` None: a secret in it does not open, so they have to ask for it, and be told.
+    ``clear`` is for those who may read secrets. It is None where a secret cannot be decrypted: a
+    subscriber then has to request the document, and gets the error.
     """
 
     masked: str
     clear: str | None
 
     def shown(self, reveal: bool) -> str | None:
-        """The form that is for who may read secrets, or for who may not."""
+        """Return the form for those who may read secrets, or the one for others."""
         return self.clear if reveal else self.masked
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A document, and the revision that brought it."""
+    """A document, and the revision that added it."""
 
     revision: int
     text: DocumentViews
 
     def at(self, revision: int) -> DocumentViews | None:
-        """The text, if it was there at ``revision``."""
+        """Return the document if it existed at ``revision``, or None."""
         return self.text if self.revision <= revision else None
 
 
 def version_key(change: Change) -> Key | None:
-    """What ``change`` made current; None if nothing is."""
-    if change.service is None or change.current is None:
-        return None
-    return change.organisation_id, change.service, change.current
+    """Return which version is current after ``change``, or None if none is."""
+    return _key(change, change.environment, change.current)
 
 
 def previous_key(connection: Connection, change: Change) -> Key | None:
-    """What was current before ``change``; None if nothing was."""
+    """Return which version was current before ``change``, or None if none was."""
     if change.service is None:
         return None
-    found = connection.execute(
+    row = connection.execute(
         _BEFORE,
         {
             "organisation": change.organisation_id,
@@ -94,9 +101,13 @@ def previous_key(connection: Connection, change: Change) -> Key | None:
             "position_": change.position,
         },
     ).one_or_none()
-    if found is None or found.current is None:
+    return None if row is None else _key(change, row.environment, row.current)
+
+
+def _key(change: Change, environment: str | None, number: int | None) -> Key | None:
+    if change.service is None or environment is None or number is None:
         return None
-    return change.organisation_id, change.service, found.current
+    return change.organisation_id, change.service, environment, number
 
 
 def documents(
@@ -106,51 +117,36 @@ def documents(
     *,
     clear: bool = True,
 ) -> dict[Key, Stored]:
-    """The documents that are ``wanted`` and still there; not ``clear``: only as they are masked.
+    """Return those of the ``wanted`` documents that still exist, up to ``most_bytes`` each.
 
-    Those over ``most_bytes`` are left out. A service that was made anew since has other documents
-    under the same numbers: ``Stored.at`` knows.
+    ``clear`` says whether they are needed in the clear as well as masked. A service that was
+    deleted and created again since has other documents under the same numbers: ``Stored.at``
+    recognises them.
     """
     keys = list(dict.fromkeys(wanted))
     viewers = Viewer(connection, reveal=False), Viewer(connection, reveal=True)
-    found: dict[Key, Stored] = {}
-    for start in range(0, len(keys), _AT_ONCE):
-        place = tuple_(ServiceRow.organisation_id, ServiceRow.name, VersionRow.number)
-        rows = connection.execute(
-            select(
-                ServiceRow.id,
-                ServiceRow.organisation_id,
-                ServiceRow.name,
-                ServiceRow.secret_marks,
-                VersionRow.number,
-                VersionRow.revision,
-                VersionRow.digest,
-                VersionRow.document,
-            )
-            .join(VersionRow, VersionRow.service_id == ServiceRow.id)
-            .where(
-                VersionRow.environment == DEFAULT_ENVIRONMENT,
-                VersionRow.size <= most_bytes,
-                place.in_(keys[start : start + _AT_ONCE]),
-            )
-        )
-        for service_id, organisation, name, marks, number, revision, digest, text in rows:
-            home = DocumentKey(service_id, organisation, name, marks)
-            # What was deleted since is not there. Whoever asks for what is damaged is told so.
+    stored: dict[Key, Stored] = {}
+    # In batches: a statement has a limited number of parameters.
+    for start in range(0, len(keys), _BATCH):
+        batch = {"keys": keys[start : start + _BATCH], "most_bytes": most_bytes}
+        for row in connection.execute(_DOCUMENTS, batch):
+            # An event without its document is still an event. A subscriber who then requests the
+            # damaged document gets the error. A deleted one raises here as well.
             with suppress(DocumentDamaged):
-                shown = _text(viewers, home, intact(text, digest), clear)
-                found[organisation, name, number] = Stored(revision, shown)
-    return found
+                views = _views(viewers, load.verify_row(row), clear)
+                key = (row.organisation_id, row.name, row.environment, row.number)
+                stored[key] = Stored(row.revision, views)
+    return stored
 
 
-def _text(
-    viewers: tuple[Viewer, Viewer], home: DocumentKey, text: str, clear: bool
-) -> DocumentViews:
+def _views(viewers: tuple[Viewer, Viewer], document: StoredText, clear: bool) -> DocumentViews:
     masking, revealing = viewers
-    masked = masking.render(home, text)
-    if not masked.etag_variant or not clear:
-        return DocumentViews(masked.text, masked.text if not masked.etag_variant else None)
+    masked = document.render(masking)
+    if not masked.etag_variant:
+        return DocumentViews(masked.text, masked.text)
+    if not clear:
+        return DocumentViews(masked.text, None)
     try:
-        return DocumentViews(masked.text, revealing.render(home, text).text)
+        return DocumentViews(masked.text, document.render(revealing).text)
     except SecretUnreadable:
         return DocumentViews(masked.text, None)

@@ -1,11 +1,12 @@
-"""Remembered answers: a write that is sent again is answered again, and not done again.
+"""Stored responses to writes with an idempotency key: a retry gets the first, and does nothing.
 
-The answer is stored in the transaction of the write itself, so there is never one without the
-other. Only answers of writes that succeeded are kept: a refused write did nothing. No answer to a
-write shows a secret.
+The response is stored in the transaction of the write itself, so there is never one without the
+other. Only responses to writes that succeeded are stored: a refused write did nothing. No response
+to a write has a secret in it.
 
-An answer tells of what was asked for, and who lost a right since may not hear of it again. What a
-write takes is known to its verb alone, so an answer is for the very rights that it was given to.
+A response contains what was written, and an actor who has lost a right since must not get it
+again. Only the verb knows which rights a write takes, so a response is for exactly the rights that
+the actor had when it was stored.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ _SEPARATOR = " "
 
 @dataclass(frozen=True)
 class StoredResponse:
-    """An answer as it was given. ``headers`` is one JSON object."""
+    """A response as it was sent. ``headers`` is one JSON object."""
 
     status: int
     headers: str
@@ -36,9 +37,10 @@ class StoredResponse:
 def recall(
     transaction: Transaction, key: str, fingerprint: str, lifetime_hours: int
 ) -> StoredResponse | None:
-    """The answer that ``key`` got before, or None.
+    """Return the response to an earlier request with ``key``, or None.
 
-    Raises KeyReused if it was another request, and Forbidden if the actor had other rights then.
+    ``fingerprint`` is the request's. Raises KeyReused if the earlier request was another one, and
+    Forbidden if the actor had other rights then.
     """
     row = transaction.connection.execute(
         select(
@@ -54,8 +56,8 @@ def recall(
     if row.created_at < _oldest(transaction, lifetime_hours):
         transaction.connection.execute(delete(IdempotencyRow).where(_is_key(transaction, key)))
         return None
-    kept, _, rights = row.fingerprint.partition(_SEPARATOR)
-    if not secrets.is_fingerprint(transaction.connection, fingerprint, kept):
+    stored, _, rights = row.fingerprint.partition(_SEPARATOR)
+    if not secrets.is_fingerprint(transaction.connection, fingerprint, stored):
         raise KeyReused()
     if rights != _rights(transaction.actor):
         raise Forbidden(
@@ -69,23 +71,25 @@ def remember(
     transaction: Transaction,
     key: str,
     fingerprint: str,
-    answer: StoredResponse,
+    response: StoredResponse,
     lifetime_hours: int,
 ) -> None:
-    """Keeps ``answer`` for ``key``, and drops some that are too old to be asked for."""
-    kept = secrets.fingerprint(transaction.connection, fingerprint)
+    """Store ``response`` for ``key``, and delete some that are older than ``lifetime_hours``."""
+    # Keyed: the fingerprint is of a body that may have a short secret in it.
+    keyed = secrets.fingerprint(transaction.connection, fingerprint)
     transaction.connection.execute(
         insert(IdempotencyRow).values(
             organisation_id=transaction.organisation,
             actor=transaction.actor.key,
             key=key,
-            fingerprint=kept + _SEPARATOR + _rights(transaction.actor),
+            fingerprint=keyed + _SEPARATOR + _rights(transaction.actor),
             created_at=transaction.steady,
-            status=answer.status,
-            headers=answer.headers,
-            body=answer.body,
+            status=response.status,
+            headers=response.headers,
+            body=response.body,
         )
     )
+    # A few at each write keep the table small, and no job has to.
     expired = transaction.connection.execute(
         select(IdempotencyRow.organisation_id, IdempotencyRow.actor, IdempotencyRow.key)
         .where(IdempotencyRow.created_at < _oldest(transaction, lifetime_hours))
@@ -102,7 +106,7 @@ def remember(
 
 
 def _rights(actor: Actor) -> str:
-    """What an actor may, as a digest: the same for the same rights only."""
+    """Return a digest of everything the actor may do; other rights have another one."""
     scopes = [[scope.services, scope.environments] for scope in actor.visibility.scopes]
     return hashlib.sha256(json.dumps([sorted(actor.permissions), scopes]).encode()).hexdigest()
 
@@ -116,5 +120,5 @@ def _is_key(transaction: Transaction, key: str) -> ColumnElement[bool]:
 
 
 def _oldest(transaction: Transaction, lifetime_hours: int) -> int:
-    """What is older than this, in steady time, is forgotten."""
+    """Return the steady time before which stored responses are expired."""
     return transaction.steady - lifetime_hours * 3_600_000_000

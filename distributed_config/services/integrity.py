@@ -1,6 +1,6 @@
-"""Whether what is stored is what was promised.
+"""Whether everything stored is as promised.
 
-Digests are true, numbers and revisions have no gaps, and the indexes have what is current.
+Digests are true, numbers and revisions have no gaps, and the indexes hold what is current.
 """
 
 from collections.abc import Callable
@@ -12,31 +12,31 @@ from sqlalchemy import Connection, func, select
 
 from distributed_config.errors import DocumentDamaged
 from distributed_config.models import ChangeRow, ConformanceRow, ServiceRow, VersionRow
-from distributed_config.services.conformance import index_keys, rules
-from distributed_config.services.documents.stored import intact
+from distributed_config.services.conformance import index_keys
+from distributed_config.services.documents import load
+from distributed_config.services.documents.current import in_environment, is_current
 from distributed_config.services.journal.head import read_head
 from distributed_config.services.journal.kinds import ChangeKind
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
-from distributed_config.services.secrets import DocumentKey, Viewer
+from distributed_config.services.secrets import Viewer
 from distributed_config.wire import digest_of, parse_stored
 
-_MOST_FAULTS = 20
-_AT_ONCE = 500
+_MOST_PROBLEMS = 20
+_BATCH = 500
 
 
 def find_problems(connection: Connection, progress: Callable[[int, int], None]) -> list[str]:
-    """Every fault found of what is stored, at most twenty of a kind.
+    """Return every problem of what is stored in a sentence each, at most twenty of a kind.
 
     ``progress`` is called with the number of versions done and of all versions.
     """
     return [
-        *_faults_of_journal(connection),
-        *_faults_of_numbers(connection),
-        *_faults_of_versions(connection, progress),
+        *_problems_of_journal(connection),
+        *_problems_of_numbers(connection),
+        *_problems_of_documents(connection, progress),
     ]
 
 
-def _faults_of_journal(connection: Connection) -> list[str]:
+def _problems_of_journal(connection: Connection) -> list[str]:
     head = read_head(connection)
     first, last, revisions = connection.execute(
         select(
@@ -52,13 +52,13 @@ def _faults_of_journal(connection: Connection) -> list[str]:
     return []
 
 
-def _faults_of_numbers(connection: Connection) -> list[str]:
+def _problems_of_numbers(connection: Connection) -> list[str]:
     rows = connection.execute(
         select(ServiceRow.name, func.count(VersionRow.number), func.max(VersionRow.number))
         .outerjoin(VersionRow, VersionRow.service_id == ServiceRow.id)
         .group_by(ServiceRow.id, VersionRow.environment)
         .having(func.count(VersionRow.number) != func.coalesce(func.max(VersionRow.number), -1) + 1)
-        .limit(_MOST_FAULTS)
+        .limit(_MOST_PROBLEMS)
     )
     return [
         f"the service {name!r} has {count} versions, and the last is number {last}"
@@ -69,24 +69,27 @@ def _faults_of_numbers(connection: Connection) -> list[str]:
             select(ServiceRow.name)
             .outerjoin(VersionRow, VersionRow.service_id == ServiceRow.id)
             .where(VersionRow.number.is_(None))
-            .limit(_MOST_FAULTS)
+            .limit(_MOST_PROBLEMS)
         )
     ]
 
 
-def _faults_of_versions(connection: Connection, progress: Callable[[int, int], None]) -> list[str]:
-    """Documents that are not what their digests say, then versions that the journal lacks."""
+def _problems_of_documents(
+    connection: Connection, progress: Callable[[int, int], None]
+) -> list[str]:
+    """Return documents that are not what their digests say, then versions not in the journal."""
     total = connection.execute(select(func.count()).select_from(VersionRow)).scalar_one()
     changed: list[str] = []
     unknown: list[str] = []
-    rows = connection.execute(_VERSIONS).yield_per(_AT_ONCE)
+    # Not through ``documents.load``: a problem here is to be reported, and not to be raised.
+    rows = connection.execute(_VERSIONS).yield_per(_BATCH)
     for done, (name, number, digest, deleted, recorded, text) in enumerate(rows, 1):
-        if done % _AT_ONCE == 0 or done == total:
+        if done % _BATCH == 0 or done == total:
             progress(done, total)
         wrong = deleted is None if text is None else digest_of(text) != digest
-        if wrong and len(changed) < _MOST_FAULTS:
+        if wrong and len(changed) < _MOST_PROBLEMS:
             changed.append(f"version {number} of {name!r} is not what its digest says")
-        if not recorded and len(unknown) < _MOST_FAULTS:
+        if not recorded and len(unknown) < _MOST_PROBLEMS:
             unknown.append(f"version {number} of {name!r} has no change in the journal")
     return [*changed, *unknown]
 
@@ -117,56 +120,43 @@ _VERSIONS = select(
 ).join(ServiceRow, ServiceRow.id == VersionRow.service_id)
 
 
-def faults_of_indexes(connection: Connection, progress: Callable[[int, int], None]) -> list[str]:
-    """Services that an index finds by something else than what they have, or does not find.
+def find_index_problems(connection: Connection, progress: Callable[[int, int], None]) -> list[str]:
+    """Return a sentence for each service whose index entries are not those of its document.
 
-    ``progress`` is called with the number of services done and of all that conform to a definition.
+    At most twenty. ``progress`` is called with the number of services done and of all that conform
+    to a definition.
     """
     total = connection.execute(select(func.count()).select_from(ConformanceRow)).scalar_one()
-    viewer = Viewer(connection, reveal=False)  # no index may have what is secret
+    viewer = Viewer(connection, reveal=False)  # indexes hold no secrets
     paths = lru_cache(maxsize=None)(lambda which: index_keys.paths_of(connection, which))
-    found: list[str] = []
+    problems: list[str] = []
     done = 0
-    for rows in connection.execute(_CONFORMING).yield_per(_AT_ONCE).partitions():
+    for rows in connection.execute(_CONFORMING, in_environment()).yield_per(_BATCH).partitions():
         keys = index_keys.keys_of(connection, [row.service_id for row in rows])
         for row in rows:
-            with suppress(DocumentDamaged):  # it was found by its digest already
-                value = _value(viewer, row)
-                wanted = {
+            with suppress(DocumentDamaged):  # the check of digests reports it
+                value = _indexed_value(viewer, row)
+                expected = {
                     index: index_keys.key_of(index_keys.value_at(value, path))
                     for path, index in paths(row.definition_id).items()
                 }
-                if keys.get(row.service_id, {}) != wanted:
-                    found.append(f"the indexes do not have what the service {row.name!r} has")
+                if keys.get(row.service_id, {}) != expected:
+                    problems.append(f"the indexes do not have what the service {row.name!r} has")
         done += len(rows)
         progress(done, total)
-    return found[:_MOST_FAULTS]
+    return problems[:_MOST_PROBLEMS]
 
 
-def _value(viewer: Viewer, row: Any) -> Any:
-    """The current document of a service as it may be indexed; None if nothing is current."""
-    if row.digest is None:
-        return None
-    home = DocumentKey(row.service_id, row.organisation_id, row.name, row.secret_marks)
-    return parse_stored(viewer.render(home, intact(row.document, row.digest)).text)
+def _indexed_value(viewer: Viewer, row: Any) -> Any:
+    """Return a service's current document as indexes hold it; None: nothing is current."""
+    return None if row.digest is None else parse_stored(load.verify_row(row).render(viewer).text)
 
 
+# The version is outer-joined: the entries of services without a current one are checked as well.
 _CONFORMING = (
-    select(
-        ConformanceRow.service_id,
-        ConformanceRow.definition_id,
-        ConformanceRow.name,
-        ServiceRow.organisation_id,
-        ServiceRow.secret_marks,
-        VersionRow.digest,
-        VersionRow.document,
-    )
+    select(*load.COLUMNS, ConformanceRow.definition_id)
+    .select_from(ConformanceRow)
     .join(ServiceRow, ServiceRow.id == ConformanceRow.service_id)
-    .outerjoin(
-        VersionRow,
-        (VersionRow.service_id == ConformanceRow.service_id)
-        & (VersionRow.environment == DEFAULT_ENVIRONMENT)
-        & (VersionRow.number == rules.CURRENT_NUMBER),
-    )
+    .outerjoin(VersionRow, is_current(ConformanceRow.service_id))
     .order_by(ConformanceRow.definition_id, ConformanceRow.name)
 )

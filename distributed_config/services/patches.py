@@ -1,4 +1,4 @@
-"""Changes to a document: merge patches (RFC 7396) and JSON Patches (RFC 6902)."""
+"""Patches of a document: merge patches (RFC 7396) and JSON Patches (RFC 6902)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from distributed_config.wire import DocumentLimits
 
 
 def merged(target: Any, patch: Any) -> Any:
-    """``target`` after the merge patch ``patch``; neither is changed."""
+    """Return the result of the merge patch ``patch`` on ``target``; neither is changed."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}
@@ -24,7 +24,7 @@ def merged(target: Any, patch: Any) -> Any:
 
 
 _NO_OPERATION = "It is not an operation of RFC 6902: op, path, and value or from are needed."
-_NEEDED = {
+_REQUIRED = {
     "add": {"path", "value"},
     "remove": {"path"},
     "replace": {"path", "value"},
@@ -32,13 +32,14 @@ _NEEDED = {
     "copy": {"path", "from"},
     "test": {"path", "value"},
 }
-"""The operations, each with the members that it must have."""
+"""The operations, each with the members that it must have besides ``op``."""
 
 
 class _CopiesTooMuch(ValueError):
-    pass
+    """An operation copies more than a document may hold."""
 
 
+# The library lets the last three through, where a path leads into a scalar or a value is deep.
 _FAILURES = (
     jsonpatch.JsonPatchException,
     JsonPointerException,
@@ -54,17 +55,16 @@ def patched(
     limits: DocumentLimits,
     check: Callable[[], None] = lambda: None,
 ) -> Any:
-    """``value`` after ``operations``. What they copy is limited: each could double it.
+    """Return the result of ``operations`` on ``value``, which may be changed on the way.
 
-    ``check`` is called before each of them, and may raise whatever ends them all.
-
-    Raises InvalidDocument with every operation that is malformed. Those behind one that does not
-    apply rest on it, so of what only the document shows the first is told.
+    ``check`` is called before each operation, and may raise to end all of them. Raises
+    InvalidDocument with every malformed operation, and with the first that does not apply.
     """
     if len(operations) > limits.keys:
         message = f"A patch has at most {limits.keys} operations."
         raise InvalidDocument.from_problems([Problem("", message, "json-patch")])
-    faults = {i: fault for i, each in enumerate(operations) if (fault := _malformed(each))}
+    faults = {i: fault for i, one in enumerate(operations) if (fault := _malformed(one))}
+    # Each copy could double the document: thirty of them, and no memory is large enough.
     budget = limits.size
     for i, operation in enumerate(operations):
         if i in faults:
@@ -74,7 +74,8 @@ def patched(
             budget -= _copied(value, operation, budget)
             value = jsonpatch.apply_patch(value, [operation], in_place=True)
         except _FAILURES as error:
-            faults[i] = _sentence(error)
+            # Those after it were written for its result, and their errors would mislead.
+            faults[i] = _explain(error)
             break
     if faults:
         raise InvalidDocument.from_problems(
@@ -84,14 +85,14 @@ def patched(
 
 
 def _malformed(operation: Any) -> str:
-    """What is wrong with an operation whatever the document is; empty: nothing."""
-    given = operation if isinstance(operation, dict) else {}
-    named = given.get("op")
-    needed = _NEEDED.get(named) if isinstance(named, str) else None
-    if needed is None or not needed <= given.keys():
+    """Return why an operation is malformed, whatever the document is; "" if it is not."""
+    members = operation if isinstance(operation, dict) else {}
+    name = members.get("op")
+    required = _REQUIRED.get(name) if isinstance(name, str) else None
+    if required is None or not required <= members.keys():
         return _NO_OPERATION
-    pointers = [given[key] for key in ("path", "from") if key in needed]
-    if not all(isinstance(each, str) for each in pointers):
+    pointers = [members[key] for key in ("path", "from") if key in required]
+    if not all(isinstance(pointer, str) for pointer in pointers):
         return _NO_OPERATION
     try:
         for pointer in pointers:
@@ -101,8 +102,9 @@ def _malformed(operation: Any) -> str:
     return ""
 
 
-def _sentence(error: Exception) -> str:
-    """Why an operation does not apply; the library's own words would show what is stored."""
+def _explain(error: Exception) -> str:
+    """Return why an operation does not apply."""
+    # Not the library's own texts: they quote what is stored.
     if isinstance(error, jsonpatch.JsonPatchTestFailed):
         return "The test does not hold."
     if isinstance(error, jsonpatch.InvalidJsonPatch):
@@ -117,7 +119,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _copied(value: Any, operation: Any, most: int) -> int:
-    """How much of ``value`` an operation copies. Raises _CopiesTooMuch over ``most``."""
+    """Return the size of what an operation copies. Raises _CopiesTooMuch above ``most``."""
     if not isinstance(operation, dict) or operation.get("op") != "copy":
         return 0
     weight = _weight(JsonPointer(operation.get("from", "")).resolve(value), most)
@@ -127,7 +129,7 @@ def _copied(value: Any, operation: Any, most: int) -> int:
 
 
 def _weight(value: Any, most: int) -> int:
-    """About the size of ``value``; stops counting when it is more than ``most``."""
+    """Return about the size of ``value``; counting ends when it is above ``most``."""
     weight = 0
     waiting = [value]
     while waiting and weight <= most:

@@ -1,7 +1,7 @@
-"""Services seen as sections of keys: what a document has under each of its top-level keys.
+"""Services seen as sections of keys: one section is one service, with its top-level keys.
 
-A section may also be a list or a plain value; it is stored as an object with the one key ``$``,
-which is no key of a section, and comes back as itself.
+A section may also be a list or a plain value. It is stored as an object with the one key ``$``,
+which cannot be a key of a section, and is read back as itself.
 """
 
 import json
@@ -13,29 +13,35 @@ from sqlalchemy import select
 
 from distributed_config.models import ChangeRow, ServiceRow, VersionRow
 from distributed_config.services import event_documents
-from distributed_config.services.documents.stored import intact
+from distributed_config.services.documents import load
+from distributed_config.services.documents.current import ENVIRONMENT, in_environment
 from distributed_config.services.journal.kinds import ChangeKind
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.reader import Reader
-from distributed_config.services.secrets import DocumentKey, Viewer
+from distributed_config.services.secrets import Viewer
 from distributed_config.wire import parse_stored
 
 WRAPPER = "$"
 
+_BATCH = 500
+
 
 def wrapped(value: Any) -> dict[str, Any]:
-    """A section as the document that is stored."""
+    """Return the document that is stored for a section."""
     return value if isinstance(value, dict) else {WRAPPER: value}
 
 
 def unwrapped(document: dict[str, Any]) -> Any:
-    """A stored document as the section that it is."""
+    """Return the section that is stored as ``document``."""
     return document[WRAPPER] if document.keys() == {WRAPPER} else document
 
 
 @dataclass(frozen=True)
 class KeyChange:
-    """What became of one key; None: it was deleted. ``key`` None: the section as a whole."""
+    """A new value of one key, or its deletion, where ``value`` is None.
+
+    ``key`` is None where the section is one value, or was deleted. ``changed_at`` is microseconds
+    since 1970.
+    """
 
     section: str
     key: str | None
@@ -46,74 +52,65 @@ class KeyChange:
 
 
 def changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """The keys that are written differently in ``after``, with what they are now; None: gone."""
-    gone = dict.fromkeys(key for key in before if key not in after)
-    return gone | {
+    """Return the keys that ``after`` has with another value, each with it; None: removed."""
+    removed = dict.fromkeys(key for key in before if key not in after)
+    return removed | {
         key: value
         for key, value in after.items()
-        # Not compared as values: 1, 1.0 and true are equal, and not the same.
+        # Compared as JSON: for Python 1, 1.0 and True are equal, and they are three values.
         if key not in before or json.dumps(before[key]) != json.dumps(value)
     }
 
 
 def history(reader: Reader, section: str = "", key: str = "") -> list[KeyChange]:
-    """What happened to keys, newest first: whatever made another document current, or none.
+    """Return the changes of keys, newest first; "" stands for every section, and for every key.
 
-    Of services that were deleted only that they were.
+    Everything that made another version current counts, or none. Of a deleted service, only the
+    deletion is known: its documents are gone. Raises DocumentDamaged.
     """
     documents = _documents(reader, section)
     current: dict[str, int | None] = {}
-    found: list[KeyChange] = []
-    for change in _moves(reader, section):
+    changes: list[KeyChange] = []
+    for change in _current_changes(reader, section):
         name = change.service
         before = documents.get((name, current.get(name)), {})
         current[name] = change.current
         after = documents.get((name, change.current), {})
-        told = (change.changed_at, change.actor, change.revision)
+        origin = (change.changed_at, change.actor, change.revision)
         if change.current is None and change.kind != ChangeKind.SERVICE_CREATED:
             if not key or key in before:
-                found.append(KeyChange(name, key or None, None, *told))
+                changes.append(KeyChange(name, key or None, None, *origin))
             continue
-        for each, value in changed(before, after).items():
-            if not key or each == key:
-                found.append(KeyChange(name, None if each == WRAPPER else each, value, *told))
-    return found[::-1]
+        for one, value in changed(before, after).items():
+            if not key or one == key:
+                changes.append(KeyChange(name, None if one == WRAPPER else one, value, *origin))
+    return changes[::-1]
 
 
 def _documents(reader: Reader, section: str) -> dict[tuple[str, int | None], dict[str, Any]]:
-    """Every document that there is, by service and number, as ``realm`` sees it."""
-    query = (
-        select(
-            ServiceRow.id,
-            ServiceRow.name,
-            ServiceRow.secret_marks,
-            VersionRow.number,
-            VersionRow.digest,
-            VersionRow.document,
-        )
-        .join(VersionRow, VersionRow.service_id == ServiceRow.id)
-        .where(
-            ServiceRow.organisation_id == reader.visibility.organisation,
-            reader.visibility.sql_filter(ServiceRow.name),
-            VersionRow.environment == DEFAULT_ENVIRONMENT,
-            VersionRow.deleted_revision.is_(None),
-        )
+    """Return every document that is not deleted, as the reader sees it, by service and number."""
+    query = load.DOCUMENTS.where(
+        ServiceRow.organisation_id == reader.visibility.organisation,
+        reader.visibility.sql_filter(ServiceRow.name),
+        VersionRow.environment == ENVIRONMENT,
+        VersionRow.deleted_revision.is_(None),
     )
     if section:
         query = query.where(ServiceRow.name == section)
     viewer = Viewer(reader.connection, reader.visibility.reads_secrets)
-    found: dict[tuple[str, int | None], dict[str, Any]] = {}
-    rows = reader.connection.execute(query).yield_per(500)
-    for service_id, name, marks, number, digest, text in rows:
-        home = DocumentKey(service_id, reader.visibility.organisation, name, marks)
-        found[name, number] = parse_stored(viewer.render(home, intact(text, digest)).text)
-    return found
+    documents: dict[tuple[str, int | None], dict[str, Any]] = {}
+    rows = reader.connection.execute(query, in_environment()).yield_per(_BATCH)
+    for document in map(load.verify_row, rows):
+        place = document.key.name, document.number
+        documents[place] = parse_stored(document.render(viewer).text)
+    return documents
 
 
-def _moves(reader: Reader, section: str) -> Iterator[Any]:
-    """What moved what is current, oldest first.
+def _current_changes(reader: Reader, section: str) -> Iterator[Any]:
+    """Yield the changes of what is current, oldest first.
 
-    Of services that were made anew, only the end of what was before; its documents are gone.
+    Of earlier services with the name of a present one, only the deletions: the numbers in their
+    other changes are of documents that are gone.
     """
     rows = reader.connection.execute(
         select(ServiceRow.name, ServiceRow.created_revision).where(
@@ -121,7 +118,7 @@ def _moves(reader: Reader, section: str) -> Iterator[Any]:
             reader.visibility.sql_filter(ServiceRow.name),
         )
     )
-    born = {row.name: row.created_revision for row in rows}
+    created = {row.name: row.created_revision for row in rows}
     query = (
         select(
             ChangeRow.service,
@@ -140,7 +137,7 @@ def _moves(reader: Reader, section: str) -> Iterator[Any]:
     )
     if section:
         query = query.where(ChangeRow.service == section)
-    for row in reader.connection.execute(query).yield_per(500):
-        alive = row.service in born and row.revision >= born[row.service]
-        if alive or row.kind == ChangeKind.SERVICE_DELETED:
+    for row in reader.connection.execute(query).yield_per(_BATCH):
+        is_of_present = row.service in created and row.revision >= created[row.service]
+        if is_of_present or row.kind == ChangeKind.SERVICE_DELETED:
             yield row

@@ -69,7 +69,7 @@ def test_checking_one_large_revision_takes_work_in_proportion_to_its_size(tmp_pa
         with opened.reading(_settings(tmp_path / str(services), services)) as connection:
             with counted_steps(connection) as steps:
                 assert integrity.find_problems(connection, _nothing) == []
-                assert integrity.faults_of_indexes(connection, _nothing) == []
+                assert integrity.find_index_problems(connection, _nothing) == []
                 assert verify_chain(connection).faults == ()
             taken.append(len(steps))
     small, large = taken
@@ -78,7 +78,7 @@ def test_checking_one_large_revision_takes_work_in_proportion_to_its_size(tmp_pa
 
 def test_progress_is_shown_to_the_end_of_every_part(tmp_path: Path) -> None:
     settings = _settings(tmp_path / "instance", 600)
-    for part in (integrity.find_problems, integrity.faults_of_indexes, verify_chain):
+    for part in (integrity.find_problems, integrity.find_index_problems, verify_chain):
         seen: list[tuple[int, int]] = []
         with opened.reading(settings) as connection:
             part(connection, lambda done, total, seen=seen: seen.append((done, total)))

@@ -186,13 +186,13 @@ def assert_as_scanned(connection: Connection) -> None:
     definition = definitions.require(Reader(connection, LOCAL_OPERATOR.visibility), "d")
     paths = index_keys.paths_of(connection, definition.id)
     conforming = connection.execute(text("SELECT service_id, name FROM conformances")).all()
-    wanted = {
-        (
-            index,
-            name,
-            key_of(index_keys.value_at(versions.current_value(connection, service), path)),
-        )
+    values = {
+        name: versions.current_value(connection, service, Series(name))
         for service, name in conforming
+    }
+    wanted = {
+        (index, name, key_of(index_keys.value_at(value, path)))
+        for name, value in values.items()
         for path, index in paths.items()
     }
     stored = connection.execute(text("SELECT index_id, name, key FROM index_entries")).all()

@@ -1,1 +1,5 @@
-"""Services and the definitions that they conform to."""
+"""Services that conform to a definition: the check at every write, and the indexes over them.
+
+This room is below ``versions``, which calls it at every write; it reads documents through
+``documents`` only.
+"""

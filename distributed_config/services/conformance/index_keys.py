@@ -1,4 +1,8 @@
-"""What indexes hold: one key for every type, and the entries of each service."""
+"""The keys and entries of indexes.
+
+A key is text that sorts as the value does, for every type of JSON. So one column, and one index of
+the database, serves strings, numbers and everything else.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -10,30 +14,28 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from distributed_config.models import EntryRow, IndexRow
 from distributed_config.wire.paths import MISSING, first
 
-# Each kind of value has keys that begin alike; the order of the beginnings is that of the kinds.
+# The first character of a key tells the kind of its value, and orders the kinds.
 _NULL, _FALSE, _TRUE, _NUMBER, _TEXT = "0", "1", "2", "3", "4"
 
 
 NO_KEY = "9"
-
-
 """The key of a document that has nothing under the path, or an object or an array."""
-
 
 _TEXT_LENGTH = 200
 
-
+# Numbers of documents have at most 1,000 digits and exponents above -330. With this bias the
+# exponent is never negative, and all its texts have five digits and so sort as numbers.
 _EXPONENT_BIAS = 5_000
-
+_EXACT = Context(prec=2_000)
 
 _COMPLEMENT = str.maketrans("0123456789", "9876543210")
 
 
-_EXACT = Context(prec=2_000)
-
-
 def key_of(value: Any) -> str:
-    """The key of a scalar. Long text is told from other text by its digest, out of order."""
+    """Return the key of a value: equal keys for equal values, in the values' order.
+
+    Long strings are in order as far as their first 200 characters tell.
+    """
     if value is None:
         return _NULL
     if isinstance(value, bool):
@@ -43,30 +45,32 @@ def key_of(value: Any) -> str:
     if isinstance(value, str):
         if len(value) <= _TEXT_LENGTH:
             return _TEXT + value
+        # The digest keeps keys short, and different strings different.
         digest = hashlib.sha256(value.encode()).hexdigest()
         return f"{_TEXT}{value[:_TEXT_LENGTH]}{digest}"
     return NO_KEY
 
 
 def _number_key(number: Decimal) -> str:
-    """Sign, then how many digits stand before the point, then the digits; mirrored below zero."""
+    """Return the sign, the number of digits before the point, and the digits."""
     if not number:
         return "1"
     sign, digits, exponent = _EXACT.normalize(number).as_tuple()
     assert isinstance(exponent, int)  # JSON has no infinity
     key = f"{_EXPONENT_BIAS + exponent + len(digits):05}{''.join(map(str, digits))}"
-    # The last character makes a shorter mirrored text come behind the longer that begins like it.
+    # Below zero the order is reversed. "~" makes a shorter text sort after longer ones that begin
+    # with it, as -1 is after -1.5.
     return f"0{key.translate(_COMPLEMENT)}~" if sign else f"2{key}"
 
 
 def value_at(value: Any, path: str) -> Any:
-    """What ``value`` has at ``path``; an empty list where there is nothing."""
-    found = first(value, path)
-    return [] if found is MISSING else found
+    """Return what ``value`` has at ``path``, or an empty list, which has no key, for nothing."""
+    present = first(value, path)
+    return [] if present is MISSING else present
 
 
 def paths_of(connection: Connection, definition_id: int) -> dict[str, int]:
-    """The ids of a definition's indexes by their paths, in the order given."""
+    """Return the ids of a definition's indexes by their paths, in the definition's order."""
     rows = connection.execute(_PATHS, {"definition": definition_id}).all()
     return {row.path: row.id for row in sorted(rows, key=lambda row: row.position)}
 
@@ -74,9 +78,10 @@ def paths_of(connection: Connection, definition_id: int) -> dict[str, int]:
 def write_entries(
     connection: Connection, service_id: int, name: str, paths: Mapping[str, int], value: Any
 ) -> None:
-    """Makes the entries of a service those of ``value``, its current document; None: it has none.
+    """Replace the entries of a service by those of ``value``, its current document.
 
-    ``paths`` are the indexes that are written; entries of others stay.
+    None stands for no current document. ``paths`` are the indexes to write, by path; entries of
+    others stay.
     """
     if not paths:
         return
@@ -89,30 +94,31 @@ def write_entries(
         }
         for path, index in paths.items()
     ]
-    connection.execute(
-        _FORGET, [{"service": service_id, "which": each["index_id"]} for each in rows]
-    )
-    connection.execute(_ENTER, rows)
+    connection.execute(_DELETE, [{"service": service_id, "which": row["index_id"]} for row in rows])
+    connection.execute(_INSERT, rows)
 
 
 def keys_of(connection: Connection, services: Sequence[int]) -> dict[int, dict[int, str]]:
-    """The keys that each of ``services`` is found by, by the ids of the indexes."""
-    found: dict[int, dict[int, str]] = {}
+    """Return the keys of each of ``services``, by the ids of their indexes."""
+    keys: dict[int, dict[int, str]] = {}
     query = select(EntryRow.service_id, EntryRow.index_id, EntryRow.key)
     for service_id, index_id, key in connection.execute(
         query.where(EntryRow.service_id.in_(services))
     ):
-        found.setdefault(service_id, {})[index_id] = key
-    return found
+        keys.setdefault(service_id, {})[index_id] = key
+    return keys
 
 
 def delete_entries(connection: Connection, service_id: int) -> None:
-    """Removes every entry of a service."""
+    """Delete every entry of a service."""
     connection.execute(delete(EntryRow).where(EntryRow.service_id == service_id))
 
 
 def set_paths(connection: Connection, definition_id: int, paths: Sequence[str]) -> list[str]:
-    """Gives a definition exactly these indexes; those that are new, and have no entries yet."""
+    """Give a definition exactly these indexes.
+
+    Returns the paths that are new. They have no entries yet: the caller has to write them.
+    """
     before = paths_of(connection, definition_id)
     gone = [index for path, index in before.items() if path not in paths]
     connection.execute(delete(EntryRow).where(EntryRow.index_id.in_(gone)))
@@ -130,13 +136,10 @@ _PATHS = select(IndexRow.path, IndexRow.id, IndexRow.position).where(
     IndexRow.definition_id == bindparam("definition")
 )
 
-
-_FORGET = delete(EntryRow).where(
+_DELETE = delete(EntryRow).where(
     EntryRow.service_id == bindparam("service"), EntryRow.index_id == bindparam("which")
 )
 
-
-_ENTER = insert(EntryRow)
-
+_INSERT = insert(EntryRow)
 
 _MOVE = update(IndexRow).where(IndexRow.id == bindparam("which")).values(position=bindparam("to"))

@@ -1,4 +1,9 @@
-"""Services found and sorted by the values of indexed properties."""
+"""Services found and sorted by the values of indexed properties.
+
+A page takes some milliseconds, however many services there are. Where one filter leaves only a
+few, they are read and sorted here. Otherwise the database scans one of its indexes that has the
+services in the requested order, and tests each service until the page is full.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,17 +17,19 @@ from distributed_config.models import ConformanceRow, EntryRow
 from distributed_config.services.conformance.index_keys import NO_KEY, key_of, paths_of
 from distributed_config.services.policy.visibility import Visibility
 
-# What matches is gathered and sorted up to so many; more is walked in the wanted order, and each
-# is asked whether it matches. Either way a page costs some milliseconds, however many there are.
+# Up to so many matches are sorted in memory, which takes some milliseconds. With more of them, a
+# scan in order comes upon enough matches soon.
 _SORT_IN_MEMORY = 3_000
-
 
 OPERATORS = ("=", "<=", ">=", "<", ">", "in")
 
 
 @dataclass(frozen=True)
 class Filter:
-    """``operator`` is one of OPERATORS; only ``in`` may have other than one value."""
+    """A condition on the value under an indexed path.
+
+    ``operator`` is one of OPERATORS. ``values`` has one value, but for ``in``.
+    """
 
     path: str
     operator: str
@@ -31,9 +38,10 @@ class Filter:
 
 @dataclass(frozen=True)
 class Order:
-    """By what is under an index's ``path``; or, without one, ``by`` name, created or changed.
+    """The order of a page: by the value under an index's ``path`` or, without one, ``by``.
 
-    Names decide between equals. What has nothing under the path comes last, ``descending`` or not.
+    Equal values are ordered by name. Services without a value under the path come last,
+    ``descending`` or not.
     """
 
     path: str | None = None
@@ -43,10 +51,10 @@ class Order:
 
 @dataclass(frozen=True)
 class NameFilter:
-    """Which names are wanted: those that begin with ``prefix`` and have ``search`` behind it.
+    """A condition on names: they begin with ``prefix``, and have ``search`` after it.
 
-    ``search`` is looked for in any case, as the database does it: that of ASCII letters. What is
-    behind the prefix must not hold ``never``. Only those in ``visibility`` are seen.
+    ``search`` ignores the case of ASCII letters, as the database does. ``never`` must not occur
+    after the prefix; "" stands for no condition. Names outside ``visibility`` do not match.
     """
 
     prefix: str = ""
@@ -55,7 +63,7 @@ class NameFilter:
     visibility: Visibility = Visibility()
 
     def fit(self, name: str) -> bool:
-        """Whether ``name`` is wanted."""
+        """Return whether ``name`` matches."""
         rest = name.removeprefix(self.prefix)
         if self.prefix and rest == name:
             return False
@@ -63,13 +71,15 @@ class NameFilter:
             return False
         if not self.visibility.allows(name):
             return False
+        # As bytes, ``lower`` changes ASCII letters only, like SQLite's.
         return self.search.encode().lower() in rest.encode().lower()
 
     def on(self, column: Any) -> Iterator[ColumnElement[bool]]:
-        """The conditions on a column of names."""
+        """Yield the same conditions on a column of names."""
         if not self.visibility.is_unrestricted:
             yield self.visibility.sql_filter(column)
         if self.prefix:
+            # A range instead of LIKE: the index on names serves it, and case is not ignored.
             yield column >= self.prefix
             yield column < self.prefix[:-1] + chr(ord(self.prefix[-1]) + 1)
         rest = func.substr(column, len(self.prefix) + 1)
@@ -81,20 +91,23 @@ class NameFilter:
 
 @dataclass(frozen=True)
 class Query:
-    """Which services are wanted: those to which all of it applies. ``among`` None: any."""
+    """The conditions on services, all of which must hold; ``among`` None: any service."""
 
     filters: tuple[Filter, ...] = ()
     names: NameFilter = NameFilter()
     among: frozenset[int] | None = None
 
-    def fits(self, found: "Match") -> bool:
-        """Whether all but the filters apply."""
-        return self.names.fit(found.name) and (self.among is None or found.service_id in self.among)
+    def fits(self, match: "Match") -> bool:
+        """Return whether all conditions but the filters hold."""
+        return self.names.fit(match.name) and (self.among is None or match.service_id in self.among)
 
 
 @dataclass(frozen=True)
 class Match:
-    """A service of a definition. ``position`` is its place in the order that was asked for."""
+    """A service of a definition. ``position`` is its place in the requested order.
+
+    The position of the last match of a page is where the next page continues.
+    """
 
     service_id: int
     name: str
@@ -104,121 +117,124 @@ class Match:
 def find(
     connection: Connection,
     definition_id: int,
-    question: Query,
+    query: Query,
     order: Order,
     *,
     after: tuple[Any, ...] | None = None,
     offset: int = 0,
     limit: int,
 ) -> list[Match]:
-    """The services of a definition that answer ``question``, in ``order``.
+    """Return up to ``limit`` services of a definition that match ``query``, in ``order``.
 
-    The page begins behind the position ``after``, and ``offset`` services later. Raises Invalid
-    for paths that are not indexed.
+    The page begins after the position ``after``, and ``offset`` matches later. Raises Invalid for
+    paths that are not indexed.
     """
     paths = paths_of(connection, definition_id)
-    wanted = _wanted(paths, question, order)
-    gathered = _few_matches(connection, wanted)
-    if gathered is None:
-        source = _source(definition_id, paths, wanted, order)
-        walks = _scans(source, wanted, order, question, after)
-        return _one_after_the_other(connection, walks, offset, limit)
-    found = [
-        each
-        for each in _with_positions(connection, gathered, paths, order)
-        if question.fits(each) and _is_after(each.position, after, order)
+    conditions = _conditions(paths, query, order)
+    few = _few_matches(connection, conditions)
+    if few is None:
+        source = _source(definition_id, paths, conditions, order)
+        scans = _scans(source, conditions, order, query, after)
+        return _run_scans(connection, scans, offset, limit)
+    matches = [
+        match
+        for match in _with_positions(connection, few, paths, order)
+        if query.fits(match) and _is_after(match.position, after, order)
     ]
-    found.sort(key=lambda each: each.position, reverse=order.descending)
-    found.sort(key=lambda each: _is_last(each.position, order))
-    return found[offset : offset + limit]
+    # Two stable sorts: services without a value come last in both directions.
+    matches.sort(key=lambda match: match.position, reverse=order.descending)
+    matches.sort(key=lambda match: _is_last(match.position, order))
+    return matches[offset : offset + limit]
 
 
-def count(connection: Connection, definition_id: int, question: Query) -> int:
-    """How many services ``find`` finds in all."""
+def count(connection: Connection, definition_id: int, query: Query) -> int:
+    """Return how many services ``find`` would find without a limit. Raises as it does."""
     paths = paths_of(connection, definition_id)
-    wanted = _wanted(paths, question, Order())
-    source = _source(definition_id, paths, wanted, Order())
-    query = _walk(source, wanted, Order(), question, None).order_by(None)
-    return connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+    conditions = _conditions(paths, query, Order())
+    source = _source(definition_id, paths, conditions, Order())
+    scan = _scan(source, conditions, Order(), query, None).order_by(None)
+    return connection.execute(select(func.count()).select_from(scan.subquery())).scalar_one()
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """A filter, and the index that it is about."""
+class _Condition:
+    """A filter with the id of its index."""
 
     index: int
     filter: Filter
 
     def on(self, entry: Any) -> ColumnElement[bool]:
-        """The condition on an entry, for looking through the index."""
+        """Return the condition on an entry, for a search through the index."""
         return and_(entry.index_id == self.index, self._of_keys(entry.key))
 
     def of_service(self, entry: Any) -> ColumnElement[bool]:
-        """The same for the entries of services that are known."""
+        """Return the condition on an entry whose service is known already."""
         return and_(_is_index(entry, self.index), self._of_keys(entry.key))
 
     def _of_keys(self, column: Any) -> ColumnElement[bool]:
-        # An object or an array is nothing that anything is found by.
+        # Nothing is found by an object or an array: they have no key of their own.
         keys = [key for key in map(key_of, self.filter.values) if key != NO_KEY]
         if self.filter.operator in {"=", "in"} or not keys:
             among: ColumnElement[bool] = column.in_(keys)
             return among
         [bound] = keys
-        # A range stays among values of one kind.
-        first, behind = bound[0], chr(ord(bound[0]) + 1)
-        limits: dict[str, ColumnElement[bool]] = {
+        # A range stays among values of one kind, which the first character of a key tells: 5 is
+        # neither less nor greater than "a".
+        first, end = bound[0], chr(ord(bound[0]) + 1)
+        ranges: dict[str, ColumnElement[bool]] = {
             "<": (column >= first) & (column < bound),
             "<=": (column >= first) & (column <= bound),
-            ">": (column > bound) & (column < behind),
-            ">=": (column >= bound) & (column < behind),
+            ">": (column > bound) & (column < end),
+            ">=": (column >= bound) & (column < end),
         }
-        return limits[self.filter.operator]
+        return ranges[self.filter.operator]
 
 
 def _is_index(entry: Any, index: int) -> ColumnElement[bool]:
-    """The condition on the index of an entry whose service is known.
-
-    Adding nothing keeps the database from walking the whole index instead; without statistics it
-    would often rather do that.
-    """
+    """Return the condition that an entry, whose service is known, belongs to an index."""
+    # Adding zero keeps SQLite from scanning the whole index instead of looking up the service.
+    # Without statistics about the tables it would often choose that.
     condition: ColumnElement[bool] = entry.index_id + 0 == index
     return condition
 
 
-def _wanted(paths: Mapping[str, int], question: Query, order: Order) -> list[_Wanted]:
-    """The filters, each with its index. Raises Invalid where one is not indexed."""
-    asked = [("where", each.path) for each in question.filters]
+def _conditions(paths: Mapping[str, int], query: Query, order: Order) -> list[_Condition]:
+    """Return the filters, each with its index. Raises Invalid with every path without one."""
+    used = [("where", condition.path) for condition in query.filters]
     if order.path is not None:
-        asked.append(("sort", order.path))
+        used.append(("sort", order.path))
     known = ", ".join(paths) or "none"
     problems = [
         Problem("", f"{path!r} is not indexed here. Indexed are: {known}.", "index", parameter)
-        for parameter, path in asked
+        for parameter, path in used
         if path not in paths
     ]
     if problems:
         raise Invalid.from_problems(problems)
-    return [_Wanted(paths[each.path], each) for each in question.filters]
+    return [_Condition(paths[condition.path], condition) for condition in query.filters]
 
 
-def _few_matches(connection: Connection, wanted: list[_Wanted]) -> dict[int, str] | None:
-    """The ids and names of all that match, where one filter alone leaves only a few."""
+def _few_matches(connection: Connection, conditions: list[_Condition]) -> dict[int, str] | None:
+    """Return the ids and names of all matches, if one filter alone leaves only a few.
+
+    None where every filter leaves many, or there is none.
+    """
     best: dict[int, str] | None = None
     chosen = None
-    for each in wanted:
-        matching = select(EntryRow.service_id, EntryRow.name).where(each.on(EntryRow))
-        # The database passes over so many in a tenth of the time that reading them here takes.
+    for condition in conditions:
+        matching = select(EntryRow.service_id, EntryRow.name).where(condition.on(EntryRow))
+        # The database skips this many in a tenth of the time that reading them here would take.
         if connection.execute(matching.offset(_SORT_IN_MEMORY).limit(1)).first() is not None:
             continue
-        found = {row[0]: row[1] for row in connection.execute(matching)}
-        if best is None or len(found) < len(best):
-            best, chosen = found, each
+        matches = {row[0]: row[1] for row in connection.execute(matching)}
+        if best is None or len(matches) < len(best):
+            best, chosen = matches, condition
     if best is None:
         return None
-    for each in wanted:
-        if each is not chosen:
+    for condition in conditions:
+        if condition is not chosen:
             also = select(EntryRow.service_id).where(
-                each.of_service(EntryRow), EntryRow.service_id.in_(best)
+                condition.of_service(EntryRow), EntryRow.service_id.in_(best)
             )
             left = set(connection.scalars(also))
             best = {service: name for service, name in best.items() if service in left}
@@ -228,7 +244,7 @@ def _few_matches(connection: Connection, wanted: list[_Wanted]) -> dict[int, str
 def _with_positions(
     connection: Connection, services: Mapping[int, str], paths: Mapping[str, int], order: Order
 ) -> list[Match]:
-    """``services``, each with its position."""
+    """Return ``services``, each with its position in ``order``."""
     query: Select[*tuple[Any, ...]]
     if order.path is not None:
         query = select(EntryRow.service_id, EntryRow.key).where(
@@ -258,14 +274,25 @@ def _is_after(position: tuple[Any, ...], after: tuple[Any, ...] | None, order: O
 
 
 def _is_last(position: tuple[Any, ...], order: Order) -> bool:
-    """Whether a position is that of a service which has nothing under the path of ``order``."""
+    """Return whether a position is that of a service without a value under the order's path."""
     return order.path is not None and bool(position[0] == NO_KEY)
 
 
+@dataclass(frozen=True)
+class _Source:
+    """The rows that are scanned: an index of the database has them in the requested order.
+
+    ``position`` are the columns of that order.
+    """
+
+    row: Any
+    condition: ColumnElement[bool]
+    position: list[Any]
+
+
 def _source(
-    definition_id: int, paths: Mapping[str, int], wanted: list[_Wanted], order: Order
-) -> "_Source":
-    """What is walked: an index of the database that has the services in the wanted order."""
+    definition_id: int, paths: Mapping[str, int], conditions: list[_Condition], order: Order
+) -> _Source:
     if order.path is not None:
         entry = aliased(EntryRow)
         return _Source(entry, entry.index_id == paths[order.path], [entry.key, entry.name])
@@ -274,82 +301,75 @@ def _source(
     if order.by == "changed":
         return _Source(row, conforming, [row.changed_at, row.name])
     if order.by == "created":
-        # A service's id is higher than that of any before it.
+        # Ids are never used again, so they are in the order of creation.
         return _Source(row, conforming, [row.service_id])
-    for each in wanted:
-        if each.filter.operator == "=":
+    for condition in conditions:
+        # Entries with one key are in the order of their names, and are fewer than all services.
+        if condition.filter.operator == "=":
             entry = aliased(EntryRow)
-            return _Source(entry, each.on(entry), [entry.name])
+            return _Source(entry, condition.on(entry), [entry.name])
     return _Source(row, conforming, [row.name])
-
-
-@dataclass(frozen=True)
-class _Source:
-    row: Any
-    condition: ColumnElement[bool]
-    position: list[Any]
 
 
 def _scans(
     source: _Source,
-    wanted: list[_Wanted],
+    conditions: list[_Condition],
     order: Order,
-    question: Query,
+    query: Query,
     after: tuple[Any, ...] | None,
 ) -> list[Select[Any]]:
-    """What is walked, one after the other, for all that is behind ``after``.
-
-    The keys of those that have nothing are the highest. Downwards they would come first, so they
-    are left out, and walked when the others are at their end.
-    """
+    """Return the scans that together find everything after the position ``after``, in order."""
     if order.path is None or not order.descending:
-        return [_walk(source, wanted, order, question, after)]
+        return [_scan(source, conditions, order, query, after)]
+    # The key of services without a value is the highest. Descending, these would come first, so
+    # they are left out, and scanned when the others are exhausted.
     key, name = source.position
-    everything = _walk(source, wanted, order, question, None)
+    everything = _scan(source, conditions, order, query, None)
     last = everything.where(key == NO_KEY)
     if after is None:
         return [everything.where(key < NO_KEY), last]
     if _is_last(after, order):
         return [last.where(name < after[1])]
-    return [_walk(source, wanted, order, question, after), last]
+    return [_scan(source, conditions, order, query, after), last]
 
 
-def _one_after_the_other(
-    connection: Connection, walks: Sequence[Select[Any]], offset: int, limit: int
+def _run_scans(
+    connection: Connection, scans: Sequence[Select[Any]], offset: int, limit: int
 ) -> list[Match]:
-    """As many as ``limit`` of what the walks find together, ``offset`` later."""
-    found: list[Match] = []
-    for walk in walks:
-        rows = connection.execute(walk.offset(offset).limit(limit - len(found))).all()
-        found += [Match(row[0], row[1], tuple(row[2:])) for row in rows]
-        if len(found) == limit:
+    """Return the matches ``offset`` to ``offset + limit`` of all scans together."""
+    matches: list[Match] = []
+    for scan in scans:
+        rows = connection.execute(scan.offset(offset).limit(limit - len(matches))).all()
+        matches += [Match(row[0], row[1], tuple(row[2:])) for row in rows]
+        if len(matches) == limit:
             break
         if rows:
             offset = 0
         elif offset:
-            passed = select(func.count()).select_from(walk.limit(offset).subquery())
-            offset -= connection.execute(passed).scalar_one()
-    return found
+            # The page begins after this scan; what it has is skipped, and so much less is left.
+            skipped = select(func.count()).select_from(scan.limit(offset).subquery())
+            offset -= connection.execute(skipped).scalar_one()
+    return matches
 
 
-def _walk(
+def _scan(
     source: _Source,
-    wanted: list[_Wanted],
+    conditions: list[_Condition],
     order: Order,
-    question: Query,
+    query: Query,
     after: tuple[Any, ...] | None,
 ) -> Select[Any]:
-    query = select(source.row.service_id, source.row.name, *source.position).where(source.condition)
-    for each in wanted:
+    scan = select(source.row.service_id, source.row.name, *source.position).where(source.condition)
+    for condition in conditions:
         entry = aliased(EntryRow)
-        query = query.where(
-            exists().where(entry.service_id == source.row.service_id, each.of_service(entry))
+        scan = scan.where(
+            exists().where(entry.service_id == source.row.service_id, condition.of_service(entry))
         )
-    query = query.where(*question.names.on(source.row.name))
-    if question.among is not None:
-        query = query.where(source.row.service_id.in_(question.among))
+    scan = scan.where(*query.names.on(source.row.name))
+    if query.among is not None:
+        scan = scan.where(source.row.service_id.in_(query.among))
     if after is not None:
         place = tuple_(*source.position)
-        query = query.where(place < after if order.descending else place > after)
-    directed = [each.desc() if order.descending else each for each in source.position]
-    return query.order_by(*directed)
+        scan = scan.where(place < after if order.descending else place > after)
+    columns = [column.desc() if order.descending else column for column in source.position]
+    return scan.order_by(*columns)

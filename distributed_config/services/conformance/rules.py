@@ -1,11 +1,11 @@
-"""Services that conform to a definition: the check at every write, and what follows from it."""
+"""The rule that a service's documents must satisfy, and what is recorded when one is accepted."""
 
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from distributed_config.errors import NotConforming, Problem
 from distributed_config.json_schema import validator_for, with_masks_allowed
@@ -19,17 +19,25 @@ from distributed_config.models import (
 )
 from distributed_config.services import secrets
 from distributed_config.services.conformance import index_keys
+from distributed_config.services.documents import load
+from distributed_config.services.documents.current import (
+    ENVIRONMENT,
+    SERVICE,
+    in_environment,
+    in_series,
+    is_current,
+)
 from distributed_config.services.documents.stored import intact
 from distributed_config.services.journal.transaction import Transaction
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Visibility
+from distributed_config.services.policy.visibility import Visibility
 from distributed_config.services.reader import Reader
-from distributed_config.services.secrets import DocumentKey, ValidationInput, Viewer
+from distributed_config.services.secrets import ValidationInput, Viewer
 from distributed_config.wire import in_order
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What one service must satisfy: the newest revision of its definition."""
+    """The rule of one service: the newest revision of its definition."""
 
     service_id: int
     service: str
@@ -39,7 +47,10 @@ class Rule:
     schema: str
 
     def require(self, document: ValidationInput, which: str = "") -> None:
-        """Raises NotConforming with all that ``document`` breaks."""
+        """Raise NotConforming with every problem of ``document``.
+
+        ``which`` is the subject of the error text; "" stands for the service's configuration.
+        """
         problems = problems_of(self.schema, document)
         if problems:
             which = which or f"This configuration of {self.service!r}"
@@ -47,29 +58,36 @@ class Rule:
 
 
 def problems_of(schema: str, document: ValidationInput) -> list[Problem]:
-    """Every rule of the schema in ``schema`` that ``document`` breaks.
+    """Return every violation of the schema in ``document``, in the document's order.
 
-    Of secrets that whoever asks may not see nothing is asked: what they keep was checked when it
-    was given, and the answer would tell them of it.
+    Problems inside secrets that the actor may not read are left out. A secret that was kept was
+    checked when it was given, and a problem of it would reveal something about it.
     """
-    found = validator_for(schema).problems(document.value, document.size)
-    strict = in_order(found, document.value)
+    problems = validator_for(schema).problems(document.value, document.size)
+    strict = in_order(problems, document.value)
     if not strict or not document.unseen:
         return strict
-    with suppress(ValueError):  # it refers to a part of what is marked, and cannot be relaxed
+    # A rule around a secret, as anyOf, may fail only because the mask is in the secret's place. So
+    # the document is also checked with masks allowed, and conforms if nothing else is left. The
+    # schema cannot be rewritten so (ValueError) where it refers to a part of what is marked.
+    with suppress(ValueError):
         loose = validator_for(with_masks_allowed(schema)).problems(document.value, document.size)
-        if not [each for each in loose if not _is_inside(each.pointer, document.unseen)]:
+        if not [problem for problem in loose if not _is_inside(problem.pointer, document.unseen)]:
             return []
-    return [each for each in strict if not _is_inside(each.pointer, document.unseen)]
+    return [problem for problem in strict if not _is_inside(problem.pointer, document.unseen)]
 
 
 def _is_inside(pointer: str, places: frozenset[str]) -> bool:
+    """Return whether a JSON pointer leads to one of ``places``, or into one."""
     parts = pointer.split("/")
     return any("/".join(parts[:length]) in places for length in range(2, len(parts) + 1))
 
 
 def rule_for_service(connection: Connection, service_id: int) -> Rule | None:
-    """What a service must satisfy; None: it conforms to no definition."""
+    """Return the service's rule, or None if it conforms to no definition.
+
+    Raises DocumentDamaged if the schema is not what was stored.
+    """
     row = connection.execute(_RULE, {"service": service_id}).one_or_none()
     if row is None:
         return None
@@ -78,7 +96,10 @@ def rule_for_service(connection: Connection, service_id: int) -> Rule | None:
 
 
 def count(connection: Connection, definition_id: int, visibility: Visibility | None = None) -> int:
-    """How many services conform to a definition; of those in ``visibility``, if one is given."""
+    """Return how many services conform to a definition.
+
+    ``visibility`` limits them to those that can be seen; None: all are counted.
+    """
     query = (
         _COUNT if visibility is None else _COUNT.where(visibility.sql_filter(ConformanceRow.name))
     )
@@ -86,14 +107,17 @@ def count(connection: Connection, definition_id: int, visibility: Visibility | N
 
 
 def services(connection: Connection, definition_id: int) -> list[tuple[int, str]]:
-    """The ids and names of the services that conform to a definition, by name."""
+    """Return the ids and names of the services that conform to a definition, by name."""
     rows = connection.execute(_SERVICES, {"definition": definition_id})
     return [(row.service_id, row.name) for row in rows]
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What a service of a definition has now. ``text`` is its current document, None: none is."""
+    """A service of a definition with its current document.
+
+    ``text`` is None where no version is enabled. Times are microseconds since 1970.
+    """
 
     name: str
     created_at: int
@@ -102,27 +126,30 @@ class Configuration:
 
 
 def configurations(reader: Reader, ids: Sequence[int]) -> list[Configuration]:
-    """What the services with these ids have, in this order, as it is shown in ``visibility``."""
-    rows = reader.connection.execute(_CURRENT, {"ids": list(ids)})
-    found = {row.service_id: row for row in rows}
+    """Return the services with these ids, in this order, each with its document as seen.
+
+    Ids of services that conform to no definition are left out. Raises DocumentDamaged.
+    """
+    rows = reader.connection.execute(_CURRENT, {"ids": list(ids), **in_environment()})
+    by_id = {row.service_id: row for row in rows}
     viewer = Viewer(reader.connection, reader.visibility.reads_secrets)
 
     def text(row: Any) -> str | None:
-        if row.digest is None:
-            return None  # nothing is current
-        home = DocumentKey(row.service_id, row.organisation_id, row.name, row.secret_marks)
-        return viewer.render(home, intact(row.document, row.digest)).text
+        return None if row.digest is None else load.verify_row(row).render(viewer).text
 
     return [
         Configuration(row.name, row.created_at, row.changed_at, text(row))
-        for row in (found[each] for each in ids if each in found)
+        for row in (by_id[service_id] for service_id in ids if service_id in by_id)
     ]
 
 
 def at_times(
     connection: Connection, definition_id: int, created: int | None, changed: int | None
 ) -> frozenset[int]:
-    """The services of a definition that were created, or got what is current, at these times."""
+    """Return the services of a definition with these exact times; None: any.
+
+    ``changed`` is when a service got what is current. Microseconds since 1970.
+    """
     query = (
         select(ConformanceRow.service_id)
         .join(ServiceRow, ServiceRow.id == ConformanceRow.service_id)
@@ -138,9 +165,10 @@ def at_times(
 def attach_definition(
     transaction: Transaction, service_id: int, name: str, definition_id: int
 ) -> None:
-    """Makes a service, that conforms to none, conform to a definition from here on.
+    """Make a service conform to a definition; until now it conformed to none.
 
-    What is current must be admitted by the caller.
+    The caller has to check the current version, see ``versions.check_current``. Raises
+    DocumentDamaged if the schema is not what was stored.
     """
     row = transaction.connection.execute(_SCHEMA, {"definition": definition_id}).one()
     schema = intact(row.schema, row.digest)
@@ -157,51 +185,65 @@ def attach_definition(
 
 
 def detach_definition(connection: Connection, service_id: int) -> None:
-    """Makes a service conform to nothing. What its versions were checked against stays known."""
+    """Detach a service from its definition.
+
+    The history of its versions still says which revision each was checked against.
+    """
     index_keys.delete_entries(connection, service_id)
     connection.execute(delete(ConformanceRow).where(ConformanceRow.service_id == service_id))
 
 
 def delete_conformance(connection: Connection, service_id: int) -> None:
-    """Removes all that is known of a service, which is about to go."""
+    """Delete everything that is recorded here about a service, which is about to be deleted."""
     detach_definition(connection, service_id)
     connection.execute(delete(CheckRow).where(CheckRow.service_id == service_id))
 
 
 def accept(
-    transaction: Transaction, rule: Rule, number: int, document: ValidationInput, which: str = "It"
+    transaction: Transaction,
+    rule: Rule,
+    environment: str,
+    number: int,
+    document: ValidationInput,
+    *,
+    which: str = "It",
 ) -> None:
-    """Lets version ``number`` become current. Raises NotConforming if it may not.
+    """Let version ``number`` become current. Raises NotConforming if it must not.
 
-    Keeps which revision it was checked against, and what the indexes find the service by.
+    Records the revision that it was checked against, and updates the indexes. ``which`` is the
+    subject of the error text.
     """
     rule.require(document, which)
-    row = {
-        "service_id": rule.service_id,
-        "environment": DEFAULT_ENVIRONMENT,
-        "number": number,
-        "definition": rule.definition,
-        "definition_revision": rule.number,
-    }
-    transaction.connection.execute(_FORGET_CHECK, {"service": rule.service_id, "which": number})
-    transaction.connection.execute(_CHECKED, row)
-    _follow(transaction, rule, document.masked)
+    # A version can become current more than once; the last check is the one that counts.
+    parameters = {**in_series(rule.service_id, environment), "which": number}
+    transaction.connection.execute(_DELETE_CHECK, parameters)
+    transaction.connection.execute(
+        _INSERT_CHECK,
+        {
+            "service_id": rule.service_id,
+            "environment": environment,
+            "number": number,
+            "definition": rule.definition,
+            "definition_revision": rule.number,
+        },
+    )
+    # Indexes hold the masked document: a search must not confirm a guess at a secret.
+    _update_indexes(transaction, rule, document.masked)
 
 
 def clear(transaction: Transaction, rule: Rule) -> None:
-    """Says that the service serves nothing any more."""
-    _follow(transaction, rule, None)
+    """Record that nothing of the service is served any more."""
+    _update_indexes(transaction, rule, None)
 
 
-def _follow(transaction: Transaction, rule: Rule, value: Any) -> None:
+def _update_indexes(transaction: Transaction, rule: Rule, value: Any) -> None:
     connection = transaction.connection
     paths = index_keys.paths_of(connection, rule.definition_id)
     index_keys.write_entries(connection, rule.service_id, rule.service, paths, value)
     connection.execute(_TOUCH, {"service": rule.service_id, "at": transaction.now})
 
 
-# --- statements, made once
-
+# --- statements, each built once
 
 _RULE = (
     select(
@@ -220,64 +262,43 @@ _RULE = (
     .order_by(DefinitionRevisionRow.number.desc())
     .limit(1)
 )
+
 _SCHEMA = (
     select(DefinitionRevisionRow.schema, DefinitionRevisionRow.digest)
     .where(DefinitionRevisionRow.definition_id == bindparam("definition"))
     .order_by(DefinitionRevisionRow.number.desc())
     .limit(1)
 )
-CURRENT_NUMBER = (
-    select(func.max(VersionRow.number))
-    .where(
-        VersionRow.service_id == ConformanceRow.service_id,
-        VersionRow.environment == DEFAULT_ENVIRONMENT,
-        VersionRow.enabled,
-    )
-    .correlate(ConformanceRow)
-    .scalar_subquery()
-)
-"""The number of the version that is current, of the service of a row of ConformanceRow."""
+
+# The version is outer-joined: services without a current one are listed as well.
 _CURRENT = (
-    select(
-        ConformanceRow.service_id,
-        ConformanceRow.name,
-        ConformanceRow.changed_at,
-        ServiceRow.created_at,
-        ServiceRow.organisation_id,
-        ServiceRow.secret_marks,
-        VersionRow.number,
-        VersionRow.digest,
-        VersionRow.document,
-    )
+    select(*load.COLUMNS, ConformanceRow.changed_at, ServiceRow.created_at)
+    .select_from(ConformanceRow)
     .join(ServiceRow, ServiceRow.id == ConformanceRow.service_id)
-    .outerjoin(
-        VersionRow,
-        and_(
-            VersionRow.service_id == ConformanceRow.service_id,
-            VersionRow.environment == DEFAULT_ENVIRONMENT,
-            VersionRow.number == CURRENT_NUMBER,
-        ),
-    )
+    .outerjoin(VersionRow, is_current(ConformanceRow.service_id))
     .where(ConformanceRow.service_id.in_(bindparam("ids", expanding=True)))
 )
+
 _SERVICES = (
     select(ConformanceRow.service_id, ConformanceRow.name)
     .where(ConformanceRow.definition_id == bindparam("definition"))
     .order_by(ConformanceRow.name)
 )
+
 _COUNT = (
     select(func.count())
     .select_from(ConformanceRow)
     .where(ConformanceRow.definition_id == bindparam("definition"))
 )
-_FORGET_CHECK = delete(CheckRow).where(
-    and_(
-        CheckRow.service_id == bindparam("service"),
-        CheckRow.environment == DEFAULT_ENVIRONMENT,
-        CheckRow.number == bindparam("which"),
-    )
+
+_DELETE_CHECK = delete(CheckRow).where(
+    CheckRow.service_id == SERVICE,
+    CheckRow.environment == ENVIRONMENT,
+    CheckRow.number == bindparam("which"),
 )
-_CHECKED = insert(CheckRow)
+
+_INSERT_CHECK = insert(CheckRow)
+
 _TOUCH = (
     update(ConformanceRow)
     .where(ConformanceRow.service_id == bindparam("service"))

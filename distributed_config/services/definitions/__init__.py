@@ -1,4 +1,4 @@
-"""Definitions: JSON Schemas in numbered revisions that services conform to."""
+"""Definitions: JSON Schemas, in numbered revisions, that services conform to."""
 
 from distributed_config.services.definitions.attachments import (
     attach,

@@ -1,4 +1,4 @@
-"""Attaching services to the definition that they conform to, and detaching them."""
+"""Services attached to the definition that they conform to, and detached from it."""
 
 from distributed_config.errors import PreconditionFailed
 from distributed_config.json_schema import covers
@@ -20,10 +20,10 @@ from distributed_config.wire import Document
 
 
 def attach(transaction: Transaction, series: Series, name: str) -> bool:
-    """Makes a service conform to a definition; whether it did not already.
+    """Make a service conform to a definition. Returns False if it does already.
 
-    Raises NotConforming if what is current does not, and Invalid if the service conforms to
-    another definition.
+    Raises NotConforming if the current version does not, and Invalid if the service conforms to
+    another definition, or the definition has an index on one of the service's secrets.
     """
     definition = require(transaction.reader, name)
     service_id = versions.require(transaction.reader, series)
@@ -31,6 +31,8 @@ def attach(transaction: Transaction, series: Series, name: str) -> bool:
     if before is not None and before.definition_id == definition.id:
         return False
     refuse_another(before)
+    # Attached first: the marks of the definition decide what of the current version is checked,
+    # and what of it an index may hold. What does not conform is rolled back.
     rules.attach_definition(transaction, service_id, series.service, definition.id)
     refuse_marked_indexes(transaction, definition, service_id)
     versions.check_current(transaction, series)
@@ -41,9 +43,9 @@ def attach(transaction: Transaction, series: Series, name: str) -> bool:
 def create_service(
     transaction: Transaction, series: Series, document: Document, name: str
 ) -> WriteResult:
-    """Makes a service that conforms to a definition from its first version on.
+    """Create a service that conforms to a definition from its first version on.
 
-    Raises what ``versions.create`` does, and DefinitionNotFound.
+    Raises what ``versions.create`` raises, and DefinitionNotFound.
     """
     definition = require(transaction.reader, name)
     written = versions.create(transaction, series, document, definition.id)
@@ -55,25 +57,25 @@ def create_service(
 def put_service(
     transaction: Transaction, series: Series, document: Document, name: str, expect: Precondition
 ) -> WriteResult:
-    """Creates a service that conforms to a definition, or makes it conform with a new version.
+    """Create a service that conforms to a definition, or make it conform with a new version.
 
-    Raises what ``versions.put`` does, and what ``attach`` does.
+    Raises what ``versions.put`` raises, and what ``attach`` raises.
     """
     definition = require(transaction.reader, name)
-    found = versions.lookup(transaction.reader, series)
-    if found is None:
+    service_id = versions.lookup(transaction.reader, series)
+    if service_id is None:
         if not expect(None):
             raise PreconditionFailed(series.service, None)
         return create_service(transaction, series, document, name)
-    before = rules.rule_for_service(transaction.connection, found)
+    before = rules.rule_for_service(transaction.connection, service_id)
     if before is not None and before.definition_id == definition.id:
         return versions.put(transaction, series, document, expect)
     refuse_another(before)
-    # Judged before anything is marked: the tag that was read does not know of it.
+    # Judged before anything is marked: the client's entity tag is of the version without marks.
     versions.check_expected(transaction, series, expect)
-    # What it marks must be known before the document is stored.
-    rules.attach_definition(transaction, found, series.service, definition.id)
-    refuse_marked_indexes(transaction, definition, found)
+    # Attached before the document is stored: what the definition marks is never in the clear.
+    rules.attach_definition(transaction, service_id, series.service, definition.id)
+    refuse_marked_indexes(transaction, definition, service_id)
     written = versions.put(transaction, series, document)
     if not written.changed:
         versions.check_current(transaction, series)
@@ -82,12 +84,17 @@ def put_service(
 
 
 def detach(transaction: Transaction, series: Series) -> bool:
-    """Makes a service conform to nothing; whether it did conform to something."""
+    """Detach a service from its definition. Returns False if it has none.
+
+    Raises ServiceNotFound, or Forbidden without the right to publish or, where the definition
+    marks secrets, to read them.
+    """
     service_id = versions.require(transaction.reader, series)
     before = rules.rule_for_service(transaction.connection, service_id)
     if before is None:
         return False
-    transaction.actor.require(versions.PUBLISH)  # what holds it to a form is taken away
+    # From here on every writer may store anything, so it takes more than the right to write.
+    transaction.actor.require(versions.PUBLISH)
     if not covers("{}", before.schema):
         require_to_unmark(transaction, before.definition)
     rules.detach_definition(transaction.connection, service_id)
@@ -96,7 +103,7 @@ def detach(transaction: Transaction, series: Series) -> bool:
 
 
 def of_service(reader: Reader, series: Series) -> Definition | None:
-    """The definition that a service conforms to, at its newest revision."""
+    """Return the definition of a service at its newest revision, or None if it has none."""
     service_id = versions.require(reader, series)
     rule = rules.rule_for_service(reader.connection, service_id)
     return None if rule is None else require(reader, rule.definition)

@@ -1,4 +1,4 @@
-"""What a schema may mark as secret, and which paths may be indexed."""
+"""Limits of definitions: which paths may be indexed, and which marks a schema may have."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,9 +13,9 @@ MOST_INDEXES = 32
 
 
 def check_paths(schema: Document, paths: Sequence[str]) -> None:
-    """Raises Invalid unless ``paths`` are different properties that ``schema`` has.
+    """Raise Invalid unless ``paths`` are different properties of ``schema``, none of them secret.
 
-    A schema that says nothing at all may have any. None may be secret.
+    The empty schema, which allows any document, may have any paths.
     """
     problems = path_problems(schema.value, paths, schema.text)
     if problems:
@@ -23,7 +23,11 @@ def check_paths(schema: Document, paths: Sequence[str]) -> None:
 
 
 def check_limits(schema: Document, paths: Sequence[str]) -> None:
-    """The same, and raises InvalidDocument if ``schema`` marks a whole document as one secret."""
+    """Raise Invalid or InvalidDocument with everything that is wrong with a schema and its indexes.
+
+    InvalidDocument if the schema marks the whole document as one secret, else what ``check_paths``
+    raises.
+    """
     marks = mark_problems(schema)
     if marks:
         raise InvalidDocument.from_problems(
@@ -33,7 +37,7 @@ def check_limits(schema: Document, paths: Sequence[str]) -> None:
 
 
 def mark_problems(schema: Document) -> list[Problem]:
-    """That a schema marks the whole document as one secret, if it does."""
+    """Return the problem that a schema marks the whole document as one secret, if it does."""
     if not may_mark(schema.text) or not marks_all(schema.text):
         return []
     message = "A document cannot be secret as a whole: mark what is in it."
@@ -41,9 +45,9 @@ def mark_problems(schema: Document) -> list[Problem]:
 
 
 def path_problems(schema: dict[str, Any], paths: Sequence[str], text: str = "") -> list[Problem]:
-    """What is wrong with ``paths`` as the indexes of ``schema``.
+    """Return the problems of ``paths`` as the indexes of ``schema``.
 
-    Without its ``text``, as of a schema that cannot be stored, it is not asked what that marks.
+    ``text`` is the schema's; "" for one that cannot be stored, whose marks are not looked at.
     """
     problems = []
     for position, path in enumerate(paths):
@@ -51,40 +55,40 @@ def path_problems(schema: dict[str, Any], paths: Sequence[str], text: str = "") 
         if path in paths[:position]:
             problems.append(Problem(pointer, f"{path!r} is listed twice.", "repeated"))
         else:
-            problems += _faults_of_path(schema, path, text, pointer)
+            problems += _problems_of_path(schema, path, text, pointer)
     if len(paths) > MOST_INDEXES:
         message = f"A definition has at most {MOST_INDEXES} indexes."
         problems.append(Problem("/indexes", message, "limit"))
     return problems
 
 
-def _faults_of_path(
+def _problems_of_path(
     schema: dict[str, Any], path: str, text: str, pointer: str
 ) -> Iterator[Problem]:
-    """What is wrong with one of them."""
     try:
-        found = properties_at(schema, path)
+        properties = properties_at(schema, path)
     except Invalid as error:
         yield Problem(pointer, error.problems[0].message, error.problems[0].rule)
         return
-    if len(found) > 1:
-        yield Problem(pointer, ambiguous(path, found).problems[0].message, "ambiguous")
-    elif schema and not found:
+    if len(properties) > 1:
+        yield Problem(pointer, ambiguous(path, properties).problems[0].message, "ambiguous")
+    elif schema and not properties:
         message = f"{path!r} is not a property in the schema; write it as in 'db.host'."
         yield Problem(pointer, message, "index")
-    elif may_mark(text) and any(marks_path(text, keys) for keys in found):
+    elif may_mark(text) and any(marks_path(text, keys) for keys in properties):
+        # A search that finds services by a secret would confirm guesses at it.
         message = f"{path!r} is marked as secret, and nothing is found by a secret."
         yield Problem(pointer, message, "secret")
 
 
 def indexed_path(definition: Definition, path: str) -> str:
-    """``path`` as the definition lists it, where it is another way to write one of its indexes.
+    """Return the index of a definition that ``path`` is another way to write, or ``path`` itself.
 
-    Raises Invalid for a path that cannot be read.
+    Raises Invalid for a path that cannot be parsed.
     """
     if path in definition.indexes:
         return path
     schema = definition.document.value
-    wanted = properties_at(schema, path)
-    same = [each for each in definition.indexes if properties_at(schema, each) == wanted]
-    return same[0] if wanted and len(same) == 1 else path
+    properties = properties_at(schema, path)
+    same = [index for index in definition.indexes if properties_at(schema, index) == properties]
+    return same[0] if properties and len(same) == 1 else path

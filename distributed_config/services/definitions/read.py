@@ -17,7 +17,12 @@ from distributed_config.wire import Document, stamp_of
 
 @dataclass(frozen=True)
 class Definition:
-    """A definition at one of its revisions. ``changed_at`` is of the whole definition."""
+    """A definition at one of its revisions.
+
+    ``number`` to ``forced``, ``revised_at`` and ``schema`` are of the revision; the rest is of the
+    definition as it is now. ``services`` counts those that the reader may see. Times are
+    microseconds since 1970.
+    """
 
     id: int
     name: str
@@ -36,34 +41,34 @@ class Definition:
 
     @property
     def document(self) -> Document:
-        """The schema as it is stored."""
+        """The schema with its digest."""
         return Document(self.schema, self.digest)
 
     @property
     def stamp(self) -> str:
-        """What its entity tag has of it."""
+        """The revision's part of its entity tag."""
         return stamp_of(self.id, self.digest)
 
     def proposal(self, schema: Document) -> Proposal:
-        """``schema`` in place of this revision's."""
+        """Return the proposal of ``schema`` in place of this revision's."""
         return Proposal(self.id, self.number, self.document, schema)
 
 
 def require(reader: Reader, name: str, number: int | None = None) -> Definition:
-    """The definition at revision ``number``, or at its newest.
+    """Return the definition at revision ``number``, or at its newest if that is None.
 
     Raises DefinitionNotFound or RevisionNotFound.
     """
-    found = lookup(reader, name, number)
-    if found is not None:
-        return found
+    definition = lookup(reader, name, number)
+    if definition is not None:
+        return definition
     if number is None or lookup(reader, name) is None:
         raise DefinitionNotFound(name)
     raise RevisionNotFound(name, number)
 
 
 def lookup(reader: Reader, name: str, number: int | None = None) -> Definition | None:
-    """The same, or None where there is none."""
+    """Return the definition as ``require`` does, or None if it or the revision does not exist."""
     if number is None:
         query = _newest(reader.visibility)
     else:
@@ -82,7 +87,10 @@ def definitions(
     limit: int,
     search: str = "",
 ) -> list[Definition]:
-    """The definitions behind the name ``after``, by name; ``search`` is a part of the name."""
+    """Return up to ``limit`` definitions after the name ``after``, by name.
+
+    ``search`` is a part of the name, in any case.
+    """
     query = _newest(reader.visibility).where(DefinitionRow.name > after)
     if search:
         query = query.where(DefinitionRow.name.icontains(search, autoescape=True))
@@ -99,9 +107,9 @@ def page(
     offset: int,
     limit: int,
 ) -> tuple[list[Definition], int]:
-    """One page of the definitions in another order than ``definitions`` has, and how many match.
+    """Return a page of definitions in the order ``by``, and how many match in all.
 
-    Those whose names have a ``/`` are left out.
+    Those with a ``/`` in their names are left out. ``search`` is a part of the name.
     """
     columns = {
         "name": DefinitionRow.name,
@@ -115,15 +123,18 @@ def page(
     total = reader.connection.execute(
         select(func.count()).select_from(query.subquery())
     ).scalar_one()
-    directed = [each.desc() if descending else each for each in order]
-    rows = reader.connection.execute(query.order_by(*directed).offset(offset).limit(limit))
+    columns_in_order = [column.desc() if descending else column for column in order]
+    rows = reader.connection.execute(query.order_by(*columns_in_order).offset(offset).limit(limit))
     return [_definition(reader, row) for row in rows.all()], total
 
 
 def revisions(reader: Reader, name: str, *, before: int | None, limit: int) -> list[Definition]:
-    """The revisions below number ``before``, newest first."""
-    found = require(reader, name)
-    query = _every_revision().where(DefinitionRow.id == found.id)
+    """Return up to ``limit`` revisions below number ``before``, newest first; None: of all.
+
+    Raises DefinitionNotFound.
+    """
+    definition = require(reader, name)
+    query = _every_revision().where(DefinitionRow.id == definition.id)
     if before is not None:
         query = query.where(DefinitionRevisionRow.number < before)
     rows = reader.connection.execute(
@@ -150,7 +161,7 @@ def _every_revision() -> Select[*tuple[Any, ...]]:
 
 
 def _newest(visibility: Visibility) -> Select[*tuple[Any, ...]]:
-    """Definitions at their newest revisions."""
+    """Select the definitions of the organisation at their newest revisions."""
     newest = (
         select(func.max(DefinitionRevisionRow.number))
         .where(DefinitionRevisionRow.definition_id == DefinitionRow.id)

@@ -1,32 +1,36 @@
-"""What a new schema would do to the services of a definition, before it does it."""
+"""The review of a new schema: what it would break, found before it is stored.
+
+The expensive part, checking every current document, happens outside the write lock. Under the
+lock only the services that changed since are checked again.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from distributed_config.errors import BreakingRevision, Problem
 from distributed_config.json_schema import Compatibility, compare
 from distributed_config.models import ChangeRow, ConformanceRow, ServiceRow, VersionRow
 from distributed_config.services import secrets
 from distributed_config.services.conformance import rules
-from distributed_config.services.documents.stored import intact
+from distributed_config.services.documents import load
+from distributed_config.services.documents.current import in_environment, is_current
 from distributed_config.services.journal import head
 from distributed_config.services.journal.transaction import Transaction
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Visibility
-from distributed_config.services.secrets import DocumentKey
+from distributed_config.services.policy.visibility import Visibility
 from distributed_config.wire import Document
 
-_MOST_PROBLEMS = 10  # of one document
-_MOST_TOLD = 100
-_AT_ONCE = 500
+_MOST_PROBLEMS_OF_ONE = 10
+_MOST_PROBLEMS = 100
+_BATCH = 500
 
 
 @dataclass(frozen=True)
 class NonConforming:
-    """A current document that would not conform: its version, and the first ten of its problems."""
+    """A current version that would not conform, and the first ten of its problems."""
 
     number: int
     problems: tuple[Problem, ...]
@@ -44,10 +48,10 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Review:
-    """What was found out about a proposal, as the journal stood at ``revision``.
+    """The effects of a proposal, as the journal stood at ``revision``.
 
-    ``unfit`` holds the services whose current documents would not conform, by name; ``checked``
-    is how many conform to the definition.
+    ``unfit`` holds the services whose current documents would not conform, by name. ``checked`` is
+    how many services conform to the definition now.
     """
 
     proposal: Proposal
@@ -58,120 +62,125 @@ class Review:
 
 
 def review(connection: Connection, proposal: Proposal, visibility: Visibility) -> Review:
-    """Compares the two schemas, and checks every current document against the new one.
+    """Compare the two schemas, and check every current document against the new one.
 
-    Problems inside secrets that ``visibility`` does not show are left out. It takes some
-    microseconds for each document: do it where nobody waits for a lock.
+    Problems inside secrets that ``visibility`` does not show are left out. Each document takes
+    some microseconds: do this where nobody waits for a lock. Raises DocumentDamaged.
     """
     revision = head.read_head(connection).revision
-    rows = connection.execute(_current(proposal.definition_id)).yield_per(_AT_ONCE)
-    unfit = dict(_unfit(connection, rows, proposal.new, visibility.reads_secrets))
+    parameters = {"definition": proposal.definition_id, **in_environment()}
+    rows = connection.execute(_CURRENT, parameters).yield_per(_BATCH)
+    unfit = dict(_non_conforming(connection, rows, proposal.new, visibility.reads_secrets))
     compatibility = compare(proposal.old.value, proposal.new.value)
     checked = rules.count(connection, proposal.definition_id)
     return Review(proposal, revision, compatibility, checked, unfit)
 
 
 def refresh(transaction: Transaction, proposal: Proposal, before: Review | None) -> Review:
-    """The review as of now, under the write lock: only what changed since is looked at again."""
+    """Return the review as of now, under the write lock.
+
+    ``before`` is one from before the lock was held: only services that changed since then are
+    checked again. Without it, or if it is of another proposal, all are.
+    """
     connection = transaction.connection
     if before is None or before.proposal != proposal:
         return review(connection, proposal, transaction.visibility)
-    changed = connection.scalars(
-        select(ChangeRow.service)
-        .where(
-            ChangeRow.organisation_id == transaction.organisation,
-            ChangeRow.revision > before.revision,
-            ChangeRow.service.is_not(None),
-        )
-        .distinct()
-    ).all()
-    names = [name for name in changed if name is not None]
-    unfit = {name: each for name, each in before.unfit.items() if name not in set(names)}
-    for start in range(0, len(names), _AT_ONCE):
-        some = _current(proposal.definition_id).where(
-            ConformanceRow.name.in_(names[start : start + _AT_ONCE])
-        )
-        rows = connection.execute(some)
-        unfit |= dict(_unfit(connection, rows, proposal.new, transaction.visibility.reads_secrets))
+    names = _changed_since(transaction, before.revision)
+    changed = set(names)
+    unfit = {name: fault for name, fault in before.unfit.items() if name not in changed}
+    parameters = {"definition": proposal.definition_id, **in_environment()}
+    # In batches: a statement has a limited number of parameters.
+    for start in range(0, len(names), _BATCH):
+        batch = {"names": names[start : start + _BATCH]}
+        rows = connection.execute(_CURRENT_OF_SOME, {**parameters, **batch})
+        reveal = transaction.visibility.reads_secrets
+        unfit |= dict(_non_conforming(connection, rows, proposal.new, reveal))
     return replace(before, unfit=unfit, checked=rules.count(connection, proposal.definition_id))
 
 
-def violations(found: Review, policy: str) -> list[Problem]:
-    """What speaks against the revision: documents that would not conform, a policy not kept.
+def violations(review: Review, policy: str) -> list[Problem]:
+    """Return the reasons against a revision: documents that would not conform, and its policy.
 
-    The first hundred problems of documents are told, each with its pointer into the document and
-    whose that is. The others have pointers into the request.
+    The first hundred problems of documents are listed; each has its pointer into the document,
+    and the message names the service. The others have pointers into the request.
     """
-    told = (
-        Problem(fault.pointer, f"{name!r}, version {each.number}: {fault.message}", "conformance")
-        for name, each in found.unfit.items()
-        for fault in each.problems
+    of_documents = (
+        Problem(fault.pointer, f"{name!r}, version {unfit.number}: {fault.message}", "conformance")
+        for name, unfit in review.unfit.items()
+        for fault in unfit.problems
     )
-    problems = list(islice(told, _MOST_TOLD))
+    problems = list(islice(of_documents, _MOST_PROBLEMS))
     sides = (
-        ("backward", found.compatibility.backward, "narrower"),
-        ("forward", found.compatibility.forward, "wider"),
+        ("backward", review.compatibility.backward, "narrower"),
+        ("forward", review.compatibility.forward, "wider"),
     )
     for side, holds, against in sides:
+        # ``None`` means that it cannot be decided, which is no proof that the policy is kept.
         if policy in {side, "full"} and holds is not True:
             problems += [
                 Problem(f"/schema{reason.pointer}", reason.message, side)
-                for reason in found.compatibility.reasons
+                for reason in review.compatibility.reasons
                 if getattr(reason, against)
             ]
     return problems
 
 
-def to_error(found: Review, policy: str, problems: Sequence[Problem]) -> BreakingRevision:
-    """The error that says so, and what can be done."""
-    said = []
-    if found.unfit:
-        said.append(f"{len(found.unfit)} of {found.checked} current documents would not conform")
+def to_error(review: Review, policy: str, problems: Sequence[Problem]) -> BreakingRevision:
+    """Return the error for a revision with these ``violations``."""
+    reasons = []
+    if review.unfit:
+        reasons.append(
+            f"{len(review.unfit)} of {review.checked} current documents would not conform"
+        )
     for side, holds in (
-        ("backward", found.compatibility.backward),
-        ("forward", found.compatibility.forward),
+        ("backward", review.compatibility.backward),
+        ("forward", review.compatibility.forward),
     ):
         if policy in {side, "full"} and holds is not True:
-            known = "is not" if holds is False else "cannot be shown to be"
-            said.append(f"the revision {known} {side} compatible, as the policy {policy!r} asks")
-    return BreakingRevision(", and ".join(said), problems[:_MOST_TOLD])
+            verdict = "is not" if holds is False else "cannot be shown to be"
+            reasons.append(
+                f"the revision {verdict} {side} compatible, as the policy {policy!r} asks"
+            )
+    return BreakingRevision(", and ".join(reasons), problems[:_MOST_PROBLEMS])
 
 
-def _current(definition_id: int) -> Select[*tuple[Any, ...]]:
-    """The current documents of the services of a definition."""
-    return (
-        select(
-            ServiceRow.id,
-            ServiceRow.organisation_id,
-            ServiceRow.name,
-            ServiceRow.secret_marks,
-            VersionRow.number,
-            VersionRow.digest,
-            VersionRow.document,
-        )
-        .select_from(ConformanceRow)
-        .join(ServiceRow, ServiceRow.id == ConformanceRow.service_id)
-        .join(VersionRow, VersionRow.service_id == ConformanceRow.service_id)
+# The current documents of the services of a definition.
+_CURRENT = (
+    select(*load.COLUMNS)
+    .select_from(ConformanceRow)
+    .join(ServiceRow, ServiceRow.id == ConformanceRow.service_id)
+    .join(VersionRow, is_current(ConformanceRow.service_id))
+    .where(ConformanceRow.definition_id == bindparam("definition"))
+    .order_by(ConformanceRow.name)
+)
+
+_CURRENT_OF_SOME = _CURRENT.where(ConformanceRow.name.in_(bindparam("names", expanding=True)))
+
+
+def _changed_since(transaction: Transaction, revision: int) -> list[str]:
+    """Return the names of the services that changed after ``revision``."""
+    names = transaction.connection.scalars(
+        select(ChangeRow.service)
         .where(
-            ConformanceRow.definition_id == definition_id,
-            VersionRow.environment == DEFAULT_ENVIRONMENT,
-            VersionRow.number == rules.CURRENT_NUMBER,
+            ChangeRow.organisation_id == transaction.organisation,
+            ChangeRow.revision > revision,
+            ChangeRow.service.is_not(None),
         )
-        .order_by(ConformanceRow.name)
+        .distinct()
     )
+    return [name for name in names if name is not None]
 
 
-def _unfit(
+def _non_conforming(
     connection: Connection, rows: Iterable[Row[*tuple[Any, ...]]], schema: Document, reveal: bool
 ) -> Iterator[tuple[str, NonConforming]]:
-    for *whose, number, digest, stored in rows:
-        text = intact(stored, digest)
-        home = DocumentKey(*whose)
-        seen = secrets.validation_input(text)
-        if home.secret_marks:
-            seen = secrets.validation_input_of_stored(
-                secrets.load_stored(connection, home, text), reveal
-            )
-        problems = rules.problems_of(schema.text, seen)
+    """Yield the documents of ``rows`` that do not conform to ``schema``, by their services."""
+    for document in map(load.verify_row, rows):
+        checked = secrets.validation_input(document.text)
+        if document.key.secret_marks:
+            base = secrets.load_stored(connection, document.key, document.text)
+            checked = secrets.validation_input_of_stored(base, reveal)
+        problems = rules.problems_of(schema.text, checked)
         if problems:
-            yield home.name, NonConforming(number, tuple(problems[:_MOST_PROBLEMS]))
+            first = tuple(problems[:_MOST_PROBLEMS_OF_ONE])
+            yield document.key.name, NonConforming(document.number, first)

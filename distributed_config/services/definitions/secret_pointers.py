@@ -1,4 +1,4 @@
-"""Places in the documents of one service that are secret, besides those of its definition."""
+"""The pointers of a service: places in its documents that are secret besides the definition's."""
 
 import re
 from collections.abc import Sequence
@@ -17,37 +17,38 @@ from distributed_config.wire.paths import may_lead_into
 
 MOST_POINTERS = 100
 
-
 _LONGEST_POINTER = 500
 
-
+# RFC 6901, but for "", which would be the whole document, and for what cannot be stored.
 _POINTER = re.compile(r"(?:/(?:[^~/\x00-\x1f\ud800-\udfff]|~[01])*)+")
 
 
 def set_secret_pointers(transaction: Transaction, series: Series, pointers: Sequence[str]) -> bool:
-    """Makes exactly these places of a service's documents secret; whether that changed anything.
+    """Make exactly these places of a service's documents secret.
 
-    Raises Invalid for pointers that cannot be, or lead to what is indexed, and Forbidden if one
-    is taken away by an actor who may not read secrets.
+    Returns whether that changed anything. Raises Invalid for malformed pointers and for those that
+    lead to an indexed property, and Forbidden if an actor without the right to read secrets
+    removes one.
     """
     service_id = versions.require(transaction.reader, series)
-    wanted = list(dict.fromkeys(pointers))
+    new = list(dict.fromkeys(pointers))
     before = secret_pointers(transaction.reader, series)
-    _refuse_pointers(wanted)
-    if set(before) - set(wanted):
+    _refuse_malformed(new)
+    # What was stored before a place was marked is in the clear, so without its pointer it shows.
+    if set(before) - set(new):
         transaction.actor.require(READ_SECRET)
-    if wanted == before:
+    if new == before:
         return False
-    secrets.set_pointers(transaction.connection, service_id, wanted, transaction.now)
+    secrets.set_pointers(transaction.connection, service_id, new, transaction.now)
     rule = rules.rule_for_service(transaction.connection, service_id)
     if rule is not None:
         definition = require(transaction.reader, rule.definition)
         refuse_marked_indexes(transaction, definition, service_id)
-    transaction.record(ChangeKind.SERVICE_MARKED, series.service, about=", ".join(wanted)[:500])
+    transaction.record(ChangeKind.SERVICE_MARKED, series.service, about=", ".join(new)[:500])
     return True
 
 
-def _refuse_pointers(pointers: Sequence[str]) -> None:
+def _refuse_malformed(pointers: Sequence[str]) -> None:
     problems = []
     for position, pointer in enumerate(pointers):
         if not _POINTER.fullmatch(pointer) or len(pointer) > _LONGEST_POINTER:
@@ -64,11 +65,12 @@ def _refuse_pointers(pointers: Sequence[str]) -> None:
 
 
 def secret_pointers(reader: Reader, series: Series) -> list[str]:
-    """The pointers of a service's own to what is secret in it. Raises ServiceNotFound."""
+    """Return the pointers of a service to what is secret in it. Raises ServiceNotFound."""
     return secrets.pointers(reader.connection, versions.require(reader, series))
 
 
 def refuse_another(rule: Rule | None) -> None:
+    """Raise Invalid if a service already has the rule of a definition."""
     if rule is not None:
         message = f"It conforms to the definition {rule.definition!r}; detach it from that first."
         raise Invalid.from_problems([Problem("", message, "definition", "definition")])
@@ -77,8 +79,9 @@ def refuse_another(rule: Rule | None) -> None:
 def refuse_marked_indexes(
     transaction: Transaction, definition: Definition, service_id: int
 ) -> None:
-    """Raises Invalid if a service's pointers mark what the definition has an index on."""
-    own = [secrets.tokens_of(each) for each in secrets.pointers(transaction.connection, service_id)]
+    """Raise Invalid if a pointer of the service marks a property that the definition indexes."""
+    pointers = secrets.pointers(transaction.connection, service_id)
+    own = [secrets.tokens_of(pointer) for pointer in pointers]
     problems = [
         Problem("", f"{path!r} is indexed by {definition.name!r}, and cannot be secret.", "secret")
         for path in definition.indexes
@@ -89,7 +92,8 @@ def refuse_marked_indexes(
 
 
 def require_to_unmark(transaction: Transaction, definition: str) -> None:
-    """What was stored before it was marked is in the clear: a mark hides it, until it is gone."""
+    """Raise Forbidden unless the actor may read secrets, and so may unmark some."""
+    # What was stored before it was marked is in the clear, and only the mark hides it.
     if not transaction.actor.may(READ_SECRET):
         raise Forbidden(
             f"The definition {definition!r} marks secrets, and this would unmark some: that takes "
@@ -98,7 +102,7 @@ def require_to_unmark(transaction: Transaction, definition: str) -> None:
 
 
 def refuse_indexes_on_marked(transaction: Transaction, name: str) -> None:
-    """Raises Invalid if the definition now has an index on what one of its services marks."""
+    """Raise Invalid if the definition now indexes what a pointer of one of its services marks."""
     definition = require(transaction.reader, name)
     for service_id in secrets.services_with_pointers(transaction.connection, definition.id):
         refuse_marked_indexes(transaction, definition, service_id)

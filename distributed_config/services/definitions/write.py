@@ -1,4 +1,4 @@
-"""Definitions made, revised and deleted."""
+"""Definitions created, revised and deleted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ POLICIES = ("none", "backward", "forward", "full")
 
 @dataclass(frozen=True)
 class RevisionResult:
-    """What a revision did. ``review`` is None where the schema stayed as it was."""
+    """The outcome of a revision. ``review`` is None where the schema stayed as it was."""
 
     definition: Definition
     changed: bool
@@ -49,7 +49,10 @@ class RevisionResult:
 def create(
     transaction: Transaction, name: str, schema: Document, policy: str, paths: Sequence[str]
 ) -> Definition:
-    """Makes the definition ``name`` with ``schema`` as revision 0. Raises DefinitionExists."""
+    """Create the definition ``name`` with ``schema`` as revision 0.
+
+    ``paths`` are its indexes. Raises DefinitionExists, Invalid or InvalidDocument.
+    """
     transaction.actor.require("definition:write")
     if lookup(transaction.reader, name) is not None:
         raise DefinitionExists(name)
@@ -83,48 +86,60 @@ def revise(
     forced: bool = False,
     expect: Precondition = no_precondition,
 ) -> RevisionResult:
-    """Gives the definition another schema, policy or indexes; what is None stays.
+    """Give the definition another schema, policy or indexes; what is None stays.
 
-    ``review`` tells what the schema would do, from before the write lock was held; what changed
-    since is looked at again. Raises BreakingRevision if it would break what its policy protects,
-    or a current document, unless it is ``forced``; the journal then says so. Raises
-    DefinitionNotFound or PreconditionFailed.
+    ``review`` is one of this schema from before the write lock was held. Raises BreakingRevision
+    if the schema would break what the policy protects, or a current document, unless it is
+    ``forced``; the journal then says so, and has the required note. Raises DefinitionNotFound,
+    PreconditionFailed, Invalid, InvalidDocument or Forbidden.
     """
     transaction.actor.require("definition:write")
+    # A revision concerns every service of the definition, those that the actor cannot see as well.
     transaction.actor.require_unrestricted()
     if forced and not transaction.note:
-        message = "Who forces a revision says why: give a note."
+        message = "A forced revision needs a note that says why."
         raise Invalid.from_problems([Problem("", message, "note", "note")])
     before = require(transaction.reader, name)
     _check_expected(transaction, before, expect)
     after = schema or before.document
-    wanted_paths = before.indexes if paths is None else paths
+    new_paths = before.indexes if paths is None else paths
     if schema is None:
-        check_paths(after, wanted_paths)
+        check_paths(after, new_paths)
     else:
-        check_limits(after, wanted_paths)
+        check_limits(after, new_paths)
     if not covers(after.text, before.schema):
         require_to_unmark(transaction, name)
-    current: Review | None = None
+    renewed: Review | None = None
     if after.digest != before.digest:
-        current = evolution.refresh(transaction, before.proposal(after), review)
-        wanted = policy or before.policy
-        breaks = evolution.violations(current, wanted)
-        if breaks and not forced:
-            raise evolution.to_error(current, wanted, breaks)
-        _add_revision(transaction, before.id, before.number + 1, after, forced=bool(breaks))
-        secrets.enable_secret_marks_of_all(
-            transaction.connection, before.id, after.text, transaction.now
-        )
-        kind = ChangeKind.DEFINITION_FORCED if breaks else ChangeKind.DEFINITION_REVISED
-        number = before.number + 1
-        transaction.record(kind, definition=name, number=number, digest=after.digest)
-    settled = _update_settings(transaction, before, policy, paths)
-    changed = settled or current is not None
+        renewed = evolution.refresh(transaction, before.proposal(after), review)
+        _revise_schema(transaction, before, after, renewed, policy or before.policy, forced=forced)
+    changed = _update_settings(transaction, before, policy, paths) or renewed is not None
     if changed:
         transaction.connection.execute(_TOUCH, {"which": before.id, "at": transaction.now})
-    after_all = require(transaction.reader, name)
-    return RevisionResult(after_all, changed, current)
+    return RevisionResult(require(transaction.reader, name), changed, renewed)
+
+
+def _revise_schema(
+    transaction: Transaction,
+    before: Definition,
+    after: Document,
+    review: Review,
+    policy: str,
+    *,
+    forced: bool,
+) -> None:
+    """Add the revision with the schema ``after``. Raises BreakingRevision unless ``forced``."""
+    violations = evolution.violations(review, policy)
+    if violations and not forced:
+        raise evolution.to_error(review, policy, violations)
+    number = before.number + 1
+    # ``forced`` without anything to force is a plain revision.
+    _add_revision(transaction, before.id, number, after, forced=bool(violations))
+    secrets.enable_secret_marks_of_all(
+        transaction.connection, before.id, after.text, transaction.now
+    )
+    kind = ChangeKind.DEFINITION_FORCED if violations else ChangeKind.DEFINITION_REVISED
+    transaction.record(kind, definition=before.name, number=number, digest=after.digest)
 
 
 def _check_expected(transaction: Transaction, definition: Definition, expect: Precondition) -> None:
@@ -134,7 +149,7 @@ def _check_expected(transaction: Transaction, definition: Definition, expect: Pr
 
 
 def exists(transaction: Transaction, name: str, expect: Precondition) -> bool:
-    """Whether there is such a definition. Raises PreconditionFailed if one was expected."""
+    """Return whether the definition exists. Raises PreconditionFailed if it was expected to."""
     if lookup(transaction.reader, name) is not None:
         return True
     if not expect(None):
@@ -145,19 +160,20 @@ def exists(transaction: Transaction, name: str, expect: Precondition) -> bool:
 def delete_definition(
     transaction: Transaction, name: str, cascade: str = "", expect: Precondition = no_precondition
 ) -> list[str]:
-    """Deletes the definition; the services that conformed to it.
+    """Delete the definition. Returns the names of the services that conformed to it.
 
-    ``cascade`` says what becomes of them: ``detach`` or ``delete``; without it DefinitionInUse is
-    raised if there are any.
+    ``cascade`` is what happens to these: ``detach`` or ``delete``. With "" DefinitionInUse is
+    raised if there are any. Raises DefinitionNotFound, PreconditionFailed or Forbidden.
     """
     transaction.actor.require("definition:write")
     transaction.actor.require_unrestricted()
-    found = require(transaction.reader, name)
-    _check_expected(transaction, found, expect)
-    services = rules.services(transaction.connection, found.id)
+    definition = require(transaction.reader, name)
+    _check_expected(transaction, definition, expect)
+    services = rules.services(transaction.connection, definition.id)
     if services and not cascade:
         raise DefinitionInUse(name, len(services), services[0][1])
-    if services and cascade != "delete" and not covers("{}", found.schema):
+    # Deleted services keep their marks for the next one of their name; detached ones lose them.
+    if services and cascade != "delete" and not covers("{}", definition.schema):
         require_to_unmark(transaction, name)
     for service_id, service in services:
         if cascade == "delete":
@@ -166,9 +182,9 @@ def delete_definition(
             transaction.actor.require(versions.PUBLISH)
             rules.detach_definition(transaction.connection, service_id)
             transaction.record(ChangeKind.SERVICE_DETACHED, service, definition=name)
-    for rows in (IndexRow.definition_id, DefinitionRevisionRow.definition_id, DefinitionRow.id):
-        transaction.connection.execute(delete(rows.class_).where(rows == found.id))
-    transaction.record(ChangeKind.DEFINITION_DELETED, definition=name, number=found.number)
+    for column in (IndexRow.definition_id, DefinitionRevisionRow.definition_id, DefinitionRow.id):
+        transaction.connection.execute(delete(column.class_).where(column == definition.id))
+    transaction.record(ChangeKind.DEFINITION_DELETED, definition=name, number=definition.number)
     return [service for _, service in services]
 
 
@@ -201,7 +217,10 @@ def _add_revision(
 def _update_settings(
     transaction: Transaction, before: Definition, policy: str | None, paths: Sequence[str] | None
 ) -> bool:
-    """Gives the definition another policy and indexes; whether these are others."""
+    """Give the definition another policy and other indexes. Returns whether that changed any.
+
+    What is None stays.
+    """
     changes = []
     if policy is not None and policy != before.policy:
         row = update(DefinitionRow).where(DefinitionRow.id == before.id)
@@ -220,12 +239,12 @@ def _update_settings(
 
 
 def _index_again(transaction: Transaction, definition: Definition, new: Sequence[str]) -> None:
-    """Writes the entries of ``new`` indexes for every service of the definition."""
-    known = index_keys.paths_of(transaction.connection, definition.id)
-    paths = {path: known[path] for path in new}
+    """Write the entries of the ``new`` indexes for every service of the definition."""
+    ids = index_keys.paths_of(transaction.connection, definition.id)
+    paths = {path: ids[path] for path in new}
     if not paths:
         return
     for service_id, service in rules.services(transaction.connection, definition.id):
         transaction.allowance.count(changes=1)
-        value = versions.current_value(transaction.connection, service_id)
+        value = versions.current_value(transaction.connection, service_id, Series(service))
         index_keys.write_entries(transaction.connection, service_id, service, paths, value)

@@ -1,4 +1,4 @@
-"""What a write may expect of what is there: which version it is, and when it changed last."""
+"""Preconditions of writes: which version is current, and when it changed last."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ def _no_times() -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Standing:
-    """What there is now, as a precondition judges it.
+    """The present state of a service or a definition, as a precondition judges it.
 
-    ``times`` gives the times of its last two changes, newest first. It is a function because few
-    requests ask for a date, and the answer costs a look at the journal.
+    ``times`` returns the times of its last two changes, newest first, in microseconds since 1970.
+    It is a function because few requests send a date, and it takes a query on the journal.
     """
 
     etag: str
@@ -23,23 +23,24 @@ class Standing:
 
 
 Precondition = Callable[[Standing | None], bool]
-"""Whether a write may go on, given what there is; None: there is nothing."""
+"""Whether a write may go on, given the present state; None: there is nothing yet."""
 
 
 def no_precondition(_standing: Standing | None) -> bool:
-    """Expects nothing."""
+    """Accept any state."""
     return True
 
 
 def is_unmodified(times: tuple[int, ...], since: int) -> bool:
-    """Whether nothing changed after ``since``, in seconds since 1970.
+    """Return whether nothing changed after ``since``, in seconds since 1970.
 
-    HTTP's dates have no fractions. Where two changes fell into the second that is asked about,
-    nobody can tell which of them the asker saw, so that counts as modified.
+    ``times`` is as ``Standing.times`` returns it.
     """
     if not times:
         return True
     newest = times[0] // _SECOND
     if newest != since:
         return newest < since
+    # HTTP's dates have no fractions (RFC 9110, 5.6.7). Where two changes fell into this second,
+    # nobody can tell which of them the client has seen, so it counts as modified.
     return len(times) == 1 or times[1] // _SECOND < since

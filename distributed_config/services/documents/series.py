@@ -1,4 +1,4 @@
-"""A series: what every verb about versions is told."""
+"""A series: the argument of every verb about versions."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,8 @@ from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 class Series:
     """The versions of one service in one environment.
 
-    The organisation is not a part of it: that is the reader's or the transaction's, so that a verb
-    cannot be told to reach into another one.
+    The organisation is not a part of it. It comes from the reader or the transaction, so that no
+    argument can make a verb reach into another organisation.
     """
 
     service: str

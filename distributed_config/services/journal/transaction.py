@@ -9,7 +9,7 @@ from distributed_config.models import ChangeRow, HeadRow
 from distributed_config.services.journal.allowance import Allowance
 from distributed_config.services.journal.head import Head
 from distributed_config.services.policy.actor import Actor
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Visibility
+from distributed_config.services.policy.visibility import Visibility
 from distributed_config.services.reader import Reader
 from distributed_config.wire import HashField, length_prefixed
 
@@ -126,6 +126,7 @@ class Transaction:
         kind: str,
         service: str | None = None,
         *,
+        environment: str | None = None,
         number: int | None = None,
         current: int | None = None,
         digest: str | None = None,
@@ -136,6 +137,9 @@ class Transaction:
         organisation: int | None = None,
     ) -> None:
         """Record one change.
+
+        ``environment`` is that of the series whose version changed; it is None where no version
+        did, because a service exists in all environments.
 
         The change's note is ``note`` if that is not None, otherwise ``about`` followed by the
         transaction's own note. ``organisation`` is the actor's unless another is named, as for an
@@ -148,8 +152,7 @@ class Transaction:
             "organisation_id": organisation or self.organisation,
             "kind": kind,
             "service": service,
-            # Only changes of a version happen in an environment; a service exists in all of them.
-            "environment": DEFAULT_ENVIRONMENT if service and number is not None else None,
+            "environment": environment,
             "number": number,
             "current": current,
             "digest": digest,

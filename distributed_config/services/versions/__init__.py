@@ -1,5 +1,14 @@
-"""The versions of a series: read and written."""
+"""The versions of a series: read, added, turned on and off, and deleted."""
 
+from distributed_config.services.versions.availability import (
+    delete_service,
+    delete_version,
+    delete_with_versions,
+    disable_service,
+    set_enabled,
+)
+from distributed_config.services.versions.conformity import check_current
+from distributed_config.services.versions.preconditions import check_expected
 from distributed_config.services.versions.read import (
     all_existing,
     as_of_revision,
@@ -19,18 +28,11 @@ from distributed_config.services.versions.read import (
 from distributed_config.services.versions.values import PUBLISH, Version, WriteResult
 from distributed_config.services.versions.write import (
     append,
-    check_current,
-    check_expected,
     create,
-    delete_service,
-    delete_version,
-    delete_with_versions,
-    disable_service,
     merge,
     patch,
     put,
     roll_back,
-    set_enabled,
 )
 
 __all__ = [

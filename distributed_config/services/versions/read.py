@@ -1,10 +1,10 @@
-"""The versions of a service, as an actor may read them."""
+"""The versions of a series, as an actor may read them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select
 
 from distributed_config.errors import (
     NoCurrentVersion,
@@ -15,50 +15,49 @@ from distributed_config.errors import (
     VersionNotFound,
 )
 from distributed_config.models import ChangeRow, ServiceRow
+from distributed_config.services.documents.current import in_environment, in_series
+from distributed_config.services.documents.load import load_current
 from distributed_config.services.documents.series import Series
-from distributed_config.services.documents.stored import intact
 from distributed_config.services.journal.transaction import Transaction
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.reader import Reader
 from distributed_config.services.secrets import DocumentKey, Viewer
-from distributed_config.services.secrets.digests import Digests
+from distributed_config.services.versions.render import VersionRenderer, version_of_row
 from distributed_config.services.versions.statements import (
     CHECKS,
     COUNT,
     CURRENT,
-    CURRENT_KEY,
+    CURRENT_AT_REVISION,
     EXISTING,
     FIND,
     HISTORY,
     HISTORY_WITH_DOCUMENTS,
-    HOME,
-    MARKED,
-    MOVED,
-    PLAIN,
-    REVISED,
+    LAST_DEFINITION_REVISIONS,
+    LAST_MARKINGS,
+    LAST_VERSION_CHANGES,
     SIZE,
     STORED,
 )
 from distributed_config.services.versions.values import ServiceKey, Version, WriteResult
-from distributed_config.wire import Document, parse_stored, stamp_of
+from distributed_config.wire import Document, parse_stored
 
 
 def lookup(reader: Reader, series: Series) -> int | None:
-    """The service's id; None: there is none."""
-    found = find_service(reader, series)
-    return None if found is None else found.id
+    """Return the service's id, or None if there is no such service."""
+    service = find_service(reader, series)
+    return None if service is None else service.id
 
 
 def require(reader: Reader, series: Series) -> int:
-    """The service's id. Raises ServiceNotFound."""
+    """Return the service's id. Raises ServiceNotFound."""
     return require_service(reader, series).id
 
 
 def current(reader: Reader, series: Series) -> Version:
-    """What is served. Raises ServiceNotFound or NoCurrentVersion."""
-    asked = {"organisation": reader.visibility.organisation, "name": series.service}
+    """Return the version that is served. Raises ServiceNotFound or NoCurrentVersion."""
+    # Here, as in ``find_service``, a service outside the reader's view is one that does not exist:
+    # another error would confirm a guess at its name.
     row = (
-        reader.connection.execute(CURRENT, asked).one_or_none()
+        reader.connection.execute(CURRENT, _named(reader, series)).one_or_none()
         if reader.visibility.allows(series.service)
         else None
     )
@@ -66,212 +65,154 @@ def current(reader: Reader, series: Series) -> Version:
         raise ServiceNotFound(series.service)
     if row.number is None:
         raise NoCurrentVersion(series.service)
-    home = DocumentKey(
+    key = DocumentKey(
         row.service_id, reader.visibility.organisation, series.service, row.secret_marks
     )
-    found = version_of_row(series.service, row)
-    return Showing(reader.connection, reader.visibility.reads_secrets).shown(
-        home, found, row.moved_at
-    )
+    version = version_of_row(series.service, row)
+    return _renderer(reader).render(key, version, row.moved_at)
 
 
 def numbered(reader: Reader, series: Series, number: int) -> Version:
-    """Exactly version ``number``. Raises VersionNotFound, VersionDeleted or VersionDisabled."""
-    found = stored(reader, series, number)
-    if not found.enabled:
+    """Return exactly version ``number``.
+
+    Raises VersionNotFound, VersionDeleted or VersionDisabled.
+    """
+    version = stored(reader, series, number)
+    if not version.enabled:
         raise VersionDisabled(series.service, number)
-    return found
+    return version
 
 
 def stored(reader: Reader, series: Series, number: int) -> Version:
-    """Version ``number``, also when it is disabled. Raises VersionNotFound or VersionDeleted."""
+    """Return version ``number``, enabled or not. Raises VersionNotFound or VersionDeleted."""
     service = require_service(reader, series)
-    found = load_version(reader.connection, service.id, series, number)
-    home = DocumentKey(
-        service.id, reader.visibility.organisation, series.service, service.secret_marks
-    )
-    return Showing(reader.connection, reader.visibility.reads_secrets).shown(home, found)
+    version = load_version(reader.connection, service.id, series, number)
+    return _renderer(reader).render(document_key(reader, series, service), version)
 
 
 def all_existing(reader: Reader, series: Series, most_bytes: int) -> list[Version]:
-    """Every version that still exists, ascending, with its document.
+    """Return every version that is not deleted, with its document, in ascending order.
 
     Raises NotRepresentable if together they have more than ``most_bytes``.
     """
     service = require_service(reader, series)
-    size = reader.connection.execute(SIZE, {"series": service.id}).scalar_one() or 0
+    parameters = in_series(service.id, series.environment)
+    # Summed first: the documents must not be in memory before they are known to fit.
+    size = reader.connection.execute(SIZE, parameters).scalar_one() or 0
     if size > most_bytes:
         raise NotRepresentable(
             f"All versions of {series.service!r} have {size} bytes, and one answer has at most "
             f"{most_bytes} (DISTCONF_ANSWER_BYTES). Ask for version=current, or page through "
             "/api/v1/versions."
         )
-    rows = reader.connection.execute(EXISTING, {"series": service.id}).all()
-    home = DocumentKey(
-        service.id, reader.visibility.organisation, series.service, service.secret_marks
-    )
-    showing = Showing(reader.connection, reader.visibility.reads_secrets)
-    return [showing.shown(home, version_of_row(series.service, row)) for row in rows]
+    return _render_all(reader, series, service, EXISTING, parameters)
 
 
 def history(
-    reader: Reader,
-    series: Series,
-    *,
-    before: int | None,
-    limit: int,
-    documents: bool,
+    reader: Reader, series: Series, *, before: int | None, limit: int, documents: bool
 ) -> list[Version]:
-    """The versions below number ``before``, newest first, deleted ones among them."""
+    """Return up to ``limit`` versions below number ``before``, newest first.
+
+    Deleted versions are among them. ``documents`` says whether the others have theirs.
+    """
     service = require_service(reader, series)
-    query = HISTORY_WITH_DOCUMENTS if documents else HISTORY
-    asked = {"series": service.id, "before": before, "most": limit}
-    rows = reader.connection.execute(query, asked).all()
-    home = DocumentKey(
-        service.id, reader.visibility.organisation, series.service, service.secret_marks
+    parameters = in_series(service.id, series.environment)
+    page = _render_all(
+        reader,
+        series,
+        service,
+        HISTORY_WITH_DOCUMENTS if documents else HISTORY,
+        {**parameters, "before": before, "most": limit},
     )
-    showing = Showing(reader.connection, reader.visibility.reads_secrets)
-    found = [showing.shown(home, version_of_row(series.service, row)) for row in rows]
-    if not found:
+    if not page:
         return []
-    span = {"series": service.id, "lowest": found[-1].number, "highest": found[0].number}
+    span = {**parameters, "lowest": page[-1].number, "highest": page[0].number}
     checks = {row[0]: (row[1], row[2]) for row in reader.connection.execute(CHECKS, span)}
-    return [replace(each, checked=checks.get(each.number)) for each in found]
+    return [replace(version, checked=checks.get(version.number)) for version in page]
 
 
 def masked_text(transaction: Transaction, written: WriteResult, document: Document) -> str:
-    """``document``, which was just written, as answers to writes show it: without its secrets.
+    """Return ``document``, which was just written, as the response may show it: masked.
 
-    Such answers are kept for those who ask again, in the database's file.
+    Whoever wrote a secret may see it. But responses to writes are stored in the database for
+    retries with the same idempotency key, and no secret may be there in the clear.
     """
     if not written.has_secrets:
         return document.text
-    service = require_service(transaction.reader, Series(written.service))
-    found = load_version(
-        transaction.connection, service.id, Series(written.service), written.number
-    )
-    home = document_key(transaction, service, Series(written.service))
-    return Showing(transaction.connection, reveal=False).shown(home, found).served
+    service = require_service(transaction.reader, written.series)
+    version = load_version(transaction.connection, service.id, written.series, written.number)
+    key = document_key(transaction.reader, written.series, service)
+    return VersionRenderer(transaction.connection, reveal=False).render(key, version).served
 
 
 def as_of_revision(reader: Reader, series: Series, revision: int) -> Version:
-    """What was current when the journal stood at ``revision``."""
-    return _as_of(reader, series, ChangeRow.revision <= revision, f"at {revision}")
+    """Return the version that was current when the journal stood at ``revision``.
+
+    Raises ServiceNotFound, or VersionNotFound where none was, or VersionDeleted.
+    """
+    until = CURRENT_AT_REVISION.where(ChangeRow.revision <= revision)
+    return _as_of(reader, series, until, f"at {revision}")
 
 
 def as_of_time(reader: Reader, series: Series, moment: int) -> Version:
-    """What was current at ``moment``, in microseconds since 1970."""
-    return _as_of(reader, series, ChangeRow.changed_at <= moment, "then")
+    """Return the version that was current at ``moment``, in microseconds since 1970.
+
+    Raises what ``as_of_revision`` raises.
+    """
+    until = CURRENT_AT_REVISION.where(ChangeRow.changed_at <= moment)
+    return _as_of(reader, series, until, "then")
 
 
 def version_times(reader: Reader, series: Series) -> tuple[int, ...]:
-    """The times at which a service's versions changed last and before that, newest first."""
-    return last_two(reader, series, (MOVED,))
+    """Return the times of the last two changes of a service's versions, newest first."""
+    return _last_two(reader, series, (LAST_VERSION_CHANGES,))
 
 
 def change_times(reader: Reader, series: Series) -> tuple[int, ...]:
-    """The same of all that changes how its versions are shown: marks and definitions as well."""
-    return last_two(reader, series, (MOVED, MARKED, REVISED))
+    """Return the times of the last two changes of how a service's versions are shown.
 
-
-def current_value(connection: Connection, service_id: int) -> dict[str, Any] | None:
-    """The current document of a service by its id, without its secrets; None: nothing is current.
-
-    It is what indexes may have.
+    Marks and definitions change that as well as new versions. Newest first.
     """
-    key = current_key(connection, service_id)
-    if key is None:
+    queries = (LAST_VERSION_CHANGES, LAST_MARKINGS, LAST_DEFINITION_REVISIONS)
+    return _last_two(reader, series, queries)
+
+
+def current_value(connection: Connection, service_id: int, series: Series) -> dict[str, Any] | None:
+    """Return the current document as indexes may hold it, masked; None: nothing is current."""
+    document = load_current(connection, service_id, series.environment)
+    if document is None:
         return None
-    row = connection.execute(HOME, {"service": service_id}).one()
-    found = load_version(connection, service_id, Series(row.name), key.number)
-    return parse_stored(Showing(connection, reveal=False).shown(DocumentKey(*row), found).served)
+    return parse_stored(document.render(Viewer(connection, reveal=False)).text)
 
 
 def count_services(reader: Reader) -> int:
-    """How many services there are to see."""
+    """Return how many services the reader may see."""
     query = COUNT.where(reader.visibility.sql_filter(ServiceRow.name))
-    return reader.connection.execute(
-        query, {"organisation": reader.visibility.organisation}
-    ).scalar_one()
-
-
-def version_of_row(name: str, row: Any) -> Version:
-    """The version in ``row``. A document that is not what was stored is never given out."""
-    has_document = len(row) > len(PLAIN) and row.deleted_revision is None
-    text = intact(row.document, row.digest) if has_document else None
-    return Version(
-        service=name,
-        number=row.number,
-        enabled=row.enabled,
-        digest=row.digest,
-        size=row.size,
-        author=row.author,
-        note=row.note,
-        created_at=row.created_at,
-        revision=row.revision,
-        deleted=row.deleted_revision is not None,
-        text=text,
-    )
-
-
-class Showing:
-    """Shows versions to those who see secrets (``reveal``), or to others."""
-
-    def __init__(self, connection: Connection, reveal: bool) -> None:
-        self._viewer = Viewer(connection, reveal)
-        self._digests = Digests(connection)
-        self._reveal = reveal
-
-    def shown(self, home: DocumentKey, version: Version, moved_at: int = 0) -> Version:
-        """``version`` with its document and its digest as they are shown, and its stamp."""
-        digest = stamped = version.digest
-        if home.secret_marks:
-            stamped = self._digests.of_version(home.service_id, version.number, digest)
-            digest = digest if self._reveal else stamped
-        text, view = version.text, ""
-        if text is not None:
-            shown = self._viewer.render(home, text)
-            text, view = shown.text, shown.etag_variant
-        stamp = stamp_of(home.service_id, stamped)
-        return replace(
-            version,
-            digest=digest,
-            text=text,
-            view=view,
-            life=home.service_id,
-            stamp=stamp,
-            may_have_secrets=bool(home.secret_marks),
-            moved_at=moved_at,
-        )
+    organisation = {"organisation": reader.visibility.organisation}
+    return reader.connection.execute(query, organisation).scalar_one()
 
 
 def find_service(reader: Reader, series: Series) -> ServiceKey | None:
+    """Return the service, or None if there is none that the reader may see."""
     if not reader.visibility.allows(series.service):
         return None
-    asked = {"organisation": reader.visibility.organisation, "name": series.service}
-    row = reader.connection.execute(FIND, asked).one_or_none()
+    row = reader.connection.execute(FIND, _named(reader, series)).one_or_none()
     return None if row is None else ServiceKey(*row)
 
 
 def require_service(reader: Reader, series: Series) -> ServiceKey:
-    found = find_service(reader, series)
-    if found is None:
+    """Return the service. Raises ServiceNotFound."""
+    service = find_service(reader, series)
+    if service is None:
         raise ServiceNotFound(series.service)
-    return found
-
-
-def current_key(connection: Connection, service_id: int) -> Any:
-    """The current version's ``number`` and ``digest``, or None."""
-    return connection.execute(CURRENT_KEY, {"series": service_id}).one_or_none()
-
-
-def current_number(transaction: Transaction, service_id: int) -> int | None:
-    key = current_key(transaction.connection, service_id)
-    return None if key is None else key.number
+    return service
 
 
 def load_version(connection: Connection, service_id: int, series: Series, number: int) -> Version:
-    row = connection.execute(STORED, {"series": service_id, "which": number}).one_or_none()
+    """Return version ``number`` as it is stored. Raises VersionNotFound or VersionDeleted."""
+    parameters = in_series(service_id, series.environment)
+    parameters["which"] = number
+    row = connection.execute(STORED, parameters).one_or_none()
     if row is None:
         raise VersionNotFound(series.service, str(number))
     version = version_of_row(series.service, row)
@@ -280,51 +221,51 @@ def load_version(connection: Connection, service_id: int, series: Series, number
     return version
 
 
-def _as_of(reader: Reader, series: Series, until: Any, when: str) -> Version:
-    service = require_service(reader, series)
-    born = select(ServiceRow.created_revision).where(ServiceRow.id == service.id)
-    number = reader.connection.execute(
-        select(ChangeRow.current)
-        .where(
-            ChangeRow.organisation_id == reader.visibility.organisation,
-            ChangeRow.service == series.service,
-            ChangeRow.environment == DEFAULT_ENVIRONMENT,
-            ChangeRow.revision >= born.scalar_subquery(),
-            until,
-        )
-        .order_by(ChangeRow.revision.desc(), ChangeRow.position.desc())
-        .limit(1)
-    ).scalar_one_or_none()
-    if number is None:
-        raise VersionNotFound(series.service, f"that was current {when}")
-    home = DocumentKey(
+def document_key(reader: Reader, series: Series, service: ServiceKey) -> DocumentKey:
+    """Return whose documents the versions of ``service`` are, for masking and sealing."""
+    return DocumentKey(
         service.id, reader.visibility.organisation, series.service, service.secret_marks
     )
-    found = load_version(reader.connection, service.id, series, number)
-    return Showing(reader.connection, reader.visibility.reads_secrets).shown(home, found)
 
 
-def last_two(reader: Reader, series: Series, queries: Sequence[Any]) -> tuple[int, ...]:
-    asked = {"organisation": reader.visibility.organisation, "name": series.service}
-    # What one revision does to a service is one change of it.
-    found = {
+def _named(reader: Reader, series: Series) -> dict[str, Any]:
+    """The parameters of a statement about a service by its name."""
+    return {
+        "organisation": reader.visibility.organisation,
+        "name": series.service,
+        **in_environment(series.environment),
+    }
+
+
+def _renderer(reader: Reader) -> VersionRenderer:
+    return VersionRenderer(reader.connection, reader.visibility.reads_secrets)
+
+
+def _render_all(
+    reader: Reader, series: Series, service: ServiceKey, query: Any, parameters: dict[str, Any]
+) -> list[Version]:
+    rows = reader.connection.execute(query, parameters).all()
+    key = document_key(reader, series, service)
+    renderer = _renderer(reader)
+    return [renderer.render(key, version_of_row(series.service, row)) for row in rows]
+
+
+def _as_of(reader: Reader, series: Series, until: Select[int | None], when: str) -> Version:
+    service = require_service(reader, series)
+    parameters = {**_named(reader, series), **in_series(service.id, series.environment)}
+    number = reader.connection.execute(until, parameters).scalar_one_or_none()
+    if number is None:
+        raise VersionNotFound(series.service, f"that was current {when}")
+    version = load_version(reader.connection, service.id, series, number)
+    return _renderer(reader).render(document_key(reader, series, service), version)
+
+
+def _last_two(reader: Reader, series: Series, queries: Sequence[Any]) -> tuple[int, ...]:
+    parameters = _named(reader, series)
+    # By revision: the several changes of one revision are one change of the service.
+    times = {
         revision: moment
         for query in queries
-        for revision, moment in reader.connection.execute(query, asked)
+        for revision, moment in reader.connection.execute(query, parameters)
     }
-    return tuple(found[revision] for revision in sorted(found, reverse=True)[:2])
-
-
-def stamp_of_version(connection: Connection, service: ServiceKey, number: int, digest: str) -> str:
-    """What an entity tag has of a version.
-
-    Where anything is secret it is keyed, for those who see secrets as well: a tag that one of
-    them hands on is good for others, and confirms no guess.
-    """
-    if service.secret_marks:
-        digest = Digests(connection).of_version(service.id, number, digest)
-    return stamp_of(service.id, digest)
-
-
-def document_key(transaction: Transaction, service: ServiceKey, series: Series) -> DocumentKey:
-    return DocumentKey(service.id, transaction.organisation, series.service, service.secret_marks)
+    return tuple(times[revision] for revision in sorted(times, reverse=True)[:2])

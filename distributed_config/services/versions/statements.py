@@ -1,4 +1,9 @@
-"""Statements about versions, made once."""
+"""The statements about versions, each built once when this module is loaded.
+
+Parameters come from ``in_series`` where the service's id is known, and from ``NAMED`` where only
+its name is. Statements that write name their values as no column is called: SQLAlchemy would take
+such a parameter for a value to set.
+"""
 
 from sqlalchemy import Integer, LargeBinary, and_, bindparam, cast, func, insert, select, update
 
@@ -10,19 +15,17 @@ from distributed_config.models import (
     ServiceRow,
     VersionRow,
 )
+from distributed_config.services.documents.current import ENVIRONMENT, SERIES, SERVICE, is_current
 from distributed_config.services.journal.kinds import MARKING_KINDS
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 
-SERIES = and_(
-    VersionRow.service_id == bindparam("series"),
-    VersionRow.environment == DEFAULT_ENVIRONMENT,
+NAMED = and_(
+    ServiceRow.organisation_id == bindparam("organisation"), ServiceRow.name == bindparam("name")
 )
+"""The condition on a service that it has the name ``:name`` in ``:organisation``."""
 
+_ONE = and_(SERIES, VersionRow.number == bindparam("which"))
 
-ONE = and_(SERIES, VersionRow.number == bindparam("which"))
-
-
-PLAIN = (
+METADATA = (
     VersionRow.number,
     VersionRow.enabled,
     VersionRow.digest,
@@ -34,22 +37,16 @@ PLAIN = (
     VersionRow.deleted_revision,
 )
 
+_WHOLE = (*METADATA, VersionRow.document)
 
-WHOLE = (*PLAIN, VersionRow.document)
 
-
-NAMED = and_(
-    ServiceRow.organisation_id == bindparam("organisation"), ServiceRow.name == bindparam("name")
-)
-
+# --- services
 
 FIND = (
     select(
         ServiceRow.id,
         select(func.max(VersionRow.number))
-        .where(
-            VersionRow.service_id == ServiceRow.id, VersionRow.environment == DEFAULT_ENVIRONMENT
-        )
+        .where(VersionRow.service_id == ServiceRow.id, VersionRow.environment == ENVIRONMENT)
         .scalar_subquery(),
         ConformanceRow.definition_id,
         ServiceRow.secret_marks,
@@ -58,29 +55,30 @@ FIND = (
     .where(NAMED)
 )
 
-
 COUNT = (
     select(func.count())
     .select_from(ServiceRow)
     .where(ServiceRow.organisation_id == bindparam("organisation"))
 )
 
-
-HOME = select(
-    ServiceRow.id, ServiceRow.organisation_id, ServiceRow.name, ServiceRow.secret_marks
-).where(ServiceRow.id == bindparam("service"))
+INSERT_SERVICE = insert(ServiceRow).returning(ServiceRow.id)
 
 
+# --- the current version
+
+# The hottest statement of all, so everything that a read of the current version needs comes with
+# it. The service is outer-joined: a row without a number says that nothing is current, and no row
+# that there is no such service.
 CURRENT = (
     select(
-        *PLAIN,
+        *METADATA,
         ServiceRow.id.label("service_id"),
         ServiceRow.secret_marks,
         select(ChangeRow.changed_at)
         .where(
             ChangeRow.organisation_id == bindparam("organisation"),
             ChangeRow.service == bindparam("name"),
-            ChangeRow.environment == DEFAULT_ENVIRONMENT,
+            ChangeRow.environment == ENVIRONMENT,
         )
         .order_by(ChangeRow.revision.desc())
         .limit(1)
@@ -89,71 +87,61 @@ CURRENT = (
         VersionRow.document,
     )
     .select_from(ServiceRow)
-    .outerjoin(
-        VersionRow,
-        and_(
-            VersionRow.service_id == ServiceRow.id,
-            VersionRow.environment == DEFAULT_ENVIRONMENT,
-            VersionRow.enabled,
-        ),
-    )
+    .outerjoin(VersionRow, is_current(ServiceRow.id))
     .where(NAMED)
-    .order_by(VersionRow.number.desc())
-    .limit(1)
 )
-
-
-CURRENT_KEY = (
-    select(VersionRow.number, VersionRow.digest)
-    .where(SERIES, VersionRow.enabled)
-    .order_by(VersionRow.number.desc())
-    .limit(1)
-)
-
 
 CURRENT_BYTES = (
-    # As bytes: damaged text may not be UTF-8, and would fail the whole unit when it is read.
-    select(cast(VersionRow.document, LargeBinary).label("document"), VersionRow.digest)
-    .where(SERIES, VersionRow.enabled)
-    .order_by(VersionRow.number.desc())
-    .limit(1)
+    # As bytes: damaged text may not be UTF-8, and reading it as text would fail the whole
+    # transaction.
+    select(cast(VersionRow.document, LargeBinary).label("document"), VersionRow.digest).where(
+        is_current(SERVICE)
+    )
 )
 
 
-STORED = select(*WHOLE).where(ONE)
+# --- versions of a series
 
+STORED = select(*_WHOLE).where(_ONE)
 
 SIZE = select(func.sum(VersionRow.size)).where(SERIES, VersionRow.deleted_revision.is_(None))
 
-
 EXISTING = (
-    select(*WHOLE).where(SERIES, VersionRow.deleted_revision.is_(None)).order_by(VersionRow.number)
+    select(*_WHOLE).where(SERIES, VersionRow.deleted_revision.is_(None)).order_by(VersionRow.number)
 )
 
+# One statement for a first page and for those after it: 2**62 is above every number.
+_BEFORE = and_(SERIES, VersionRow.number < func.coalesce(bindparam("before", type_=Integer), 2**62))
+_MOST = bindparam("most", type_=Integer)
 
-BEFORE = and_(SERIES, VersionRow.number < func.coalesce(bindparam("before", type_=Integer), 2**62))
+HISTORY = select(*METADATA).where(_BEFORE).order_by(VersionRow.number.desc()).limit(_MOST)
 
-
-NEWEST_FIRST = VersionRow.number.desc()
-
-
-MOST = bindparam("most", type_=Integer)
-
-
-HISTORY = select(*PLAIN).where(BEFORE).order_by(NEWEST_FIRST).limit(MOST)
-
-
-HISTORY_WITH_DOCUMENTS = select(*WHOLE).where(BEFORE).order_by(NEWEST_FIRST).limit(MOST)
-
+HISTORY_WITH_DOCUMENTS = (
+    select(*_WHOLE).where(_BEFORE).order_by(VersionRow.number.desc()).limit(_MOST)
+)
 
 CHECKS = select(CheckRow.number, CheckRow.definition, CheckRow.definition_revision).where(
-    CheckRow.service_id == bindparam("series"),
-    CheckRow.environment == DEFAULT_ENVIRONMENT,
+    CheckRow.service_id == SERVICE,
+    CheckRow.environment == ENVIRONMENT,
     CheckRow.number.between(bindparam("lowest"), bindparam("highest")),
 )
 
+ENABLED_NUMBERS = (
+    select(VersionRow.number).where(SERIES, VersionRow.enabled).order_by(VersionRow.number)
+)
 
-LAST_TWO = (
+INSERT_VERSION = insert(VersionRow)
+
+SET_ENABLED = update(VersionRow).where(_ONE).values(enabled=bindparam("to"))
+
+DISABLE_ALL = update(VersionRow).where(SERIES, VersionRow.enabled).values(enabled=False)
+
+ERASE = update(VersionRow).where(_ONE).values(document=None, deleted_revision=bindparam("at"))
+
+
+# --- the two last revisions, with their times, that changed how versions are shown
+
+_LAST_TWO = (
     select(ChangeRow.revision, ChangeRow.changed_at)
     .where(
         ChangeRow.organisation_id == bindparam("organisation"),
@@ -163,14 +151,12 @@ LAST_TWO = (
     .limit(2)
 )
 
+LAST_VERSION_CHANGES = _LAST_TWO.where(ChangeRow.environment == ENVIRONMENT)
 
-MOVED = LAST_TWO.where(ChangeRow.environment == DEFAULT_ENVIRONMENT)
+# Marks belong to the service, so these changes are of no environment.
+LAST_MARKINGS = _LAST_TWO.where(ChangeRow.environment.is_(None), ChangeRow.kind.in_(MARKING_KINDS))
 
-
-MARKED = LAST_TWO.where(ChangeRow.environment.is_(None), ChangeRow.kind.in_(MARKING_KINDS))
-
-
-REVISED = (
+LAST_DEFINITION_REVISIONS = (
     select(DefinitionRevisionRow.revision, DefinitionRevisionRow.created_at)
     .join(ConformanceRow, ConformanceRow.definition_id == DefinitionRevisionRow.definition_id)
     .join(ServiceRow, ServiceRow.id == ConformanceRow.service_id)
@@ -179,22 +165,16 @@ REVISED = (
     .limit(2)
 )
 
-
-ENABLED_NUMBERS = (
-    select(VersionRow.number).where(SERIES, VersionRow.enabled).order_by(VersionRow.number)
+CURRENT_AT_REVISION = (
+    select(ChangeRow.current)
+    .where(
+        ChangeRow.organisation_id == bindparam("organisation"),
+        ChangeRow.service == bindparam("name"),
+        ChangeRow.environment == ENVIRONMENT,
+        # An earlier service of the same name has other documents under the same numbers.
+        ChangeRow.revision
+        >= select(ServiceRow.created_revision).where(ServiceRow.id == SERVICE).scalar_subquery(),
+    )
+    .order_by(ChangeRow.revision.desc(), ChangeRow.position.desc())
+    .limit(1)
 )
-
-
-INSERT_SERVICE = insert(ServiceRow).returning(ServiceRow.id)
-
-
-INSERT_VERSION = insert(VersionRow)
-
-
-ENABLE = update(VersionRow).where(ONE).values(enabled=bindparam("to"))
-
-
-DISABLE_ALL = update(VersionRow).where(SERIES, VersionRow.enabled).values(enabled=False)
-
-
-ERASE = update(VersionRow).where(ONE).values(document=None, deleted_revision=bindparam("at"))

@@ -1,15 +1,23 @@
-"""What readers and writers of versions get."""
+"""The values that readers and writers of versions return."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from distributed_config.services.documents.series import Series
+
+WRITE = "config:write"
+"""The permission to add a version."""
+
+PUBLISH = "config:publish"
+"""The permission to change in any other way what is served."""
+
 
 @dataclass(frozen=True)
 class Version:
-    """One version as readers get it. ``text`` is None where documents were not asked for.
+    """One version, as a reader may see it.
 
-    ``view`` is "" unless the document has secrets; then it tells the masked form of it, by what
-    it shows, from the one in the clear.
+    ``text`` is None where the document was not read, or is deleted. Times are microseconds since
+    1970.
     """
 
     service: str
@@ -24,34 +32,35 @@ class Version:
     deleted: bool
     text: str | None
     checked: tuple[str, int] | None = None
-    """The definition and its revision that the version was checked against, if it was."""
+    """The definition, and its revision, that the version was last checked against, if any."""
     view: str = ""
+    """Tells the masked form of a document from the one in the clear; "" without secrets."""
     life: int = 0
-    """The id of its service, which another one of the same name does not have."""
+    """The id of its service. Another service of the same name, created later, has another one."""
     stamp: str = ""
-    """What its entity tag has of it: the same for everybody, whether they see secrets or not."""
+    """The version's part of its entity tag: the same whether or not a reader sees secrets."""
     may_have_secrets: bool = False
-    """Whether its service has marks, which can change how the version is shown."""
+    """Whether its service has marks. If so, how the version is shown can change."""
     moved_at: int = 0
-    """When the versions of its service changed last; 0: not asked for, see ``version_times``."""
+    """When the versions of its service changed last; 0: not read, see ``version_times``."""
 
     @property
     def served(self) -> str:
-        """The document, of a version that was read with it and not deleted."""
+        """The document. Only for a version that was read with it and is not deleted."""
         assert self.text is not None
         return self.text
 
 
 @dataclass(frozen=True)
 class WriteResult:
-    """What a write did. ``changed`` is False when the service already was as asked.
+    """The outcome of a write.
 
-    ``number`` is the version that was written or, when nothing changed, the one that was found;
-    ``stamp`` is what its entity tag has of it.
-    ``current`` is what is served now, None if nothing is.
+    ``number`` is the version that was written or, where nothing ``changed``, the one that already
+    was as requested; ``stamp`` is its part of its entity tag. ``current`` is the number of what is
+    served now, or None.
     """
 
-    service: str
+    series: Series
     number: int
     stamp: str
     current: int | None
@@ -59,20 +68,21 @@ class WriteResult:
     service_id: int = 0
     has_secrets: bool = False
     removed: tuple[str, ...] = ()
-    """The top-level keys that a new document took away from what was current."""
+    """The top-level keys of the version before that the new document does not have."""
+
+    @property
+    def service(self) -> str:
+        """The name of the service."""
+        return self.series.service
 
 
 class ServiceKey(NamedTuple):
-    """A service by its id; the number of its last version; whether it conforms to a definition;
-    and whether anything may be secret in it."""
+    """A service, as verbs look it up once.
+
+    ``last`` is the number of its last version. ``marks`` is "" where nothing can be secret.
+    """
 
     id: int
     last: int
     definition_id: int | None
     secret_marks: str
-
-
-WRITE, PUBLISH = "config:write", "config:publish"
-
-
-"""What it takes to add a version, and to change otherwise what is served."""
