@@ -39,7 +39,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     request_log.init_observation(app, settings)
     csrf.init_csrf(app, settings)
     problems.init_errors(app)
-    connected = database.init_database(app, settings, request_log.measure_commit)
+    store = database.init_database(app, settings, request_log.measure_commit)
     auditing.init_auditing(app, settings)
 
     @app.before_request
@@ -62,5 +62,5 @@ def create_app(settings: Settings | None = None) -> Flask:
     for dialect in settings.dialects:
         app.register_blueprint(_DIALECTS[dialect])
     auth.refuse_unstated_routes(app)
-    app.wsgi_app = LongPollMiddleware(app.wsgi_app, connected.marks)  # type: ignore[method-assign]  # Flask's way
+    app.wsgi_app = LongPollMiddleware(app.wsgi_app, store.watermarks)  # type: ignore[method-assign]  # Flask's way
     return app

@@ -16,9 +16,9 @@ from typing import Any
 
 from distributed_config.errors import CannotStart, DistconfError
 from distributed_config.live import scratch
-from distributed_config.models import sqlite as engines
 from distributed_config.services.secrets import keyring
 from distributed_config.settings import load
+from distributed_config.store.database import Database, refuse_unusable
 
 _settings = load()
 # The workers may have taken 7 s of the 10 in which everything ends.
@@ -30,8 +30,7 @@ _in_memory = str(_memory) if os.access(_memory, os.W_OK) else None
 def _refuse_what_cannot_end_well() -> None:
     """One sentence, before there are workers to fail one by one."""
     try:
-        engines.refuse_unfit_sqlite()
-        engines.refuse_unmigrated(_settings.database_path)
+        refuse_unusable(_settings)
         keyring.from_settings(_settings)
         _refuse_taken_port()
     except CannotStart as refusal:
@@ -39,14 +38,15 @@ def _refuse_what_cannot_end_well() -> None:
         sys.exit(1)
 
 
-def _load_database() -> Any:
+def _load_database() -> Database:
     """Loads the application here, where a refusal is still one sentence; what it opened."""
     try:
         app = importlib.import_module("distributed_config.wsgi").app
-        return app.extensions["distributed_config"]
     except CannotStart as refusal:
         sys.stderr.write(f"distconf: {refusal.detail}\n")
         sys.exit(1)
+    database: Database = app.extensions["distributed_config"]
+    return database
 
 
 def _refuse_taken_port() -> None:
@@ -124,12 +124,10 @@ def child_exit(_server: Any, worker: Any) -> None:
 
 
 def on_exit(_server: Any) -> None:
-    """Leaves one file: two workers that close it at the same moment leave its log to each other."""
+    """Leave one file: two workers that close it at the same moment leave its log to each other."""
     try:
-        # Another file in its place would get what is in the old one's log.
-        _database.marks.require_in_place()
-        engines.empty_log(_settings.database_path, _PATIENCE_AT_THE_END)
-    except (DistconfError, engines.sqlite.Error) as error:
+        _database.empty_log(_PATIENCE_AT_THE_END)
+    except DistconfError as error:
         # Nothing is lost: it stays in the log beside the database, and is moved at the next start.
         sys.stderr.write(f"distconf: the log could not be moved into the database: {error}\n")
 

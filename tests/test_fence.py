@@ -8,6 +8,7 @@ import difflib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -87,7 +88,14 @@ def error_codes() -> str:
 
 def wheel_files() -> str:
     with tempfile.TemporaryDirectory() as folder:
-        pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, str(ROOT)]
+        # Of a copy: a wheel takes along what an earlier one left in build/.
+        source = Path(folder, "source")
+        leave = shutil.ignore_patterns("__pycache__")
+        for name in ("distributed_config", "migrations"):
+            shutil.copytree(ROOT / name, source / name, ignore=leave)
+        for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+            shutil.copy(ROOT / name, source)
+        pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, str(source)]
         subprocess.run(pip, check=True, capture_output=True)
         [wheel] = Path(folder).glob("*.whl")
         names = zipfile.ZipFile(wheel).namelist()

@@ -9,7 +9,6 @@ import click
 
 from distributed_config import wire
 from distributed_config.client.cli.tables import local_time, table_lines
-from distributed_config.commands import opened
 from distributed_config.services.access import memberships, organisations, roles, tokens, users
 from distributed_config.services.access.grants import Grant
 from distributed_config.services.access.passwords import hash_password
@@ -20,6 +19,7 @@ from distributed_config.services.policy.actor import LOCAL_OPERATOR, Actor
 from distributed_config.services.policy.visibility import Scope
 from distributed_config.services.reader import Reader
 from distributed_config.settings import load
+from distributed_config.store.database import connect, open_writer
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ def create_organisation(name: str) -> None:
 @_OUTPUT
 def list_organisations(search: str, output: str) -> None:
     """List the organisations."""
-    with opened.reading(load()) as connection:
+    with connect(load()) as connection:
         found = organisations.organisations(connection, LOCAL_OPERATOR, search=search, limit=_EVERY)
     _list(output, [{"id": each.id, "name": each.name} for each in found])
 
@@ -98,7 +98,7 @@ def create_user(
 @_OUTPUT
 def list_users(organisation: str, search: str, output: str) -> None:
     """List the users of an organisation."""
-    with opened.reading(load()) as connection:
+    with connect(load()) as connection:
         visibility = _in(connection, organisation).visibility
         found = users.users(Reader(connection, visibility), search=search, limit=_EVERY)
     _list(
@@ -156,7 +156,7 @@ def add_member(
 @_OUTPUT
 def list_memberships(email: str, output: str) -> None:
     """List the organisations that the user EMAIL belongs to, and what they are there."""
-    with opened.reading(load()) as connection:
+    with connect(load()) as connection:
         found = memberships.memberships(connection, LOCAL_OPERATOR, email=email, limit=_EVERY)
     _list(output, [{"organisation": each.organisation, **_shown(each.rights)} for each in found])
 
@@ -210,7 +210,7 @@ def create_role(name: str, permissions: tuple[str, ...], organisation: str) -> N
 @_OUTPUT
 def list_roles(organisation: str, output: str) -> None:
     """List the roles, and what each may do."""
-    with opened.reading(load()) as connection:
+    with connect(load()) as connection:
         found = roles.roles(Reader(connection, _in(connection, organisation).visibility))
     _list(
         output,
@@ -249,7 +249,7 @@ def create_token(
 @_OUTPUT
 def list_tokens(organisation: str, search: str, output: str) -> None:
     """List the tokens of an organisation, with how each begins."""
-    with opened.reading(load()) as connection:
+    with connect(load()) as connection:
         visibility = _in(connection, organisation).visibility
         found = tokens.tokens(Reader(connection, visibility), search=search, limit=_EVERY)
     _list(
@@ -341,9 +341,9 @@ def _write(unit: Callable[[Transaction], T], organisation: str = "") -> T:
     settings = load()
     actor = LOCAL_OPERATOR
     if organisation:
-        with opened.reading(settings) as connection:
+        with connect(settings) as connection:
             actor = _in(connection, organisation)
-    with opened.writing(settings) as writer:
+    with open_writer(settings) as writer:
         return writer.write(actor, unit)
 
 

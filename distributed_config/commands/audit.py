@@ -10,8 +10,8 @@ from typing import TextIO
 import click
 
 from distributed_config import wire
-from distributed_config.commands import opened
 from distributed_config.commands.files import whole_file
+from distributed_config.commands.progress import progress
 from distributed_config.errors import CannotStart
 from distributed_config.schemas import audit_entries
 from distributed_config.services.journal import audit
@@ -20,6 +20,7 @@ from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.journal.verify import Verification, verify_chain
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import load
+from distributed_config.store.database import connect, open_writer
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _KEY = click.option("--key-file", type=_FILE, help="The key of HMAC-SHA256: at least 16 bytes.")
@@ -52,7 +53,7 @@ def head(key_file: Path | None) -> None:
 
     The signature is on a second line.
     """
-    with opened.reading(load()) as connection:
+    with connect(load()) as connection:
         found = audit.head(connection)
     click.echo(str(found))
     if key_file is not None:
@@ -73,7 +74,7 @@ def verify(pinned: ChainHead | None, signature: str | None, key_file: Path | Non
             raise click.UsageError("--signature needs --pinned and --key-file.")
         if not hmac.compare_digest(_signature(pinned, key_file), signature.strip().lower()):
             raise CannotStart("The signature does not belong to the pinned head and this key.")
-    with opened.reading(load()) as connection, opened.progress("Entries") as show:
+    with connect(load()) as connection, progress("Entries") as show:
         proof = verify_chain(connection, show, pinned)
     for line in proof.faults or (told(proof),):
         click.echo(f"{'BAD' if proof.faults else 'ok ':3}  audit: {line}")
@@ -91,7 +92,7 @@ def prune(before: int) -> None:
     The log is verified first: a broken chain is not made to look whole.
     """
     settings = load()
-    with opened.reading(settings) as connection, opened.progress("Entries") as show:
+    with connect(settings) as connection, progress("Entries") as show:
         faults = verify_chain(connection, show).faults
     if faults:
         raise CannotStart(f"The audit log is broken, and nothing was pruned: {faults[0]}.")
@@ -100,7 +101,7 @@ def prune(before: int) -> None:
         return audit.prune(transaction, before)
 
     removed = 0
-    with opened.writing(settings) as writer:
+    with open_writer(settings) as writer:
         while done := writer.write(LOCAL_OPERATOR, unit):
             removed += done
     click.echo(f"Entries removed: {removed}.")
@@ -120,7 +121,7 @@ def export(target: Path | None, format_name: str) -> None:
         )
 
     settings = load()
-    with opened.writing(settings) as writer:
+    with open_writer(settings) as writer:
         writer.write(LOCAL_OPERATOR, unit)
     if target is None:
         _export(sys.stdout, format_name)
@@ -140,7 +141,7 @@ def told(proof: Verification) -> str:
 
 
 def _export(file: TextIO, format_name: str) -> None:
-    with opened.reading(load()) as connection:
+    with connect(load()) as connection:
         entries = audit.oldest(connection, None, audit.EVERYTHING)
         file.writelines(audit_entries.render_entries(entries, format_name))
 

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from distributed_config.commands import opened
 from distributed_config.commands.import_ import read_sources
 from distributed_config.errors import CannotStart, Invalid
 from distributed_config.services import sections
@@ -12,6 +11,7 @@ from distributed_config.services.changesets import Imported, import_all
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
+from distributed_config.store.database import open_writer
 
 
 def bootstrap(settings: Settings) -> None:
@@ -22,7 +22,7 @@ def bootstrap(settings: Settings) -> None:
     than none.
     """
     source = settings.bootstrap
-    with opened.writing(settings) as writer:
+    with open_writer(settings) as writer:
         if not writer.write(LOCAL_OPERATOR, _is_new):
             return
         if not source.exists():

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from distributed_config import wire
-from distributed_config.commands import opened
 from distributed_config.commands.audit import told
+from distributed_config.commands.progress import progress
 from distributed_config.errors import CannotStart, DistconfError
 from distributed_config.models import sqlite as engines
 from distributed_config.models.backup import faults_of_file
@@ -18,6 +18,7 @@ from distributed_config.services.journal.head import read_head
 from distributed_config.services.journal.verify import verify_chain
 from distributed_config.settings import Settings, load
 from distributed_config.store.acknowledged import lost_writes
+from distributed_config.store.database import connect
 
 _TOLERANCE = 1.0
 
@@ -70,19 +71,19 @@ def database(settings: Settings) -> list[Finding]:
     path = settings.database_path
     if not path.exists():
         return [Finding("database", "", (f"there is none at {path}; run `distconf db upgrade`",))]
-    with opened.progress("Reading every page") as show:
+    with progress("Reading every page") as show:
         faults = faults_of_file(path)
         show(1, 1)
     findings = [Finding("pages", "every page is sound", tuple(faults))]
     if faults:
         return findings
     try:
-        with opened.reading(settings) as connection:
-            with opened.progress("Versions") as show:
+        with connect(settings) as connection:
+            with progress("Versions") as show:
                 stored = [*_lost(path), *integrity.find_problems(connection, show)]
-            with opened.progress("Indexes") as show:
+            with progress("Indexes") as show:
                 stored += integrity.faults_of_indexes(connection, show)
-            with opened.progress("Audit log") as show:
+            with progress("Audit log") as show:
                 proof = verify_chain(connection, show)
             closed = secrets.unreadable_keys(connection)
     except CannotStart as error:
@@ -114,7 +115,7 @@ def _faults_of_keys(settings: Settings, closed: list[str]) -> tuple[str, ...]:
 def _clock(settings: Settings) -> Finding:
     """Whether the clock stands behind the journal, and what that did to tokens."""
     moment = wire.now()
-    with opened.reading(settings) as connection:
+    with connect(settings) as connection:
         head = read_head(connection)
         early = tokens.made_after(connection, moment)
     faults = []

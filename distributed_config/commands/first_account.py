@@ -2,7 +2,6 @@
 
 import sys
 
-from distributed_config.commands import opened
 from distributed_config.errors import CannotStart
 from distributed_config.services.access import tokens, users
 from distributed_config.services.access.grants import Grant
@@ -12,6 +11,7 @@ from distributed_config.services.access.tokens import IssuedToken
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
+from distributed_config.store.database import open_writer
 
 _ADMINISTRATOR = Grant("administrator")
 
@@ -40,7 +40,7 @@ def let_in_the_first(settings: Settings) -> None:
             )
         return None
 
-    with opened.writing(settings) as writer:
+    with open_writer(settings) as writer:
         made = writer.write(LOCAL_OPERATOR, unit, "the first administrator")
     if made is not None and not settings.admin_token:
         sys.stderr.write(

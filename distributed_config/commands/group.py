@@ -5,19 +5,15 @@ quick. What each does in one line stands here.
 """
 
 import importlib
-import os
 import sys
 from typing import NoReturn
 
 import click
 
 from distributed_config import __version__
-from distributed_config.client.cli.outputs import open_what_is_closed, told_of, told_of_encoding
+from distributed_config.client.cli.outputs import open_what_is_closed
 from distributed_config.client.cli.table import COMMANDS as CLIENT_COMMANDS
-from distributed_config.errors import DistconfError
-
-# What these commands write holds configurations: the database, its backups, exports.
-_PRIVATE = 0o077
+from distributed_config.commands.refusals import report_errors
 
 COMMANDS = {
     "serve": "Start the server.",
@@ -86,46 +82,17 @@ def distconf() -> None:
 
 
 def run(arguments: list[str]) -> NoReturn:
-    """Runs a command and ends the process: with 1, and a sentence, where it is refused."""
+    """Run a command and end the process; with 1, and a sentence, where it is refused."""
     open_what_is_closed()
-    mask = os.umask(_PRIVATE)
-    try:
+    with report_errors("distconf"):
         _run(arguments)
-    except DistconfError as error:
-        _complain(error)
-    except OSError as error:
-        click.echo(f"distconf: {told_of(error)}", err=True)
-    except UnicodeEncodeError as error:
-        click.echo(f"distconf: {told_of_encoding(error)}", err=True)
-    except Exception as error:  # SQLite's errors have no class here: they come with the commands
-        meant = _storage_error(error)
-        if meant is None:
-            raise
-        _complain(meant)
-    finally:
-        os.umask(mask)
-    sys.exit(1)
+    raise AssertionError("click always ends the process")
 
 
 def _run(arguments: list[str]) -> None:
     try:
         distconf.main(arguments, prog_name="distconf")
     except SystemExit:
-        sys.stdout.flush()  # here it can be told that it fails
+        # The interpreter flushes too, but says nothing useful where that fails, as on a full disk.
+        sys.stdout.flush()
         raise
-
-
-def _storage_error(error: Exception) -> DistconfError | None:
-    """What an error of the database means; None if it is not one."""
-    engine = importlib.import_module("distributed_config.models.sqlite")
-    meant: DistconfError | None = engine.meaning_of(getattr(error, "orig", error))
-    return meant
-
-
-def _complain(error: DistconfError) -> None:
-    click.echo(f"distconf: {error.detail}", err=True)
-    for problem in error.problems:
-        where = " ".join(filter(None, [problem.parameter, problem.pointer]))
-        line = f"{where}: {problem.message}" if where else problem.message
-        if line not in error.detail:
-            click.echo(f"  {line}", err=True)

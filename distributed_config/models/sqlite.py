@@ -50,12 +50,12 @@ def journal_mode() -> tuple[str, str]:
     return ("WAL", "FULL") if has_safe_wal() else ("DELETE", "EXTRA")
 
 
-def reading_engine_options(lock_seconds: int, connections: int) -> dict[str, Any]:
-    """Options of ``create_engine`` for connections that read; SQLite refuses writes on them."""
+def engine_options(lock_seconds: int, connections: int) -> dict[str, Any]:
+    """Return options of ``create_engine``; ``connections`` is how many there may be at once."""
     return {
         "module": sqlite,
         "poolclass": QueuePool,
-        # What is stored must not stand in a log.
+        # A document, or a secret, must not get into a log with the statement that carried it.
         "hide_parameters": True,
         "pool_size": connections,
         "max_overflow": 0,
@@ -73,19 +73,8 @@ def url_of(path: Path) -> URL:
 
 
 def writing_engine(path: Path, lock_seconds: int) -> Engine:
-    """An engine whose every transaction takes the write lock first (BEGIN IMMEDIATE).
-
-    A transaction that reads first and writes later is refused by SQLite when another process
-    wrote in between, however long it is willing to wait.
-    """
-    engine = create_engine(
-        url_of(path),
-        module=sqlite,
-        poolclass=QueuePool,
-        hide_parameters=True,
-        pool_size=1,
-        connect_args={"timeout": lock_seconds, "check_same_thread": False},
-    )
+    """Return an engine whose every transaction takes the write lock first (BEGIN IMMEDIATE)."""
+    engine = create_engine(url_of(path), **engine_options(lock_seconds, 1))
     prepare(engine, "BEGIN IMMEDIATE")
     return engine
 
@@ -229,7 +218,7 @@ def empty_log(path: Path, lock_seconds: float = 5) -> None:
         with raw_connection(path, lock_seconds) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except sqlite.Error as error:
-        raise meaning_of(error) or error from None
+        raise (meaning_of(error) or StorageFailed()) from None
 
 
 _BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED"}
