@@ -23,7 +23,7 @@ from distributed_config.services.journal import audit
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import Actor
 from distributed_config.settings import Settings
-from distributed_config.store.writer import Unit
+from distributed_config.store.batch import Unit
 
 Facts = dict[str, Any]
 """What an entry has besides: small, and never a secret or a document."""

@@ -15,8 +15,9 @@ from distributed_config.models import Base
 from distributed_config.services import secrets
 from distributed_config.services.policy.actor import Actor
 from distributed_config.settings import Settings
+from distributed_config.store.batch import Unit
 from distributed_config.store.database import READ, Database, bind_options, open_database
-from distributed_config.store.writer import BatchStats, Unit
+from distributed_config.store.writer import BatchStats
 
 _LIVENESS = "/healthz"
 T = TypeVar("T")

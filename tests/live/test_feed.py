@@ -1407,14 +1407,14 @@ def test_a_mark_that_was_raised_in_vain_keeps_nobody_waiting(
 ) -> None:
     head = head_of(empty.api)
     marks = Watermarks(empty.database)
-    marks.raise_to(head + 3, [], everything=True)
+    marks.raise_to(head + 3, [], affects_all=True)
     watchers = [watch(empty, way) for way in WAYS]
 
     began = time.monotonic()
     assert poll(empty, after=head, wait=1).revisions == []
     assert 0.9 < time.monotonic() - began < 5
     with polling(empty, 4, after=head, wait=20) as answers:
-        marks.raise_to(head + 3, [], everything=True)
+        marks.raise_to(head + 3, [], affects_all=True)
         made = revision_of(empty.api.put(name, {}))
         done = time.monotonic()
         assert [watcher.news().revision for watcher in watchers] == [made] * 2
