@@ -1,4 +1,4 @@
-"""The roof: the only module that knows every room."""
+"""The application: the only module that knows every room."""
 
 import importlib
 
@@ -26,7 +26,7 @@ _DIALECTS = {"tartarus": tartarus.blueprint, "unified": unified.blueprint}
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The whole application; the settings are the environment's unless given.
+    """Create the whole application; None: with the settings of the environment.
 
     Raises CannotStart with one sentence when it should not serve.
     """
@@ -34,7 +34,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask("distributed_config", static_folder=None)
     app.response_class = PlainResponse
     app.ensure_sync = lambda view: view  # type: ignore[assignment,method-assign]  # nothing here is async
-    # A path is itself or nothing; nobody is sent elsewhere.
+    # A path is itself or a 404: a redirect would turn a client's POST into a GET.
     app.url_map.merge_slashes = False
     request_log.init_observation(app, settings)
     csrf.init_csrf(app, settings)
@@ -43,10 +43,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     auditing.init_auditing(app, settings)
 
     @app.before_request
-    def _listen_to_the_server() -> None:
-        told: Exchange = request.environ[exchange.KEY]
-        if told.refused is not None:
-            raise told.refused
+    def _raise_gateway_refusal() -> None:
+        # The gateway refuses without knowing how: here the error gets its body and its log line.
+        from_gateway: Exchange = request.environ[exchange.KEY]
+        if from_gateway.refused is not None:
+            raise from_gateway.refused
 
     rate_limits.init_limits(app, settings)
     auth.init_auth(app, settings)
