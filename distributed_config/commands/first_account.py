@@ -1,4 +1,4 @@
-"""Letting the first one in: an administrator, when there is neither a user nor a token."""
+"""The first administrator, who is created while there is neither a user nor a token."""
 
 import sys
 
@@ -16,17 +16,18 @@ from distributed_config.store.database import open_writer
 _ADMINISTRATOR = Grant("administrator")
 
 
-def let_in_the_first(settings: Settings) -> None:
-    """Makes an administrator where nobody can log in yet, as the settings say.
+def create_first_administrator(settings: Settings) -> None:
+    """Create an administrator where nobody can log in yet, as the settings say.
 
     That is the user of DISTCONF_ADMIN_EMAIL; or a token, the one in DISTCONF_ADMIN_TOKEN or a new
-    one, which is then shown once. Raises CannotStart if what is given cannot be used.
+    one, which is then printed once. Raises CannotStart if a setting cannot be used.
     """
     if settings.admin_token and not is_token(settings.admin_token):
         raise CannotStart(
             "DISTCONF_ADMIN_TOKEN is not a token; `distconf generate-token` prints one."
         )
 
+    # Before the transaction: a hash is slow on purpose, and would hold up the other writers.
     hashed = hash_password(settings.admin_password) if settings.admin_password else ""
 
     def unit(transaction: Transaction) -> IssuedToken | None:
@@ -41,10 +42,10 @@ def let_in_the_first(settings: Settings) -> None:
         return None
 
     with open_writer(settings) as writer:
-        made = writer.write(LOCAL_OPERATOR, unit, "the first administrator")
-    if made is not None and not settings.admin_token:
+        issued = writer.write(LOCAL_OPERATOR, unit, "the first administrator")
+    if issued is not None and not settings.admin_token:
         sys.stderr.write(
             "The first administrator's token; it is not shown again, and is good until you revoke "
-            f"it:\n\n  {made.secret}\n\n"
+            f"it:\n\n  {issued.secret}\n\n"
         )
         sys.stderr.flush()

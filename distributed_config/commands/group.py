@@ -1,7 +1,7 @@
 """The commands of the server's own machine, as one group of click's.
 
 A command's module is loaded when the command is used, so that ``--help`` and completion are
-quick. What each does in one line stands here.
+quick. The line of help for each stands here.
 """
 
 import importlib
@@ -15,16 +15,8 @@ from distributed_config.client.cli.outputs import open_what_is_closed
 from distributed_config.client.cli.table import COMMANDS as CLIENT_COMMANDS
 from distributed_config.commands.refusals import report_errors
 
-COMMANDS = {
-    "serve": "Start the server.",
-    "db": "Look after the database's schema.",
-    "check": "Check the database and the settings.",
-    "backup": "Write a consistent copy of the database.",
-    "restore": "Put a backup in place of the database.",
-    "export": "Write the current documents of all services.",
-    "import": "Create or update services from files.",
-    "secrets": "Look after the keys that secrets are encrypted under.",
-    "definitions": "Look after the JSON Schemas that services conform to.",
+# What each command does, by the module that it is in. Help and completion load none of them.
+_ACCOUNTS = {
     "create-organisation": "Create an organisation.",
     "list-organisations": "List the organisations.",
     "create-user": "Create a user.",
@@ -36,19 +28,36 @@ COMMANDS = {
     "remove-user": "Remove a user from an organisation.",
     "create-role": "Make a role of an organisation's own.",
     "list-roles": "List the roles, and what each may do.",
+}
+_TOKENS = {
     "create-token": "Create a token for a program.",
     "list-tokens": "List the tokens of an organisation.",
     "change-token": "Change a token's name, rights or end.",
     "revoke-token": "Revoke a token.",
     "rotate-token": "Make a new token in place of one.",
     "generate-token": "Print a token that nobody has yet.",
+}
+COMMANDS = {
+    "serve": "Start the server.",
+    "db": "Look after the database's schema.",
+    "check": "Check the database and the settings.",
+    "backup": "Write a consistent copy of the database.",
+    "restore": "Put a backup in place of the database.",
+    "export": "Write the current documents of all services.",
+    "import": "Create or update services from files.",
+    "secrets": "Look after the keys that secrets are encrypted under.",
+    "definitions": "Look after the JSON Schemas that services conform to.",
+    **_ACCOUNTS,
+    **_TOKENS,
     "audit": "Look after the audit log.",
     "settings": "Show every setting, its value and where that came from.",
     "completion": "Print the set-up for completion in your shell.",
 }
-
-
-_MODULES = {"import": "import_"}  # a word of Python's own names no module
+_MODULES = {
+    "import": "import_",  # a word of Python's own names no module
+    **dict.fromkeys(_ACCOUNTS, "accounts"),
+    **dict.fromkeys(_TOKENS, "tokens"),
+}
 
 
 class _Group(click.Group):
@@ -60,11 +69,11 @@ class _Group(click.Group):
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        # Commands with a hyphen are all about accounts, and live in one module.
-        is_account = "-" in cmd_name
-        module_name = "accounts" if is_account else _MODULES.get(cmd_name, cmd_name)
+        module_name = _MODULES.get(cmd_name, cmd_name)
         module = importlib.import_module(f"distributed_config.commands.{module_name}")
-        attribute = cmd_name.replace("-", "_") if is_account else "command"
+        # In a module of several commands each has its own name; a module of one calls it `command`.
+        is_one_of_several = cmd_name in _ACCOUNTS or cmd_name in _TOKENS
+        attribute = cmd_name.replace("-", "_") if is_one_of_several else "command"
         command: click.Command = getattr(module, attribute)
         return command
 
