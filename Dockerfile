@@ -5,8 +5,9 @@ WORKDIR /src
 RUN python -m venv /opt/distconf
 COPY requirements.txt ./
 RUN /opt/distconf/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY distributed_config ./distributed_config
+COPY migrations ./migrations
 RUN /opt/distconf/bin/pip install --no-cache-dir --no-deps .
 
 # The client's commands alone, for a sidecar: `docker build --target sidecar .`
@@ -17,8 +18,9 @@ LABEL org.opencontainers.image.title="Distributed Config sidecar" \
       org.opencontainers.image.licenses="MIT"
 RUN adduser -D -H -u 10001 -s /sbin/nologin distconf && install -d -o distconf -g distconf /live
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY distributed_config ./distributed_config
+COPY migrations ./migrations
 RUN pip install --no-cache-dir . && rm -r /src/*
 ENV PYTHONDONTWRITEBYTECODE=1
 USER 10001

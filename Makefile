@@ -51,7 +51,7 @@ clean:           ## Remove the environment (the data in instance/ stays)
 	rm -rf $(VENV) build *.egg-info
 
 # Each stamp stands for an environment that holds what its files ask for.
-$(VENV)/run: requirements.txt pyproject.toml
+$(VENV)/run: requirements.txt pyproject.toml setup.py
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .

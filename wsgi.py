@@ -1,5 +1,3 @@
-"""For `gunicorn wsgi:front` and `flask run` in a clone; the package's own module does the work."""
+"""For `gunicorn wsgi:front` and `flask` in a clone; the package's own module does the work."""
 
-from distributed_config.wsgi import app, front
-
-__all__ = ["app", "front"]
+from distributed_config.wsgi import *  # noqa: F403  # for `flask db` there is no `front`

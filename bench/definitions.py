@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from distributed_config.commands import opened, schema
+from distributed_config.commands import schema
 from distributed_config.json_schema import validator_for
 from distributed_config.services import definitions, versions
 from distributed_config.services.conformance import index_search
@@ -22,6 +22,7 @@ from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.services.reader import Reader
 from distributed_config.settings import Settings
+from distributed_config.store.database import connect, open_writer
 from distributed_config.store.writer import Writer
 from distributed_config.wire import Document, DocumentLimits, digest_of, make_object
 
@@ -64,13 +65,13 @@ def measure(folder: Path, rounds: int, say: Callable[[str], None]) -> Definition
     result = Definitions()
     own = Settings(instance=folder)
     schema.upgrade(own)
-    with opened.writing(own) as writer:
+    with open_writer(own) as writer:
         say(f"definitions: {SERVICES:,} services, {REVIEWED:,} of them with documents")
         _fill(writer)
         for number in range(1, rounds + 1):
             result.check.append(_check())
             result.appends.append((_append(writer, "free"), _append(writer, "bound")))
-            with opened.reading(own) as connection:
+            with connect(own) as connection:
                 for name, query in _QUERIES.items():
                     result.pages.setdefault(name, []).append(_page(connection, *query))
                 result.review.append(_review(connection))

@@ -1,4 +1,4 @@
-"""The roof: the only module that knows every room."""
+"""The application: the only module that knows every room."""
 
 import importlib
 
@@ -25,7 +25,7 @@ _DIALECTS = {"tartarus": tartarus.blueprint, "unified": unified.blueprint}
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The whole application; the settings are the environment's unless given.
+    """Create the whole application; None: with the settings of the environment.
 
     Raises CannotStart with one sentence when it should not serve.
     """
@@ -33,16 +33,17 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask("distributed_config", static_folder=None)
     app.response_class = PlainResponse
     app.ensure_sync = lambda view: view  # type: ignore[assignment,method-assign]  # nothing here is async
-    # A path is itself or nothing; nobody is sent elsewhere.
+    # A path is itself or a 404: a redirect would turn a client's POST into a GET.
     app.url_map.merge_slashes = False
     request_log.init_request_log(app, settings)
     csrf.init_csrf(app, settings)
     problems.init_problems(app)
-    connected = database.init_database(app, settings, request_log.measure_commit)
+    store = database.init_database(app, settings, request_log.measure_commit)
     auditing.init_auditing(app, settings)
 
     @app.before_request
-    def _raise_early_refusal() -> None:
+    def _raise_gateway_refusal() -> None:
+        # The gateway refuses without knowing how: here the error gets its body and its log line.
         refusal = exchange_of_request().refusal
         if refusal is not None:
             raise refusal
@@ -61,5 +62,5 @@ def create_app(settings: Settings | None = None) -> Flask:
     for dialect in settings.dialects:
         app.register_blueprint(_DIALECTS[dialect])
     auth.refuse_unstated_routes(app)
-    app.wsgi_app = LongPollMiddleware(app.wsgi_app, connected.marks)  # type: ignore[method-assign]  # Flask's way
+    app.wsgi_app = LongPollMiddleware(app.wsgi_app, store.watermarks)  # type: ignore[method-assign]  # Flask's way
     return app

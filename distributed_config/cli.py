@@ -1,8 +1,9 @@
-"""``distconf``: the command line, of which this is the door.
+"""``distconf``: the entry of the command line.
 
 Client commands need nothing but the standard library. The server's commands need the packages of
 the extra ``server``; where these are missing, a sentence says what to type. Either side is loaded
-only when one of its commands is used, so that both start quickly.
+only when one of its commands is used, so that both start quickly, and so that the client also works
+beside an old click or Flask.
 """
 
 import importlib
@@ -14,28 +15,28 @@ from distributed_config.commands import missing
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Runs the command line.
+    """Run the command line and end the process; None: with the arguments of the process.
 
-    Exit codes: 0 done, 1 refused or found wanting, 2 wrong usage, 3 no server answered.
+    Exit codes: 0 done, 1 refused or not sound, 2 wrong usage, 3 no server answered.
     """
-    given = sys.argv[1:] if arguments is None else arguments
-    if given and given[0] in CLIENT_COMMANDS:
-        sys.exit(_client().main(given))
-    lacking = missing.unmet()
-    if lacking:
-        sys.exit(_do_without_the_server(given, lacking))
-    sys.exit(importlib.import_module("distributed_config.commands.group").run(given))
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0] in CLIENT_COMMANDS:
+        sys.exit(_client().main(words))
+    unmet = missing.find_unmet()
+    if unmet:
+        sys.exit(_explain_missing_server(words, unmet))
+    sys.exit(importlib.import_module("distributed_config.commands.group").run(words))
 
 
 def _client() -> Any:
     return importlib.import_module("distributed_config.client.cli.main")
 
 
-def _do_without_the_server(given: list[str], lacking: list[str]) -> int:
-    """Helps with what is there; the exit code."""
-    if given and given[0] not in {"-h", "--help"}:
-        sys.stderr.write(f"distconf: {missing.explain(given[0], lacking)}\n")
+def _explain_missing_server(words: list[str], unmet: list[str]) -> int:
+    """Say what to install, or show the help of what is there; return the exit code."""
+    if words and words[0] not in {"-h", "--help"}:
+        sys.stderr.write(f"distconf: {missing.explain(words[0], unmet)}\n")
         return 1
     _client().print_help()
     sys.stdout.write(f"\nThe server and its commands are not installed. {missing.INSTALL}\n")
-    return 0 if given else 2
+    return 0 if words else 2

@@ -86,9 +86,8 @@ FLOORS = (
     {"identity"},
     {"api", "dialects"},
     {"app"},
-    {"wsgi", "gunicorn_conf", "migrations"},
     {"commands"},
-    {"cli"},
+    {"wsgi", "gunicorn_conf", "cli"},
     {"__main__"},
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
@@ -116,7 +115,9 @@ LOADING_BY_NAME = {
     "app.py",
     "cli.py",
     "group.py",
+    "refusals.py",
     "serve.py",
+    "wsgi.py",
     "gunicorn_conf.py",
     "client/__init__.py",
     "client/cli/profiles.py",

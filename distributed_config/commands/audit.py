@@ -10,8 +10,8 @@ from typing import TextIO
 import click
 
 from distributed_config import wire
-from distributed_config.commands import opened
 from distributed_config.commands.files import whole_file
+from distributed_config.commands.progress import progress
 from distributed_config.errors import CannotStart
 from distributed_config.schemas import audit_entries
 from distributed_config.services.journal import audit
@@ -21,20 +21,21 @@ from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.journal.verify import ChainReport, verify_chain
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import load
+from distributed_config.store.database import connect, open_writer
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _KEY = click.option("--key-file", type=_FILE, help="The key of HMAC-SHA256: at least 16 bytes.")
 _SHORTEST_KEY = 16
 
 
-def _pinned(text: str) -> ChainHead:
+def _parse_pin(text: str) -> ChainHead:
     if not re.fullmatch(r"[0-9]{1,18}:[0-9a-f]{64}", text):
         raise click.BadParameter("It is not what `distconf audit head` prints, as in 57:1f2e…")
     number, _, hash_ = text.partition(":")
     return ChainHead(int(number), 0, hash_)
 
 
-def _time(text: str) -> int:
+def _parse_time(text: str) -> int:
     try:
         return wire.parse_time(text)
     except (ValueError, OverflowError):
@@ -49,19 +50,21 @@ def command() -> None:
 @command.command()
 @_KEY
 def head(key_file: Path | None) -> None:
-    """Print ID:HASH of the newest entry, to be kept elsewhere; with a key, its signature as well.
+    """Print ID:HASH of the newest entry, to store in another place; and with a key its signature.
 
     The signature is on a second line.
     """
-    with opened.reading(load()) as connection:
-        found = audit.head(connection)
-    click.echo(str(found))
+    with connect(load()) as connection:
+        newest = audit.head(connection)
+    click.echo(str(newest))
     if key_file is not None:
-        click.echo(_signature(found, key_file))
+        click.echo(_sign(newest, key_file))
 
 
 @command.command()
-@click.option("--pinned", type=_pinned, metavar="ID:HASH", help="A head as it was kept elsewhere.")
+@click.option(
+    "--pinned", type=_parse_pin, metavar="ID:HASH", help="An earlier head, from another place."
+)
 @click.option("--signature", help="What `distconf audit head --key-file` printed with it.")
 @_KEY
 def verify(pinned: ChainHead | None, signature: str | None, key_file: Path | None) -> None:
@@ -72,27 +75,27 @@ def verify(pinned: ChainHead | None, signature: str | None, key_file: Path | Non
     if signature is not None:
         if pinned is None or key_file is None:
             raise click.UsageError("--signature needs --pinned and --key-file.")
-        if not hmac.compare_digest(_signature(pinned, key_file), signature.strip().lower()):
+        if not hmac.compare_digest(_sign(pinned, key_file), signature.strip().lower()):
             raise CannotStart("The signature does not belong to the pinned head and this key.")
-    with opened.reading(load()) as connection, opened.progress("Entries") as show:
-        proof = verify_chain(connection, show, pinned)
-    for line in proof.faults or (told(proof),):
-        click.echo(f"{'BAD' if proof.faults else 'ok ':3}  audit: {line}")
-    if proof.faults:
+    with connect(load()) as connection, progress("Entries") as show:
+        result = verify_chain(connection, show, pinned)
+    for line in result.faults or (describe(result),):
+        click.echo(f"{'BAD' if result.faults else 'ok ':3}  audit: {line}")
+    if result.faults:
         raise SystemExit(1)
 
 
 @command.command()
 @click.option(
-    "--before", type=_time, metavar="TIME", required=True, help="As in 2026-11-21T09:30:00Z."
+    "--before", type=_parse_time, metavar="TIME", required=True, help="As in 2026-11-21T09:30:00Z."
 )
 def prune(before: int) -> None:
     """Remove the entries from before TIME; the chain goes on from the first that is left.
 
-    The log is verified first: a broken chain is not made to look whole.
+    The log is verified first: a broken chain must not come to look whole.
     """
     settings = load()
-    with opened.reading(settings) as connection, opened.progress("Entries") as show:
+    with connect(settings) as connection, progress("Entries") as show:
         faults = verify_chain(connection, show).faults
     if faults:
         raise CannotStart(f"The audit log is broken, and nothing was pruned: {faults[0]}.")
@@ -101,7 +104,7 @@ def prune(before: int) -> None:
         return audit.prune(transaction, before)
 
     removed = 0
-    with opened.writing(settings) as writer:
+    with open_writer(settings) as writer:
         while done := writer.write(LOCAL_OPERATOR, unit):
             removed += done
     click.echo(f"Entries removed: {removed}.")
@@ -121,7 +124,7 @@ def export(target: Path | None, format_name: str) -> None:
         )
 
     settings = load()
-    with opened.writing(settings) as writer:
+    with open_writer(settings) as writer:
         writer.write(LOCAL_OPERATOR, unit)
     if target is None:
         _export(sys.stdout, format_name)
@@ -130,23 +133,25 @@ def export(target: Path | None, format_name: str) -> None:
             _export(file, format_name)
 
 
-def told(proof: ChainReport) -> str:
-    """What a proof without faults says."""
-    if not proof.first:
+def describe(result: ChainReport) -> str:
+    """Return what is verified, for a result without faults."""
+    if not result.first:
         return "no entry yet: the chain begins with the next write"
-    sealed = f"revisions {proof.first_revision} to {proof.last_revision} of the journal are sealed"
-    if not proof.first_revision:
+    sealed = (
+        f"revisions {result.first_revision} to {result.last_revision} of the journal are sealed"
+    )
+    if not result.first_revision:
         sealed = "no revision of the journal is sealed"
-    return f"entries {proof.first} to {proof.last} are one chain, and {sealed}"
+    return f"entries {result.first} to {result.last} are one chain, and {sealed}"
 
 
 def _export(file: TextIO, format_name: str) -> None:
-    with opened.reading(load()) as connection:
+    with connect(load()) as connection:
         entries = audit.iterate(connection, None, audit.ALL_ENTRIES)
         file.writelines(audit_entries.render_entries(entries, format_name))
 
 
-def _signature(head_: ChainHead, key_file: Path) -> str:
+def _sign(head_: ChainHead, key_file: Path) -> str:
     key = key_file.read_bytes().strip()
     if len(key) < _SHORTEST_KEY:
         raise CannotStart(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from distributed_config.commands import opened
+from distributed_config.commands.progress import progress
 from distributed_config.errors import CannotStart
 from distributed_config.models.backup import copy_database
 from distributed_config.settings import load
@@ -18,6 +18,6 @@ def command(file: Path, force: bool) -> None:
     if file.exists() and not force:
         raise CannotStart(f"{file} is there already; give --force to replace it.")
     settings = load()
-    with opened.progress("Copying") as show:
+    with progress("Copying") as show:
         copy_database(settings.database_path, file.absolute(), show)
     click.echo(f"{file} holds {file.stat().st_size} bytes. Verify it: distconf check {file}")

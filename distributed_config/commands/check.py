@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from distributed_config import wire
-from distributed_config.commands import opened
-from distributed_config.commands.audit import told
+from distributed_config.commands.audit import describe
+from distributed_config.commands.progress import progress
 from distributed_config.errors import CannotStart, DistconfError
 from distributed_config.models import sqlite as engines
 from distributed_config.models.backup import faults_of_file
@@ -18,16 +18,20 @@ from distributed_config.services.journal.head import read_head
 from distributed_config.services.journal.verify import verify_chain
 from distributed_config.settings import Settings, load
 from distributed_config.store.acknowledged import lost_writes
+from distributed_config.store.database import connect
 
 _TOLERANCE = 1.0
 
 KEYS = "secrets"
-"""What a finding on the key file is called: it is not part of the database."""
+"""The subject of a finding on the key file, which is not part of the database."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, and what is wrong with it (nothing: it is fine)."""
+    """The result of one check: its subject, and what is wrong with it.
+
+    Without faults, ``fine`` says what is right with it.
+    """
 
     what: str
     fine: str
@@ -66,24 +70,27 @@ def command(file: Path | None, output: str) -> None:
 
 
 def database(settings: Settings) -> list[Finding]:
-    """What there is to say of the database file of ``settings``."""
+    """Check the database file of ``settings``, from its pages to its keys.
+
+    Returns after the first part that is not sound: what rests on it would say nothing.
+    """
     path = settings.database_path
     if not path.exists():
         return [Finding("database", "", (f"there is none at {path}; run `distconf db upgrade`",))]
-    with opened.progress("Reading every page") as show:
+    with progress("Reading every page") as show:
         faults = faults_of_file(path)
         show(1, 1)
     findings = [Finding("pages", "every page is sound", tuple(faults))]
     if faults:
         return findings
     try:
-        with opened.reading(settings) as connection:
-            with opened.progress("Versions") as show:
+        with connect(settings) as connection:
+            with progress("Versions") as show:
                 stored = [*_lost(path), *integrity.find_problems(connection, show)]
-            with opened.progress("Indexes") as show:
+            with progress("Indexes") as show:
                 stored += integrity.find_index_problems(connection, show)
-            with opened.progress("Audit log") as show:
-                proof = verify_chain(connection, show)
+            with progress("Audit log") as show:
+                chain = verify_chain(connection, show)
             closed = secrets.unreadable_keys(connection)
     except CannotStart as error:
         return [*findings, Finding("schema", "", (error.detail,))]
@@ -93,8 +100,8 @@ def database(settings: Settings) -> list[Finding]:
     return [
         *findings,
         Finding("content", fine, tuple(stored)),
-        Finding("audit", told(proof), proof.faults),
-        Finding(KEYS, "the key file opens every key", _faults_of_keys(settings, closed)),
+        Finding("audit", describe(chain), chain.faults),
+        Finding(KEYS, "the key file opens every key", _key_faults(settings, closed)),
     ]
 
 
@@ -103,7 +110,7 @@ def _lost(path: Path) -> list[str]:
     return [missing] if missing else []
 
 
-def _faults_of_keys(settings: Settings, closed: list[str]) -> tuple[str, ...]:
+def _key_faults(settings: Settings, closed: list[str]) -> tuple[str, ...]:
     return tuple(
         f"the key file {settings.secret_keys} does not open the data key {key_id}; "
         "put the one that belongs to this database in its place"
@@ -112,9 +119,9 @@ def _faults_of_keys(settings: Settings, closed: list[str]) -> tuple[str, ...]:
 
 
 def _clock(settings: Settings) -> Finding:
-    """Whether the clock stands behind the journal, and what that did to tokens."""
+    """Check that the clock is not behind the journal, and name the tokens that this spoilt."""
     moment = wire.now()
-    with opened.reading(settings) as connection:
+    with connect(settings) as connection:
         head = read_head(connection)
         early = tokens.created_after(connection, moment)
     faults = []

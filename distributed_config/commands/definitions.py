@@ -10,7 +10,6 @@ import click
 
 from distributed_config import formats, wire
 from distributed_config.client.cli.tables import local_time, table_lines
-from distributed_config.commands import opened
 from distributed_config.errors import DefinitionNotFound, Invalid, InvalidDocument, Problem
 from distributed_config.json_schema import Compatibility, SchemaLimits, compare, load_schema
 from distributed_config.services import definitions, secrets
@@ -24,6 +23,7 @@ from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.services.reader import Reader
 from distributed_config.settings import load
+from distributed_config.store.database import connect, open_writer
 from distributed_config.wire import DocumentLimits
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -45,7 +45,7 @@ def command() -> None:
 @_OUTPUT
 def list_definitions(search: str, output: str) -> None:
     """List the definitions."""
-    with opened.reading(load()) as connection:
+    with connect(load()) as connection:
         found = definitions.definitions(
             Reader(connection, LOCAL_OPERATOR.visibility), search=search, limit=_EVERY
         )
@@ -70,7 +70,7 @@ def list_definitions(search: str, output: str) -> None:
 @click.option("--format", "format_name", type=click.Choice(["json", "yaml", "toml"]))
 def show(name: str, number: int | None, format_name: str | None) -> None:
     """Write the schema of NAME."""
-    with opened.reading(load()) as connection:
+    with connect(load()) as connection:
         found = definitions.require(Reader(connection, LOCAL_OPERATOR.visibility), name, number)
     format_ = formats.FORMATS[format_name or "json"]
     click.echo(format_.write(found.document.value).rstrip("\n"))
@@ -81,7 +81,7 @@ def show(name: str, number: int | None, format_name: str | None) -> None:
 @_OUTPUT
 def history(name: str, output: str) -> None:
     """List the revisions of NAME, newest first."""
-    with opened.reading(load()) as connection:
+    with connect(load()) as connection:
         found = definitions.revisions(
             Reader(connection, LOCAL_OPERATOR.visibility), name, before=None, limit=_EVERY
         )
@@ -143,11 +143,11 @@ def put(
         return done.definition, done.changed, done.review
 
     seen = None
-    with opened.reading(settings) as connection:
+    with connect(settings) as connection:
         before = definitions.lookup(Reader(connection, LOCAL_OPERATOR.visibility), name)
         if before is not None and schema is not None:
             seen = evolution.review(connection, before.proposal(schema), LOCAL_OPERATOR.visibility)
-    with opened.writing(settings) as writer:
+    with open_writer(settings) as writer:
         act = writer.rehearse if dry_run else writer.write
         definition, changed, found = act(LOCAL_OPERATOR, unit, note)
     _tell(found)
@@ -166,7 +166,7 @@ def review(name: str, file: Path) -> None:
     """
     settings = load()
     schema = load_schema(_read(file), SchemaLimits(settings.schema_bytes))
-    with opened.reading(settings) as connection:
+    with connect(settings) as connection:
         definition = definitions.require(Reader(connection, LOCAL_OPERATOR.visibility), name)
         found = evolution.review(connection, definition.proposal(schema), LOCAL_OPERATOR.visibility)
     _tell(found)
@@ -185,7 +185,7 @@ def check(name: str, file: Path, number: int | None) -> None:
         settings.document_bytes, settings.document_depth, settings.document_keys
     )
     document = wire.make_object(_read(file), limits)
-    with opened.reading(settings) as connection:
+    with connect(settings) as connection:
         found = definitions.require(Reader(connection, LOCAL_OPERATOR.visibility), name, number)
     seen = secrets.validation_input_alone(document.text, found.schema)
     problems = rules.problems_of(found.schema, seen)
@@ -200,7 +200,7 @@ def check(name: str, file: Path, number: int | None) -> None:
 @click.argument("new", type=int)
 def diff(name: str, old: int, new: int) -> None:
     """Show how revision NEW of NAME differs from revision OLD."""
-    with opened.reading(load()) as connection:
+    with connect(load()) as connection:
         before, after = (
             definitions.require(
                 Reader(connection, LOCAL_OPERATOR.visibility), name, number
@@ -220,7 +220,7 @@ def diff(name: str, old: int, new: int) -> None:
 @click.argument("name")
 def services(name: str) -> None:
     """List the services that conform to NAME."""
-    with opened.reading(load()) as connection:
+    with connect(load()) as connection:
         found = definitions.require(Reader(connection, LOCAL_OPERATOR.visibility), name)
         conforming = rules.services(connection, found.id)
     for _, each in conforming:
@@ -275,7 +275,7 @@ def _read(file: Path) -> Any:
 def _write(unit: Callable[[Transaction], T], note: str) -> T:
     settings = load()
     wire.check_note(note, settings.note_length)
-    with opened.writing(settings) as writer:
+    with open_writer(settings) as writer:
         return writer.write(LOCAL_OPERATOR, unit, note)
 
 

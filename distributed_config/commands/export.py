@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from distributed_config import formats, wire
-from distributed_config.commands import import_, opened
+from distributed_config.commands import import_
 from distributed_config.commands.files import whole_file
 from distributed_config.formats import Format
 from distributed_config.models.backup import named
@@ -18,6 +18,7 @@ from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.services.reader import Reader
 from distributed_config.settings import load
+from distributed_config.store.database import connect, open_writer
 
 
 @click.command()
@@ -48,10 +49,10 @@ def command(
             transaction, AuditKind.EXPORT, organisation=LOCAL_OPERATOR.organisation, detail=facts
         )
 
-    with opened.writing(settings) as writer:
+    with open_writer(settings) as writer:
         writer.write(LOCAL_OPERATOR, unit)
     visibility = replace(LOCAL_OPERATOR.visibility, reads_secrets=reveal)
-    with opened.reading(settings) as connection:
+    with connect(settings) as connection:
         found = {
             name: wire.parse_stored(document.text)
             for name, document in bulk.export(Reader(connection, visibility), prefix)

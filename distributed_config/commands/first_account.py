@@ -1,8 +1,7 @@
-"""Letting the first one in: an administrator, when there is neither a user nor a token."""
+"""The first administrator, who is created while there is neither a user nor a token."""
 
 import sys
 
-from distributed_config.commands import opened
 from distributed_config.errors import CannotStart
 from distributed_config.services.access import tokens, users
 from distributed_config.services.access.grants import Grant
@@ -12,21 +11,23 @@ from distributed_config.services.access.tokens import IssuedToken
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
+from distributed_config.store.database import open_writer
 
 _ADMINISTRATOR = Grant("administrator")
 
 
-def let_in_the_first(settings: Settings) -> None:
-    """Makes an administrator where nobody can log in yet, as the settings say.
+def create_first_administrator(settings: Settings) -> None:
+    """Create an administrator where nobody can log in yet, as the settings say.
 
     That is the user of DISTCONF_ADMIN_EMAIL; or a token, the one in DISTCONF_ADMIN_TOKEN or a new
-    one, which is then shown once. Raises CannotStart if what is given cannot be used.
+    one, which is then printed once. Raises CannotStart if a setting cannot be used.
     """
     if settings.admin_token and not is_token(settings.admin_token):
         raise CannotStart(
             "DISTCONF_ADMIN_TOKEN is not a token; `distconf generate-token` prints one."
         )
 
+    # Before the transaction: a hash is slow on purpose, and would hold up the other writers.
     hashed = hash_password(settings.admin_password) if settings.admin_password else ""
 
     def unit(transaction: Transaction) -> IssuedToken | None:
@@ -40,11 +41,11 @@ def let_in_the_first(settings: Settings) -> None:
             )
         return None
 
-    with opened.writing(settings) as writer:
-        made = writer.write(LOCAL_OPERATOR, unit, "the first administrator")
-    if made is not None and not settings.admin_token:
+    with open_writer(settings) as writer:
+        issued = writer.write(LOCAL_OPERATOR, unit, "the first administrator")
+    if issued is not None and not settings.admin_token:
         sys.stderr.write(
             "The first administrator's token; it is not shown again, and is good until you revoke "
-            f"it:\n\n  {made.secret}\n\n"
+            f"it:\n\n  {issued.secret}\n\n"
         )
         sys.stderr.flush()

@@ -1,11 +1,10 @@
 """The commands of the server's own machine, as one group of click's.
 
 A command's module is loaded when the command is used, so that ``--help`` and completion are
-quick. What each does in one line stands here.
+quick. The line of help for each stands here.
 """
 
 import importlib
-import os
 import sys
 from typing import NoReturn
 
@@ -13,26 +12,11 @@ import click
 
 from distributed_config import __version__
 from distributed_config.client.cli.commands import COMMANDS as CLIENT_COMMANDS
-from distributed_config.client.cli.streams import (
-    describe_encoding_error,
-    describe_os_error,
-    open_closed_streams,
-)
-from distributed_config.errors import DistconfError
+from distributed_config.client.cli.streams import open_closed_streams
+from distributed_config.commands.refusals import report_errors
 
-# What these commands write holds configurations: the database, its backups, exports.
-_PRIVATE = 0o077
-
-COMMANDS = {
-    "serve": "Start the server.",
-    "db": "Look after the database's schema.",
-    "check": "Check the database and the settings.",
-    "backup": "Write a consistent copy of the database.",
-    "restore": "Put a backup in place of the database.",
-    "export": "Write the current documents of all services.",
-    "import": "Create or update services from files.",
-    "secrets": "Look after the keys that secrets are encrypted under.",
-    "definitions": "Look after the JSON Schemas that services conform to.",
+# What each command does, by the module that it is in. Help and completion load none of them.
+_ACCOUNTS = {
     "create-organisation": "Create an organisation.",
     "list-organisations": "List the organisations.",
     "create-user": "Create a user.",
@@ -44,19 +28,36 @@ COMMANDS = {
     "remove-user": "Remove a user from an organisation.",
     "create-role": "Make a role of an organisation's own.",
     "list-roles": "List the roles, and what each may do.",
+}
+_TOKENS = {
     "create-token": "Create a token for a program.",
     "list-tokens": "List the tokens of an organisation.",
     "change-token": "Change a token's name, rights or end.",
     "revoke-token": "Revoke a token.",
     "rotate-token": "Make a new token in place of one.",
     "generate-token": "Print a token that nobody has yet.",
+}
+COMMANDS = {
+    "serve": "Start the server.",
+    "db": "Look after the database's schema.",
+    "check": "Check the database and the settings.",
+    "backup": "Write a consistent copy of the database.",
+    "restore": "Put a backup in place of the database.",
+    "export": "Write the current documents of all services.",
+    "import": "Create or update services from files.",
+    "secrets": "Look after the keys that secrets are encrypted under.",
+    "definitions": "Look after the JSON Schemas that services conform to.",
+    **_ACCOUNTS,
+    **_TOKENS,
     "audit": "Look after the audit log.",
     "settings": "Show every setting, its value and where that came from.",
     "completion": "Print the set-up for completion in your shell.",
 }
-
-
-_MODULES = {"import": "import_"}  # a word of Python's own names no module
+_MODULES = {
+    "import": "import_",  # a word of Python's own names no module
+    **dict.fromkeys(_ACCOUNTS, "accounts"),
+    **dict.fromkeys(_TOKENS, "tokens"),
+}
 
 
 class _Group(click.Group):
@@ -68,11 +69,11 @@ class _Group(click.Group):
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        # Commands with a hyphen are all about accounts, and live in one module.
-        is_account = "-" in cmd_name
-        module_name = "accounts" if is_account else _MODULES.get(cmd_name, cmd_name)
+        module_name = _MODULES.get(cmd_name, cmd_name)
         module = importlib.import_module(f"distributed_config.commands.{module_name}")
-        attribute = cmd_name.replace("-", "_") if is_account else "command"
+        # In a module of several commands each has its own name; a module of one calls it `command`.
+        is_one_of_several = cmd_name in _ACCOUNTS or cmd_name in _TOKENS
+        attribute = cmd_name.replace("-", "_") if is_one_of_several else "command"
         command: click.Command = getattr(module, attribute)
         return command
 
@@ -90,46 +91,17 @@ def distconf() -> None:
 
 
 def run(arguments: list[str]) -> NoReturn:
-    """Runs a command and ends the process: with 1, and a sentence, where it is refused."""
+    """Run a command and end the process; with 1, and a sentence, where it is refused."""
     open_closed_streams()
-    mask = os.umask(_PRIVATE)
-    try:
+    with report_errors("distconf"):
         _run(arguments)
-    except DistconfError as error:
-        _complain(error)
-    except OSError as error:
-        click.echo(f"distconf: {describe_os_error(error)}", err=True)
-    except UnicodeEncodeError as error:
-        click.echo(f"distconf: {describe_encoding_error(error)}", err=True)
-    except Exception as error:  # SQLite's errors have no class here: they come with the commands
-        meant = _storage_error(error)
-        if meant is None:
-            raise
-        _complain(meant)
-    finally:
-        os.umask(mask)
-    sys.exit(1)
+    raise AssertionError("click always ends the process")
 
 
 def _run(arguments: list[str]) -> None:
     try:
         distconf.main(arguments, prog_name="distconf")
     except SystemExit:
-        sys.stdout.flush()  # here it can be told that it fails
+        # The interpreter flushes too, but says nothing useful where that fails, as on a full disk.
+        sys.stdout.flush()
         raise
-
-
-def _storage_error(error: Exception) -> DistconfError | None:
-    """What an error of the database means; None if it is not one."""
-    engine = importlib.import_module("distributed_config.models.sqlite")
-    meant: DistconfError | None = engine.meaning_of(getattr(error, "orig", error))
-    return meant
-
-
-def _complain(error: DistconfError) -> None:
-    click.echo(f"distconf: {error.detail}", err=True)
-    for problem in error.problems:
-        where = " ".join(filter(None, [problem.parameter, problem.pointer]))
-        line = f"{where}: {problem.message}" if where else problem.message
-        if line not in error.detail:
-            click.echo(f"  {line}", err=True)

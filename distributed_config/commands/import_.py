@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from distributed_config import formats, wire
-from distributed_config.commands import opened
+from distributed_config.commands.progress import progress
 from distributed_config.errors import Invalid, InvalidDocument, Problem
 from distributed_config.services import bulk, changesets
 from distributed_config.services.changesets import Imported, import_all
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings, load
+from distributed_config.store.database import open_writer
 from distributed_config.wire import Document, DocumentLimits
 
 
@@ -42,7 +43,7 @@ def command(sources: tuple[Path, ...], dry_run: bool, prune: bool, prefix: str, 
         named = {name for name, _ in documents}
         return imported, changesets.prune(transaction, named, prefix) if prune else ()
 
-    with opened.writing(settings) as writer:
+    with open_writer(settings) as writer:
         act = writer.rehearse if dry_run else writer.write
         done, deleted = act(LOCAL_OPERATOR, unit, note)
     would = "Would be created" if dry_run else "Created"
@@ -70,7 +71,7 @@ def read_sources(
     found: list[tuple[str, Document | Invalid]] = []
     origin: dict[str, Path] = {}
     files = [entry for source in sources for entry in _files(source)]
-    with opened.progress("Reading") as show:
+    with progress("Reading") as show:
         for done, (file, name) in enumerate(files, 1):
             show(done, len(files))
             for service, document in _documents_or_fault(file, name, limits, as_document):

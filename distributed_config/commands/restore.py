@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from distributed_config.commands import opened
 from distributed_config.commands.check import KEYS, database
+from distributed_config.commands.progress import progress
 from distributed_config.errors import CannotStart
 from distributed_config.models import sqlite as engines
 from distributed_config.models.backup import replace_database
@@ -32,7 +32,7 @@ def command(file: Path) -> None:
     if faults:
         raise CannotStart(f"{file} is not sound, and nothing was changed: {'; '.join(faults)}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with Watermarks.alone(path), opened.progress("Copying") as show:
+    with Watermarks.exclusively(path), progress("Copying") as show:
         kept = replace_database(file.absolute(), path, show)
     click.echo(f"{path} is restored from {file}." + (f" The old one is {kept}." if kept else ""))
     for fault in (fault for each in findings if each.what == KEYS for fault in each.faults):

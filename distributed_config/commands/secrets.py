@@ -2,13 +2,14 @@
 
 import click
 
-from distributed_config.commands import opened
+from distributed_config.commands.progress import progress
 from distributed_config.errors import SecretUnreadable
 from distributed_config.services import secrets
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.services.secrets import keyring as keyrings
 from distributed_config.settings import load
+from distributed_config.store.database import open_writer
 
 
 @click.group()
@@ -49,7 +50,7 @@ def rotate(added: bool) -> None:
     def start(transaction: Transaction) -> str:
         return secrets.create_data_key(transaction.connection, transaction.now)
 
-    with opened.writing(settings) as writer, opened.progress("Data keys") as show:
+    with open_writer(settings) as writer, progress("Data keys") as show:
         old = writer.write(LOCAL_OPERATOR, lambda transaction: secrets.keys(transaction.connection))
         # The new one first: what is written meanwhile has it.
         writer.write(LOCAL_OPERATOR, start)

@@ -26,9 +26,9 @@ def command(upgrade: bool) -> None:
     if settings.bootstrap != Path():
         importlib.import_module("distributed_config.commands.bootstrap").bootstrap(settings)
     if not settings.is_open and migration_of(settings.database_path) == MIGRATION:
-        importlib.import_module("distributed_config.commands.first_account").let_in_the_first(
-            settings
-        )
+        importlib.import_module(
+            "distributed_config.commands.first_account"
+        ).create_first_administrator(settings)
     sys.argv = [
         "gunicorn",
         "--config",

@@ -24,7 +24,7 @@ from distributed_config.services.journal.kinds import AuditKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import Actor
 from distributed_config.settings import Settings
-from distributed_config.store.writer import Unit
+from distributed_config.store.batch import Unit
 
 Detail = dict[str, Any]
 """What an entry has besides its columns: small, and never a secret or a document."""

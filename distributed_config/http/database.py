@@ -1,112 +1,74 @@
-"""The database as the Flask rooms have it: a connection that reads, and the writer."""
+"""The database of an application: its engines in Flask-SQLAlchemy, a connection for a request."""
 
-import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from flask import Flask, current_app, g, request
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
-from distributed_config.errors import Overloaded, StorageFull
+from distributed_config.errors import Overloaded
 from distributed_config.http import secret_reads
 from distributed_config.live import exchange
 from distributed_config.live.exchange import Exchange
 from distributed_config.models import Base
-from distributed_config.models import sqlite as engines
 from distributed_config.services import secrets
 from distributed_config.services.policy.actor import Actor
-from distributed_config.services.secrets import keyring as keyrings
 from distributed_config.settings import Settings
-from distributed_config.store.acknowledged import refuse_lost_writes
-from distributed_config.store.verification import Verification
-from distributed_config.store.watermarks import Watermarks
-from distributed_config.store.writer import BatchStats, Unit, Writer
+from distributed_config.store.batch import Unit
+from distributed_config.store.database import READ, Database, bind_options, open_database
+from distributed_config.store.writer import BatchStats
 
-_ALIVE = "/healthz"
+_LIVENESS = "/healthz"
 T = TypeVar("T")
 
 _FOR_PROBES = 2
-"""Connections for the threads that the front has besides, for probes."""
+"""Connections for the threads that the gateway has besides, for probes."""
 
 db = SQLAlchemy(metadata=Base.metadata, session_options={"autoflush": False})
-
-
-@dataclass(frozen=True)
-class Database:
-    """What one application has of the database. ``of`` gives the current one's."""
-
-    marks: Watermarks
-    writer: Writer
-    settings: Settings
-    readers: Engine
-    verification: Verification
-
-    def refuse_without_space(self) -> None:
-        """Raises StorageFull if the largest request could not be stored."""
-        if shutil.disk_usage(self.settings.database_path.parent).free < self.settings.body_bytes:
-            raise StorageFull()
-
-    def close(self) -> None:
-        """Closes every connection; SQLite then leaves one file, without a log beside it."""
-        self.readers.dispose()
-        self.writer.stop()
 
 
 def init_database(
     app: Flask, settings: Settings, on_commit: Callable[[BatchStats], None]
 ) -> Database:
-    """Connects ``app`` to its database; nothing is opened before the first request.
+    """Open the database of ``app``; no connection is made before the first request.
 
-    ``on_commit`` is told of each batch of writes.
+    ``on_commit`` gets the figures of each batch of writes.
 
-    Raises CannotStart if there is no database of the right shape, or a damaged one.
+    Raises CannotStart if there is no database of the right schema, or a damaged one.
     """
-    path = settings.database_path
-    engines.refuse_unfit_sqlite()
-    engines.refuse_unmigrated(path)
-    app.config["SQLALCHEMY_DATABASE_URI"] = engines.url_of(path)
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engines.reading_engine_options(
-        settings.lock_seconds, settings.threads + _FOR_PROBES
-    )
+    binds = bind_options(settings, settings.threads + _FOR_PROBES)
+    reading = dict(binds[READ])
+    # The address without a bind is there for extensions and shells, which look for it.
+    app.config["SQLALCHEMY_DATABASE_URI"] = reading.pop("url")
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = reading
+    app.config["SQLALCHEMY_BINDS"] = binds
     db.init_app(app)
     with app.app_context():
-        readers = db.engine
-    engines.prepare(readers, "BEGIN")
-    keyring = keyrings.from_settings(settings)
-    readers.update_execution_options(**{keyrings.OPTION: keyring})
+        database = open_database(settings, db.engines, on_commit)
     app.before_request(_refuse_unverified)
     app.teardown_request(_release)
-    marks = Watermarks(path)
-    verification = Verification(path, marks)
-    if path.stat().st_size <= settings.verify_bytes:
-        verification.run()
-    refuse_lost_writes(path)
-    engine = engines.writing_engine(path, settings.lock_seconds)
-    engine.update_execution_options(**{keyrings.OPTION: keyring})
-    writer = Writer(engine, marks, settings.lock_seconds, on_commit, settings.lock_work_ms)
-    database = Database(marks, writer, settings, readers, verification)
     app.extensions["distributed_config"] = database
     return database
 
 
 def _refuse_unverified() -> None:
-    """Before anything is read, be it who is asking."""
-    if request.path != _ALIVE:
+    """Refuse everybody, before anything is read, until the database is known to be sound."""
+    if request.path != _LIVENESS:
         of().verification.require()
 
 
 def of() -> Database:
-    """The current application's."""
+    """Return the database of the current application."""
     database: Database = current_app.extensions["distributed_config"]
     return database
 
 
 def write(actor: Actor, unit: Unit[T], note: str = "") -> T:
-    """What ``unit`` returns, once all it wrote is on disk; see ``Writer.write``.
+    """Return what ``unit`` returns, once all that it wrote is on disk; see ``Writer.write``.
 
-    A reading that has to write, as an entry of the audit log, is asked again where it may wait.
+    A read that has to write, as an entry of the audit log, is sent back to the gateway, which
+    calls the application again on a thread that may wait.
     """
     current: Exchange = request.environ[exchange.KEY]
     if current.must_not_block:
@@ -116,22 +78,22 @@ def write(actor: Actor, unit: Unit[T], note: str = "") -> T:
 
 
 def rehearse(actor: Actor, unit: Unit[T], note: str = "") -> T:
-    """What ``unit`` would return; everything it wrote is undone."""
+    """Return what ``unit`` would return; everything that it wrote is undone."""
     current: Exchange = request.environ[exchange.KEY]
     return of().writer.rehearse(actor, unit, note, current.queued_seconds)
 
 
 def reader_connection() -> Connection:
-    """The request's connection. One snapshot for the whole request; it cannot write."""
+    """Return the request's connection: one snapshot for the whole request. It cannot write."""
     if "connection" not in g:
-        told = {secrets.ON_REVEAL: secret_reads.record_secret_read}
-        g.connection = db.engine.connect().execution_options(**told)
+        options = {secrets.ON_REVEAL: secret_reads.record_secret_read}
+        g.connection = of().readers.connect().execution_options(**options)
     connection: Connection = g.connection
     return connection
 
 
 def release() -> None:
-    """Gives the request's connection back early; who reads after that sees a newer snapshot."""
+    """Close the request's connection early; a later read of the request sees a newer snapshot."""
     connection: Connection | None = g.pop("connection", None)
     if connection is not None:
         connection.close()

@@ -18,7 +18,7 @@ from distributed_config.errors import DistconfError, Problem, Unauthenticated, U
 from distributed_config.http import database
 from distributed_config.http.response import ResponseData, to_response
 from distributed_config.live import metrics
-from distributed_config.models.sqlite import storage_error
+from distributed_config.store.database import storage_error
 
 STATUSES: dict[type[DistconfError], int] = {
     errors.Invalid: 422,

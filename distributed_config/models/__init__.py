@@ -1,6 +1,7 @@
 """The tables, and how the database is opened. Plain SQLAlchemy; no Flask.
 
-Everything stored is declared in ``tables.py``; ``engine.py`` opens the file that holds it.
+Everything stored is declared in ``tables.py``; ``sqlite.py`` opens the file that holds it, and
+``backup.py`` copies and replaces it.
 """
 
 from distributed_config.models.tables import (

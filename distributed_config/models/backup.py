@@ -1,7 +1,7 @@
 """The database as a file: copied while it is written to, verified, and put in place.
 
-A copy is made under another name, flushed to the disk and then renamed, so that nobody ever finds
-half of one.
+A copy is written under another name, flushed to the disk and then renamed, so that half of one
+never stands under the name that people use.
 """
 
 import os
@@ -18,11 +18,11 @@ _PAGES_AT_ONCE = 2_000
 _BESIDE = ("-wal", "-shm", "-journal")
 
 Progress = Callable[[int, int], None]
-"""Told of the pages done and of all pages."""
+"""Called with the pages done, and with all pages."""
 
 
 def copy_database(source: Path, target: Path, progress: Progress) -> None:
-    """Makes ``target`` a copy of ``source`` as it is at this moment; writers go on meanwhile.
+    """Write a copy of ``source``, as it is at this moment, to ``target``; writers go on meanwhile.
 
     Raises CannotStart if there is no database at ``source``.
     """
@@ -46,19 +46,18 @@ def copy_database(source: Path, target: Path, progress: Progress) -> None:
 
 def _copy_pages(source: Path, copy: Path, progress: Progress) -> None:
     copy.touch()
-    with raw_connection(source, 30) as origin, raw_connection(copy) as made:
-        # A snapshot held open: the copy is of one moment, and is not begun again whenever
-        # somebody writes.
+    with raw_connection(source, 30) as origin, raw_connection(copy) as destination:
+        # A snapshot held open: the copy is of one moment, and does not begin again at each write.
         origin.execute("BEGIN")
         origin.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         origin.backup(
-            made,
+            destination,
             pages=_PAGES_AT_ONCE,
             progress=lambda _status, left, total: progress(total - left, total),
         )
         origin.execute("ROLLBACK")
         # One file, without a log beside it.
-        made.execute("PRAGMA journal_mode = DELETE")
+        destination.execute("PRAGMA journal_mode = DELETE")
 
 
 def _not_copied(source: Path, target: Path, error: Exception) -> CannotStart:
@@ -69,19 +68,19 @@ def _not_copied(source: Path, target: Path, error: Exception) -> CannotStart:
         )
     return CannotStart(
         f"{source} could not be copied to {target} ({error}). Nothing was changed; "
-        f"`distconf check` tells whether {source} is sound."
+        f"`distconf check` says whether {source} is sound."
     )
 
 
 def _remove(database: Path) -> None:
-    """Removes a file, and what SQLite may have left beside it."""
+    """Remove a file, and what SQLite may have left beside it."""
     for suffix in ("", *_BESIDE):
         Path(f"{database}{suffix}").unlink(missing_ok=True)
 
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Errors of the system in the block are about ``path``, unless they name another file."""
+    """Name ``path`` in errors of the system in the block, unless they name a file already."""
     try:
         yield
     except OSError as error:
@@ -90,33 +89,33 @@ def named(path: Path) -> Iterator[None]:
         raise
 
 
-def put_new_database(made: Path, database: Path) -> bool:
-    """Puts the new file ``made`` at ``database``, unless another process was faster; whether.
+def put_new_database(new: Path, database: Path) -> bool:
+    """Give the file ``new`` the name ``database``; return False if another process was faster.
 
-    It is on the disk before it has its name, so that nobody ever finds a part of one.
+    It is on the disk before it has its name, so that no process ever opens a part of one.
     """
-    _flush(made)
+    _flush(new)
     try:
-        # Unlike a renaming, this takes no file away that somebody else put there meanwhile.
-        os.link(made, database)
+        # Unlike a renaming, this replaces no file that another process put there meanwhile.
+        os.link(new, database)
     except FileExistsError:
         return False
     except OSError:  # a file system without hard links
-        made.rename(database)
+        new.rename(database)
     _flush(database.parent)
     return True
 
 
 def staged_path(database: Path) -> Path:
-    """Where a restore has its copy until the very end."""
+    """Return where a restore has its copy until the very end."""
     return database.with_name(f"{database.name}.restoring")
 
 
 def replace_database(copy: Path, database: Path, progress: Progress) -> Path | None:
-    """Puts a copy of ``copy`` in place of ``database``, with a new epoch.
+    """Put a copy of ``copy`` in place of ``database``, with a new epoch.
 
-    What was there is kept under another name, which is returned; None if nothing was there.
-    Nobody may have the database open.
+    Returns the new name of the database that was there; None if there was none. No process may
+    have it open.
     """
     staged = staged_path(database)
     copy_database(copy, staged, progress)
@@ -124,40 +123,40 @@ def replace_database(copy: Path, database: Path, progress: Progress) -> Path | N
         # Entity tags and cursors from before must not match what is there now.
         connection.execute("UPDATE head SET epoch = ?", (secrets.token_hex(4),))
     _flush(staged)
-    kept = None
+    replaced = None
     if database.exists():
-        kept = Path(f"{database}.before-restore-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+        replaced = Path(f"{database}.before-restore-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
         with suppress(sqlite.DatabaseError, DistconfError):
-            # Into one file, so that nothing is missing whenever this is cut short; a damaged one
-            # is kept as it is.
+            # Into one file, so that nothing is missing wherever this is cut short. A damaged one
+            # stays as it is.
             empty_log(database)
         for suffix in _BESIDE:
             # They belong to the old file, and would be played into the new one.
             with suppress(FileNotFoundError):
-                Path(f"{database}{suffix}").rename(f"{kept}{suffix}")
-        database.rename(kept)
+                Path(f"{database}{suffix}").rename(f"{replaced}{suffix}")
+        database.rename(replaced)
         _flush(database.parent)
     staged.rename(database)
     _flush(database.parent)
-    return kept
+    return replaced
 
 
 def faults_of_file(path: Path) -> list[str]:
-    """What SQLite finds wrong with the file at ``path``; empty if it is sound."""
+    """Return what SQLite says is wrong with the file at ``path``; empty if it is sound."""
     try:
         with raw_connection(path) as connection:
-            found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
-            found += [
+            findings = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
+            findings += [
                 f"a row of {row[0]} refers to a row of {row[2]} that is not there"
                 for row in connection.execute("PRAGMA foreign_key_check").fetchmany(20)
             ]
     except sqlite.DatabaseError as error:
         return [str(error)]
-    return [fault for fault in found if fault != "ok"]
+    return [finding for finding in findings if finding != "ok"]
 
 
 def _flush(path: Path) -> None:
-    """Makes sure that ``path``, a file or a folder, is on the disk."""
+    """Make sure that ``path``, a file or a folder, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -41,21 +41,21 @@ OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 
 
 def has_safe_wal() -> bool:
-    """Whether this SQLite may be trusted with a write-ahead log under several processes."""
+    """Return whether this SQLite may be trusted with a write-ahead log under several processes."""
     return tuple(sqlite.sqlite_version_info) >= FIXED_SQLITE
 
 
 def journal_mode() -> tuple[str, str]:
-    """The pair of journal_mode and synchronous under which a commit survives a power cut."""
+    """Return the journal_mode and synchronous under which a commit survives a power cut."""
     return ("WAL", "FULL") if has_safe_wal() else ("DELETE", "EXTRA")
 
 
-def reading_engine_options(lock_seconds: int, connections: int) -> dict[str, Any]:
-    """Options of ``create_engine`` for connections that read; SQLite refuses writes on them."""
+def engine_options(lock_seconds: int, connections: int) -> dict[str, Any]:
+    """Return options of ``create_engine``; ``connections`` is how many there may be at once."""
     return {
         "module": sqlite,
         "poolclass": QueuePool,
-        # What is stored must not stand in a log.
+        # A document, or a secret, must not get into a log with the statement that carried it.
         "hide_parameters": True,
         "pool_size": connections,
         "max_overflow": 0,
@@ -64,7 +64,7 @@ def reading_engine_options(lock_seconds: int, connections: int) -> dict[str, Any
 
 
 def url_of(path: Path) -> URL:
-    """SQLAlchemy's address of the file at ``path``, which is not made if it is not there.
+    """Return SQLAlchemy's address of the file at ``path``, which is not created if it is missing.
 
     Where a database was moved away an empty one must not take its place.
     """
@@ -73,25 +73,14 @@ def url_of(path: Path) -> URL:
 
 
 def writing_engine(path: Path, lock_seconds: int) -> Engine:
-    """An engine whose every transaction takes the write lock first (BEGIN IMMEDIATE).
-
-    A transaction that reads first and writes later is refused by SQLite when another process
-    wrote in between, however long it is willing to wait.
-    """
-    engine = create_engine(
-        url_of(path),
-        module=sqlite,
-        poolclass=QueuePool,
-        hide_parameters=True,
-        pool_size=1,
-        connect_args={"timeout": lock_seconds, "check_same_thread": False},
-    )
+    """Return an engine whose every transaction takes the write lock first (BEGIN IMMEDIATE)."""
+    engine = create_engine(url_of(path), **engine_options(lock_seconds, 1))
     prepare(engine, "BEGIN IMMEDIATE")
     return engine
 
 
 def prepare(engine: Engine, begin: str) -> None:
-    """Sets up the connections of ``engine``; ``begin`` is the statement that opens a transaction.
+    """Set up the connections of ``engine``; ``begin`` is the statement that opens a transaction.
 
     With a plain ``BEGIN`` the connections only read.
     """
@@ -117,7 +106,7 @@ def prepare(engine: Engine, begin: str) -> None:
 
 
 def refuse_unfit_sqlite() -> None:
-    """Raises CannotStart on a SQLite that lacks what the statements here need."""
+    """Raise CannotStart on a SQLite that lacks what the statements here need."""
     if tuple(sqlite.sqlite_version_info) < OLDEST_SQLITE:
         raise CannotStart(
             f"SQLite {sqlite.sqlite_version} is too old; install the package pysqlite3, or a "
@@ -126,7 +115,7 @@ def refuse_unfit_sqlite() -> None:
 
 
 def refuse_damaged(path: Path) -> float:
-    """Raises CannotStart with one sentence if the file at ``path`` is not a sound database.
+    """Raise CannotStart with one sentence if the file at ``path`` is not a sound database.
 
     Every page is read, and every index is compared with its table: through a damaged index a
     service could seem not to exist. Returns the seconds that this took: about three for a
@@ -137,18 +126,18 @@ def refuse_damaged(path: Path) -> float:
     began = time.perf_counter()
     try:
         with raw_connection(path) as connection:
-            found = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]
+            findings = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]
     except sqlite.DatabaseError as error:
-        found = [str(error)]
-    if found != ["ok"]:
-        raise _damaged(path, found[0])
+        findings = [str(error)]
+    if findings != ["ok"]:
+        raise _damaged(path, findings[0])
     return time.perf_counter() - began
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is a database at ``path``. Raises CannotStart if the file there is empty.
+    """Return whether there is a database at ``path``. Raises CannotStart if the file is empty.
 
-    Nothing here ever leaves an empty file, so whatever was in it is lost.
+    No release leaves an empty file, so whatever was in it is lost.
     """
     if not path.exists():
         return False
@@ -158,7 +147,7 @@ def is_there(path: Path) -> bool:
 
 
 def migration_of(path: Path) -> str | None:
-    """The migration that the database at ``path`` is at; None if there is none yet.
+    """Return the migration that the database at ``path`` is at; None if there is none yet.
 
     Raises CannotStart if the file is something else, or damaged where it matters first.
     """
@@ -179,33 +168,34 @@ def migration_of(path: Path) -> str | None:
 
 
 def _why(path: Path, error: Exception) -> str:
-    """What SQLite says; it calls a full disk an I/O error if it cannot make a file for itself."""
+    """Return what SQLite says, and what it may mean by it."""
+    # It calls a full disk an I/O error if it cannot create a file for itself.
     full = shutil.disk_usage(path.parent).free < _LEAST_SPACE
     return f"{error}; there is no space left beside it" if full else str(error)
 
 
 def refuse_unmigrated(path: Path) -> None:
-    """Raises CannotStart unless the file at ``path`` has exactly this release's schema."""
+    """Raise CannotStart unless the file at ``path`` has exactly this release's schema."""
     if not path.exists():
         raise CannotStart(f"There is no database at {path}; make it with `distconf db upgrade`.")
-    found = migration_of(path)
-    if found != MIGRATION:
+    at = migration_of(path)
+    if at != MIGRATION:
         raise CannotStart(
-            f"The database {path} is at migration {found or 'none'} and this release needs "
+            f"The database {path} is at migration {at or 'none'} and this release needs "
             f"{MIGRATION}; run `distconf db upgrade`."
         )
 
 
-def _damaged(path: Path, found: str) -> CannotStart:
+def _damaged(path: Path, finding: str) -> CannotStart:
     return CannotStart(
-        f"The database {path} is damaged ({' '.join(found.split())}); restore a backup with "
+        f"The database {path} is damaged ({' '.join(finding.split())}); restore a backup with "
         f"`distconf restore FILE`, or move the file away to begin with an empty one."
     )
 
 
 @contextmanager
 def raw_connection(path: Path, lock_seconds: float = 5) -> Iterator[Any]:
-    """A plain driver connection, closed at the end; for what SQLAlchemy has no words for.
+    """Open a plain connection of the driver, for pragmas and the online backup; closed at the end.
 
     The file must be there.
     """
@@ -218,22 +208,21 @@ def raw_connection(path: Path, lock_seconds: float = 5) -> Iterator[Any]:
 
 
 def empty_log(path: Path, lock_seconds: float = 5) -> None:
-    """Moves the write-ahead log of the database at ``path`` into its file; nobody may read it.
+    """Move the write-ahead log of the database at ``path`` into its file; nobody may read it.
 
-    Waits up to ``lock_seconds`` for another program that holds the database.
-
-    Closing the last connection does so too, but says nothing when it fails. Raises StorageFailed
-    or StorageFull.
+    Waits up to ``lock_seconds`` for another program that holds the database. Raises StorageFailed,
+    StorageFull or DatabaseBusy. Closing the last connection moves the log too, but says nothing
+    when that fails.
     """
     try:
         with raw_connection(path, lock_seconds) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except sqlite.Error as error:
-        raise meaning_of(error) or error from None
+        raise (meaning_of(error) or StorageFailed()) from None
 
 
 _BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED"}
-_BY_WORDS = {
+_BY_MESSAGE = {
     "database or disk is full": "SQLITE_FULL",
     "database is locked": "SQLITE_BUSY",
     "disk I/O error": "SQLITE_IOERR",
@@ -242,16 +231,16 @@ _BROKEN = {"SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CANTOPEN",
 
 
 def storage_error(error: exc.DBAPIError) -> DistconfError | None:
-    """What a driver's error means here, or None if it is a mistake in the program."""
+    """Return what an error of SQLAlchemy means; None if it is a mistake in the program."""
     return meaning_of(error.orig)
 
 
 def meaning_of(error: BaseException | None) -> DistconfError | None:
-    """Same as ``storage_error``, for an error as the driver raised it."""
-    # Extended names say more, as in SQLITE_IOERR_FSYNC; the first two words tell the kind.
+    """Return what an error of the driver means; None if it is a mistake in the program."""
+    # Extended names say more, as in SQLITE_IOERR_FSYNC; the first two words are the kind.
     name = "_".join(str(getattr(error, "sqlite_errorname", "")).split("_")[:2])
     if not name:  # an error of the online backup comes without one
-        name = _BY_WORDS.get(str(error), "")
+        name = _BY_MESSAGE.get(str(error), "")
     if name in _BUSY:
         return DatabaseBusy()
     if name == "SQLITE_FULL":

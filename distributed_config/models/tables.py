@@ -36,14 +36,14 @@ class OrganisationRow(Base):
 
 
 class ServiceRow(Base):
-    """A named configuration. A service that was deleted and made again is another row.
+    """A named configuration. A service that was deleted and created again is another row.
 
     ``secret_marks`` is "" where nothing is secret. Otherwise something may be: by the service's own
     pointers, a JSON array that may be empty, by its definition, or since it was once.
     """
 
     __tablename__ = "services"
-    # A number is never used again, also when the newest service is deleted: the answer to POST
+    # An id is never used again, also when the newest service is deleted: the response to POST
     # shows it.
     __table_args__ = (UniqueConstraint("organisation_id", "name"), {"sqlite_autoincrement": True})
 
@@ -75,7 +75,7 @@ class KeptMarksRow(Base):
 
 
 class TagRow(Base):
-    """A word that a service can be found by."""
+    """A word that services can be searched by."""
 
     __tablename__ = "service_tags"
     __table_args__ = (Index(None, "tag"),)
@@ -138,7 +138,7 @@ class DefinitionRevisionRow(Base):
 
 
 class IndexRow(Base):
-    """A property, by its dotted path, that a definition's services can be found by."""
+    """A property of a definition, by its dotted path, that its services can be searched by."""
 
     __tablename__ = "definition_indexes"
     __table_args__ = (UniqueConstraint("definition_id", "path"),)
@@ -171,7 +171,7 @@ class ConformanceRow(Base):
 class EntryRow(Base):
     """What the current document of a service has under an index.
 
-    ``services/conformance/index_keys.py`` says how the key is made.
+    ``services/conformance/index_keys.py`` says how the key is formed.
     """
 
     __tablename__ = "index_entries"
@@ -198,8 +198,8 @@ class CheckRow(Base):
 class HeadRow(Base):
     """The journal's head: one row. ``epoch`` is another one after every restore.
 
-    ``first_epoch`` is the one that the database was made with, and stays. ``steady_at`` is steady
-    time at the newest commit, at ``uptime`` of the boot ``boot``: see
+    ``first_epoch`` is the one that the database was created with, and stays. ``steady_at`` is
+    steady time at the newest commit, at ``uptime`` of the boot ``boot``: see
     ``services/journal/steady.py``.
 
     The newest entry of the audit log is here as well, so that adding one costs no look-up, and
@@ -252,7 +252,7 @@ class ChangeRow(Base):
 
 
 class IdempotencyRow(Base):
-    """The first answer that was given for an idempotency key; ``created_at`` is steady time."""
+    """The first response for an idempotency key; ``created_at`` is steady time."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index(None, "created_at"),)
@@ -307,10 +307,10 @@ class RoleRow(Base):
 
 
 class TokenRow(Base):
-    """What somebody shows to say who they are; see ``services/access/tokens.py`` for the kinds.
+    """A credential; see ``services/access/tokens.py`` for the kinds.
 
-    ``digest`` is the SHA-256 of the secret, which is kept nowhere; ``hint`` is how it begins.
-    ``parent_id`` is the token that made it; see ``services/access/lineage.py``.
+    ``digest`` is the SHA-256 of the secret, which is stored nowhere; ``hint`` is how it begins.
+    ``parent_id`` is the token that created it; see ``services/access/lineage.py``.
     """
 
     __tablename__ = "tokens"
@@ -342,7 +342,7 @@ class TokenRow(Base):
 
 
 class SecretKeyRow(Base):
-    """A key that secrets are encrypted with, itself encrypted; see ``services/secrets.py``."""
+    """A key that encrypts secrets, itself encrypted; see ``services/secrets/keyring.py``."""
 
     __tablename__ = "secret_keys"
 

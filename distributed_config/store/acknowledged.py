@@ -11,16 +11,16 @@ from pathlib import Path
 
 from distributed_config.errors import CannotStart
 from distributed_config.models.sqlite import raw_connection
-from distributed_config.store.watermarks import acknowledged, path_of
+from distributed_config.store.watermarks import path_of, read_acknowledged
 
 
 def lost_writes(database: Path) -> str:
-    """A sentence on what is missing from the database; "" if nothing is known to be."""
+    """Return a sentence on what is missing from the database; "" if nothing is known to be."""
     # First, so that what a server acknowledges meanwhile does not seem to be missing.
-    kept = acknowledged(database)
-    epoch, revision = _head(database)
+    acknowledged = read_acknowledged(database)
+    epoch, revision = _read_head(database)
     # A restore begins another epoch: what was acknowledged before it counts no more.
-    known = kept.of(epoch)
+    known = acknowledged.in_epoch(epoch)
     if known <= revision:
         return ""
     return (
@@ -32,13 +32,13 @@ def lost_writes(database: Path) -> str:
 
 
 def refuse_lost_writes(database: Path) -> None:
-    """Raises CannotStart if the database lacks what was acknowledged."""
+    """Raise CannotStart if the database lacks what was acknowledged."""
     missing = lost_writes(database)
     if missing:
         raise CannotStart(missing)
 
 
-def _head(database: Path) -> tuple[str, int]:
+def _read_head(database: Path) -> tuple[str, int]:
     with raw_connection(database) as connection:
         epoch, revision = connection.execute("SELECT epoch, revision FROM head").fetchone()
     return epoch, revision

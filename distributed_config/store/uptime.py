@@ -15,7 +15,7 @@ _UPTIME = Path("/proc/uptime")
 
 
 def uptime() -> Uptime:
-    """The present boot of this machine, and how long ago it began."""
+    """Return the present boot of this machine, and how long ago it began."""
     try:
         # Not CLOCK_BOOTTIME: what lies about the time to a process lies about that as well.
         seconds = float(_UPTIME.read_text().split()[0])

@@ -1,8 +1,8 @@
-"""Whether the database that is served is sound: found out once, before any of it is served.
+"""Whether the database is sound: verified once, before any of it is served.
 
 A small one is verified before the server listens. A large one would keep a start waiting, so it
 is verified in the background, by one thread of one of the processes, and requests are refused
-until that is done. What was found stands in the words beside the database, for all processes.
+until that is done. The verdict stands in the words beside the database, for all processes.
 """
 
 import fcntl
@@ -15,60 +15,63 @@ from distributed_config.errors import CannotStart, DatabaseDamaged, DatabaseUnve
 from distributed_config.models.sqlite import refuse_damaged
 from distributed_config.store.watermarks import Verdict, Watermarks
 
-_BYTE = 2  # of the file of words; the turnstile has the two before
+_BYTE = 2  # of the file of words; the process lock has the two before
 
 _logger = logging.getLogger(__name__)
 
 
 class Verification:
-    """Verifies ``database``, and refuses whoever comes before that is done."""
+    """Verifies ``database``, and refuses requests until that is done."""
 
-    def __init__(self, database: Path, marks: Watermarks) -> None:
+    def __init__(self, database: Path, watermarks: Watermarks) -> None:
         self._database = database
-        self._marks = marks
+        self._watermarks = watermarks
         self._start = threading.Lock()
         self._begun = False
 
     def require(self) -> None:
-        """Raises an error unless the database was found sound, and is still the same file.
+        """Raise an error unless the database is known to be sound, and is still the same file.
 
         These are DatabaseUnverified, DatabaseDamaged and DatabaseMoved.
         """
-        self._marks.require_in_place()
-        verdict = self._marks.verdict
+        self._watermarks.require_in_place()
+        verdict = self._watermarks.verdict
         if verdict is Verdict.SOUND:
             return
         if verdict is Verdict.DAMAGED:
             raise DatabaseDamaged()
+        # The process that was verifying may have been killed; then this one takes over.
         self.begin()
         raise DatabaseUnverified()
 
     def run(self) -> None:
-        """Verifies the database now. Raises CannotStart with one sentence if it is damaged."""
+        """Verify the database now. Raises CannotStart with one sentence if it is damaged."""
         seconds = refuse_damaged(self._database)
         _logger.info(
             "the database of %d bytes was verified in %.3f s",
             self._database.stat().st_size,
             seconds,
         )
-        self._marks.verdict = Verdict.SOUND
+        self._watermarks.verdict = Verdict.SOUND
 
     def begin(self) -> None:
-        """Verifies the database in the background, unless that was done or has begun."""
-        if self._marks.verdict is not Verdict.UNKNOWN:
+        """Verify the database in the background, unless that was done or has begun."""
+        if self._watermarks.verdict is not Verdict.UNKNOWN:
             return
         with self._start:
             if not self._begun:
                 self._begun = True
-                threading.Thread(target=self._take_turn, name="verification", daemon=True).start()
+                threading.Thread(
+                    target=self._wait_and_run, name="verification", daemon=True
+                ).start()
 
-    def _take_turn(self) -> None:
-        """Waits for a process that verifies already; if that one is killed, this one goes on."""
+    def _wait_and_run(self) -> None:
+        """Wait for a process that verifies already; if that one is killed, this one goes on."""
         # Never closed: that would give up every lock that this process has on the file.
-        descriptor = os.open(self._marks.path, os.O_RDWR)
+        descriptor = os.open(self._watermarks.path, os.O_RDWR)
         fcntl.lockf(descriptor, fcntl.LOCK_EX, 1, _BYTE)
         try:
-            if self._marks.verdict is Verdict.UNKNOWN:
+            if self._watermarks.verdict is Verdict.UNKNOWN:
                 self._run_in_background()
         finally:
             fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, _BYTE)
@@ -78,5 +81,5 @@ class Verification:
         try:
             self.run()
         except CannotStart as refusal:
-            self._marks.verdict = Verdict.DAMAGED
+            self._watermarks.verdict = Verdict.DAMAGED
             _logger.error("nothing is served: %s", refusal.detail)

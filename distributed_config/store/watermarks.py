@@ -2,18 +2,18 @@
 
 Beside the database lies a small file that every process maps into memory. It is an array of
 64-bit words. A service belongs to the word that a hash of its name picks, and the word holds the
-highest revision that *may* have touched one of its services. A writer raises the words of what it
-touched before it commits, while it holds the database's write lock. So:
+highest revision that *may* have touched one of its services. A writer raises the words of the
+services that it touched before it commits, while it holds the database's write lock. So:
 
-    an answer that was computed at revision R is still right if its word is not above R.
+    a response that was computed at revision R is still right if its word is not above R.
 
 Raising before the commit is what makes this safe whatever happens: a process killed between the
-two leaves a word that is too high, and answers are computed anew until a later revision passes
-it; nothing stale is ever served. Losing the file loses nothing: answers live in memory only.
+two leaves a word that is too high, and responses are computed again until a later revision passes
+it; nothing stale is ever served. Losing the file loses nothing: responses live in memory only.
 
 Word 0 is the journal's head, for those who wait for any change; word 1 is raised by changes that
-belong to no service, and counts for every answer. Word 2 says that the disk failed: no process may
-write any more. Word 3 says whether the database was found sound since it is in use.
+belong to no service, and counts for every response. Word 2 says that the disk failed: no process
+may write any more. Word 3 says whether the database is known to be sound, since it is in use.
 
 Words 4 and 5 outlast the processes: the highest revision that was acknowledged, and of which
 epoch. A database that has less at the start has lost its log; see ``store/acknowledged.py``.
@@ -42,14 +42,14 @@ _VERDICT = 3
 _ACKNOWLEDGED = 4
 _EPOCH = 5
 _RESERVED = 6
-_KEPT = slice(_ACKNOWLEDGED * 8, _RESERVED * 8)
+_OUTLASTING = slice(_ACKNOWLEDGED * 8, _RESERVED * 8)
 _NEVER = (1 << 63) - 1
 _EMPTY = bytes(_WORDS * 8)
 _PATIENCE = 2.0
 
 
 class Verdict(IntEnum):
-    """What is known of the database's file. A new file of words says that nothing is."""
+    """Whether the database's file is sound. A new file of words says that nobody knows."""
 
     UNKNOWN = 0
     SOUND = 1
@@ -57,7 +57,10 @@ class Verdict(IntEnum):
 
 
 class Watermarks:
-    """The words beside the database at ``database``; made when they are not there."""
+    """The words beside the database at ``database``. The file is created if it is not there.
+
+    Reading and raising a word takes no lock: it is one aligned store of the processor.
+    """
 
     def __init__(self, database: Path) -> None:
         _refuse_other_names(database)
@@ -70,8 +73,8 @@ class Watermarks:
 
     @staticmethod
     @contextmanager
-    def alone(database: Path) -> Iterator[None]:
-        """Makes sure that nobody uses the database meanwhile. Raises CannotStart if one does."""
+    def exclusively(database: Path) -> Iterator[None]:
+        """Keep other processes from using the database. Raises CannotStart if one does already."""
         _refuse_other_names(database)
         descriptor = os.open(path_of(database), os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -82,21 +85,22 @@ class Watermarks:
             os.close(descriptor)
 
     def raise_to(
-        self, revision: int, services: Iterable[tuple[int, str]], everything: bool
+        self, revision: int, services: Iterable[tuple[int, str]], affects_all: bool
     ) -> None:
-        """Says that ``revision`` may be committed. Only the holder of the write lock calls this.
+        """Announce that ``revision`` may be committed. Only the holder of the write lock may.
 
-        ``services`` are pairs of organisation and name; ``everything`` says that a change
-        belongs to no service.
+        ``services`` are pairs of organisation and name; ``affects_all`` says that a change
+        belongs to no service, so that every cached response expires.
         """
         for organisation, service in services:
             self._words[word_of(organisation, service)] = revision
-        if everything:
+        if affects_all:
             self._words[_EVERYTHING] = revision
+        # Last: whoever sees the head must find the words above.
         self._words[HEAD] = revision
 
     def acknowledge(self, epoch: str, revision: int) -> None:
-        """Says that ``revision`` is committed; before whoever wrote it is answered."""
+        """Note that ``revision`` is committed; before its writer gets a response."""
         code = _code_of(epoch)
         if self._words[_EPOCH] != code:
             # Never the revision of one epoch beside another epoch, whenever this is cut short.
@@ -105,14 +109,14 @@ class Watermarks:
         self._words[_ACKNOWLEDGED] = revision
 
     def require_in_place(self) -> None:
-        """Raises DatabaseMoved if another file, or none, is where the database was."""
+        """Raise DatabaseMoved if another file, or none, is where the database was."""
         if self._identity is not None and self._identity != _identity(self._database):
-            # No answer from before counts any more.
+            # No response from before counts any more.
             self._words[_EVERYTHING] = _NEVER
             raise DatabaseMoved()
 
     def covers(self, word: int, revision: int) -> bool:
-        """Whether an answer about the services of ``word``, computed at ``revision``, is right."""
+        """Return whether a response about ``word``, computed at ``revision``, is still right."""
         return self._words[word] <= revision and self._words[_EVERYTHING] <= revision
 
     @property
@@ -121,17 +125,17 @@ class Watermarks:
         return self._words[_FAILED] != 0
 
     def fail(self) -> None:
-        """Says so; it holds until all processes have ended."""
+        """Note that the disk failed. It holds until all processes have ended."""
         self._words[_FAILED] = 1
 
     @property
     def verdict(self) -> Verdict:
-        """What one of the processes found when it verified the database."""
+        """Whether the database is sound, as the process that verified it says."""
         return Verdict(self._words[_VERDICT])
 
     @verdict.setter
-    def verdict(self, found: Verdict) -> None:
-        self._words[_VERDICT] = found
+    def verdict(self, verdict: Verdict) -> None:
+        self._words[_VERDICT] = verdict
 
     @property
     def head(self) -> int:
@@ -140,34 +144,34 @@ class Watermarks:
 
 
 def path_of(database: Path) -> Path:
-    """The file of the words of ``database``: beside the file itself, whatever links lead to it."""
+    """Return the file of the words: beside the database itself, whatever links lead to it."""
     return Path(f"{os.path.realpath(database)}-marks")
 
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """The highest revision that was acknowledged, and what stands for its epoch."""
+    """The highest revision that was acknowledged, and a checksum of its epoch."""
 
     revision: int = 0
     code: int = 0
 
-    def of(self, epoch: str) -> int:
-        """The revision, if it was in ``epoch``; 0 if nothing is known of that."""
+    def in_epoch(self, epoch: str) -> int:
+        """Return the revision, if it was in ``epoch``; 0 if nothing is known of that epoch."""
         return self.revision if self.code == _code_of(epoch) else 0
 
 
-def acknowledged(database: Path) -> Acknowledged:
-    """What is known beside ``database`` of what was acknowledged, without using it."""
+def read_acknowledged(database: Path) -> Acknowledged:
+    """Return what the words beside ``database`` say was acknowledged, without using them."""
     try:
         with path_of(database).open("rb") as file:
-            kept = file.read(_KEPT.stop)[_KEPT]
+            words = file.read(_OUTLASTING.stop)[_OUTLASTING]
     except FileNotFoundError:
         return Acknowledged()
-    return Acknowledged(*struct.unpack("@QQ", kept)) if len(kept) == 16 else Acknowledged()
+    return Acknowledged(*struct.unpack("@QQ", words)) if len(words) == 16 else Acknowledged()
 
 
 def word_of(organisation: int, service: str) -> int:
-    """The word of a service. Services that share one only make each other's answers expire."""
+    """Return the word of a service. Two that share one only expire each other's responses."""
     return _RESERVED + crc32(f"{organisation}/{service}".encode()) % (_WORDS - _RESERVED)
 
 
@@ -176,22 +180,22 @@ def _code_of(epoch: str) -> int:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file this is, whatever its name; None if there is none."""
+    """Return which file this is, whatever its name; None if there is none."""
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _refuse_other_names(database: Path) -> None:
-    """Raises CannotStart if the file has a second name, a hard link.
+    """Raise CannotStart if the file has a second name, a hard link.
 
-    Whoever opens it by that name finds neither these words nor SQLite's log, and so neither what
-    was written nor the locks of those who write.
+    A program that opens it by that name finds neither these words nor SQLite's log, and so neither
+    the newest writes nor the locks of the writers.
     """
     deadline = time.monotonic() + _PATIENCE
-    # A file that is just being made has two names for a moment.
+    # A database that is just being created has two names for a moment.
     while database.exists() and database.stat().st_nlink > 1:
         if time.monotonic() > deadline:
             raise CannotStart(
@@ -202,9 +206,9 @@ def _refuse_other_names(database: Path) -> None:
 
 
 def _shared(path: Path) -> int:
-    """A descriptor of the file at ``path``, locked against ``alone``.
+    """Return a descriptor of the file at ``path``, locked against ``exclusively``.
 
-    Who comes first finds nobody whose answers rest on the words, and empties those.
+    The first process finds no other whose responses rest on the words, and empties them.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + _PATIENCE
@@ -222,8 +226,8 @@ def _shared(path: Path) -> int:
 
 def _empty(descriptor: int) -> None:
     # Written out, not just extended: a hole would kill the process when the disk is full.
-    os.pwrite(descriptor, _EMPTY[: _KEPT.start], 0)
-    os.pwrite(descriptor, _EMPTY[_KEPT.stop :], _KEPT.stop)
+    os.pwrite(descriptor, _EMPTY[: _OUTLASTING.start], 0)
+    os.pwrite(descriptor, _EMPTY[_OUTLASTING.stop :], _OUTLASTING.stop)
 
 
 def _locked(descriptor: int, how: int) -> bool:

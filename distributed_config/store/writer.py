@@ -1,10 +1,8 @@
 """The one thread of a process that writes.
 
-Callers hand it units of work and wait. It takes whatever waits at the moment, runs each unit in a
-savepoint of its own inside one transaction, and commits once. So a commit's fsync is shared by
-all who came while the one before was running, nobody polls for a lock held by a neighbour thread,
-and a unit that fails is undone alone. What a unit changed is sealed in the audit log inside its
-savepoint.
+Callers hand it units of work and wait. It takes all that wait at the moment into one batch, and
+commits once. So the fsync of a commit is shared by all that came while the one before was running,
+and no thread polls for a lock that another thread of its process holds.
 """
 
 import logging
@@ -12,21 +10,21 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, event, exc
+from sqlalchemy import Connection, Engine, exc
 
-from distributed_config.errors import DatabaseBusy, DocumentDamaged, StorageFailed
+from distributed_config.errors import DatabaseBusy, StorageFailed
 from distributed_config.models.sqlite import storage_error
-from distributed_config.services.journal import audit, transaction
-from distributed_config.services.journal.allowance import Allowance
-from distributed_config.services.journal.head import Head, advance_head, read_head
+from distributed_config.services.journal import transaction
+from distributed_config.services.journal.head import Head, read_head
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR, Actor
+from distributed_config.store.batch import Batch, Guard, Job, Outcome, Unit
 from distributed_config.store.checkpoints import Checkpoints
 from distributed_config.store.process_lock import ProcessLock
 from distributed_config.store.uptime import uptime
@@ -34,13 +32,12 @@ from distributed_config.store.watermarks import Watermarks
 from distributed_config.wire import now
 
 T = TypeVar("T")
-Unit = Callable[[Transaction], T]
 
 _MOST_IN_BATCH = 64
 _LONGEST_BATCH = 0.25
-"""Seconds of the processor after which a batch is committed, and what is left waits its turn."""
+"""Seconds of the processor after which a batch is committed; the rest waits its turn again."""
 _PROBE_SECONDS = 0.8
-"""How long a probe waits: those who ask for readiness often give up after a second."""
+"""How long a probe waits: a load balancer often gives up on readiness after a second."""
 _CLOCK_TOLERANCE = 1.0
 _WARNS_EVERY = 3_600.0
 
@@ -49,51 +46,10 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BatchStats:
-    """What one batch came to, for those who measure."""
+    """The figures of one batch, for metrics: its units, and the seconds that it took."""
 
     units: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class _Job(Generic[T]):
-    """A unit that is to be written. Whoever wants it waits no longer than ``until``."""
-
-    actor: Actor
-    note: str
-    unit: Unit[T]
-    done: "Future[T]"
-    until: float
-
-    def fail(self, error: Exception) -> None:
-        """Tells who waits, if anybody still does."""
-        with suppress(InvalidStateError):
-            self.done.set_exception(error)
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What came of a unit: what it returned, or the error it raised."""
-
-    result: Any = None
-    error: Exception | None = None
-
-    def tell(self, done: "Future[Any]") -> None:
-        if self.error is not None:
-            done.set_exception(self.error)
-        else:
-            done.set_result(self.result)
-
-
-def _concerns_all(error: Exception) -> bool:
-    """Whether the whole transaction is lost with the unit; one damaged document is its own."""
-    meant = storage_error(error) if isinstance(error, exc.DBAPIError) else None
-    return meant is not None and not isinstance(meant, DocumentDamaged)
-
-
-def _log_failure(done: "Future[Any]") -> None:
-    if not done.cancelled() and done.exception() is not None:
-        _logger.warning("what nobody waits for was not written: %s", done.exception())
 
 
 class _Undone(Exception):  # nothing went wrong: it carries a result out of a unit
@@ -103,63 +59,62 @@ class _Undone(Exception):  # nothing went wrong: it carries a result out of a un
 
 
 class Writer:
-    """Writes units of work to the database behind ``engine``; its thread starts when needed.
+    """Writes units of work to the database of ``engine``; its thread starts when it is needed.
 
-    ``on_commit`` is told of each batch, in the writer's thread. ``work_ms`` is the processor time
-    that a unit may use under the lock, in milliseconds; None: any.
+    ``on_commit`` gets the figures of each batch, in the writer's thread. ``work_ms`` is the
+    processor time that a unit may use under the lock, in milliseconds; None: any.
     """
 
     def __init__(
         self,
         engine: Engine,
-        marks: Watermarks,
+        watermarks: Watermarks,
         lock_seconds: int,
-        on_commit: Callable[[BatchStats], None] = lambda _commit: None,
+        on_commit: Callable[[BatchStats], None] = lambda _stats: None,
         work_ms: int | None = None,
     ) -> None:
         self._engine = engine
-        self._marks = marks
-        self._turnstile = ProcessLock(marks.path)
-        self._checkpoints = Checkpoints(engine, marks)
+        self._watermarks = watermarks
+        self._lock = ProcessLock(watermarks.path)
+        self._checkpoints = Checkpoints(engine, watermarks)
+        self._guard = Guard(engine)
         self._lock_seconds = lock_seconds
         self._on_commit = on_commit
         self._work_ms = work_ms
-        self._orders: SimpleQueue[_Job[Any] | None] = SimpleQueue()
-        # What was taken from the queue and is still to be written; the thread's own.
-        self._left: deque[_Job[Any]] = deque()
+        self._queue: SimpleQueue[Job[Any] | None] = SimpleQueue()
+        # Jobs that were taken from the queue and have to wait; only the thread touches them.
+        self._deferred: deque[Job[Any]] = deque()
         self._waiting_since: float | None = None
-        self._probe: _Job[int] | None = None
+        self._probe: Job[int] | None = None
         self._warns_at = 0.0
-        self._allowance: Allowance | None = None
-        event.listen(engine, "before_cursor_execute", self._check_allowance)
         self._starting = threading.Lock()
         self._probing = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def write(self, actor: Actor, unit: Unit[T], note: str = "", waited: float = 0) -> T:
-        """What ``unit`` returns, once all it wrote is on disk.
+        """Return what ``unit`` returns, once all that it wrote is on disk.
 
         ``waited`` is how many seconds the caller has waited already, of those that a write may
         wait. Whatever the unit raises is raised here, and nothing of it is written. Raises
         DatabaseBusy, StorageFull or StorageFailed when it could not be written.
         """
         patience = max(0.0, self._lock_seconds - waited)
-        order = self._ordered(actor, unit, note, patience)
+        job = self._submit(actor, unit, note, patience)
         try:
-            return order.done.result(patience)
+            return job.done.result(patience)
         except TimeoutError:
-            if order.done.cancel():
+            if job.done.cancel():
                 raise DatabaseBusy() from None
-            # It is being written: only the outcome can tell what to answer.
-            return order.done.result()
+            # It is being written. Only the outcome can tell whether "busy" would be a lie.
+            return job.done.result()
 
     def post(self, actor: Actor, unit: Unit[Any]) -> None:
-        """Has ``unit`` written some time soon, for what nobody waits for and may be lost."""
+        """Have ``unit`` written some time soon. No caller waits for it, and it may be lost."""
         with suppress(StorageFailed):
-            self._ordered(actor, unit, "", 0).done.add_done_callback(_log_failure)
+            self._submit(actor, unit, "", 0).done.add_done_callback(_log_failure)
 
     def probe(self) -> int:
-        """The journal's revision, once a small write has gone all the way to the disk.
+        """Return the journal's revision, once a small write has gone all the way to the disk.
 
         Waits for less than a second, and not at all when others have waited for the database as
         long as that already. Raises DatabaseBusy, StorageFull or StorageFailed.
@@ -167,8 +122,9 @@ class Writer:
         self._refuse_after_failure()
         with self._probing:
             if self._probe is None or self._probe.done.done():
-                # It is tried for longer than anybody waits: the next one finds it under way.
-                self._probe = self._ordered(
+                # It is tried for longer than anybody waits: the next probe finds it under way,
+                # and a busy database does not fill up with probes.
+                self._probe = self._submit(
                     LOCAL_OPERATOR, transaction.touch_head, "", self._lock_seconds
                 )
             probe = self._probe
@@ -180,39 +136,41 @@ class Writer:
             raise DatabaseBusy() from None
 
     def rehearse(self, actor: Actor, unit: Unit[T], note: str = "", waited: float = 0) -> T:
-        """What ``unit`` would return; everything it wrote is undone."""
+        """Return what ``unit`` would return; everything that it wrote is undone."""
 
-        def undone(transaction: Transaction) -> None:
+        def undo(transaction: Transaction) -> None:
             raise _Undone(unit(transaction))
 
         try:
-            self.write(actor, undone, note, waited)
+            self.write(actor, undo, note, waited)
         except _Undone as end:
             return cast(T, end.result)
         raise AssertionError("a rehearsal always ends by being undone")
 
     def stop(self) -> None:
-        """Ends the thread after what was ordered before is written."""
+        """End the thread, after all that was handed to it before is written."""
         if self._thread is not None and self._thread.is_alive():
-            self._orders.put(None)
+            self._queue.put(None)
             self._thread.join()
             self._checkpoints.finish()
         self._engine.dispose()
 
     def _refuse_after_failure(self) -> None:
-        if self._marks.failed:
+        if self._watermarks.failed:
             raise StorageFailed()
-        self._marks.require_in_place()
+        self._watermarks.require_in_place()
 
-    def _ordered(self, actor: Actor, unit: Unit[T], note: str, patience: float) -> _Job[T]:
-        """An order in the queue, for the thread to see to."""
+    def _submit(self, actor: Actor, unit: Unit[T], note: str, patience: float) -> Job[T]:
+        """Put a job into the queue, and make sure that there is a thread to take it."""
         self._refuse_after_failure()
         self._ensure_thread()
-        order = _Job(actor, note, unit, Future[T](), time.monotonic() + patience)
-        self._orders.put(order)
-        return order
+        job = Job(actor, note, unit, Future[T](), time.monotonic() + patience)
+        self._queue.put(job)
+        return job
 
     def _ensure_thread(self) -> None:
+        # It is started here, and not with the writer: the server forks in between, and a thread
+        # would stay behind in the parent.
         if self._thread is not None and self._thread.is_alive():
             return
         with self._starting:
@@ -221,148 +179,112 @@ class Writer:
                 self._thread.start()
 
     def _run(self) -> None:
-        while (order := self._left.popleft() if self._left else self._orders.get()) is not None:
-            if not order.done.cancelled():
-                self._write_batch(order)
-                self._checkpoints.look()
+        while (job := self._next()) is not None:
+            if not job.done.cancelled():
+                self._write_batch(job)
+                self._checkpoints.move_if_large()
 
-    def _write_batch(self, first: _Job[Any]) -> None:
-        """Writes ``first`` and all that wait behind it by the time the database's lock is held."""
+    def _next(self) -> Job[Any] | None:
+        """Wait for the next job; None is the mark of the end. Deferred jobs came first."""
+        return self._deferred.popleft() if self._deferred else self._queue.get()
+
+    def _write_batch(self, first: Job[Any]) -> None:
+        """Write ``first`` and all that wait after it by the time the database's lock is held."""
         began = time.perf_counter()
-        batch: list[_Job[Any]] | None = None
+        jobs: list[Job[Any]] | None = None
         self._waiting_since = self._waiting_since or time.monotonic()
         try:
-            with self._turnstile.turn(), self._engine.connect() as connection:
+            with self._lock.acquire(), self._engine.connect() as connection:
                 self._refuse_after_failure()
                 stored = read_head(connection)  # the first statement takes the lock
                 self._waiting_since = None
                 head = replace(stored, steady=stored.steady.advance(uptime()))
                 self._warn_of_clock(head)
-                batch = self._gather(first)
-                done = self._run_units(connection, head, batch)
-        except Exception as error:  # whatever it is, those who wait must hear of it
-            meant = self._judge(error)
-            if batch is None:
-                self._refuse_late(self._gather(first), meant)
+                # Only now: all that came while this process waited for the lock shares the commit.
+                jobs = self._collect(first)
+                outcomes = self._commit_batch(connection, head, jobs)
+        except Exception as error:  # whatever it is, the callers must hear of it
+            meaning = self._to_storage_error(error)
+            if jobs is None:
+                self._defer_or_fail(self._collect(first), meaning)
             else:
-                for order in batch:
-                    order.fail(meant)
+                for job in jobs:
+                    job.fail(meaning)
             return
-        self._tell_of(BatchStats(len(done), time.perf_counter() - began))
-        for order, outcome in done:
-            outcome.tell(order.done)
+        self._report(BatchStats(len(outcomes), time.perf_counter() - began))
+        for outcome in outcomes:
+            outcome.deliver()
 
     def _warn_of_clock(self, head: Head) -> None:
-        """Says, now and then, that changes cannot have the time of the clock."""
-        behind = head.clock_lag(now())
-        if behind < _CLOCK_TOLERANCE or time.monotonic() < self._warns_at:
+        """Log, now and then, that changes cannot have the time of the clock."""
+        lag = head.clock_lag(now())
+        if lag < _CLOCK_TOLERANCE or time.monotonic() < self._warns_at:
             return
         self._warns_at = time.monotonic() + _WARNS_EVERY
         _logger.warning(
             "the clock stands %.0f s behind the newest change: until it has passed that, every "
             "change gets that time. Set the clock right; `distconf check` says more.",
-            behind,
+            lag,
         )
 
-    def _refuse_late(self, waiting: list[_Job[Any]], error: Exception) -> None:
-        """Tells those in ``waiting`` that the lock was not to be had; those with time left wait on.
+    def _defer_or_fail(self, jobs: list[Job[Any]], error: Exception) -> None:
+        """End the jobs that did not get the lock; those with time left wait on.
 
         Each waits for as long as it was promised, and not for what is left of the first one's time.
         """
         moment = time.monotonic()
-        for order in waiting:
-            if isinstance(error, DatabaseBusy) and order.until > moment:
-                self._left.append(order)
+        for job in jobs:
+            if isinstance(error, DatabaseBusy) and job.deadline > moment:
+                self._deferred.append(job)
             else:
-                order.fail(error)
-        if not self._left and self._orders.empty():
+                job.fail(error)
+        if not self._deferred and self._queue.empty():
             self._waiting_since = None  # nobody waits any more
 
-    def _tell_of(self, commit: BatchStats) -> None:
-        """Tells first who measures: who reads its own write in the metrics finds it there."""
+    def _report(self, stats: BatchStats) -> None:
+        """Measure a batch before its callers go on: they may look for it in the metrics."""
         try:
-            self._on_commit(commit)
-        except Exception:  # what is written is written, and those who wait must hear of it
+            self._on_commit(stats)
+        except Exception:  # the batch is on the disk, and its callers must hear of that
             _logger.exception("a commit could not be measured")
 
-    def _gather(self, first: _Job[Any]) -> list[_Job[Any]]:
-        """``first`` and what waits after it, in the order in which it came."""
-        batch = [first]
-        while len(batch) < _MOST_IN_BATCH and (self._left or not self._orders.empty()):
-            order = self._left.popleft() if self._left else self._orders.get()
-            if order is None:
-                self._orders.put(None)  # the end was asked for: it is the loop's to take
+    def _collect(self, first: Job[Any]) -> list[Job[Any]]:
+        """Return ``first`` and the jobs that wait after it, in the order in which they came."""
+        jobs = [first]
+        while len(jobs) < _MOST_IN_BATCH and (self._deferred or not self._queue.empty()):
+            job = self._next()
+            if job is None:
+                self._queue.put(None)  # the mark of the end is the loop's to take
                 break
-            batch.append(order)
-        return batch
+            jobs.append(job)
+        return jobs
 
-    def _run_units(
-        self, connection: Connection, head: Head, batch: list[_Job[Any]]
-    ) -> list[tuple[_Job[Any], "_Outcome"]]:
-        """Runs every unit, each in a savepoint, and commits; what came of each, in their order.
+    def _commit_batch(
+        self, connection: Connection, head: Head, jobs: list[Job[Any]]
+    ) -> list[Outcome]:
+        """Run the jobs and commit; return the outcomes, which no caller may see before.
 
-        Nobody is told before the commit: even a refusal may rest on what another unit wrote. Of a
-        long batch the rest is left for the next one, after the other processes had their turn.
+        Even a refusal may rest on what another unit of the batch wrote. The rest of a long batch
+        is deferred, so that the other processes have their turn.
         """
-        first = head
-        done: list[tuple[_Job[Any], _Outcome]] = []
-        touched: set[tuple[int, str]] = set()
-        everything = False
-        rest: list[_Job[Any]] = []
-        began = time.thread_time()
-        for position, order in enumerate(batch):
-            if done and time.thread_time() - began > _LONGEST_BATCH:
-                rest = batch[position:]
+        batch = Batch(connection, head, self._guard, self._work_ms)
+        deferred: list[Job[Any]] = []
+        for position, job in enumerate(jobs):
+            if batch.outcomes and batch.seconds > _LONGEST_BATCH:
+                deferred = jobs[position:]
                 break
-            # From here on a caller cannot give up any more.
-            if not order.done.set_running_or_notify_cancel():
-                continue
-            connection.exec_driver_sql("SAVEPOINT unit")
-            allowance = Allowance(self._work_ms)
-            transaction = Transaction(
-                connection, order.actor, head, now(), order.note, allowance=allowance
-            )
-            try:
-                result = self._run_unit(order, transaction)
-            except Exception as error:  # a unit that fails takes nobody with it
-                if _concerns_all(error):
-                    raise
-                connection.exec_driver_sql("ROLLBACK TO SAVEPOINT unit")
-                done.append((order, _Outcome(error=error)))
-            else:
-                connection.exec_driver_sql("RELEASE SAVEPOINT unit")
-                done.append((order, _Outcome(result)))
-                head = transaction.head
-                touched |= {
-                    (transaction.organisation, name) for name in transaction.touched_services
-                }
-                everything |= transaction.affects_all
-        if head != first:
-            advance_head(connection, head)
-        if head.revision > first.revision:
-            self._marks.raise_to(head.revision, touched, everything)
+            batch.run(job)
+        batch.advance_head()
+        if batch.has_changes:
+            # Before the commit: a process that is killed between the two leaves a watermark that
+            # is too high, which costs some cached responses. The other way round they would lie.
+            self._watermarks.raise_to(batch.head.revision, batch.touched, batch.affects_all)
         self._commit(connection)
-        self._marks.require_in_place()  # else it went into a file that nobody finds
-        if head.revision > first.revision:
-            self._marks.acknowledge(head.epoch, head.revision)
-        self._left.extendleft(reversed(rest))
-        return done
-
-    def _run_unit(self, order: _Job[T], transaction: Transaction) -> T:
-        """What a unit returns, with what it changed sealed. Raises TooMuchWork."""
-        self._allowance = transaction.allowance
-        try:
-            result = order.unit(transaction)
-            audit.seal(transaction)
-            transaction.allowance.check()
-        finally:
-            self._allowance = None
-        return result
-
-    def _check_allowance(self, *_of_statement: object) -> None:
-        """Called before each statement: those are the steps of a unit."""
-        if self._allowance is not None:
-            self._allowance.check()
+        self._watermarks.require_in_place()  # else it went into a file that nobody finds
+        if batch.has_changes:
+            self._watermarks.acknowledge(batch.head.epoch, batch.head.revision)
+        self._deferred.extendleft(reversed(deferred))
+        return batch.outcomes
 
     def _commit(self, connection: Connection) -> None:
         try:
@@ -370,14 +292,19 @@ class Writer:
         except exc.DBAPIError as error:
             if isinstance(storage_error(error), StorageFailed):
                 # SQLite would gladly acknowledge the next commit, over a gap in what is on disk.
-                self._marks.fail()
+                self._watermarks.fail()
             raise
 
-    def _judge(self, error: Exception) -> Exception:
-        """What ``error`` means to those who wait."""
-        meant = storage_error(error) if isinstance(error, exc.DBAPIError) else None
-        if meant is None:
+    def _to_storage_error(self, error: Exception) -> Exception:
+        """Return what the callers are told instead of an error of the driver, and log it."""
+        meaning = storage_error(error) if isinstance(error, exc.DBAPIError) else None
+        if meaning is None:
             _logger.error("a batch of writes failed", exc_info=error)
             return error
-        _logger.error("nothing was written: %s (%s)", meant.code, error)
-        return meant
+        _logger.error("nothing was written: %s (%s)", meaning.code, error)
+        return meaning
+
+
+def _log_failure(done: "Future[Any]") -> None:
+    if not done.cancelled() and done.exception() is not None:
+        _logger.warning("a write that no caller waits for was lost: %s", done.exception())

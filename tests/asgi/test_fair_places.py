@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from distributed_config.asgi.places import Place, Places
-from distributed_config.commands import opened
 from distributed_config.services.access import tokens
 from distributed_config.services.access.grants import Grant
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import load
+from distributed_config.store.database import open_writer
 from tests.support.server import Server
 from tests.support.sockets import WHOLE, answer, connect, until
 
@@ -43,7 +43,7 @@ def opened_to_all(tmp_path: Path) -> Iterator[Server]:
 
 
 def token_of(server: Server, name: str) -> str:
-    with opened.writing(load(server.environment)) as writer:
+    with open_writer(load(server.environment)) as writer:
 
         def make(transaction: Transaction) -> str:
             return tokens.create_machine(transaction, name, Grant("administrator")).secret

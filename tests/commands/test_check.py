@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from distributed_config.commands import opened, schema
+from distributed_config.commands import schema
 from distributed_config.models.sqlite import raw_connection
 from distributed_config.services import definitions, integrity
 from distributed_config.services.changesets import import_all
@@ -16,6 +16,7 @@ from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.journal.verify import verify_chain
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
+from distributed_config.store.database import connect, open_writer
 from distributed_config.wire import Document, DocumentLimits, make_document
 from tests.support.server import Server
 
@@ -44,7 +45,7 @@ def _settings(folder: Path, services: int) -> Settings:
                 transaction, Series(f"conforming-{i}"), _document(i), "numbers"
             )
 
-    with opened.writing(settings) as writer:
+    with open_writer(settings) as writer:
         writer.write(LOCAL_OPERATOR, lambda transaction: import_all(transaction, documents))
         again = [(name, _document(-1)) for name, _ in documents]
         writer.write(LOCAL_OPERATOR, lambda transaction: import_all(transaction, again))
@@ -66,7 +67,7 @@ def counted_steps(connection: Connection) -> Iterator[list[None]]:
 def test_checking_one_large_revision_takes_work_in_proportion_to_its_size(tmp_path: Path) -> None:
     taken = []
     for services in (200, 1_600):
-        with opened.reading(_settings(tmp_path / str(services), services)) as connection:
+        with connect(_settings(tmp_path / str(services), services)) as connection:
             with counted_steps(connection) as steps:
                 assert integrity.find_problems(connection, _nothing) == []
                 assert integrity.find_index_problems(connection, _nothing) == []
@@ -80,7 +81,7 @@ def test_progress_is_shown_to_the_end_of_every_part(tmp_path: Path) -> None:
     settings = _settings(tmp_path / "instance", 600)
     for part in (integrity.find_problems, integrity.find_index_problems, verify_chain):
         seen: list[tuple[int, int]] = []
-        with opened.reading(settings) as connection:
+        with connect(settings) as connection:
             part(connection, lambda done, total, seen=seen: seen.append((done, total)))
         assert seen[-1][0] == seen[-1][1] > 0
 

@@ -46,10 +46,10 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder.chmod(0o755)
     source = tree / "src"
     source.mkdir()
-    for name in re.findall(r"^COPY (?!--)(.+) \./", DOCKERFILE, re.MULTILINE)[-1].split():
-        shutil.copytree(ROOT / name, source / name)
-    for name in ("requirements.txt", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
+    stage = DOCKERFILE.split("\nFROM ")[1]
+    for name in " ".join(re.findall(r"^COPY (.+) \./", stage, re.MULTILINE)).split():
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, source / name)
     home = tree / "distconf"
     pip = [sys.executable, "-m", "pip", "--python", home / "bin/python", "install", "-q"]
     for step in (

@@ -21,7 +21,6 @@ from limits.storage import MemoryStorage
 
 from distributed_config.app import create_app
 from distributed_config.asgi.quota_leases import QuotaLeases
-from distributed_config.commands import opened
 from distributed_config.errors import CannotStart, TooManyRequests
 from distributed_config.http import auth
 from distributed_config.http.rate_limits import (
@@ -39,6 +38,7 @@ from distributed_config.services.access.token_format import new_token
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings, load, table
+from distributed_config.store.database import open_writer
 from tests.support.clocks import Clock
 from tests.support.needs import need
 from tests.support.server import Server, free_port
@@ -55,7 +55,7 @@ _numbers = count()
 
 def token_of(server: Server) -> str:
     """A token of its own, made beside the running server."""
-    with opened.writing(load(server.environment)) as writer:
+    with open_writer(load(server.environment)) as writer:
 
         def make(transaction: Transaction) -> str:
             rights = Grant("administrator")

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distributed_config.commands import opened
 from distributed_config.json_schema import covers
 from distributed_config.services import secrets
 from distributed_config.services.access import tokens
 from distributed_config.services.access.grants import Grant
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
+from distributed_config.store.database import open_writer
 from tests.support.schemas import DRAFT_7, DRAFT_2020_12, NAMES, SchemaMaker
 from tests.support.server import Api, Server
 
@@ -192,7 +192,7 @@ def people(tmp_path: Path) -> Iterator[dict[str, Api]]:
     with Server(tmp_path / "instance", auth="token") as server:
         apis = {}
         for role in ("publisher", "organisation-administrator"):
-            with opened.writing(Settings(instance=server.instance)) as writer:
+            with open_writer(Settings(instance=server.instance)) as writer:
                 token = writer.write(
                     LOCAL_OPERATOR,
                     lambda transaction, role=role: tokens.create_machine(

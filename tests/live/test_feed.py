@@ -31,12 +31,12 @@ import httpx2
 import pytest
 
 from distributed_config.app import create_app
-from distributed_config.commands import opened
 from distributed_config.services import versions
 from distributed_config.services.access.token_format import new_token
 from distributed_config.services.documents.series import Series
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
+from distributed_config.store.database import open_writer
 from distributed_config.store.watermarks import Watermarks
 from distributed_config.wire import DocumentLimits, make_document
 from tests.support.needs import need
@@ -1407,14 +1407,14 @@ def test_a_mark_that_was_raised_in_vain_keeps_nobody_waiting(
 ) -> None:
     head = head_of(empty.api)
     marks = Watermarks(empty.database)
-    marks.raise_to(head + 3, [], everything=True)
+    marks.raise_to(head + 3, [], affects_all=True)
     watchers = [watch(empty, way) for way in WAYS]
 
     began = time.monotonic()
     assert poll(empty, after=head, wait=1).revisions == []
     assert 0.9 < time.monotonic() - began < 5
     with polling(empty, 4, after=head, wait=20) as answers:
-        marks.raise_to(head + 3, [], everything=True)
+        marks.raise_to(head + 3, [], affects_all=True)
         made = revision_of(empty.api.put(name, {}))
         done = time.monotonic()
         assert [watcher.news().revision for watcher in watchers] == [made] * 2
@@ -1837,7 +1837,7 @@ def fill(server: Server, wanted: int, document: Callable[[int], dict[str, Any]] 
         )
 
     with ExitStack() as held:
-        writer = held.enter_context(opened.writing(Settings(instance=server.instance)))
+        writer = held.enter_context(open_writer(Settings(instance=server.instance)))
         pool = held.enter_context(ThreadPoolExecutor(32))
         list(pool.map(put, range(wanted)))
 

@@ -24,7 +24,7 @@ from flask import Response
 from distributed_config import wire
 from distributed_config.app import create_app
 from distributed_config.commands import audit as audit_command
-from distributed_config.commands import export, opened
+from distributed_config.commands import export
 from distributed_config.commands.check import database
 from distributed_config.errors import DistconfError
 from distributed_config.http import auditing, secret_reads
@@ -43,6 +43,7 @@ from distributed_config.services.journal.verify import verify_chain
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.services.policy.visibility import Scope
 from distributed_config.settings import Settings
+from distributed_config.store.database import connect, open_writer
 from distributed_config.store.writer import Writer
 from distributed_config.wire import Document, DocumentLimits, digest_of, make_object
 from tests.support.server import Server
@@ -76,7 +77,7 @@ def faults(settings: Settings) -> list[str]:
 
 
 def head_of(settings: Settings) -> Any:
-    with opened.reading(settings) as connection:
+    with connect(settings) as connection:
         return audit.head(connection)
 
 
@@ -122,7 +123,7 @@ def test_every_unit_that_wrote_is_sealed_whatever_became_of_its_neighbours(tmp_p
         else:
             put(writer, "web", {"n": secrets.token_hex(4)})
 
-    with opened.writing(settings) as writer, ThreadPoolExecutor(8) as threads:
+    with open_writer(settings) as writer, ThreadPoolExecutor(8) as threads:
         for _ in range(12):
             held.clear()
             # What comes while the writer is held waits, and is one batch then.
@@ -164,7 +165,7 @@ def test_two_processes_write_one_chain_and_it_survives_kill_9(tmp_path: Path) ->
         with ThreadPoolExecutor(4) as threads:
             for number in range(4):
                 threads.submit(write, f"s{number}")
-            with opened.writing(settings) as writer:  # one more process, beside the two workers
+            with open_writer(settings) as writer:  # one more process, beside the two workers
                 for number in range(20):
                     put(writer, "beside", {"n": number})
             eventually(lambda: len(done) > 30)
@@ -182,12 +183,12 @@ def test_two_processes_write_one_chain_and_it_survives_kill_9(tmp_path: Path) ->
 
 def test_the_chain_of_a_database_from_before_begins_with_the_next_write(tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "instance")
-    with opened.writing(settings) as writer:
+    with open_writer(settings) as writer:
         put(writer, "web", {"n": 1})
     raw(settings, "DELETE FROM audit")
     raw(settings, "UPDATE head SET audit_id = 0, audit_at = 0, audit_hash = ?", "0" * 64)
     assert faults(settings) == []
-    with opened.writing(settings) as writer:
+    with open_writer(settings) as writer:
         put(writer, "web", {"n": 2})
 
     fine = next(each.fine for each in database(settings) if each.what == "audit")
@@ -203,7 +204,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A database in which no column of entries and changes is empty everywhere."""
     settings = settings_in(tmp_path_factory.mktemp("filled") / "instance")
     actor = LOCAL_OPERATOR
-    with opened.writing(settings) as writer:
+    with open_writer(settings) as writer:
         for number in range(6):
             put(writer, "web", {"n": number})
         schema = make_object({"type": "object"}, DocumentLimits())
@@ -332,14 +333,14 @@ def test_a_chain_that_was_written_anew_is_known_by_a_pinned_and_signed_head(
     good = ("verify", "--pinned", pinned, "--key-file", str(key), "--signature")
     assert run(copy, *good, signature).exit_code == 0
     assert run(copy, *good, signature[::-1]).exit_code == 1
-    with opened.writing(copy) as writer:
+    with open_writer(copy) as writer:
         put(writer, "web", {"n": "later"})
     assert run(copy, *good, signature).exit_code == 0
 
     # Rewrite all of it, as somebody who owns the machine can.
     raw(copy, "DELETE FROM audit")
     raw(copy, "UPDATE head SET audit_id = 0, audit_at = 0, audit_hash = ?", "0" * 64)
-    with opened.writing(copy) as writer:
+    with open_writer(copy) as writer:
         for _ in range(12):
             record_entry(writer)
 
@@ -362,7 +363,7 @@ def test_what_is_left_after_pruning_is_verified_from_where_it_was_pinned(copy: S
     assert faults(copy) == []
     assert [row[0] for row in raw(copy, "SELECT id FROM audit ORDER BY id")] == [*range(5, 12)]
     assert run(copy, "verify", "--pinned", str(early)).exit_code == 0
-    with opened.writing(copy) as writer:
+    with open_writer(copy) as writer:
         put(writer, "web", {"n": "later"})
         # Again, with everything that seals something, and the entry of the first pruning.
         end = wire.now() + 1
@@ -397,7 +398,7 @@ class Clients:
         whole, web = Grant("administrator"), Scope(services=("web", "team/"))
         auditors = Grant("auditor"), Grant("auditor", web)
         self.secrets: dict[str, str] = {}
-        with opened.writing(self.settings) as writer:
+        with open_writer(self.settings) as writer:
 
             def make(transaction: Transaction) -> None:
                 roles.set_role(transaction, "auditor", ("audit:read", "config:read"))
@@ -529,7 +530,7 @@ def test_an_export_has_an_entry_before_it_is_answered_and_a_formula_is_none(
 
     note = {"note": "=cmd|' /C calc'!A0"}
     clients.ask("publisher", "/config?service=web", "PUT", json={"n": 5}, params=note)
-    with opened.writing(clients.settings) as writer:
+    with open_writer(clients.settings) as writer:
         record_entry(writer, AuditKind.LOGIN, replace(LOCAL_OPERATOR, name="=1+1"))
     answer = clients.ask("admin", "/api/v1/audit/export?format=csv")
     assert answer.headers["Content-Type"] == "text/csv"
@@ -621,7 +622,7 @@ def test_log_ins_and_reads_of_secrets_are_noted_by_whoever_lets_them_happen(
             auditing.record_refused_login("bob@example.org" + "x" * 500, "no such password", 1)
     app.extensions["distributed_config"].close()
 
-    with opened.reading(settings) as connection:
+    with connect(settings) as connection:
         found = list(audit.iterate(connection, None, audit.ALL_ENTRIES))
     assert [each.kind for each in found] == [
         AuditKind.LOGIN,
@@ -653,5 +654,5 @@ def test_what_was_left_out_is_told_in_the_next_entry() -> None:
 
 def test_the_whole_of_it_is_still_one_chain(clients: Clients) -> None:
     assert faults(clients.settings) == []
-    with opened.reading(clients.settings) as connection:
+    with connect(clients.settings) as connection:
         assert verify_chain(connection).last == audit.head(connection).id

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from distributed_config.commands import opened
 from distributed_config.services.access import roles, tokens
 from distributed_config.services.access.grants import Grant
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
+from distributed_config.store.database import connect, open_writer
 from distributed_config.wire import stamp_of
 from tests.services.test_secrets import World, listening, wait_for, world_in
 from tests.support.server import Api
@@ -51,7 +51,7 @@ def mark(world: World, name: str) -> None:
 
 def life_of(world: World, name: str) -> int:
     """Return the service's id, which the response to its creation shows."""
-    with opened.reading(Settings(instance=world.server.instance)) as connection:
+    with connect(Settings(instance=world.server.instance)) as connection:
         query = "SELECT id FROM services WHERE name = ?"
         found: int = connection.exec_driver_sql(query, (name,)).scalar_one()
     return found
@@ -248,7 +248,7 @@ def auditor_of(world: World) -> Api:
         roles.set_role(transaction, "auditor", ["config:read", "audit:read"])
         return tokens.create_machine(transaction, "auditor", Grant("auditor")).secret
 
-    with opened.writing(Settings(instance=world.server.instance)) as writer:
+    with open_writer(Settings(instance=world.server.instance)) as writer:
         secret = writer.write(LOCAL_OPERATOR, unit)
     api = Api(world.server.url)
     api.http.headers["Authorization"] = f"Bearer {secret}"

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
-from distributed_config.commands import opened, schema
+from distributed_config.commands import schema
 from distributed_config.errors import DistconfError, Invalid
 from distributed_config.services import definitions, integrity, versions
 from distributed_config.services.conformance import index_keys, index_search
@@ -20,6 +20,7 @@ from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.services.reader import Reader
 from distributed_config.settings import Settings
+from distributed_config.store.database import connect, open_writer
 from distributed_config.store.writer import Writer
 from distributed_config.wire import Document, DocumentLimits, make_document, make_object
 from tests.support.server import Api
@@ -43,14 +44,14 @@ def writer(tmp_path: Path) -> Iterator[Writer]:
     """A writer on a database of the test's own."""
     own = Settings(instance=tmp_path)
     schema.upgrade(own)
-    with opened.writing(own) as writing:
+    with open_writer(own) as writing:
         yield writing
 
 
 @pytest.fixture
 def reader(writer: Writer, tmp_path: Path) -> Iterator[Connection]:
     """A connection to it; each look begins a new transaction."""
-    with opened.reading(Settings(instance=tmp_path)) as connection:
+    with connect(Settings(instance=tmp_path)) as connection:
         yield connection
 
 
@@ -152,14 +153,14 @@ def test_after_any_history_the_entries_are_those_of_the_current_documents(
 ) -> None:
     own = Settings(instance=tmp_path_factory.mktemp("history"))
     schema.upgrade(own)
-    with opened.writing(own) as writer:
+    with open_writer(own) as writer:
         define(writer)
         for step in history:
             try:
                 writer.write(LOCAL_OPERATOR, lambda transaction, step=step: act(transaction, *step))
             except DistconfError:
                 continue  # there was nothing to do it to
-        with opened.reading(own) as connection:
+        with connect(own) as connection:
             assert integrity.find_problems(connection, lambda _done, _all: None) == []
             assert_as_scanned(connection)
 
@@ -403,10 +404,10 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
     """A definition with very many services; the rows are written as the services write them."""
     own = Settings(instance=tmp_path_factory.mktemp("many"))
     schema.upgrade(own)
-    with opened.writing(own) as writer:
+    with open_writer(own) as writer:
         define(writer)
         writer.write(LOCAL_OPERATOR, fill)
-        with opened.reading(own) as connection:
+        with connect(own) as connection:
             yield connection
 
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from distributed_config.commands import opened
 from distributed_config.errors import CannotStart
 from distributed_config.json_schema import covers
 from distributed_config.models.sqlite import raw_connection
@@ -28,6 +27,7 @@ from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.services.reader import Reader
 from distributed_config.services.secrets.keyring import Keyring, new_key
 from distributed_config.settings import Settings
+from distributed_config.store.database import connect, open_writer
 from tests.support.server import Api, Server
 
 DOTS = "•••"
@@ -55,7 +55,7 @@ class World:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        with opened.writing(Settings(instance=server.instance)) as writer:
+        with open_writer(Settings(instance=server.instance)) as writer:
             tokens_by_role = {
                 role: writer.write(
                     LOCAL_OPERATOR,
@@ -640,7 +640,7 @@ def test_keys_are_rotated_while_the_server_goes_on(tmp_path: Path) -> None:
             assert {each.split(".")[1] for each in wrapped} == {lines[0].partition(":")[0]}
         # The older line is needed by nothing that is here.
         file.write_text(lines[0] + "\n")
-        with opened.reading(Settings(instance=world.server.instance)) as connection:
+        with connect(Settings(instance=world.server.instance)) as connection:
             for service, document in (("old", before), ("new", after)):
                 found = versions.current(
                     Reader(connection, LOCAL_OPERATOR.visibility), Series(service)

@@ -8,13 +8,14 @@ from uuid import uuid4
 import pytest
 
 from distributed_config import wire
-from distributed_config.commands import opened, schema
+from distributed_config.commands import schema
 from distributed_config.errors import Forbidden
 from distributed_config.services.access import identify, tokens
 from distributed_config.services.access.grants import Grant
 from distributed_config.services.access.token_format import new_token
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
+from distributed_config.store.database import connect, open_writer
 from tests.http.test_access import PASSWORD, Caller, logged_in
 from tests.support.server import Server
 
@@ -250,7 +251,7 @@ def test_a_token_that_ended_while_its_request_waited_makes_none(tmp_path: Path) 
     settings = Settings(instance=tmp_path)
     schema.upgrade(settings)
     rights = Grant(MANAGER)
-    with opened.writing(settings) as writer, opened.reading(settings) as connection:
+    with open_writer(settings) as writer, connect(settings) as connection:
         created = writer.write(
             LOCAL_OPERATOR, lambda transaction: tokens.create_machine(transaction, "parent", rights)
         )

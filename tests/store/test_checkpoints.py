@@ -131,7 +131,7 @@ def test_the_log_is_moved_and_begins_again_when_it_has_become_large(database: Pa
 def test_the_log_does_not_grow_on_while_somebody_is_always_reading(database: Path) -> None:
     ended = threading.Event()
     engine = engines.writing_engine(database, 5)
-    checkpoints = Checkpoints(engine, Watermarks(database), many=100, too_many=1_000)
+    checkpoints = Checkpoints(engine, Watermarks(database), large=100, too_large=1_000)
 
     def read(pause: float) -> None:
         while not ended.wait(0.0005):
@@ -149,7 +149,7 @@ def test_the_log_does_not_grow_on_while_somebody_is_always_reading(database: Pat
         try:
             for _ in range(150):
                 writer.execute("INSERT INTO filled VALUES (?)", (_LARGE,))
-                checkpoints.look()
+                checkpoints.move_if_large()
         finally:
             ended.set()
             for reader in readers:

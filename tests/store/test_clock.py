@@ -22,6 +22,7 @@ from distributed_config.services.journal.steady import Steady, Uptime
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
+from distributed_config.store import batch as batch_module
 from distributed_config.store import uptime as uptime_module
 from distributed_config.store import writer as writer_module
 from distributed_config.store.watermarks import Watermarks
@@ -53,7 +54,8 @@ class Clocks:
 @pytest.fixture
 def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
     made = Clocks()
-    monkeypatch.setattr(writer_module, "now", lambda: made.wall)
+    for module in (batch_module, writer_module):
+        monkeypatch.setattr(module, "now", lambda: made.wall)
     monkeypatch.setattr(writer_module, "uptime", lambda: Uptime(made.boot, made.up))
     return made
 

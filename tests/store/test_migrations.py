@@ -9,7 +9,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from distributed_config import migrations
 from distributed_config.commands import schema
 from distributed_config.errors import CannotStart
 from distributed_config.models import MIGRATION, Base
@@ -33,7 +32,7 @@ def test_migrations_equal_models(settings: Settings) -> None:
 
 
 def test_the_newest_migration_is_the_one_that_the_code_needs() -> None:
-    scripts = ScriptDirectory(migrations.__path__[0])
+    scripts = ScriptDirectory(str(schema.migrations_folder()))
 
     assert scripts.get_current_head() == MIGRATION
     numbers = sorted(script.revision for script in scripts.walk_revisions())
