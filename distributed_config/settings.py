@@ -1,8 +1,8 @@
 """Every setting, in one table: name, type, default and help.
 
-The environment variable of a setting is its name in capitals behind ``DISTCONF_``. A setting
-marked secret may also be given as the path of a file, in the same variable with ``_FILE`` behind
-it. The manual and ``distconf settings`` are generated from this table.
+The environment variable of a setting is its name in capitals after ``DISTCONF_``. A secret setting
+may also be the content of a file, whose path is in the variable of the same name with ``_FILE`` at
+its end. The manual and ``distconf settings`` are generated from this table.
 """
 
 import dataclasses
@@ -75,23 +75,23 @@ class Settings:
         Path(),
         "File of the keys that secrets are encrypted under, one `id:base64` in a line, the newest "
         "first, readable by the server's user alone; empty: secret-keys in the instance folder, "
-        "made when it is needed.",
+        "created when it is needed.",
     )
     bootstrap: Path = _setting(
         Path(),
-        "File of {service: document}, or folder with a file for each service, that a database "
-        "which never held anything begins with, when `distconf serve` starts; empty: none.",
+        "File of {service: document}, or folder with a file for each service, that a new database "
+        "begins with when `distconf serve` starts; empty: none.",
     )
     auth: str = _setting(
         "",
-        "Who may call. open: anybody, on a loopback address only. token: who shows a token. "
-        "Empty: open on a loopback address, token on any other.",
+        "Access control. open: none, on a loopback address only. token: a token or a session with "
+        "each request. Empty: open on a loopback address, token on any other.",
         choices=("", "open", "token"),
     )
     admin_email: str = _setting(
         "",
         "In the token mode, while there is neither a user nor a token: the address of the first "
-        "administrator; empty: a token is made instead, and printed once.",
+        "administrator; empty: a token is created instead, and printed once.",
     )
     admin_password: str = _setting(
         "", "The first administrator's password; at least 12 characters.", secret=True
@@ -108,29 +108,29 @@ class Settings:
     secure_cookies: bool = _setting(
         False,
         "Have browsers send the session's cookie over HTTPS only, where TLS ends before this "
-        "server; requests of web pages are taken from HTTPS only as well.",
+        "server; requests from web pages are accepted from HTTPS pages only as well.",
     )
     oidc_issuer: str = _setting(
         "",
-        "Identity provider to log in with by OpenID Connect, as https://login.example.org; "
+        "Identity provider for log-ins by OpenID Connect, as https://login.example.org; "
         "empty: none.",
     )
-    oidc_client_id: str = _setting("", "How the identity provider knows this server.")
+    oidc_client_id: str = _setting("", "Client ID of this server at the identity provider.")
     oidc_client_secret: str = _setting(
-        "", "What this server shows to the identity provider; empty: nothing.", secret=True
+        "", "Client secret of this server at the identity provider; empty: none.", secret=True
     )
     oidc_role: str = _setting(
         "",
-        "Role in the organisation `default` of who logs in with the identity provider for the "
-        "first time; empty: only users who are there already may.",
+        "Role in the organisation `default` for users who log in with the identity provider for "
+        "the first time; empty: only existing users may log in.",
     )
     oidc_claim: str = _setting(
-        "email", "What the identity provider calls the address that users have here."
+        "email", "Claim of the identity provider that holds the email address of a user."
     )
     public_url: str = _setting(
         "",
-        "Where browsers reach this server, as https://config.example.org; needed for log-ins with "
-        "an identity provider, and after a proxy that ends TLS.",
+        "Address at which browsers reach this server, as https://config.example.org; needed for "
+        "log-ins with an identity provider, and after a proxy that ends TLS.",
     )
     hosts: tuple[str, ...] = _setting(
         (),
@@ -158,7 +158,7 @@ class Settings:
         "auto", "auto: text on a terminal, JSON elsewhere.", choices=("auto", "json", "text")
     )
     log_level: str = _setting(
-        "info", "Least level that is logged.", choices=("debug", "info", "warning", "error")
+        "info", "Lowest level that is logged.", choices=("debug", "info", "warning", "error")
     )
     log_requests: bool = _setting(True, "Log one line for each request.")
     document_bytes: int = _setting(
@@ -185,19 +185,19 @@ class Settings:
     )
     body_seconds: int = _setting(30, "Time in which a request body must arrive.", least=1)
     answer_seconds: int = _setting(
-        30, "Time in which a client must take all of an answer, or the next 64 KiB of it.", least=1
+        30, "Time in which a client must read all of a response, or the next 64 KiB of it.", least=1
     )
     connections_per_address: int = _setting(
         10_000,
         "Connections from one address (of IPv6, one /64) in each process, and at most three "
-        "quarters of those that the limit of open files allows. One that nobody is being answered "
-        "on is closed for a new one; where there is none, the new one is refused with 503.",
+        "quarters of those that the limit of open files allows. An idle one is closed for a new "
+        "one; where all are in use, the new one is refused with 503.",
         least=1,
     )
     note_length: int = _setting(1_000, "Characters in the note of a change.", least=1)
     answer_bytes: int = _setting(
         64 << 20,
-        "Size of one answer that holds many documents: all versions of a service, or an export.",
+        "Size of one response that holds many documents: all versions of a service, or an export.",
         least=1 << 20,
     )
     import_services: int = _setting(
@@ -206,7 +206,7 @@ class Settings:
     changeset_services: int = _setting(500, "Services in one changeset.", least=1)
     page: int = _setting(100, "Entries on a page, unless limit= says otherwise.", least=1)
     page_most: int = _setting(500, "Most entries on a page.", least=1)
-    wait_seconds: int = _setting(60, "Longest wait that a reader may ask for.", least=1, most=600)
+    wait_seconds: int = _setting(60, "Longest wait that a client may request.", least=1, most=600)
     watchers: int = _setting(
         20_000,
         "Streams of changes in each process, and at most three quarters of its connections. When "
@@ -226,28 +226,30 @@ class Settings:
     lock_work_ms: int = _setting(
         250,
         "Processor time, in milliseconds, for which one write may hold up the others; as much "
-        "again for each further 100 changes or 256 KiB, up to four times as much. Over it the "
-        "write is refused with 422. Commands of `distconf` on the server have no such limit.",
+        "again for each further 100 changes or 256 KiB, up to four times as much. A longer write "
+        "is refused with 422. Commands of `distconf` on the server have no such limit.",
         least=10,
         most=60_000,
     )
     idempotency_hours: int = _setting(24, "How long an idempotency key is remembered.", least=1)
     audit_refusals: int = _setting(
         60,
-        "Refusals (401, 403) that each process notes in the audit log in one minute; those beyond "
-        "are counted.",
+        "Refusals (401, 403) that each process records in the audit log in one minute; further "
+        "ones are only counted.",
         least=1,
     )
     replay_bytes: int = _setting(
-        64 << 20, "Memory in each process for answers that can be replayed; 0: none.", least=0
+        64 << 20, "Memory in each process for the response cache; 0: none.", least=0
     )
 
     limit_reads: str = _setting(
         "60000 per minute",
-        "Reads of each token, and of each address without one; empty: no limit. "
+        "Reads by each token, and by each address without one; empty: no limit. "
         "No limits apply in the open mode.",
     )
-    limit_writes: str = _setting("6000 per minute", "The same for writes; empty: no limit.")
+    limit_writes: str = _setting(
+        "6000 per minute", "Writes by each token, and by each address without one; empty: no limit."
+    )
     limit_logins: str = _setting(
         "10 per minute",
         "Attempts to log in with one name from one address, and ten times as many from one "
@@ -255,14 +257,17 @@ class Settings:
     )
     limit_storage: str = _setting(
         "",
-        "Where requests are counted, as redis://host:6379/0 for all servers together; empty: in "
+        "Store of the counters, as redis://host:6379/0 for all servers together; empty: in "
         "the memory of each process, which then has budgets of its own.",
         secret=True,
     )
 
     @property
     def database_path(self) -> Path:
-        """The SQLite file itself: what lies beside it must not depend on the links to it."""
+        """The SQLite file, without links.
+
+        What lies beside it, as the log and the watermarks, must not depend on the link in use.
+        """
         if not self.database_url:
             return Path(os.path.realpath(self.instance / "distconf.db"))
         return Path(os.path.realpath(self.database_url.removeprefix("sqlite:///")))
@@ -283,18 +288,18 @@ class Settings:
     # Cached, because every request asks and the address has to be parsed.
     @cached_property
     def is_open(self) -> bool:
-        """Whether requests need no token: everybody is the local operator."""
+        """Whether there is no access control."""
         return self.auth == "open" or (self.auth == "" and self.on_loopback)
 
     @cached_property
     def on_loopback(self) -> bool:
-        """Whether only programs on this machine can connect."""
+        """Whether only this machine can reach the server."""
         return is_loopback(self.address[0])
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table of settings, as it is shown to people."""
+    """One line of the table of settings, as text."""
 
     name: str
     type: str
@@ -305,9 +310,10 @@ class Row:
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that ``environ`` asks for.
+    """Return the settings of an environment.
 
-    Raises CannotStart with every problem, unknown ``DISTCONF_`` names among them.
+    Raises CannotStart with every problem. An unknown ``DISTCONF_`` name is one: a setting that is
+    misspelt must not be ignored in silence.
     """
     values: dict[str, Any] = {}
     problems: list[Problem] = []
@@ -326,14 +332,14 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         and not _SERVICE_LINK.search(name)
     ]
     settings = Settings(**values)
-    problems += _contradictions(settings)
+    problems += _find_contradictions(settings)
     if problems:
         raise CannotStart(" ".join(problem.message for problem in problems), problems)
     return settings
 
 
 def table(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[Row]:
-    """The whole table, in its order, with secrets masked and where each value came from."""
+    """Return the whole table, in its order, with secrets masked and the source of each value."""
     rows = []
     for each in dataclasses.fields(Settings):
         source = "default"
@@ -341,15 +347,15 @@ def table(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[R
             source = "environment"
         elif each.metadata["secret"] and f"{variable(each)}_FILE" in environ:
             source = "file"
-        value = _shown(getattr(settings, each.name))
+        value = _to_text(getattr(settings, each.name))
         if each.metadata["secret"]:
-            value = _masked(value)
+            value = _mask_password(value)
         kind = each.type if isinstance(each.type, str) else getattr(each.type, "__name__", "text")
         rows.append(
             Row(
                 name=variable(each),
                 type=_type_name(each, kind),
-                default=_shown(each.default),
+                default=_to_text(each.default),
                 help=each.metadata["help"],
                 value=value,
                 source=source,
@@ -358,9 +364,9 @@ def table(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[R
     return rows
 
 
-def variable(each: "dataclasses.Field[Any]") -> str:
-    """The environment variable of a setting."""
-    return PREFIX + each.name.upper()
+def variable(setting: "dataclasses.Field[Any]") -> str:
+    """Return the environment variable of a setting."""
+    return PREFIX + setting.name.upper()
 
 
 def _known_variables() -> set[str]:
@@ -396,19 +402,19 @@ def _parse(each: "dataclasses.Field[Any]", text: str) -> Any:
         return Path(text).expanduser() if text else default
     if isinstance(default, tuple):
         parts = tuple(part.strip() for part in text.split(",") if part.strip())
-        return tuple(_chosen(part, rules["choices"]) for part in parts)
-    return _chosen(text, rules["choices"])
+        return tuple(_require_choice(part, rules["choices"]) for part in parts)
+    return _require_choice(text, rules["choices"])
 
 
-def _chosen(text: str, choices: tuple[str, ...]) -> str:
-    """``text`` if it is one of ``choices``, or if there are none to choose from."""
+def _require_choice(text: str, choices: tuple[str, ...]) -> str:
+    """Return ``text`` if it is one of ``choices``, or if any text will do."""
     if choices and text not in choices:
         known = ", ".join(choice or "(empty)" for choice in choices)
         raise ValueError(f"{text!r} is not one of: {known}.")
     return text
 
 
-def _contradictions(settings: Settings) -> list[Problem]:
+def _find_contradictions(settings: Settings) -> list[Problem]:
     problems = []
     host, _, port = settings.bind.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
@@ -460,7 +466,7 @@ def _limit_problems(settings: Settings) -> list[Problem]:
 
 
 def is_safe_url(url: str) -> bool:
-    """Whether what is sent there stays between the two: over TLS, or on this machine."""
+    """Return whether what is sent to ``url`` stays private: over TLS, or on this machine."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -473,7 +479,7 @@ def is_safe_url(url: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host`` is this machine and cannot be another."""
+    """Return whether ``host`` is this machine and cannot be another."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -481,7 +487,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _oidc_problems(settings: Settings) -> list[Problem]:
-    """What is wrong with the log-in by OpenID Connect."""
+    """Return the problems of the settings for OpenID Connect."""
     problems = []
     for name in ("oidc_issuer", "public_url"):
         url = getattr(settings, name)
@@ -494,8 +500,9 @@ def _oidc_problems(settings: Settings) -> list[Problem]:
     if not settings.oidc_client_id:
         message = f"{PREFIX}OIDC_CLIENT_ID: it is needed with {PREFIX}OIDC_ISSUER."
         problems.append(Problem("", message))
-    shown = settings.oidc_client_id + settings.oidc_client_secret
-    if not (shown.isascii() and shown.isprintable()):
+    credentials = settings.oidc_client_id + settings.oidc_client_secret
+    # RFC 6749, appendix A: nothing else may stand in them.
+    if not (credentials.isascii() and credentials.isprintable()):
         message = f"{PREFIX}OIDC_CLIENT_ID and {PREFIX}OIDC_CLIENT_SECRET are plain ASCII."
         problems.append(Problem("", message))
     if not settings.oidc_claim:
@@ -503,7 +510,7 @@ def _oidc_problems(settings: Settings) -> list[Problem]:
     return problems
 
 
-def _shown(value: Any) -> str:
+def _to_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
@@ -519,8 +526,8 @@ def _type_name(each: "dataclasses.Field[Any]", kind: str) -> str:
     )
 
 
-def _masked(url: str) -> str:
-    """``url`` without the password that it may hold."""
+def _mask_password(url: str) -> str:
+    """Return ``url`` without the password that it may hold."""
     parts = urlsplit(url)
     if parts.password is None:
         return url

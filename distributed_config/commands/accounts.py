@@ -105,7 +105,7 @@ def list_users(organisation: str, search: str, output: str) -> None:
 @click.command()
 @click.argument("email")
 @_PASSWORD
-@click.option("--must-change", is_flag=True, help="They have to choose another at once.")
+@click.option("--must-change", is_flag=True, help="They have to choose another password at once.")
 @ORGANISATION
 def set_password(email: str, password: str | None, must_change: bool, organisation: str) -> None:
     """Give the user EMAIL another password; all their sessions end."""
@@ -132,7 +132,7 @@ def add_member(
     services: tuple[str, ...],
     environments: tuple[str, ...],
 ) -> None:
-    """Make the user EMAIL of another organisation a member of ORGANISATION with ROLE."""
+    """Add the user EMAIL of another organisation to ORGANISATION, with ROLE."""
     rights = Grant(role, Scope(services, environments))
     write(lambda transaction: memberships.add_member(transaction, email, rights), organisation)
     click.echo(f"{email} is a member of {organisation}.")
@@ -142,7 +142,7 @@ def add_member(
 @click.argument("email")
 @OUTPUT
 def list_memberships(email: str, output: str) -> None:
-    """List the organisations that the user EMAIL belongs to, and what they are there."""
+    """List the organisations that the user EMAIL belongs to, and their rights there."""
     with connect(load()) as connection:
         rows = memberships.memberships(connection, LOCAL_OPERATOR, email=email, limit=ALL)
     print_rows(
@@ -160,7 +160,7 @@ def list_memberships(email: str, output: str) -> None:
 @UNLIMITED
 @ORGANISATION
 def change_user(email: str, active: bool | None, organisation: str, **changes: Any) -> None:
-    """Change the user EMAIL, and what they are in an organisation; what is not given stays."""
+    """Change the user EMAIL, and their rights in an organisation. Only what is given changes."""
 
     def unit(transaction: Transaction) -> None:
         member = memberships.membership(transaction.reader, email)

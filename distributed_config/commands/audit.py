@@ -62,9 +62,7 @@ def head(key_file: Path | None) -> None:
 
 
 @command.command()
-@click.option(
-    "--pinned", type=_parse_pin, metavar="ID:HASH", help="An earlier head, from another place."
-)
+@click.option("--pinned", type=_parse_pin, metavar="ID:HASH", help="An earlier head, as printed.")
 @click.option("--signature", help="What `distconf audit head --key-file` printed with it.")
 @_KEY
 def verify(pinned: ChainHead | None, signature: str | None, key_file: Path | None) -> None:

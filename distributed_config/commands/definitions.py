@@ -27,10 +27,10 @@ from distributed_config.store.database import connect, open_writer
 from distributed_config.wire import DocumentLimits
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_NOTE = click.option("--note", default="", help="Why; kept in the journal.")
+_NOTE = click.option("--note", default="", help="Why; stored in the journal.")
 _OUTPUT = click.option("--output", type=click.Choice(["text", "json"]), default="text")
-_EVERY = 1_000_000
-_MOST_TOLD = 20
+_ALL = 1_000_000
+_MOST_PRINTED = 20
 
 T = TypeVar("T")
 
@@ -46,22 +46,22 @@ def command() -> None:
 def list_definitions(search: str, output: str) -> None:
     """List the definitions."""
     with connect(load()) as connection:
-        found = definitions.definitions(
-            Reader(connection, LOCAL_OPERATOR.visibility), search=search, limit=_EVERY
+        rows = definitions.definitions(
+            Reader(connection, LOCAL_OPERATOR.visibility), search=search, limit=_ALL
         )
     if output == "json":
-        click.echo(json.dumps([_shown(each) for each in found], indent=2))
+        click.echo(json.dumps([_to_json(row) for row in rows], indent=2))
         return
-    rows = [
+    table = [
         {
-            "name": each.name,
-            "revision": each.number,
-            "policy": each.policy,
-            "services": each.services,
+            "name": row.name,
+            "revision": row.number,
+            "policy": row.policy,
+            "services": row.services,
         }
-        for each in found
+        for row in rows
     ]
-    click.echo("".join(table_lines(rows)), nl=False)
+    click.echo("".join(table_lines(table)), nl=False)
 
 
 @command.command()
@@ -71,9 +71,11 @@ def list_definitions(search: str, output: str) -> None:
 def show(name: str, number: int | None, format_name: str | None) -> None:
     """Write the schema of NAME."""
     with connect(load()) as connection:
-        found = definitions.require(Reader(connection, LOCAL_OPERATOR.visibility), name, number)
+        definition = definitions.require(
+            Reader(connection, LOCAL_OPERATOR.visibility), name, number
+        )
     format_ = formats.FORMATS[format_name or "json"]
-    click.echo(format_.write(found.document.value).rstrip("\n"))
+    click.echo(format_.write(definition.document.value).rstrip("\n"))
 
 
 @command.command()
@@ -82,23 +84,23 @@ def show(name: str, number: int | None, format_name: str | None) -> None:
 def history(name: str, output: str) -> None:
     """List the revisions of NAME, newest first."""
     with connect(load()) as connection:
-        found = definitions.revisions(
-            Reader(connection, LOCAL_OPERATOR.visibility), name, before=None, limit=_EVERY
+        rows = definitions.revisions(
+            Reader(connection, LOCAL_OPERATOR.visibility), name, before=None, limit=_ALL
         )
     if output == "json":
-        click.echo(json.dumps([_shown(each) for each in found], indent=2))
+        click.echo(json.dumps([_to_json(row) for row in rows], indent=2))
         return
-    rows = [
+    table = [
         {
-            "revision": each.number,
-            "time": local_time(wire.format_time(each.revised_at)),
-            "author": each.author,
-            "forced": "forced" if each.forced else "",
-            "note": each.note,
+            "revision": row.number,
+            "time": local_time(wire.format_time(row.revised_at)),
+            "author": row.author,
+            "forced": "forced" if row.forced else "",
+            "note": row.note,
         }
-        for each in found
+        for row in rows
     ]
-    click.echo("".join(table_lines(rows)), nl=False)
+    click.echo("".join(table_lines(table)), nl=False)
 
 
 @command.command()
@@ -106,8 +108,8 @@ def history(name: str, output: str) -> None:
 @click.argument("file", type=_FILE, required=False)
 @click.option("--policy", type=click.Choice(POLICIES), help="What revisions must keep.")
 @click.option("--index", "paths", multiple=True, help="A property to find services by; repeatable.")
-@click.option("--no-indexes", is_flag=True, help="Find services by no property any more.")
-@click.option("--force", is_flag=True, help="Also if it breaks something; needs a note.")
+@click.option("--no-indexes", is_flag=True, help="Remove all of its indexes.")
+@click.option("--force", is_flag=True, help="Even if it breaks something; needs a note.")
 @click.option("--dry-run", is_flag=True, help="Only say what would happen.")
 @_NOTE
 def put(
@@ -129,28 +131,37 @@ def put(
     wire.check_note(note, settings.note_length)
     schema = None if file is None else load_schema(_read(file), SchemaLimits(settings.schema_bytes))
     wire.check_name(name, "definition")
-    wanted = () if no_indexes else paths or None
+    indexes = () if no_indexes else paths or None
 
     def unit(transaction: Transaction) -> tuple[Definition, bool, Review | None]:
         if definitions.lookup(transaction.reader, name) is None:
             if schema is None:
                 raise DefinitionNotFound(name)
-            made = definitions.create(transaction, name, schema, policy or "none", wanted or ())
-            return made, True, None
-        done = definitions.revise(
-            transaction, name, schema=schema, policy=policy, paths=wanted, review=seen, forced=force
+            created = definitions.create(transaction, name, schema, policy or "none", indexes or ())
+            return created, True, None
+        result = definitions.revise(
+            transaction,
+            name,
+            schema=schema,
+            policy=policy,
+            paths=indexes,
+            review=reviewed,
+            forced=force,
         )
-        return done.definition, done.changed, done.review
+        return result.definition, result.changed, result.review
 
-    seen = None
+    # Outside the transaction: reading every document would hold up the other writers.
+    reviewed = None
     with connect(settings) as connection:
         before = definitions.lookup(Reader(connection, LOCAL_OPERATOR.visibility), name)
         if before is not None and schema is not None:
-            seen = evolution.review(connection, before.proposal(schema), LOCAL_OPERATOR.visibility)
+            reviewed = evolution.review(
+                connection, before.proposal(schema), LOCAL_OPERATOR.visibility
+            )
     with open_writer(settings) as writer:
         act = writer.rehearse if dry_run else writer.write
-        definition, changed, found = act(LOCAL_OPERATOR, unit, note)
-    _tell(found)
+        definition, changed, final_review = act(LOCAL_OPERATOR, unit, note)
+    _print_review(final_review)
     would = "would be" if dry_run else "is"
     state = f"{would} at revision {definition.number}" if changed else "is so already"
     click.echo(f"The definition {name!r} {state}.")
@@ -160,7 +171,7 @@ def put(
 @click.argument("name")
 @click.argument("file", type=_FILE)
 def review(name: str, file: Path) -> None:
-    """Tell what the schema in FILE would do in place of that of NAME.
+    """Say what the schema in FILE would do in place of that of NAME.
 
     Exit code 0 if nothing speaks against it, 1 otherwise.
     """
@@ -168,9 +179,11 @@ def review(name: str, file: Path) -> None:
     schema = load_schema(_read(file), SchemaLimits(settings.schema_bytes))
     with connect(settings) as connection:
         definition = definitions.require(Reader(connection, LOCAL_OPERATOR.visibility), name)
-        found = evolution.review(connection, definition.proposal(schema), LOCAL_OPERATOR.visibility)
-    _tell(found)
-    if evolution.violations(found, definition.policy):
+        result = evolution.review(
+            connection, definition.proposal(schema), LOCAL_OPERATOR.visibility
+        )
+    _print_review(result)
+    if evolution.violations(result, definition.policy):
         raise SystemExit(1)
 
 
@@ -186,12 +199,14 @@ def check(name: str, file: Path, number: int | None) -> None:
     )
     document = wire.make_object(_read(file), limits)
     with connect(settings) as connection:
-        found = definitions.require(Reader(connection, LOCAL_OPERATOR.visibility), name, number)
-    seen = secrets.validation_input_alone(document.text, found.schema)
-    problems = rules.problems_of(found.schema, seen)
+        definition = definitions.require(
+            Reader(connection, LOCAL_OPERATOR.visibility), name, number
+        )
+    checked = secrets.validation_input_alone(document.text, definition.schema)
+    problems = rules.problems_of(definition.schema, checked)
     if problems:
         raise InvalidDocument.from_problems(problems)
-    click.echo(f"{file} conforms to {name!r}, revision {found.number}.")
+    click.echo(f"{file} conforms to {name!r}, revision {definition.number}.")
 
 
 @command.command()
@@ -211,7 +226,7 @@ def diff(name: str, old: int, new: int) -> None:
     difference = compare_documents(before, after, *names)
     click.echo(difference.text, nl=False)
     if difference.truncated:
-        click.echo("There is more than is shown: the difference is too long.", err=True)
+        click.echo("The difference is too long; only its beginning is printed.", err=True)
     for line in _compatibility(compare(before, after)):
         click.echo(line, err=True)
 
@@ -221,10 +236,10 @@ def diff(name: str, old: int, new: int) -> None:
 def services(name: str) -> None:
     """List the services that conform to NAME."""
     with connect(load()) as connection:
-        found = definitions.require(Reader(connection, LOCAL_OPERATOR.visibility), name)
-        conforming = rules.services(connection, found.id)
-    for _, each in conforming:
-        click.echo(each)
+        definition = definitions.require(Reader(connection, LOCAL_OPERATOR.visibility), name)
+        conforming = rules.services(connection, definition.id)
+    for _, service in conforming:
+        click.echo(service)
 
 
 @command.command()
@@ -251,7 +266,7 @@ def detach(service: str, note: str) -> None:
 @click.option(
     "--cascade",
     type=click.Choice(["detach", "delete"]),
-    help="What becomes of the services that conform to it.",
+    help="What to do with the services that conform to it.",
 )
 @_NOTE
 def delete(name: str, cascade: str | None, note: str) -> None:
@@ -266,9 +281,9 @@ def delete(name: str, cascade: str | None, note: str) -> None:
 def _read(file: Path) -> Any:
     format_ = formats.by_extension(file.name)
     if format_ is None or format_.read is None:
-        message = "Its ending tells no format that is read: .json, .yaml or .toml."
+        message = "Its ending names no format that can be read: .json, .yaml or .toml."
         raise Invalid.from_problems([Problem("", message, "format", str(file))])
-    # Whoever can run this command may read a file of any size.
+    # Without a limit: whoever runs this command has the machine to fill anyway.
     return formats.read(format_, file.read_bytes(), most_text=1 << 30)
 
 
@@ -279,31 +294,30 @@ def _write(unit: Callable[[Transaction], T], note: str) -> T:
         return writer.write(LOCAL_OPERATOR, unit, note)
 
 
-def _tell(review: Review | None) -> None:
-    """What a review found, for people."""
+def _print_review(review: Review | None) -> None:
     if review is None:
         return
     fit = review.checked - len(review.unfit)
     click.echo(f"Current documents that conform: {fit} of {review.checked}.")
-    for name, each in list(review.unfit.items())[:_MOST_TOLD]:
-        for problem in each.problems:
-            click.echo(f"  {name} version {each.number}: {problem.pointer}: {problem.message}")
-    if len(review.unfit) > _MOST_TOLD:
-        click.echo(f"  … and {len(review.unfit) - _MOST_TOLD} more services")
+    for name, version in list(review.unfit.items())[:_MOST_PRINTED]:
+        for problem in version.problems:
+            click.echo(f"  {name} version {version.number}: {problem.pointer}: {problem.message}")
+    if len(review.unfit) > _MOST_PRINTED:
+        click.echo(f"  … and {len(review.unfit) - _MOST_PRINTED} more services")
     for line in _compatibility(review.compatibility):
         click.echo(line)
 
 
-def _compatibility(found: Compatibility) -> Iterator[str]:
+def _compatibility(result: Compatibility) -> Iterator[str]:
     words = {True: "yes", False: "no", None: "could not be decided"}
-    yield f"Backward compatible (old documents stay valid): {words[found.backward]}."
-    yield f"Forward compatible (new documents are valid by the old): {words[found.forward]}."
-    for reason in found.reasons[:_MOST_TOLD]:
+    yield f"Backward compatible (old documents stay valid): {words[result.backward]}."
+    yield f"Forward compatible (new documents are valid by the old): {words[result.forward]}."
+    for reason in result.reasons[:_MOST_PRINTED]:
         yield f"  {reason.pointer}: {reason.message}"
 
 
-def _shown(definition: Definition) -> dict[str, Any]:
-    shown = asdict(definition)
+def _to_json(definition: Definition) -> dict[str, Any]:
+    fields = asdict(definition)
     for key in ("created_at", "changed_at", "revised_at"):
-        shown[key] = wire.format_time(shown[key])
-    return {**shown, "schema": definition.document.value}
+        fields[key] = wire.format_time(fields[key])
+    return {**fields, "schema": definition.document.value}

@@ -40,10 +40,13 @@ def command(
     """
     is_folder = target is not None and (target.endswith("/") or Path(target).is_dir())
     if prune and not is_folder:
-        raise click.UsageError("--prune needs a folder as TARGET; a file is written anew anyway.")
+        raise click.UsageError(
+            "--prune needs a folder as TARGET; a file is replaced as a whole anyway."
+        )
     settings = load()
     facts = {"prefix": prefix, "reveal": reveal}
 
+    # Before anything is read: an export that is cut short is in the audit log as well.
     def unit(transaction: Transaction) -> None:
         audit.record(
             transaction, AuditKind.EXPORT, organisation=LOCAL_OPERATOR.organisation, detail=facts
@@ -53,31 +56,32 @@ def command(
         writer.write(LOCAL_OPERATOR, unit)
     visibility = replace(LOCAL_OPERATOR.visibility, reads_secrets=reveal)
     with connect(settings) as connection:
-        found = {
+        documents = {
             name: wire.parse_stored(document.text)
             for name, document in bulk.export(Reader(connection, visibility), prefix)
         }
     format_ = formats.by_name(format_name) if format_name else formats.by_extension(target or "")
     format_ = format_ or formats.FORMATS["json"]
     if target is None:
-        click.echo(format_.write(found).rstrip("\n"))
+        click.echo(format_.write(documents).rstrip("\n"))
         return
     if is_folder:
-        written = _write_folder(Path(target), format_, found)
+        written = _write_folder(Path(target), format_, documents)
         if prune:
             _remove_others(Path(target), written, prefix)
     else:
         with whole_file(Path(target)) as file:
-            file.write(format_.write(found))
-    click.echo(f"Services written to {target}: {len(found)}.", err=True)
+            file.write(format_.write(documents))
+    click.echo(f"Services written to {target}: {len(documents)}.", err=True)
 
 
-def _write_folder(folder: Path, format_: Format, found: dict[str, dict[str, Any]]) -> set[Path]:
-    """Writes a file for each service, under its name; a / in the name makes a folder.
+def _write_folder(folder: Path, format_: Format, documents: dict[str, dict[str, Any]]) -> set[Path]:
+    """Write a file for each service, under its name, and return the files.
 
-    Returns the files.
+    A / in the name makes a folder.
     """
-    texts = {name: format_.write(document) for name, document in found.items()}
+    # All texts first: a document that the format cannot hold must not leave half a folder.
+    texts = {name: format_.write(document) for name, document in documents.items()}
     files = {name: folder / f"{name}.{format_.extensions[0]}" for name in texts}
     for name, text in texts.items():
         files[name].parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +91,7 @@ def _write_folder(folder: Path, format_: Format, found: dict[str, dict[str, Any]
 
 
 def _remove_others(folder: Path, written: set[Path], prefix: str) -> None:
-    """Removes the files that an import would read, except those that were just written."""
+    """Remove the files that an import would read, except those that were just written."""
     for file, name in import_.services_in(folder):
         format_ = formats.by_extension(file.name)
         is_read = format_ is not None and format_.read is not None

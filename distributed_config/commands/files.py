@@ -1,4 +1,4 @@
-"""Files that the commands write."""
+"""Files that the commands write, whole or not at all."""
 
 import os
 import stat
@@ -12,9 +12,9 @@ from distributed_config.models.backup import named
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[TextIO]:
-    """A text file to write; it is at ``path`` only once all of it is on the disk.
+    """Open a text file to write; it is at ``path`` only once all of it is on the disk.
 
-    What was there is left as it is if anything goes wrong.
+    If anything goes wrong, what was there stays as it was.
     """
     target = Path(os.path.realpath(path))
     if not _can_be_replaced(target):
@@ -35,5 +35,5 @@ def whole_file(path: Path) -> Iterator[TextIO]:
 
 
 def _can_be_replaced(target: Path) -> bool:
-    """Whether another file can take its place; a device or a pipe must stay what it is."""
+    """Return whether another file can take its place; a device or a pipe has to stay."""
     return (target.is_file() or not target.exists()) and os.access(target.parent, os.W_OK)

@@ -26,16 +26,16 @@ _ACCOUNTS = {
     "add-member": "Make a user of another organisation a member of one.",
     "set-password": "Give a user another password.",
     "remove-user": "Remove a user from an organisation.",
-    "create-role": "Make a role of an organisation's own.",
+    "create-role": "Create a role of an organisation's own.",
     "list-roles": "List the roles, and what each may do.",
 }
 _TOKENS = {
     "create-token": "Create a token for a program.",
     "list-tokens": "List the tokens of an organisation.",
-    "change-token": "Change a token's name, rights or end.",
+    "change-token": "Change a token's name, rights or expiry.",
     "revoke-token": "Revoke a token.",
-    "rotate-token": "Make a new token in place of one.",
-    "generate-token": "Print a token that nobody has yet.",
+    "rotate-token": "Replace a token by a new one.",
+    "generate-token": "Print a new token, and store nothing.",
 }
 COMMANDS = {
     "serve": "Start the server.",
@@ -50,7 +50,7 @@ COMMANDS = {
     **_ACCOUNTS,
     **_TOKENS,
     "audit": "Look after the audit log.",
-    "settings": "Show every setting, its value and where that came from.",
+    "settings": "Show every setting, its value and its source.",
     "completion": "Print the set-up for completion in your shell.",
 }
 _MODULES = {

@@ -24,7 +24,7 @@ from distributed_config.wire import Document, DocumentLimits
 @click.option("--dry-run", is_flag=True, help="Only say what would happen.")
 @click.option("--prune", is_flag=True, help="Also delete the services that SOURCES do not name.")
 @click.option("--prefix", default="", help="With --prune: only delete services that begin so.")
-@click.option("--note", default="", help="Why; kept with the versions and in the journal.")
+@click.option("--note", default="", help="Why; stored with the versions and in the journal.")
 def command(sources: tuple[Path, ...], dry_run: bool, prune: bool, prefix: str, note: str) -> None:
     """Create or update services from SOURCES, all of them or none; JSON, YAML or TOML.
 
@@ -61,33 +61,33 @@ def read_sources(
     settings: Settings,
     as_document: Callable[[Any], Any] = lambda value: value,
 ) -> list[tuple[str, Document | Invalid]]:
-    """Every document of every source, or what is wrong with it, as ``import_all`` takes them.
+    """Return every document of every source, or its problems, as ``import_all`` takes them.
 
-    ``as_document`` makes the document of what a file of several services has under a name.
+    ``as_document`` turns what a file of several services has under a name into a document.
     """
     limits = DocumentLimits(
         settings.document_bytes, settings.document_depth, settings.document_keys
     )
-    found: list[tuple[str, Document | Invalid]] = []
+    documents: list[tuple[str, Document | Invalid]] = []
     origin: dict[str, Path] = {}
     files = [entry for source in sources for entry in _files(source)]
     with progress("Reading") as show:
         for done, (file, name) in enumerate(files, 1):
             show(done, len(files))
-            for service, document in _documents_or_fault(file, name, limits, as_document):
+            for service, document in _documents_or_problem(file, name, limits, as_document):
                 if isinstance(document, Invalid):
-                    found.append((service, _of(file, document)))
+                    documents.append((service, _name_file(file, document)))
                 elif service in origin:
                     message = f"The service {service!r} is in {origin[service]} already."
                     repeated = Invalid.from_problems([Problem("", message, "repeated")])
-                    found.append(("", _of(file, repeated)))
+                    documents.append(("", _name_file(file, repeated)))
                 else:
                     origin[service] = file
-                    found.append((service, document))
-    return found
+                    documents.append((service, document))
+    return documents
 
 
-def _documents_or_fault(
+def _documents_or_problem(
     file: Path,
     name: str | None,
     limits: DocumentLimits,
@@ -99,14 +99,16 @@ def _documents_or_fault(
         return [("", error)]
 
 
-def _of(file: Path, error: Invalid) -> Invalid:
-    """``error``, which says that it is about ``file``."""
+def _name_file(file: Path, error: Invalid) -> Invalid:
+    """Return ``error`` with ``file`` as the parameter of each of its problems."""
     problems = error.problems or (Problem("", error.detail),)
-    return InvalidDocument.from_problems([replace(each, parameter=str(file)) for each in problems])
+    return InvalidDocument.from_problems(
+        [replace(problem, parameter=str(file)) for problem in problems]
+    )
 
 
 def _files(source: Path) -> Iterator[tuple[Path, str | None]]:
-    """Files to read, each with the service that its path names; None: it names them inside."""
+    """Yield the files to read and the services that their paths name; None: it is inside."""
     if source.is_file():
         yield source, None
     else:
@@ -114,7 +116,7 @@ def _files(source: Path) -> Iterator[tuple[Path, str | None]]:
 
 
 def services_in(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Every file in ``folder`` that is not hidden, with the service that its path names."""
+    """Yield the files in ``folder`` that are not hidden, with the service that the path names."""
     for file in sorted(folder.rglob("*")):
         inside = file.relative_to(folder)
         hidden = any(part.startswith(".") for part in inside.parts)
@@ -130,14 +132,14 @@ def _documents(
 ) -> Sequence[tuple[str, Document | Invalid]]:
     format_ = formats.by_extension(file.name)
     if format_ is None or format_.read is None:
-        raise InvalidDocument("Its ending tells no format that is read: .json, .yaml or .toml.")
-    # Whoever can run this command may read a file of any size.
+        raise InvalidDocument("Its ending names no format that can be read: .json, .yaml or .toml.")
+    # Without a limit: whoever runs this command has the machine to fill anyway.
     value: Any = formats.read(format_, file.read_bytes(), most_text=1 << 30)
     if name is None:
         if isinstance(value, dict):
-            for service in value:  # in place: it knows which names were given twice
+            for service in value:  # in place: it knows which names are there twice
                 value[service] = as_document(value[service])
         return bulk.documents_of(value, limits)
     [(_, document)] = bulk.documents_of({name: value}, limits)
-    # What is wrong with it is told by its place in the file.
+    # A problem is named by its place in the file; the service would say it twice.
     return [("" if isinstance(document, Invalid) else name, document)]

@@ -27,20 +27,20 @@ ALL = 1_000_000
 """The limit of a list that has no pages."""
 
 ORGANISATION = click.option(
-    "--organisation", default="default", show_default=True, help="Where; its name."
+    "--organisation", default="default", show_default=True, help="The organisation, by its name."
 )
 SERVICES = click.option(
     "--service",
     "services",
     multiple=True,
-    help="Limit it to this service, or to all that begin so if it ends in /. Repeatable.",
+    help="Limit it to this service; one that ends in / is a prefix. Repeatable.",
 )
 ENVIRONMENTS = click.option(
-    "--environment", "environments", multiple=True, help="Limit it to this one. Repeatable."
+    "--environment", "environments", multiple=True, help="Limit it to this environment. Repeatable."
 )
 OUTPUT = click.option("--output", type=click.Choice(["text", "json"]), default="text")
 SEARCH = click.option("--search", default="", help="Only those with this in their name or address.")
-UNLIMITED = click.option("--unlimited", is_flag=True, help="Take all of its limits away first.")
+UNLIMITED = click.option("--unlimited", is_flag=True, help="Remove all of its limits first.")
 
 
 def write(unit: Callable[[Transaction], T], organisation: str = "") -> T:

@@ -19,7 +19,7 @@ from distributed_config.store.watermarks import Watermarks
 def command(file: Path) -> None:
     """Put the backup FILE in place of the database. The server must not be running.
 
-    FILE is verified first. What was there is kept beside it. The restored database has a new
+    FILE is verified first. The old database stays beside it. The restored one has a new
     epoch: entity tags and cursors from before do not match it.
     """
     settings = load()
@@ -28,12 +28,16 @@ def command(file: Path) -> None:
     if engines.migration_of(file) is None:
         raise CannotStart(f"{file} is not a backup of Distributed Config.")
     findings = database(backup)
-    faults = [fault for each in findings if each.what != KEYS for fault in each.faults]
+    faults = [fault for finding in findings if finding.what != KEYS for fault in finding.faults]
     if faults:
         raise CannotStart(f"{file} is not sound, and nothing was changed: {'; '.join(faults)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with Watermarks.exclusively(path), progress("Copying") as show:
-        kept = replace_database(file.absolute(), path, show)
-    click.echo(f"{path} is restored from {file}." + (f" The old one is {kept}." if kept else ""))
-    for fault in (fault for each in findings if each.what == KEYS for fault in each.faults):
+        replaced = replace_database(file.absolute(), path, show)
+    click.echo(
+        f"{path} is restored from {file}." + (f" The old one is {replaced}." if replaced else "")
+    )
+    for fault in (
+        fault for finding in findings if finding.what == KEYS for fault in finding.faults
+    ):
         click.echo(f"But {fault}.", err=True)

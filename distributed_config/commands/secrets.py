@@ -27,11 +27,11 @@ def new_key(name: str) -> None:
 @command.command()
 @click.option("--added", is_flag=True, help="The key file begins with a new key already.")
 def rotate(added: bool) -> None:
-    """Begin with new keys; the server may go on.
+    """Change to new keys; the server may go on.
 
-    A new key is put first in the key file. All data keys are encrypted anew under it, and secrets
-    that are written from now on have a new data key. What is stored is not touched, and stays
-    readable; so does a backup from before, with the file's older lines.
+    A new key is put first in the key file. All data keys are encrypted again, under it, and secrets
+    that are written from now on have a new data key. Stored documents are not touched, and stay
+    readable; so does an earlier backup, with the file's older lines.
     """
     settings = load()
     keyring = keyrings.from_settings(settings)
@@ -47,21 +47,22 @@ def rotate(added: bool) -> None:
             return False
         return True
 
-    def start(transaction: Transaction) -> str:
+    def create_data_key(transaction: Transaction) -> str:
         return secrets.create_data_key(transaction.connection, transaction.now)
 
     with open_writer(settings) as writer, progress("Data keys") as show:
         old = writer.write(LOCAL_OPERATOR, lambda transaction: secrets.keys(transaction.connection))
-        # The new one first: what is written meanwhile has it.
-        writer.write(LOCAL_OPERATOR, start)
+        # The new one first: secrets that are written meanwhile have it.
+        writer.write(LOCAL_OPERATOR, create_data_key)
         renewed = 0
         for done, key_id in enumerate(old, 1):
             renewed += renew(key_id)
             show(done, len(old))
-    click.echo(f"Data keys encrypted anew: {renewed}, and a new one is in use.")
+    click.echo(f"Data keys encrypted again: {renewed}, and a new one is in use.")
     if renewed < len(old):
         click.echo(
-            f"Data keys that do not open with {keyring.path}, and were left: {len(old) - renewed}.",
+            f"Data keys that {keyring.path} does not open, and that stay as they are: "
+            f"{len(old) - renewed}.",
             err=True,
         )
         raise SystemExit(1)

@@ -11,7 +11,7 @@ from distributed_config.settings import Row, load, table
 @click.command()
 @click.option("--output", type=click.Choice(["table", "json", "markdown"]), default="table")
 def command(output: str) -> None:
-    """Show every setting, its value and where that came from. Secrets are masked."""
+    """Show every setting, its value and its source. Secrets are masked."""
     rows = table(load())
     if output == "json":
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
@@ -25,7 +25,7 @@ def command(output: str) -> None:
 
 
 def markdown(rows: list[Row]) -> str:
-    """The table of the manual."""
+    """Return the table of the manual."""
     lines = ["| setting | type | default | |", "|---|---|---|---|"]
     for row in rows:
         kind = row.type.replace("|", "\\|")

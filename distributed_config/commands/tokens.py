@@ -35,7 +35,9 @@ _DAY = 24 * 3600
 @click.command()
 @click.argument("name")
 @click.option("--role", required=True, help="What it may do; `distconf list-roles` shows them.")
-@click.option("--days", type=click.IntRange(1, 3650), help="How long it lives; for ever.")
+@click.option(
+    "--days", type=click.IntRange(1, 3650), help="Days after which it expires; never unless given."
+)
 @SERVICES
 @ENVIRONMENTS
 @ORGANISATION
@@ -48,7 +50,7 @@ def create_token(
     environments: tuple[str, ...],
     organisation: str,
 ) -> None:
-    """Create a token for the program NAME, and show it this once."""
+    """Create a token for the program NAME, and print it this once."""
     rights = Grant(role, Scope(services, environments))
     seconds = None if days is None else days * _DAY
     issued = write(
@@ -62,7 +64,7 @@ def create_token(
 @SEARCH
 @OUTPUT
 def list_tokens(organisation: str, search: str, output: str) -> None:
-    """List the tokens of an organisation, with how each begins."""
+    """List the tokens of an organisation, with the beginning of each."""
     with connect(load()) as connection:
         visibility = operator_in(connection, organisation).visibility
         rows = tokens.tokens(Reader(connection, visibility), search=search, limit=ALL)
@@ -85,10 +87,12 @@ def list_tokens(organisation: str, search: str, output: str) -> None:
 
 @click.command()
 @click.argument("token_id", type=int, metavar="ID")
-@click.option("--name", help="What it is called from now on.")
+@click.option("--name", help="Its new name.")
 @click.option("--role", help="What it may do; `distconf list-roles` shows them.")
-@click.option("--days", type=click.IntRange(1, 3650), help="How long it lives, from now on.")
-@click.option("--for-ever", is_flag=True, help="It does not end by itself any more.")
+@click.option(
+    "--days", type=click.IntRange(1, 3650), help="Days after which it expires, from now on."
+)
+@click.option("--for-ever", is_flag=True, help="It never expires.")
 @SERVICES
 @ENVIRONMENTS
 @UNLIMITED
@@ -102,7 +106,7 @@ def change_token(
     organisation: str,
     **changes: Any,
 ) -> None:
-    """Change the token ID of a program; what is not given stays."""
+    """Change the token ID of a program. Only what is given changes."""
 
     def unit(transaction: Transaction) -> None:
         before = tokens.token(transaction.reader, token_id)
@@ -124,17 +128,19 @@ def change_token(
 @click.argument("token_id", type=int, metavar="ID")
 @ORGANISATION
 def revoke_token(token_id: int, organisation: str) -> None:
-    """Revoke the token ID; it is good for nothing from the next request on."""
+    """Revoke the token ID; it is refused from the next request on."""
     changed = write(lambda transaction: tokens.revoke(transaction, token_id, None), organisation)
     click.echo(f"The token {token_id} {'is' if changed else 'was already'} revoked.")
 
 
 @click.command()
 @click.argument("token_id", type=int, metavar="ID")
-@click.option("--overlap", type=int, default=3600, help="Seconds for which the old one stays good.")
+@click.option(
+    "--overlap", type=int, default=3600, help="Seconds for which the old one stays valid."
+)
 @ORGANISATION
 def rotate_token(token_id: int, overlap: int, organisation: str) -> None:
-    """Make a new token in place of the token ID."""
+    """Replace the token ID by a new token."""
     issued = write(
         lambda transaction: tokens.rotate(transaction, token_id, overlap, None), organisation
     )
@@ -143,7 +149,7 @@ def rotate_token(token_id: int, overlap: int, organisation: str) -> None:
 
 @click.command()
 def generate_token() -> None:
-    """Print a token that nobody has yet, as for DISTCONF_ADMIN_TOKEN_FILE. Nothing is stored."""
+    """Print a new token, as for DISTCONF_ADMIN_TOKEN_FILE. Nothing is stored."""
     click.echo(new_token())
 
 
