@@ -79,7 +79,8 @@ class WriteResult:
 class ServiceKey(NamedTuple):
     """A service, as verbs look it up once.
 
-    ``last`` is the number of its last version. ``marks`` is "" where nothing can be secret.
+    ``last`` is the number of its last version, -1 if there is none in the environment. ``marks``
+    is "" where nothing can be secret.
     """
 
     id: int

@@ -78,9 +78,8 @@ def create(
         return _insert(transaction, ServiceKey(service_id, -1, None, marks), series, document)
     # Attached before there is a version: what the definition marks is never stored in the clear.
     rules.attach_definition(transaction, service_id, series.service, definition_id)
-    # Attaching may have changed the marks. Without versions the last number comes as NULL.
-    service = require_service(transaction.reader, series)._replace(last=-1)
-    return _insert(transaction, service, series, document)
+    # Looked up again: attaching may have changed the marks.
+    return _insert(transaction, require_service(transaction.reader, series), series, document)
 
 
 def append(
