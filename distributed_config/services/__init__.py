@@ -1,6 +1,6 @@
-"""The verbs. A connection and an actor in, plain values out.
+"""The verbs: a reader or a transaction in, plain values out.
 
-Nothing here commits, sees a request, or opens a socket. What writes takes a ``Journal``, which
-holds the connection and the actor; what reads takes a connection and a realm, which is what the
-actor can see.
+Nothing here commits, sees a request, or opens a socket. A verb that reads takes a ``Reader``: a
+connection, and what may be seen through it. A verb that writes takes a ``Transaction``, which also
+has the actor and records what changed.
 """

@@ -117,11 +117,11 @@ def test_an_error_quotes_nothing_of_the_document() -> None:
 
 
 def test_copies_are_limited_together() -> None:
-    copies = [{"op": "copy", "from": "", "path": f"/{i}"} for i in range(40)]
+    copies = [{"op": "copy", "from": "/a", "path": f"/{i}"} for i in range(40)]
 
-    [pointer] = faults({"a": "x" * 100}, *copies, limits=DocumentLimits(size=10_000))
+    [pointer] = faults({"a": "x" * 100}, *copies, limits=DocumentLimits(size=1_000))
 
-    assert 3 < int(pointer[1:]) < 10
+    assert pointer == "/9"
 
 
 def test_a_patch_has_a_limited_number_of_operations() -> None:

@@ -51,6 +51,8 @@ class Version:
         return self.text
 
 
+# The verbs return this and not the new version: a response that shows the document reads it, see
+# ``masked_text``, and the others are spared that.
 @dataclass(frozen=True)
 class WriteResult:
     """The outcome of a write.

@@ -58,6 +58,7 @@ def create(
     ServiceExists, OutOfScope, NotConforming, or Forbidden where the definition would unmark it.
     """
     transaction.allowance.count(size=len(document.text))
+    # A name outside the actor's scope looks free even if it is taken, so this comes first.
     if not transaction.visibility.sees(series.service):
         raise OutOfScope(series.service)
     if find_service(transaction.reader, series) is not None:
@@ -115,6 +116,7 @@ def put(
             raise PreconditionFailed(series.service, None)
         return create(transaction, series, document)
     transaction.allowance.count(size=len(document.text))
+    # Judged even if nothing would change: a client that expected another version has to know.
     check_precondition(transaction, service, series, expect)
     draft = _draft(transaction, service, series, document)
     current = find_current(transaction.connection, service.id, series.environment)
@@ -280,11 +282,13 @@ def _insert(
 
     All verbs that add a version end here, and secrets are encrypted nowhere else.
     """
+    # Required here, so that no verb can add a version without it.
     transaction.actor.require(WRITE)
     number = service.last + 1
     draft = draft or _draft(transaction, service, series, document)
     accept_new(transaction, service, series, document, draft)
     text, digest = document.text, document.digest
+    # Sealed after the check: a sealed value would conform to no rule for the value itself.
     if draft is not None:
         text = draft.sealed(transaction.connection, transaction.now)
         digest = digest_of(text)
