@@ -59,6 +59,7 @@ def documents_of(
 def _document_or_error(
     value: Any, limits: DocumentLimits, name: str, repeated: bool
 ) -> Document | InvalidDocument:
+    # Everything is checked even after a problem, so that one response names all of them.
     document: Document | None = None
     problems: list[Problem] = []
     if repeated:

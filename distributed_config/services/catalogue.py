@@ -71,6 +71,7 @@ def services(
     The order is that of the names' code points. ``search`` is a part of the name, in any case;
     ``prefix`` its beginning; a service must have all ``tags``.
     """
+    # Pages continue after a name. An offset would shift when services come and go.
     query = _SERVICES.where(
         ServiceRow.organisation_id == reader.visibility.organisation,
         reader.visibility.sql_filter(ServiceRow.name),
@@ -129,6 +130,7 @@ def set_tags(transaction: Transaction, series: Series, tags: tuple[str, ...]) ->
     """
     service_id = require(transaction.reader, series)
     new = tuple(sorted(set(tags)))
+    # Not recorded: a request that is repeated must not look like a second change.
     if new == _tags_of(transaction.connection, [service_id]).get(service_id, ()):
         return False
     transaction.connection.execute(delete(TagRow).where(TagRow.service_id == service_id))

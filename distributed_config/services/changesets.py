@@ -96,21 +96,21 @@ def import_all(
     )
 
 
-def prune(transaction: Transaction, kept: Collection[str], prefix: str = "") -> tuple[str, ...]:
-    """Delete the services that begin with ``prefix`` and are not in ``kept``; return their names.
+def prune(transaction: Transaction, keep: Collection[str], prefix: str = "") -> tuple[str, ...]:
+    """Delete the services that begin with ``prefix`` and are not in ``keep``; return their names.
 
     Services that the actor may not see stay, and so do those without a current version. Raises
-    Forbidden without the right to publish, and Invalid if ``kept`` is empty.
+    Forbidden without the right to publish, and Invalid if ``keep`` is empty.
     """
     # An empty source is far more often a mistake, such as a wrong path, than the wish to delete
     # everything.
-    if not kept:
+    if not keep:
         message = "There is no service in what is imported, so pruning would delete all of them."
         raise Invalid.from_problems([Problem("", message, "prune")])
-    # An export leaves out services without a current version: that they are not in ``kept`` says
+    # An export leaves out services without a current version: that they are not in ``keep`` says
     # nothing about them.
     served = catalogue.served_names(transaction.reader, prefix)
-    gone = [name for name in served if name not in kept]
+    gone = [name for name in served if name not in keep]
     for name in gone:
         versions.delete_with_versions(transaction, Series(name))
     return tuple(gone)
@@ -147,6 +147,7 @@ def _locate(step: Step, problem: Problem) -> Problem:
 
 def _once(steps: Sequence[Step]) -> Iterator[Step]:
     """Yield ``steps``, with a broken step in place of one that names a service again."""
+    # Two steps for one service would depend on their order, which a client may not mean.
     seen: set[str] = set()
     for step in steps:
         repeated = step.service in seen

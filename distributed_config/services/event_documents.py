@@ -40,6 +40,7 @@ _BEFORE = (
         ChangeRow.organisation_id == bindparam("organisation"),
         ChangeRow.service == bindparam("service_"),
         ChangeRow.kind.in_(CURRENT_CHANGING),
+        # Both columns: one revision may change a service several times.
         tuple_(ChangeRow.revision, ChangeRow.position)
         < tuple_(bindparam("revision_"), bindparam("position_")),
     )
@@ -47,6 +48,7 @@ _BEFORE = (
     .limit(1)
 )
 
+# Built once, with lists of any length as its parameters: this runs for every event that is sent.
 _DOCUMENTS = load.DOCUMENTS.add_columns(VersionRow.environment, VersionRow.revision).where(
     VersionRow.size <= bindparam("most_bytes"),
     tuple_(
@@ -112,23 +114,23 @@ def _key(change: Change, environment: str | None, number: int | None) -> Key | N
 
 def documents(
     connection: Connection,
-    wanted: Iterable[Key],
+    keys: Iterable[Key],
     most_bytes: int = LARGEST_DOCUMENT,
     *,
     clear: bool = True,
 ) -> dict[Key, Stored]:
-    """Return those of the ``wanted`` documents that still exist, up to ``most_bytes`` each.
+    """Return those documents that still exist, up to ``most_bytes`` each.
 
     ``clear`` says whether they are needed in the clear as well as masked. A service that was
     deleted and created again since has other documents under the same numbers: ``Stored.at``
     recognises them.
     """
-    keys = list(dict.fromkeys(wanted))
+    unique = list(dict.fromkeys(keys))
     viewers = Viewer(connection, reveal=False), Viewer(connection, reveal=True)
     stored: dict[Key, Stored] = {}
     # In batches: a statement has a limited number of parameters.
-    for start in range(0, len(keys), _BATCH):
-        batch = {"keys": keys[start : start + _BATCH], "most_bytes": most_bytes}
+    for start in range(0, len(unique), _BATCH):
+        batch = {"keys": unique[start : start + _BATCH], "most_bytes": most_bytes}
         for row in connection.execute(_DOCUMENTS, batch):
             # An event without its document is still an event. A subscriber who then requests the
             # damaged document gets the error. A deleted one raises here as well.
@@ -140,6 +142,7 @@ def documents(
 
 
 def _views(viewers: tuple[Viewer, Viewer], document: StoredText, clear: bool) -> DocumentViews:
+    # Masked first: without a secret in it, one form is enough, and nothing is decrypted.
     masking, revealing = viewers
     masked = document.render(masking)
     if not masked.etag_variant:

@@ -53,6 +53,7 @@ def recall(
     ).one_or_none()
     if row is None:
         return None
+    # Expired ones are deleted in batches, so that one may still be here.
     if row.created_at < _oldest(transaction, lifetime_hours):
         transaction.connection.execute(delete(IdempotencyRow).where(_is_key(transaction, key)))
         return None

@@ -45,6 +45,7 @@ def _problems_of_journal(connection: Connection) -> list[str]:
             func.count(ChangeRow.revision.distinct()),
         )
     ).one()
+    # Revisions have no gaps, so counting them is enough to know that none is missing.
     if (last or 0) != head.revision:
         return [f"the journal's head is at {head.revision}, and its last change at {last or 0}"]
     if revisions and (first != 1 or revisions != last):

@@ -68,6 +68,8 @@ def history(reader: Reader, section: str = "", key: str = "") -> list[KeyChange]
     Everything that made another version current counts, or none. Of a deleted service, only the
     deletion is known: its documents are gone. Raises DocumentDamaged.
     """
+    # Replayed from the beginning: the journal has numbers only, and which keys a change concerns
+    # shows in the documents before and after it.
     documents = _documents(reader, section)
     current: dict[str, int | None] = {}
     changes: list[KeyChange] = []

@@ -121,6 +121,7 @@ def set_paths(connection: Connection, definition_id: int, paths: Sequence[str]) 
     """
     before = paths_of(connection, definition_id)
     gone = [index for path, index in before.items() if path not in paths]
+    # Entries first: they refer to the rows of their indexes.
     connection.execute(delete(EntryRow).where(EntryRow.index_id.in_(gone)))
     connection.execute(delete(IndexRow).where(IndexRow.id.in_(gone)))
     for position, path in enumerate(paths):

@@ -95,6 +95,7 @@ def detach(transaction: Transaction, series: Series) -> bool:
         return False
     # From here on every writer may store anything, so it takes more than the right to write.
     transaction.actor.require(versions.PUBLISH)
+    # Without a definition nothing is marked but by the service's own pointers.
     if not covers("{}", before.schema):
         require_to_unmark(transaction, before.definition)
     rules.detach_definition(transaction.connection, service_id)

@@ -62,6 +62,7 @@ def require(reader: Reader, name: str, number: int | None = None) -> Definition:
     definition = lookup(reader, name, number)
     if definition is not None:
         return definition
+    # Another query, but only to say which of the two does not exist.
     if number is None or lookup(reader, name) is None:
         raise DefinitionNotFound(name)
     raise RevisionNotFound(name, number)
@@ -117,6 +118,7 @@ def page(
         "changed": DefinitionRow.changed_at,
     }
     order = [columns[by], DefinitionRow.name]
+    # For an API that has names in paths of its URLs, where a "/" would be another path.
     query = _newest(reader.visibility).where(~DefinitionRow.name.contains("/"))
     if search:
         query = query.where(DefinitionRow.name.icontains(search, autoescape=True))
@@ -175,6 +177,7 @@ def _newest(visibility: Visibility) -> Select[*tuple[Any, ...]]:
 
 
 def _definition(reader: Reader, row: Any) -> Definition:
+    # Also where the schema is not shown: what a damaged one says must not be built on.
     intact(row.schema, row.digest)
     paths = tuple(index_keys.paths_of(reader.connection, row.id))
     services = rules.count(reader.connection, row.id, reader.visibility)

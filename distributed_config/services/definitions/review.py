@@ -67,6 +67,7 @@ def review(connection: Connection, proposal: Proposal, visibility: Visibility) -
     Problems inside secrets that ``visibility`` does not show are left out. Each document takes
     some microseconds: do this where nobody waits for a lock. Raises DocumentDamaged.
     """
+    # Of the same snapshot as the documents: ``refresh`` checks again what changed after it.
     revision = head.read_head(connection).revision
     parameters = {"definition": proposal.definition_id, **in_environment()}
     rows = connection.execute(_CURRENT, parameters).yield_per(_BATCH)

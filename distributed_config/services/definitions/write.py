@@ -228,6 +228,8 @@ def _update_settings(
         changes.append(f"policy {policy}")
     if paths is not None and tuple(paths) != before.indexes:
         new = index_keys.set_paths(transaction.connection, before.id, paths)
+        # Only new indexes can be on something secret: the others were checked when they were new,
+        # and marks are checked against indexes when they are set.
         if new:
             refuse_indexes_on_marked(transaction, before.name)
         _index_again(transaction, before, new)

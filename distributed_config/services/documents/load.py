@@ -77,6 +77,7 @@ def each_current(reader: Reader, *conditions: ColumnElement[bool]) -> Iterator[S
     ``conditions`` are on ServiceRow. A service without an enabled version is left out. Raises
     DocumentDamaged when it gets to a damaged document.
     """
+    # A generator: an export of many services is never in memory as a whole.
     query = _CURRENT.where(
         ServiceRow.organisation_id == reader.visibility.organisation,
         reader.visibility.sql_filter(ServiceRow.name),

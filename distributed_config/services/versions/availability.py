@@ -41,6 +41,7 @@ def set_enabled(
     version = load_version(transaction.connection, service.id, series, number)
     stamp = version_stamp(transaction.connection, service, number, version.digest)
     before = _current_number(transaction, service, series)
+    # Not recorded: a request that is repeated must not look like a second change.
     if version.enabled == enabled:
         return WriteResult(series, number, stamp, before, changed=False)
     parameters = {**in_series(service.id, series.environment), "which": number, "to": enabled}
@@ -77,6 +78,7 @@ def delete_version(
             f"Version {number} of {series.service!r} is enabled. Disable it first: "
             f"PATCH …&version={number}&enabled=false."
         )
+    # The row stays: numbers are never used again, and the history has no gaps.
     parameters = in_series(service.id, series.environment)
     transaction.connection.execute(
         ERASE, {**parameters, "which": number, "at": transaction.revision}
@@ -108,6 +110,7 @@ def disable_service(
         raise NoCurrentVersion(series.service)
     transaction.connection.execute(DISABLE_ALL, in_series(service.id, series.environment))
     accept_stored(transaction, service, series, None, "")
+    # One change, and not one for each version: to subscribers it is a single event.
     transaction.record(
         ChangeKind.SERVICE_DISABLED,
         series.service,
@@ -141,7 +144,7 @@ def delete_with_versions(
 ) -> None:
     """Delete the service and all its versions, enabled or not.
 
-    For callers that were explicitly told to, as when a definition is deleted with its services.
+    For requests that say so, as the deletion of a definition with its services.
     """
     transaction.actor.require(PUBLISH)
     service = require_expected(transaction, series, expect)

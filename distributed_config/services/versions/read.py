@@ -126,6 +126,7 @@ def history(
     )
     if not page:
         return []
+    # A query of its own, for the few columns that only histories show.
     span = {**parameters, "lowest": page[-1].number, "highest": page[0].number}
     checks = {row[0]: (row[1], row[2]) for row in reader.connection.execute(CHECKS, span)}
     return [replace(version, checked=checks.get(version.number)) for version in page]

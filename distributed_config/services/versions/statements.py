@@ -45,9 +45,12 @@ _WHOLE = (*METADATA, VersionRow.document)
 FIND = (
     select(
         ServiceRow.id,
-        select(func.max(VersionRow.number))
-        .where(VersionRow.service_id == ServiceRow.id, VersionRow.environment == ENVIRONMENT)
-        .scalar_subquery(),
+        func.coalesce(
+            select(func.max(VersionRow.number))
+            .where(VersionRow.service_id == ServiceRow.id, VersionRow.environment == ENVIRONMENT)
+            .scalar_subquery(),
+            -1,
+        ),
         ConformanceRow.definition_id,
         ServiceRow.secret_marks,
     )

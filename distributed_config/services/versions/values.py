@@ -51,6 +51,8 @@ class Version:
         return self.text
 
 
+# The verbs return this and not the new version: a response that shows the document reads it, see
+# ``masked_text``, and the others are spared that.
 @dataclass(frozen=True)
 class WriteResult:
     """The outcome of a write.
@@ -79,7 +81,8 @@ class WriteResult:
 class ServiceKey(NamedTuple):
     """A service, as verbs look it up once.
 
-    ``last`` is the number of its last version. ``marks`` is "" where nothing can be secret.
+    ``last`` is the number of its last version, -1 if there is none in the environment. ``marks``
+    is "" where nothing can be secret.
     """
 
     id: int

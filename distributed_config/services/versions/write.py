@@ -58,6 +58,7 @@ def create(
     ServiceExists, OutOfScope, NotConforming, or Forbidden where the definition would unmark it.
     """
     transaction.allowance.count(size=len(document.text))
+    # A name outside the actor's scope looks free even if it is taken, so this comes first.
     if not transaction.visibility.allows(series.service):
         raise OutOfScope(series.service)
     if find_service(transaction.reader, series) is not None:
@@ -78,9 +79,8 @@ def create(
         return _insert(transaction, ServiceKey(service_id, -1, None, marks), series, document)
     # Attached before there is a version: what the definition marks is never stored in the clear.
     rules.attach_definition(transaction, service_id, series.service, definition_id)
-    # Attaching may have changed the marks. Without versions the last number comes as NULL.
-    service = require_service(transaction.reader, series)._replace(last=-1)
-    return _insert(transaction, service, series, document)
+    # Looked up again: attaching may have changed the marks.
+    return _insert(transaction, require_service(transaction.reader, series), series, document)
 
 
 def append(
@@ -116,6 +116,7 @@ def put(
             raise PreconditionFailed(series.service, None)
         return create(transaction, series, document)
     transaction.allowance.count(size=len(document.text))
+    # Judged even if nothing would change: a client that expected another version has to know.
     check_precondition(transaction, service, series, expect)
     draft = _draft(transaction, service, series, document)
     current = find_current(transaction.connection, service.id, series.environment)
@@ -285,11 +286,13 @@ def _insert(
 
     All verbs that add a version end here, and secrets are encrypted nowhere else.
     """
+    # Required here, so that no verb can add a version without it.
     transaction.actor.require(WRITE)
     number = service.last + 1
     draft = draft or _draft(transaction, service, series, document)
     accept_new(transaction, service, series, document, draft)
     text, digest = document.text, document.digest
+    # Sealed after the check: a sealed value would conform to no rule for the value itself.
     if draft is not None:
         text = draft.seal(transaction.connection, transaction.now)
         digest = digest_of(text)
