@@ -63,9 +63,9 @@ def _broadcast(server: Server, found: Streams, say: Callable[[str], None]) -> No
             reading.start()
         _put(server, number)
 
-    result = _watched("ours", server, found.watchers, put, say)
+    told = _watched("ours", server, found.watchers, put, say)
     reading.join()
-    found.delivery, found.bytes_each, found.missed = result
+    found.delivery, found.bytes_each, found.missed = told
 
 
 def _beside(folder: Path, found: Streams, say: Callable[[str], None]) -> None:
@@ -104,12 +104,12 @@ def _watched(
             time.sleep(_BETWEEN)
             put(number)
             acknowledged.append(time.monotonic())
-        report = json.loads(process.stdout.readline())
+        told = json.loads(process.stdout.readline())
     delivery = [
-        max(0.0, last - done) for last, done in zip(report["delivered"], acknowledged, strict=False)
+        max(0.0, last - done) for last, done in zip(told["delivered"], acknowledged, strict=False)
     ]
     say(f"streams: the last watcher of {kind} has a change after {_middle(delivery)}")
-    return delivery, each, report["missed"] + report["lost"]
+    return delivery, each, told["missed"] + told["lost"]
 
 
 def _put_etcd(server: Server, _number: int) -> None:
