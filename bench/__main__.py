@@ -15,37 +15,37 @@ _PARTS = ("serving", "growth", "definitions", "streams", "startup")
 
 
 def main() -> None:
-    arguments = _arguments()
-    # Whichever signal ends it, the servers end with it.
+    asked = _arguments()
+    # However it is told to end, the servers end with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began, busy = time.monotonic(), os.getloadavg()[0]
 
     def say(text: str) -> None:
         print(f"[{time.monotonic() - began:4.0f} s] {text}", flush=True)
 
-    rounds, seconds = (1, 1) if arguments.quick else (arguments.rounds, arguments.seconds)
-    large = growth.LARGE // 10 if arguments.quick else growth.LARGE
+    rounds, seconds = (1, 1) if asked.quick else (asked.rounds, asked.seconds)
+    large = growth.LARGE // 10 if asked.quick else growth.LARGE
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folders = {part: Path(name, part) for part in _PARTS}
         for folder in folders.values():
             folder.mkdir()
         served = grown = defined = streamed = started = None
-        if "serving" in arguments.only:
+        if "serving" in asked.only:
             served = serving.measure(folders["serving"], rounds, seconds, say)
-        if "growth" in arguments.only:
+        if "growth" in asked.only:
             grown = growth.measure(folders["growth"], rounds, large, say)
-        if "definitions" in arguments.only:
+        if "definitions" in asked.only:
             defined = definitions.measure(folders["definitions"], rounds, say)
-        if "streams" in arguments.only:
-            watchers = streams.WATCHERS // 10 if arguments.quick else streams.WATCHERS
+        if "streams" in asked.only:
+            watchers = streams.WATCHERS // 10 if asked.quick else streams.WATCHERS
             streamed = streams.measure(folders["streams"], watchers, say)
-        if "startup" in arguments.only:
-            started = startup.measure(folders["startup"], 1 if arguments.quick else 5, say)
+        if "startup" in asked.only:
+            started = startup.measure(folders["startup"], 1 if asked.quick else 5, say)
     text = report.tables(
         served, grown, defined, streamed, started, rounds=rounds, seconds=seconds, busy=busy
     )
     print(f"\n{text}\n")
-    if arguments.quick or set(arguments.only) != set(_PARTS):
+    if asked.quick or set(asked.only) != set(_PARTS):
         print("Not the whole run: docs/benchmarks.md stays as it is.")
     else:
         report.write(ROOT / "docs" / "benchmarks.md", text)

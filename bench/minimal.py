@@ -1,4 +1,4 @@
-"""The least that a Flask route can do: return prepared bytes."""
+"""The least that a Flask route can do: bytes that were made beforehand."""
 
 from flask import Flask, Response
 

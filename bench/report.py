@@ -22,7 +22,7 @@ from distributed_config.models import sqlite as engines
 BEGIN = "<!-- measured: begin (written by `make bench`) -->"
 END = "<!-- measured: end -->"
 
-# Ours, the other one, and how many times as fast ours should be (None: only reported).
+# Ours, the other one, and how many times as fast ours is to be (None: only told).
 _COMPARED: list[tuple[str, str, float | None]] = [
     ("ours, hot GET", "bare ASGI, 200", 0.75),
     ("ours, hot GET with a token", "ours, hot GET", 0.9),
@@ -333,10 +333,10 @@ def _machine(rounds: int, seconds: int, busy: float) -> str:
 
 def _etcd_version() -> str:
     try:
-        version = subprocess.run(["etcd", "--version"], capture_output=True, text=True, check=True)
+        told = subprocess.run(["etcd", "--version"], capture_output=True, text=True, check=True)
     except OSError:
         return ""
-    return version.stdout.partition("\n")[0].rpartition(" ")[2]
+    return told.stdout.partition("\n")[0].rpartition(" ")[2]
 
 
 # --- how values are written

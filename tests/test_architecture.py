@@ -1,27 +1,30 @@
-"""What the manual and the README say of the code's shape is true of the code."""
+"""The page on architecture and the picture in the README match the code."""
 
 import ast
 import importlib
 import re
+from pathlib import Path
 
-from tests.test_structure import FLOOR_OF, PACKAGE, ROOT, imports_of, room_of, sources
+from tests.test_structure import FLOOR_OF, room_of, sources
 
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "distributed_config"
 PAGE = ROOT / "docs" / "architecture.md"
 NAMES = re.compile(r"`([\w/.-]+)`")
 
 
 def names(text: str) -> set[str]:
-    """What a page puts in code marks, outside its code blocks."""
+    """Return what a page puts in code marks, outside its code blocks."""
     return set(NAMES.findall(re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)))
 
 
 def exists(name: str) -> bool:
-    """Whether a path is there: in the package, or beside it."""
+    """Return whether a path exists: in the package, or beside it."""
     return any((folder / name).exists() for folder in (PACKAGE, ROOT))
 
 
 def resolve(name: str) -> object:
-    """The object that ``room.module.name`` stands for. Raises AttributeError if there is none."""
+    """Return the object called ``room.module.name``. Raises AttributeError if there is none."""
     parts = name.split(".")
     found: object = importlib.import_module("distributed_config")
     for position, part in enumerate(parts):
@@ -32,7 +35,7 @@ def resolve(name: str) -> object:
     return found
 
 
-def test_every_file_that_the_page_on_architecture_names_is_there() -> None:
+def test_every_file_that_the_page_on_architecture_names_exists() -> None:
     paths = {name for name in names(PAGE.read_text()) if "/" in name or name.endswith(".py")}
     paths -= {"/config"}
 
@@ -40,7 +43,7 @@ def test_every_file_that_the_page_on_architecture_names_is_there() -> None:
     assert [path for path in sorted(paths) if not exists(path)] == []
 
 
-def test_every_function_that_the_page_on_architecture_names_is_there() -> None:
+def test_every_function_that_the_page_on_architecture_names_exists() -> None:
     dotted = {
         name
         for name in names(PAGE.read_text())
@@ -62,24 +65,26 @@ def test_every_value_that_the_page_on_architecture_lists_is_where_it_says() -> N
 
 
 def picture() -> str:
-    """The picture of the rooms, as Mermaid text."""
+    """Return the picture of the rooms, as Mermaid text."""
     return (ROOT / "README.md").read_text().split("```mermaid\n")[1].split("```")[0]
 
 
 def rooms() -> set[str]:
-    """The folders of the package. Migrations have no room: nothing imports them."""
+    """Return the folders of the package, without migrations, which nothing imports."""
     folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
     return folders - {"migrations"}
 
 
 def imported_rooms() -> set[tuple[str, str]]:
-    """The pairs of rooms of which the first imports the second."""
+    """Return the pairs of rooms of which the first imports the second."""
     pairs = set()
     for path in sources():
-        for name in imports_of(ast.parse(path.read_text())):
-            parts = name.split(".")
-            if parts[0] == "distributed_config" and len(parts) > 1:
-                pairs.add((room_of(path), parts[1]))
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                package, _, module = (node.module or "").partition(".")
+                rooms_of_names = [module.split(".")[0]] if module else [n.name for n in node.names]
+                if package == "distributed_config":
+                    pairs |= {(room_of(path), room) for room in rooms_of_names}
     return pairs
 
 
@@ -107,7 +112,7 @@ def test_the_list_of_rooms_in_the_readme_is_whole() -> None:
     assert listed - {"migrations"} <= FLOOR_OF.keys()
 
 
-def test_no_page_names_a_file_of_the_package_that_is_not_there() -> None:
+def test_every_module_that_any_page_names_exists() -> None:
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
     gone = [
         f"{page.name}: {name}"
