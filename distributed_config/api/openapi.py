@@ -86,7 +86,7 @@ def document(app: Flask, is_open: bool) -> dict[str, Any]:
     spec.components.schema("Problem", schema=answers.Problem)
     spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
     for rule in app.url_map.iter_rules():
-        found: Route | None = getattr(app.view_functions[rule.endpoint], "door", None)
+        found: Route | None = getattr(app.view_functions[rule.endpoint], "route", None)
         if found is not None:
             path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
             operation = _operation(rule.endpoint, found)

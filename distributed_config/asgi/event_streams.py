@@ -105,7 +105,7 @@ class Streams:
         self._beginning: asyncio.Future[None] | None = None
         self._broadcasting: asyncio.Task[None] | None = None
         self._closing = False
-        self._by_keys = False
+        self._with_previous = False
 
     def __len__(self) -> int:
         return len(self._watchers)
@@ -136,9 +136,9 @@ class Streams:
         watcher.ended, place.leave = place.is_lost, watcher.end
         self._watchers.add(watcher)
         metrics.WATCHERS.inc()
-        if watch.shape == "configs" and not self._by_keys:
-            # What is in memory lacks what these watchers want; they begin behind it.
-            self._by_keys = True
+        if watch.encoder.with_previous and not self._with_previous:
+            # What is in memory lacks the previous documents; these subscribers begin after it.
+            self._with_previous = True
             self._first = self._last
         try:
             await self._begin()
@@ -240,7 +240,9 @@ class Streams:
     async def _next_page(self) -> Page | None:
         """What is new; None if that cannot be read just now."""
         try:
-            return await self._read(partial(self._feed.all, self._last, with_keys=self._by_keys))
+            return await self._read(
+                partial(self._feed.all, self._last, with_previous=self._with_previous)
+            )
         except Exception:  # whatever it is, the watchers wait for what comes after it
             _logger.exception("the journal could not be read for the streams")
             return None

@@ -68,8 +68,8 @@ class WebSocketSession:
         self, streams: Streams, watch: Subscription, until: int | None, place: Place
     ) -> None:
         """Tells until either side ends it."""
-        tell: Tell = self._tell_configs
-        if watch.shape == "changes":
+        tell: Tell = self._tell_bare
+        if not watch.encoder.is_bare:
             first = self._message("reset" if watch.reset else "hello", watch, watch.after)
             await self._say({**first, "epoch": watch.epoch})
             tell = partial(self._tell, watch)
@@ -98,8 +98,8 @@ class WebSocketSession:
     def _message(self, event: str, watch: Subscription, revision: int) -> dict[str, Any]:
         return {"event": event, "id": str(watch.position(revision)), "revision": revision}
 
-    async def _tell_configs(self, _revision: int, told: EncodedMessage | None) -> None:
-        """A dialect's own messages: nothing but what was set and deleted."""
+    async def _tell_bare(self, _revision: int, told: EncodedMessage | None) -> None:
+        """Send a message as its encoder wrote it; the dialect knows no heartbeat."""
         if told is not None and told.text:
             await self._send({"type": "websocket.send", "text": told.text})
 

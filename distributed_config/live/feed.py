@@ -1,11 +1,11 @@
 """The journal as events: read from the database, encoded once for all who may see them."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 
@@ -24,8 +24,7 @@ from distributed_config.services.journal.kinds import (
 )
 from distributed_config.services.policy.actor import LOCAL_OPERATOR, Actor
 from distributed_config.services.secrets.digests import without_secrets
-from distributed_config.services.sections import WRAPPER, changed
-from distributed_config.wire import Position, parse_stored
+from distributed_config.wire import Position
 
 _PAGE = 200
 _PAGE_WITH_DOCUMENTS = 16
@@ -35,6 +34,36 @@ DELETION_KINDS = frozenset({VERSION_DELETED, SERVICE_DELETED})
 """Changes after which documents are gone."""
 SECRET_KINDS = MARKING_KINDS
 """Changes after which other places of documents are secret."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How a subscriber's messages are written.
+
+    ``encode`` returns the JSON text for the events of one revision; "" sends nothing. With
+    ``with_previous`` an event has the document that was current before as well, which takes more
+    reading. ``is_bare``: over a WebSocket the text is sent as it is, without the id of the event,
+    and without greetings and heartbeats, which the subscriber would not understand.
+    """
+
+    encode: Callable[[int, list["ChangeEvent"], "Subscription"], str]
+    with_previous: bool = False
+    is_bare: bool = False
+
+
+def _encode_changes(
+    revision: int, events: list["ChangeEvent"], subscription: "Subscription"
+) -> str:
+    reveal = subscription.reveals
+    texts = (
+        event.with_document(reveal) if subscription.documents else event.plain(reveal)
+        for event in events
+    )
+    return f'{{"revision": {revision}, "changes": [{", ".join(texts)}]}}'
+
+
+CHANGES = Encoder(_encode_changes)
+"""Changes as ``/api/v1/changes`` has them."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +82,7 @@ class Subscription:
     kinds: frozenset[str] = frozenset()
     documents: bool = False
     reset: bool = False
-    shape: Literal["changes", "configs"] = "changes"
-    """How it is told: as the API has changes, or as the keys of sections that are others now."""
+    encoder: Encoder = CHANGES
 
     @property
     def reveals(self) -> bool:
@@ -128,19 +156,13 @@ class ChangeEvent:
             document = "null"
         return f'{self.plain(reveal)[:-1]}, "document": {document}}}'
 
-    def keys(self, reveal: bool) -> dict[str, Any]:
-        """The keys of the section that are others now, as ``section:key``; None: gone."""
-        if self.change.kind not in event_documents.CURRENT_CHANGING:
-            return {}
-        previous, document = _shown(self.previous, reveal), _shown(self.document, reveal)
-        if self.document is not None and document is None:
-            return {}  # a secret in it does not open: nothing can be told, and nothing is gone
-        before = parse_stored(previous) if previous else {}
-        after = parse_stored(document) if document else {}
-        return {
-            f"{self.change.service}:{key}" if key != WRAPPER else f"{self.change.service}": value
-            for key, value in changed(before, after).items()
-        }
+    def document_text(self, reveal: bool) -> str | None:
+        """The document that became current; None: there is none, or it cannot be shown."""
+        return _shown(self.document, reveal)
+
+    def previous_text(self, reveal: bool) -> str | None:
+        """The document that was current before, if the event was read with it."""
+        return _shown(self.previous, reveal)
 
 
 def _shown(text: DocumentViews | None, reveal: bool) -> str | None:
@@ -153,16 +175,8 @@ class EncodedMessage:
     __slots__ = ("message", "revision", "text")
 
     def __init__(self, revision: int, entries: list[ChangeEvent], watch: Subscription) -> None:
-        reveal = watch.reveals
-        texts = (
-            each.with_document(reveal) if watch.documents else each.plain(reveal)
-            for each in entries
-        )
         self.revision = revision
-        self.text = f'{{"revision": {revision}, "changes": [{", ".join(texts)}]}}'
-        if watch.shape == "configs":
-            keys = {name: value for each in entries for name, value in each.keys(reveal).items()}
-            self.text = json.dumps({"configs": keys}, ensure_ascii=False) if keys else ""
+        self.text = watch.encoder.encode(revision, entries, watch)
         event = f"id: {watch.position(revision)}\nevent: changes\ndata: {self.text}\n\n".encode()
         # One message for all watchers, as it is handed to the server.
         self.message = {"type": "http.response.body", "body": event, "more_body": True}
@@ -176,7 +190,7 @@ class RevisionEvents:
     def __init__(self, revision: int, entries: list[ChangeEvent]) -> None:
         self.revision = revision
         self.entries = entries
-        self._told: dict[tuple[bool, str, bool], EncodedMessage] = {}
+        self._told: dict[tuple[bool, Encoder, bool], EncodedMessage] = {}
 
     @property
     def size(self) -> int:
@@ -207,7 +221,7 @@ class RevisionEvents:
             return None
         if len(entries) < len(self.entries):
             return EncodedMessage(self.revision, entries, watch)
-        form = (watch.documents, watch.shape, watch.reveals)
+        form = (watch.documents, watch.encoder, watch.reveals)
         if form not in self._told:
             self._told[form] = EncodedMessage(self.revision, entries, watch)
         return self._told[form]
@@ -250,18 +264,19 @@ class Feed:
         with self._engine.connect() as connection:
             return read_head(connection).revision
 
-    def all(self, after: int, *, with_keys: bool) -> Page:
+    def all(self, after: int, *, with_previous: bool) -> Page:
         """The moments of every organisation behind ``after``, some hundreds at most.
 
-        ``with_keys``: somebody wants to hear of the keys of sections, which takes more reading.
+        ``with_previous``: some encoder needs the documents that were current before, which takes
+        more reading.
         """
-        return self._read(after, None, {}, _PAGE, with_keys=with_keys, with_documents=True)
+        return self._read(after, None, {}, _PAGE, with_previous=with_previous, with_documents=True)
 
     def of(self, watch: Subscription, after: int) -> Page:
         """The moments behind ``after`` in which there is something that ``watch`` wants."""
         filters = {"services": [*watch.services, *watch.prefixes], "kinds": list(watch.kinds)}
-        by_keys = watch.shape == "configs"
-        with_documents = watch.documents or by_keys
+        with_previous = watch.encoder.with_previous
+        with_documents = watch.documents or with_previous
         # Very many may come from far behind at once, and each holds a page.
         most = _PAGE_WITH_DOCUMENTS if with_documents else _PAGE
         return self._read(
@@ -269,7 +284,7 @@ class Feed:
             watch.actor,
             filters,
             most,
-            with_keys=by_keys,
+            with_previous=with_previous,
             with_documents=with_documents,
         )
 
@@ -280,7 +295,7 @@ class Feed:
         filters: dict[str, Any],
         most: int,
         *,
-        with_keys: bool,
+        with_previous: bool,
         with_documents: bool,
     ) -> Page:
         with self._engine.connect() as connection:
@@ -288,7 +303,7 @@ class Feed:
             changes = read_changes(connection, actor, after=after, limit=most, **filters)
             masked = without_secrets(connection, changes)
             if with_documents:
-                entries = _entries(connection, changes, masked, with_keys)
+                entries = _entries(connection, changes, masked, with_previous)
             else:
                 entries = [
                     ChangeEvent(change, told, None, None)
@@ -303,15 +318,15 @@ class Feed:
 
 
 def _entries(
-    connection: Connection, changes: list[Change], masked: list[Change], with_keys: bool
+    connection: Connection, changes: list[Change], masked: list[Change], with_previous: bool
 ) -> list[ChangeEvent]:
     """``changes`` with their documents, and with what they put an end to if that is wanted."""
     now = [event_documents.version_key(change) for change in changes]
     before: list[event_documents.Key | None] = [None] * len(changes)
-    if with_keys:
+    if with_previous:
         before = [event_documents.previous_key(connection, change) for change in changes]
     wanted = [key for key in (*before, *now) if key is not None]
-    most = _EVERY_SIZE if with_keys else event_documents.LARGEST_DOCUMENT
+    most = _EVERY_SIZE if with_previous else event_documents.LARGEST_DOCUMENT
     found = event_documents.documents(connection, wanted, most)
 
     def text(key: event_documents.Key | None, change: Change) -> DocumentViews | None:

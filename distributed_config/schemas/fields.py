@@ -36,7 +36,11 @@ class StrictBoolean(fields.Boolean):
 
 
 class Time(fields.String):
-    """An RFC 3339 time, as times are stored."""
+    """A time: RFC 3339 text outside, and inside microseconds since 1970, as times are stored."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **rest: Any) -> str | None:
+        text = None if value is None else wire.format_time(value)
+        return super()._serialize(text, attr, obj, **rest)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> Any:
         try:

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from jsonschema_rs import validator_for
 
-from distributed_config.dialects import tartarus_openapi
+from distributed_config.dialects.tartarus import openapi
 from distributed_config.services.access.token_format import new_token
 from tests.support.server import Api, Server
 
@@ -59,7 +59,7 @@ def test_every_operation_is_on_the_page(api: Api) -> None:
 
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in answer.headers["content-security-policy"]
-    for path, operations in tartarus_openapi.document()["paths"].items():
+    for path, operations in openapi.document()["paths"].items():
         assert answer.text.count(f"<code>{path}</code>") == len(operations)
     assert "config_key, data" in answer.text
 
