@@ -246,7 +246,7 @@ def _json_patch() -> list[Any]:
 
 @dataclass(frozen=True)
 class _Created:
-    """What the response to a creation shows, read while the transaction was open."""
+    """A created service, with everything that its response shows."""
 
     written: WriteResult
     text: str

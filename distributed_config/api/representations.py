@@ -1,4 +1,4 @@
-"""What a read of ``/config`` returns: which version, in which format, with which entity tag."""
+"""Representations of a configuration: a version or all of them, in a format, with an entity tag."""
 
 import json
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class _Form:
 
     @property
     def variant(self) -> str:
-        """What tells this form from others in an entity tag: a strong tag is about the bytes."""
+        """The part of an entity tag that tells forms apart: a strong tag is about the bytes."""
         if self.definition is None:
             return self.format.name
         return f"{self.format.name}.defaults-{self.definition.digest[:16]}"

@@ -1,4 +1,4 @@
-"""What every dialect is made of: its name, its routes, its form of errors, and how it writes.
+"""The parts of every dialect: its name, its routes, its form of errors, and its writes.
 
 A dialect is the API of another config server, on top of the same verbs. What its users rely on
 here holds in it as well: a write takes a note, ``dry_run`` and an ``Idempotency-Key``, and a
@@ -68,7 +68,7 @@ def write(
     Raises Invalid if one of these two is malformed, besides what the verb raises.
     """
     problems = [
-        Problem("", "It is given more than once.", "repeated", name)
+        Problem("", "It appears more than once. Send it once.", "repeated", name)
         for name in ("note", "dry_run")
         if len(request.args.getlist(name)) > 1
     ]

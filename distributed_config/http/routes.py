@@ -100,7 +100,7 @@ def _refuse_conditions(described: Route) -> None:
     if described.method == "GET":
         return
     problems = [
-        Problem("", "This request does not heed it. Leave it out.", "condition", name)
+        Problem("", "This route cannot apply it. Leave it out.", "condition", name)
         for name in ("If-Match", "If-None-Match", "If-Unmodified-Since")
         if name in request.headers and name not in described.headers
     ]
@@ -130,7 +130,9 @@ def _load_query(schema: Schema) -> Any:
     repeated = []
     for name, values in request.args.lists():
         if len(values) > 1 and name not in many:
-            repeated.append(Problem("", "It is given more than once.", "repeated", name))
+            repeated.append(
+                Problem("", "It appears more than once. Send it once.", "repeated", name)
+            )
         parameters[name] = values if name in many else values[0]
     try:
         loaded = schema.load(parameters)

@@ -1,7 +1,7 @@
 """The responses of routes, as they are rendered and as the OpenAPI document describes them.
 
 The values come from the services as they are: the attribute of a field says where. Some keys are
-added by a view, and some responses are made without a dump; each of those says so.
+added by a view; and a response that is rendered by hand says why.
 """
 
 from itertools import islice
@@ -94,7 +94,7 @@ class RolesAnswer(Answer):
 
 
 class TokenAnswer(Answer):
-    """`token` is there once, in the answer that made it; null in that of a rehearsal."""
+    """`token` is there once, in the response that created it; null in that of a rehearsal."""
 
     id = fields.Integer(required=True)
     kind = fields.String(required=True)
@@ -126,7 +126,7 @@ class DoneAnswer(Answer):
 
 
 class ActorAnswer(Answer):
-    """Who asks, and what they may."""
+    """The actor of the request, and its rights."""
 
     name = fields.String(required=True)
     organisation = fields.String(required=True)
@@ -145,7 +145,7 @@ class BearerAnswer(Answer):
 
 
 class WrittenAnswer(Answer):
-    """What a write did."""
+    """The outcome of a write."""
 
     success = fields.Boolean(required=True)
     version = fields.Integer()
@@ -165,7 +165,7 @@ class WrittenAnswer(Answer):
 
 
 class CreatedAnswer(Answer):
-    """What the creation of a service answers."""
+    """The outcome of a creation."""
 
     ID = fields.Integer(required=True)
     enabled = fields.Boolean(required=True)
@@ -234,7 +234,7 @@ class UnfitAnswer(Answer):
 
 
 class ReviewAnswer(Answer):
-    """What a schema would do. `unfit_services` shows the first hundred."""
+    """The effect of a schema. `unfit_services` has the first hundred."""
 
     checked = fields.Integer(required=True)
     unfit = fields.Integer(required=True)
@@ -299,7 +299,7 @@ class SchemaDiffAnswer(Answer):
     text = fields.String(required=True)
     truncated = fields.Boolean(
         required=True,
-        metadata={"description": "There is more than `patch` and `text` tell: do not apply them."},
+        metadata={"description": "`patch` and `text` are not complete: do not apply them."},
     )
     compatibility = fields.Nested(CompatibilityAnswer, required=True)
 
@@ -342,7 +342,7 @@ class DiffAnswer(Answer):
     text = fields.String(required=True)
     truncated = fields.Boolean(
         required=True,
-        metadata={"description": "There is more than `patch` and `text` tell: do not apply them."},
+        metadata={"description": "`patch` and `text` are not complete: do not apply them."},
     )
 
 
@@ -356,7 +356,7 @@ class ChangeAnswer(Answer):
     subject = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "Of a change of accounts: who or what, as `user:3`."},
+        metadata={"description": "The subject of a change of accounts, as `user:3`."},
     )
     environment = fields.String(required=True, allow_none=True)
     version = fields.Integer(required=True, allow_none=True)

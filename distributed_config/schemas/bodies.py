@@ -16,12 +16,12 @@ POLICY = validate.OneOf(("none", "backward", "forward", "full"), error="It is on
 
 
 class DefinitionBody(PartialSchema):
-    """What stays as it is may be left out."""
+    """A key that is left out stays as it is."""
 
     schema = fields.Dict(metadata={"description": "A JSON Schema, of draft 7 or 2020-12."})
     policy = fields.String(
         validate=POLICY,
-        metadata={"description": "What revisions must keep; none unless given."},
+        metadata={"description": "The compatibility that revisions must keep; none by default."},
     )
     indexes = fields.List(
         fields.String(),
@@ -54,7 +54,7 @@ class AttachBody(Schema):
 
 
 class ChangesetStep(PartialSchema):
-    """What happens to one service: exactly one of the actions."""
+    """A change of one service: exactly one of the actions."""
 
     service = ServiceName(required=True)
     document = fields.Raw(metadata={"description": "The whole new document."})
@@ -68,8 +68,8 @@ class ChangesetStep(PartialSchema):
     ACTIONS = ("document", "merge", "patch", "rollback", "enable", "disable")
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
-    def _one_action(self, _data: dict[str, Any], given: Any, **_rest: Any) -> None:
-        if isinstance(given, dict) and sum(action in given for action in self.ACTIONS) != 1:
+    def _one_action(self, _data: dict[str, Any], original: Any, **_rest: Any) -> None:
+        if isinstance(original, dict) and sum(action in original for action in self.ACTIONS) != 1:
             raise ValidationError(f"Exactly one is needed of: {', '.join(self.ACTIONS)}.")
 
 
@@ -92,7 +92,7 @@ class RightsBody(Schema):
 
 
 class RightsChangeBody(Schema):
-    """What is not given stays."""
+    """A key that is left out stays as it is."""
 
     role = fields.String()
     services = fields.List(fields.String())
@@ -119,10 +119,10 @@ class RoleBody(Schema):
 
 
 class TokenBody(Schema):
-    """`personal`: the token acts as who makes it; without a role it may do all that they may.
+    """`personal`: the token acts as its owner; without a role it may do all that they may.
 
-    What is made with a token, and not after a log-in, ends with that token at the latest, also
-    when that is revoked.
+    A token that is created with another token, and not after a log-in, ends with that one at the
+    latest, also when that one is revoked.
     """
 
     name = fields.String(required=True)

@@ -72,31 +72,31 @@ class ServiceName(fields.String):
 
 
 def service_name(**rest: Any) -> ServiceName:
-    """A name that must be given."""
+    """Return the field of a service's name, which is required."""
     missing: dict[str, Any] = {"required": "A name is needed, as in ?service=web."}
     return ServiceName(required=True, error_messages=missing, metadata={"example": "web"}, **rest)
 
 
 def definition_name() -> ServiceName:
-    """The name of a definition, that must be given; the rules are those of services' names."""
+    """Return the field of a definition's name, which is required and follows the same rules."""
     missing: dict[str, Any] = {"required": "A name is needed, as in ?definition=web."}
     return ServiceName(required=True, error_messages=missing, metadata={"example": "web"})
 
 
 def dry_run() -> StrictBoolean:
     return StrictBoolean(
-        load_default=False, metadata={"description": "Only answer what would happen."}
+        load_default=False, metadata={"description": "Only show what would happen."}
     )
 
 
 def note() -> fields.String:
     return fields.String(
-        load_default=None, metadata={"description": "Why; kept with the version and the change."}
+        load_default=None, metadata={"description": "Why; stored with the version and the change."}
     )
 
 
 def seconds(**rest: Any) -> StrictInteger:
-    """How long a token lives."""
+    """Return the field of a token's lifetime."""
     text = {"description": "How long it lives, from now on; null: for ever."}
     return StrictInteger(least=1, most=10**9, allow_none=True, metadata=text, **rest)
 

@@ -132,7 +132,7 @@ class ChangesQuery(Schema):
     include = fields.String(
         load_default=None,
         validate=validate.OneOf(("document",), error="It is document."),
-        metadata={"description": "What became current as well, where it has up to 64 KiB."},
+        metadata={"description": "The documents that became current as well, up to 64 KiB each."},
     )
     service = repeatable(fields.String(), "Only this service; one that ends in / is a prefix.")
     kind = repeatable(
@@ -148,7 +148,7 @@ class ChangesQuery(Schema):
 
 
 class AuditFilter(Schema):
-    actor = fields.String(load_default=None, metadata={"description": "Who it was, exactly."})
+    actor = fields.String(load_default=None, metadata={"description": "The actor's exact name."})
     kind = repeatable(
         fields.String(validate=validate.OneOf(AUDIT_KINDS, error="It is one of: {choices}.")),
         "Only this kind of entry.",
@@ -190,7 +190,7 @@ class DefinitionQuery(Schema):
 
 class DefinitionReadQuery(DefinitionQuery):
     number = StrictInteger(
-        load_default=None, metadata={"description": "A revision; the newest unless given."}
+        load_default=None, metadata={"description": "A revision; the newest by default."}
     )
 
 
@@ -217,7 +217,7 @@ class DefinitionWriteQuery(DefinitionQuery):
 class ReviseQuery(DefinitionWriteQuery):
     force = StrictBoolean(
         load_default=False,
-        metadata={"description": "Also if it breaks something; needs a note, and is journalled."},
+        metadata={"description": "Apply it even if it breaks something; takes a note."},
     )
 
 
@@ -225,21 +225,21 @@ class DeleteDefinitionQuery(DefinitionWriteQuery):
     cascade = fields.String(
         load_default="",
         validate=validate.OneOf(("detach", "delete"), error="It is one of: {choices}."),
-        metadata={"description": "What becomes of the services that conform to it."},
+        metadata={"description": "How the services that conform to it are treated."},
     )
 
 
 class ConformingQuery(DefinitionQuery, PageQuery):
     where = repeatable(
         fields.String(),
-        "What an indexed property must be, as in `db.port>=5000`, `tier=gold` or "
+        "A condition on an indexed property, as in `db.port>=5000`, `tier=gold` or "
         "`tier in gold,silver`; several must all hold.",
     )
     search = fields.String(
         load_default="", metadata={"description": "A part of the name, in any case."}
     )
     sort = fields.String(
-        load_default=None, metadata={"description": "An indexed property; by name unless given."}
+        load_default=None, metadata={"description": "An indexed property; by name by default."}
     )
     order = fields.String(
         load_default="asc", validate=validate.OneOf(("asc", "desc"), error="It is asc or desc.")

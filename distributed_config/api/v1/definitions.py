@@ -9,7 +9,7 @@ from flask import Blueprint
 
 from distributed_config import wire
 from distributed_config.api.v1 import index_queries
-from distributed_config.errors import InvalidDocument, Problem
+from distributed_config.api.v1.definition_bodies import body_schema, load_body_schema
 from distributed_config.http import auth, conditions
 from distributed_config.http import request as http_request
 from distributed_config.http.database import reader_connection
@@ -17,8 +17,8 @@ from distributed_config.http.pagination import after_key, next_cursor, page_resp
 from distributed_config.http.response import ResponseData, json_response
 from distributed_config.http.routes import route
 from distributed_config.http.writes import commit
-from distributed_config.json_schema import compare, load_schema
-from distributed_config.schemas import answers, bodies, loader, queries
+from distributed_config.json_schema import compare
+from distributed_config.schemas import answers, bodies, queries
 from distributed_config.services import catalogue, definitions, secrets
 from distributed_config.services.conformance import index_search, rules
 from distributed_config.services.conformance.index_search import Match, NameFilter, Order, Query
@@ -53,11 +53,11 @@ def list_definitions(query: dict[str, Any]) -> ResponseData:
     epoch = head.read_head(reader_connection()).epoch
     size = page_size(query["limit"])
     after = after_key(query, epoch, str) or ""
-    found = definitions.definitions(
+    visible = definitions.definitions(
         auth.reader(), after=after, limit=size + 1, search=query["search"]
     )
-    body = {"definitions": answers.DefinitionSummary.render_all(found[:size])}
-    return page_response(body, next_cursor(query, epoch, found, size, attrgetter("name")))
+    body = {"definitions": answers.DefinitionSummary.render_all(visible[:size])}
+    return page_response(body, next_cursor(query, epoch, visible, size, attrgetter("name")))
 
 
 @route(
@@ -102,7 +102,7 @@ def _no_times() -> tuple[int, ...]:
 def create_definition(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Create a definition, with `schema` as its revision 0."""
     name = query["definition"]
-    schema = _schema(name, body)
+    schema = body_schema(name, body)
     assert schema is not None  # the body's schema requires it
     policy, paths = body.get("policy", "none"), body.get("indexes", [])
     return commit(query, definitions.create, name, schema, policy, paths, render=_render_definition)
@@ -125,12 +125,12 @@ def _render_definition(definition: Definition, head: Head) -> ResponseData:
 def put_definition(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Create a definition, or give it another schema, policy or indexes.
 
-    What the body leaves out stays as it is; the schema that is there already makes no revision.
-    A revision that makes a current document invalid, or breaks what the policy protects, is
-    refused with all that speaks against it; `force=true` with a note does it nevertheless.
+    What the body leaves out stays as it is; the newest revision's own schema makes no new one.
+    A revision that makes a current document invalid, or that its policy forbids, is refused with
+    every reason against it; `force=true` with a note applies it all the same.
     """
     name = query["definition"]
-    schema = _schema(name, body)
+    schema = body_schema(name, body)
     revision = _Revision(
         schema=schema,
         policy=body.get("policy"),
@@ -146,7 +146,7 @@ def put_definition(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
 
 @dataclass(frozen=True)
 class _Revision:
-    """What a definition is to become; None: as it is."""
+    """The new state of a definition; None leaves a part of it as it is."""
 
     schema: Document | None
     policy: str | None
@@ -158,7 +158,7 @@ class _Revision:
 
 @dataclass(frozen=True)
 class _Put:
-    """What a PUT came to."""
+    """The outcome of a PUT."""
 
     definition: Definition
     changed: bool
@@ -207,15 +207,15 @@ def _render_put(put: _Put, head: Head) -> ResponseData:
     refusals=(404, 422),
 )
 def review_definition(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
-    """Tell what a schema would do in place of the newest revision; nothing is stored.
+    """Review a schema in place of the newest revision; nothing is stored.
 
-    Which current documents would not conform, and whether old documents stay valid (backward
-    compatible) and new ones are valid under the old schema (forward).
+    The response has the current documents that would not conform, and says whether old documents
+    stay valid (backward compatible) and new ones are valid under the old schema (forward).
     """
     definition = _require(query["definition"])
     auth.actor().require_unrestricted()
     auth.require("config:read")  # the problems that it lists quote documents
-    review = _review(query["definition"], _load_schema(body["schema"]))
+    review = _review(query["definition"], load_body_schema(body["schema"]))
     assert review is not None  # the definition was found above, in the same snapshot
     return json_response(_render_review(review, definition.policy))
 
@@ -262,10 +262,10 @@ def list_revisions(query: dict[str, Any]) -> ResponseData:
     epoch = head.read_head(reader_connection()).epoch
     size = page_size(query["limit"])
     before = after_key(query, epoch, int)
-    found = definitions.revisions(auth.reader(), name, before=before, limit=size + 1)
+    history = definitions.revisions(auth.reader(), name, before=before, limit=size + 1)
     schema = answers.DefinitionAnswer if query["schemas"] else answers.DefinitionSummary
-    body = {"definition": name, "revisions": schema.render_all(found[:size])}
-    return page_response(body, next_cursor(query, epoch, found, size, attrgetter("number")))
+    body = {"definition": name, "revisions": schema.render_all(history[:size])}
+    return page_response(body, next_cursor(query, epoch, history, size, attrgetter("number")))
 
 
 @route(
@@ -302,7 +302,7 @@ def diff_revisions(query: dict[str, Any]) -> ResponseData:
 def check_document(query: dict[str, Any]) -> ResponseData:
     """Check a document against a definition; nothing is stored.
 
-    Of dots in place of a secret nothing is asked: only a service knows what they stand for.
+    A mask in place of a secret is always accepted: only a service knows what it stands for.
     """
     definition = _require(query["definition"], query["number"])
     document = wire.make_object(http_request.body_value(), http_request.document_limits())
@@ -322,7 +322,7 @@ def check_document(query: dict[str, Any]) -> ResponseData:
     refusals=(404, 410, 422),
 )
 def list_conforming(query: dict[str, Any]) -> ResponseData:
-    """List the services that conform to a definition, found and sorted by indexed properties."""
+    """List the services of a definition, filtered and sorted by indexed properties."""
     auth.require("config:read")
     connection, name = reader_connection(), query["definition"]
     epoch = head.read_head(connection).epoch
@@ -352,55 +352,6 @@ def _position_of(match: Match) -> str:
     return json.dumps(match.position)
 
 
-# --- requests
-
-
-def _schema(name: str, body: dict[str, Any]) -> Document | None:
-    """Return the schema in a body; None if it has none.
-
-    Raises InvalidDocument, with all that is wrong with the body and pointers into it.
-    """
-    problems: list[Problem] = list(body[loader.FAULTS])
-    schema = None
-    if "schema" in body:
-        try:
-            schema = _load_schema(body["schema"])
-        except InvalidDocument as error:
-            problems += error.problems
-    if not problems:
-        return schema  # the indexes are checked against it in the transaction that stores both
-    problems += _further_problems(name, body, schema)
-    raise InvalidDocument.of(problems)
-
-
-def _further_problems(name: str, body: dict[str, Any], schema: Document | None) -> list[Problem]:
-    """Return the problems of the indexes of a body that is refused anyway.
-
-    They are checked against the new schema or, where it has none, the one that is stored: so a
-    client learns everything at once.
-    """
-    paths = body.get("indexes", [])
-    if schema is None and "schema" in body:
-        return definitions.path_problems(body["schema"], paths)
-    if schema is not None:
-        marks = definitions.mark_problems(schema)
-        return [*marks, *definitions.path_problems(schema.value, paths, schema.text)]
-    stored = definitions.lookup(auth.reader(), name)
-    if stored is None or any(problem.pointer == "/schema" for problem in body[loader.FAULTS]):
-        return definitions.path_problems({}, paths)
-    return definitions.path_problems(stored.document.value, paths, stored.schema)
-
-
-def _load_schema(value: Any) -> Document:
-    """Return ``value`` as a schema. Raises InvalidDocument, with pointers into the body."""
-    try:
-        return load_schema(value, http_request.schema_limits())
-    except InvalidDocument as error:
-        raise InvalidDocument.of(
-            [replace(problem, pointer=f"/schema{problem.pointer}") for problem in error.problems]
-        ) from None
-
-
 def _review(name: str, schema: Document | None) -> Review | None:
     """Return what ``schema`` would do as the next revision; None if there is nothing to compare."""
     definition = None if schema is None else definitions.lookup(auth.reader(), name)
@@ -412,9 +363,6 @@ def _review(name: str, schema: Document | None) -> Review | None:
 
 def _require(name: str, number: int | None = None) -> Definition:
     return definitions.require(auth.reader(), name, number)
-
-
-# --- responses
 
 
 def _render(definition: Definition, body: dict[str, Any], head: Head, status: int) -> ResponseData:

@@ -99,7 +99,7 @@ def _set_tags(transaction: Transaction, series: Series, tags: tuple[str, ...]) -
     headers=("Idempotency-Key", "Config-Note"),
 )
 def attach_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
-    """Make a service conform to a definition; what is current must already."""
+    """Attach a service to a definition, to which its current version has to conform."""
     series, definition = Series(query["service"]), body["definition"]
     render = partial(_render_attached, definition)
     return commit(query, definitions.attach, series, definition, render=render)
@@ -116,7 +116,7 @@ def attach_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     headers=("Idempotency-Key", "Config-Note"),
 )
 def detach_service(query: dict[str, Any]) -> ResponseData:
-    """Make a service conform to no definition."""
+    """Detach a service from its definition."""
     http_request.refuse_body()
     render = partial(_render_attached, None)
     return commit(query, definitions.detach, Series(query["service"]), render=render)
@@ -137,7 +137,7 @@ def _render_attached(definition: str | None, changed: bool, _head: Head) -> Resp
     refusals=(404, 422),
 )
 def show_pointers(query: dict[str, Any]) -> ResponseData:
-    """Show which places of a service's documents are secret by pointers of its own.
+    """Show the pointers to the secret values in a service's documents.
 
     Those that its definition marks, with `"x-secret": true`, are not among them.
     """
@@ -157,10 +157,10 @@ def show_pointers(query: dict[str, Any]) -> ResponseData:
     headers=("Idempotency-Key", "Config-Note"),
 )
 def mark_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
-    """Make exactly these places of a service's documents secret, besides its definition's.
+    """Set the pointers to the secret values in a service's documents, besides its definition's.
 
-    They are masked at once, in old versions too, and encrypted from the next version on. To take
-    one away takes `config:read-secret`.
+    The values are masked at once, in old versions too, and encrypted from the next version on.
+    Removing a pointer takes `config:read-secret`.
     """
     series = Series(query["service"])
     return commit(query, _set_pointers, series, body["pointers"], render=_render_pointers)

@@ -36,7 +36,7 @@ blueprint = Blueprint("transfer", __name__)
 def export(query: dict[str, Any]) -> ResponseData:
     """Export the current documents of all services, as one object `{service: document}`.
 
-    Every export has an entry in the audit log before it is answered.
+    Every export has an entry in the audit log before the response is sent.
     """
     head = read_head(reader_connection())
     format_ = http_request.negotiate_format(query["format"])
@@ -71,10 +71,10 @@ def export(query: dict[str, Any]) -> ResponseData:
     example=examples.IMPORT,
 )
 def import_all(query: dict[str, Any]) -> ResponseData:
-    """Import an object `{service: document}`: creates or updates each, all or nothing.
+    """Import an object `{service: document}`: create or update each service, all or nothing.
 
-    With `prune=true` the services that the object does not name are deleted with it, so that what
-    is served is exactly what was sent.
+    With `prune=true` the services that the object does not name are deleted in the same revision,
+    so that the server has exactly what was sent.
     """
     value = http_request.body_value()
     most = database.of().settings.import_services

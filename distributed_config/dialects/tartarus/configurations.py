@@ -95,7 +95,7 @@ def list_configs(key: str) -> ResponseData:
     )
     total = index_search.count(connection, definition.id, query)
     ids = [match.service_id for match in matches]
-    results = [_render(found) for found in rules.configurations(auth.reader(), ids)]
+    results = [_render(configuration) for configuration in rules.configurations(auth.reader(), ids)]
     return success("Configurations listed", listing.render(results, total))
 
 

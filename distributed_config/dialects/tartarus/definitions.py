@@ -79,7 +79,7 @@ def _create(transaction: Transaction, key: str, schema: Document, paths: list[st
 @route("GET", "", "definition:read")
 def list_definitions() -> ResponseData:
     listing = parse_listing("config_definition_key")
-    found, total = definitions.page(
+    listed, total = definitions.page(
         auth.reader(),
         by=listing.by,
         descending=listing.descending,
@@ -87,7 +87,7 @@ def list_definitions() -> ResponseData:
         offset=listing.offset,
         limit=listing.limit,
     )
-    results = [_render(definition) for definition in found]
+    results = [_render(definition) for definition in listed]
     return success("Configuration definitions listed", listing.render(results, total))
 
 
@@ -117,7 +117,7 @@ def update_definition(key: str) -> ResponseData:
 
 @dataclass(frozen=True)
 class _Revision:
-    """What a definition is to become; None: as it is."""
+    """The new state of a definition; None leaves a part of it as it is."""
 
     schema: Document | None
     paths: list[str] | None
@@ -127,14 +127,14 @@ class _Revision:
 
 @dataclass(frozen=True)
 class _Updated:
-    """What the response to an update shows: the indexes and, if there is a new one, the schema."""
+    """The outcome of an update: the indexes and, if there is a new one, the schema."""
 
     indexes: tuple[str, ...]
     schema: Document | None
 
 
 def _review(definition: Definition, schema: Document | None) -> Review | None:
-    """Return what ``schema`` would do; it is found out here, before other writers wait for it."""
+    """Return the effect of ``schema``: it reads many documents, so not while writers wait."""
     if schema is None:
         return None
     proposal = definition.proposal(schema)

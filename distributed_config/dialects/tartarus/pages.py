@@ -1,4 +1,4 @@
-"""What Tartarus answers besides: its greeting, its probes and its documentation."""
+"""The other pages of Tartarus: its greeting, its probes and its documentation."""
 
 from flask import Response, request
 

@@ -1,4 +1,4 @@
-"""What requests of the dialect hold: bodies with fields, keys, schemas and documents.
+"""The contents of requests: bodies with fields, keys, schemas and documents.
 
 Everything here raises RequestInvalid with the mistakes that it finds.
 """
