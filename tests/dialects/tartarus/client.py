@@ -115,7 +115,7 @@ def failure(response: Answer, status: int, kind: str) -> list[str]:
 
 
 def invalid(response: Answer) -> list[str]:
-    """The messages of a refusal of what was said; all have the one pattern."""
+    """The messages of a refusal of the request; all have the one pattern."""
     messages = failure(response, 422, "validation_error")
     for each in messages:
         assert INVALID.fullmatch(each), each
@@ -156,16 +156,16 @@ def at_once(number: int, call: Callable[[int], Answer]) -> list[Answer]:
         return list(pool.map(one, range(number)))
 
 
-def asker(api: Api) -> Callable[[str, str, bytes], int]:
+def raw_requester(api: Api) -> Callable[[str, str, bytes], int]:
     """Sends requests whose targets go out as they are, not normalised, and returns the statuses."""
     connection = http.client.HTTPConnection(urlsplit(api.url).netloc, timeout=20)
 
-    def ask(method: str, target: str, body: bytes) -> int:
+    def request(method: str, target: str, body: bytes) -> int:
         with closing(connection) as wire:
             wire.request(method, target, body, JSON)
             return wire.getresponse().status
 
-    return ask
+    return request
 
 
 def services(api: Api, prefix: str) -> list[str]:

@@ -76,8 +76,8 @@ def test_configurations_are_sorted_by_key_and_by_times(tartarus: Tartarus, free:
     tartarus.update(free, "bbb", {"n": 2})
 
     for (field, direction), wanted in SORTED.items():
-        asked = {"sort_by": field, "sort_order": direction}
-        assert keys_of(tartarus.configs(free, asked)) == wanted
+        query = {"sort_by": field, "sort_order": direction}
+        assert keys_of(tartarus.configs(free, query)) == wanted
     assert keys_of(tartarus.configs(free)) == SORTED["modified_at", "desc"]
     assert keys_of(tartarus.configs(free, {"sort_by": "config_key"})) == ["ccc", "bbb", "aaa"]
 
@@ -151,9 +151,9 @@ def test_a_page_or_limit_that_is_no_number_is_refused(
 def test_a_page_far_behind_the_last_is_empty(tartarus: Tartarus, free: str) -> None:
     tartarus.create(free, "one", {"n": 1})
 
-    for query in ({}, {"n": "1"}, {"search": "one"}):
-        asked = {"page": 999_999_999, "limit": 100, **query}
-        answer = success(tartarus.configs(free, asked))
+    for extra in ({}, {"n": "1"}, {"search": "one"}):
+        query = {"page": 999_999_999, "limit": 100, **extra}
+        answer = success(tartarus.configs(free, query))
         assert answer == {"results": [], "meta": meta(999_999_999, 100, 1)}
     answer = success(tartarus.definitions(search=free, page=999_999_999, limit=100))
     assert answer == {"results": [], "meta": meta(999_999_999, 100, 1)}
@@ -164,8 +164,8 @@ def test_a_search_is_for_a_part_of_the_key_in_any_case(tartarus: Tartarus, free:
         tartarus.create(free, config, {"n": "gamma"})
 
     def found(search: str) -> list[str]:
-        asked = {"search": search, "sort_by": "config_key", "sort_order": "asc"}
-        answer = success(tartarus.configs(free, asked))
+        query = {"search": search, "sort_by": "config_key", "sort_order": "asc"}
+        answer = success(tartarus.configs(free, query))
         assert answer["meta"]["total"] == len(answer["results"])
         return [each["config_key"] for each in answer["results"]]
 
@@ -349,8 +349,8 @@ def test_the_parameters_of_a_list_keep_their_meaning_where_an_index_is_called_th
     tartarus.define(key, indexes=[parameter])
     tartarus.create(key, "one", {parameter: value})
 
-    asked = {"page": 1, "limit": 10, "search": "one"}
-    answer = success(tartarus.configs(key, asked))
+    query = {"page": 1, "limit": 10, "search": "one"}
+    answer = success(tartarus.configs(key, query))
 
     assert [each["config_key"] for each in answer["results"]] == ["one"]
     assert answer["meta"] == meta(1, 10, 1)

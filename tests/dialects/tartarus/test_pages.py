@@ -42,14 +42,14 @@ def test_the_description_is_that_of_its_doors(api: Api) -> None:
     for path, operations in described["paths"].items():
         filled = re.sub(r"\{\w+\}", "absent", path)
         for method, operation in operations.items():
-            told = api.http.request(method, filled, json={})
-            assert told.status_code in {200, 404, 422}, (method, path)
+            response = api.http.request(method, filled, json={})
+            assert response.status_code in {200, 404, 422}, (method, path)
             assert (
-                told.json().get("status") != "FAILURE"
-                or told.status_code == 404
-                or "errors" in (told.json())
+                response.json().get("status") != "FAILURE"
+                or response.status_code == 404
+                or "errors" in response.json()
             )
-            assert str(told.status_code) in {*operation["responses"], "200"}
+            assert str(response.status_code) in {*operation["responses"], "200"}
     fields = set(described["components"]["schemas"]["ConfigDefinition"]["properties"])
     assert fields == {"config_definition_key", "json_schema", "indexes"}
 

@@ -13,10 +13,10 @@ from tests.dialects.tartarus.client import (
     SPELLINGS,
     Answer,
     Tartarus,
-    asker,
     failure,
     invalid,
     keys_of,
+    raw_requester,
     results,
     success,
     unchanged,
@@ -413,9 +413,9 @@ def test_a_note_is_kept_with_every_write(api: Api, tartarus: Tartarus, free: str
     start = head(api)
 
     for number, (method, path, body) in enumerate(writes(tartarus, free)):
-        asked = path if number % 2 else f"{path}?note=n{number}"
+        target = path if number % 2 else f"{path}?note=n{number}"
         headers = {"Config-Note": f"n{number}"} if number % 2 else {}
-        answer = tartarus.http.request(method, asked, json=body, headers=headers)
+        answer = tartarus.http.request(method, target, json=body, headers=headers)
         assert answer.status_code < 300, answer.text
 
     notes = {each["revision"] - start: each["note"] for each in api.changes(start)}
@@ -433,8 +433,8 @@ def test_a_write_goes_on_only_from_the_version_that_it_names(
         return api.get(f"{free}/one", version="current").headers["etag"]
 
     def tag_of_definition() -> str:
-        asked = {"definition": free}
-        return api.http.get("/api/v1/definitions/one", params=asked).headers["etag"]
+        query = {"definition": free}
+        return api.http.get("/api/v1/definitions/one", params=query).headers["etag"]
 
     tartarus.create(free, "one", {"n": 0})
     old = tag_of_service()
@@ -480,10 +480,10 @@ def test_a_strange_key_in_a_path_is_never_the_servers_mistake(
         f"{BASE}/{still}/{part}",
         f"{BASE}/{still}/config/one/{part}",
     ]
-    ask = asker(api)
+    request = raw_requester(api)
     for target in targets:
         for method in ("GET", "DELETE", "PUT"):
-            assert ask(method, target, body) in {400, 404, 405, 422}, (method, target)
+            assert request(method, target, body) in {400, 404, 405, 422}, (method, target)
     assert unchanged(tartarus, still)
 
 

@@ -86,8 +86,8 @@ class Unified:
         return self.http.get("/config/export", params=query)
 
     def history(self, section: str = "", **query: Any) -> Answer:
-        asked = {"section": section, **query} if section else query
-        return self.http.get("/config/history", params=asked)
+        parameters = {"section": section, **query} if section else query
+        return self.http.get("/config/history", params=parameters)
 
     def bulk(self, body: Any) -> Answer:
         return self.http.put("/config/update_bulk", json=body)
@@ -117,9 +117,9 @@ class Updates:
         while line := self.file.readline().strip():
             name, _, value = line.decode().partition(":")
             headers[name.lower()] = value.strip()
-        said = hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()
+        digest = hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()
         if self.status == 101:
-            assert headers["sec-websocket-accept"] == base64.b64encode(said).decode()
+            assert headers["sec-websocket-accept"] == base64.b64encode(digest).decode()
 
     def close(self) -> None:
         self.file.close()
@@ -143,8 +143,8 @@ class Updates:
         configs: dict[str, Any] = message["configs"]
         return configs
 
-    def heard(self) -> list[dict[str, Any]]:
-        """All that was told until now: it sets something, reads up to that, and deletes it."""
+    def received(self) -> list[dict[str, Any]]:
+        """All messages until now: it sets something, reads up to that, and deletes it."""
         mark = f"mark-{uuid4().hex}"
         saved(self.unified.set(mark, "k", 1))
         removed(self.unified.delete(mark))
@@ -221,7 +221,7 @@ def entries(response: Answer) -> list[dict[str, Any]]:
     return found
 
 
-def told(response: Answer) -> list[tuple[Any, Any]]:
+def keys_and_values(response: Answer) -> list[tuple[Any, Any]]:
     """A history's keys and values, newest first."""
     return [(each["key"], each["new_value"]) for each in entries(response)]
 

@@ -18,12 +18,12 @@ from tests.dialects.unified.client import (
     Updates,
     documents,
     entries,
+    keys_and_values,
     missing,
     refused,
     removed,
     same,
     saved,
-    told,
     value,
 )
 from tests.support.server import Api, Server
@@ -39,8 +39,8 @@ def test_every_value_comes_back_as_itself(
 
     assert same(value(unified.get(section, key="a")), given)
     assert same(value(unified.get(section)), {"a": given})
-    assert same(told(unified.history(section)), [("a", given)])
-    assert same(updates.heard(), [{f"{section}:a": given}])
+    assert same(keys_and_values(unified.history(section)), [("a", given)])
+    assert same(updates.received(), [{f"{section}:a": given}])
 
 
 @pytest.mark.parametrize("given", [False, 0, "", [], -1.5, [None, [False, {}]]])
@@ -51,7 +51,7 @@ def test_a_section_that_is_a_list_or_a_plain_value_comes_back_as_itself(
 
     assert same(value(unified.get(section)), given)
     assert same([each["new_value"] for each in entries(unified.history(section))], [given])
-    [configs] = updates.heard()
+    [configs] = updates.received()
     assert same(list(configs.values()), [given])
     assert next(iter(configs)).partition(":")[0] == section
     [document] = documents(api, section)
@@ -127,8 +127,8 @@ def test_every_export_is_in_the_audit_log(apart: Apart) -> None:
     for name, format_ in (("json", "json"), ("yml", "yaml"), ("toml", "toml")):
         assert apart.unified.export(format=name).status_code == 200
 
-        asked = {"kind": "export", "limit": 1}
-        [entry] = apart.api.http.get("/api/v1/audit", params=asked).json()["entries"]
+        query = {"kind": "export", "limit": 1}
+        [entry] = apart.api.http.get("/api/v1/audit", params=query).json()["entries"]
 
         facts = {"prefix": "", "format": format_, "services": len(EVERYTHING)}
         assert (entry["actor"], entry["detail"]) == ("local operator", facts)
@@ -179,7 +179,7 @@ def test_deletions_are_in_the_history_as_null(unified: Unified, section: str) ->
     unified.delete(section, key="a")
     unified.delete(section)
 
-    found = told(unified.history(section))
+    found = keys_and_values(unified.history(section))
 
     assert [each for _, each in found] == [None, None, 2, 1]
     assert [key for key, _ in found[1:]] == ["a", "b", "a"]
@@ -189,7 +189,7 @@ def test_a_replaced_section_is_in_the_history_key_by_key(unified: Unified, secti
     unified.replace(section, {"a": 1, "b": 2})
     unified.replace(section, {"b": 3, "c": 4})
 
-    found = told(unified.history(section))
+    found = keys_and_values(unified.history(section))
 
     assert sorted(found[:3], key=str) == [("a", None), ("b", 3), ("c", 4)]
     assert sorted(found[3:]) == [("a", 1), ("b", 2)]
@@ -250,7 +250,7 @@ def test_the_history_of_one_key_holds_nothing_else(unified: Unified, section: st
     unified.replace(f"{section}-2", {key: 3, "b": 3})
     unified.delete(section, key=key)
 
-    assert told(unified.history(section, key=key)) == [(key, None), (key, 1)]
+    assert keys_and_values(unified.history(section, key=key)) == [(key, None), (key, 1)]
     everywhere = entries(unified.history(key=key))
     shown = [(each["section"], each["new_value"]) for each in everywhere if each["key"]]
     assert shown == [(section, None), (f"{section}-2", 3), (section, 1)]
@@ -275,4 +275,4 @@ def test_what_the_core_writes_is_in_the_history(api: Api, unified: Unified, sect
     api.patch(section, {"a": 2})
     api.http.post("/api/v1/rollback", params={"service": section, "to": 0})
 
-    assert told(unified.history(section)) == [("a", 1), ("a", 2), ("a", 1)]
+    assert keys_and_values(unified.history(section)) == [("a", 1), ("a", 2), ("a", 1)]

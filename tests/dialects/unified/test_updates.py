@@ -12,11 +12,11 @@ from tests.dialects.unified.client import (
     Unified,
     Updates,
     entries,
+    keys_and_values,
     missing,
     refused,
     same,
     saved,
-    told,
     value,
 )
 from tests.support.server import Api, Server
@@ -38,7 +38,7 @@ def test_every_set_delete_and_bulk_update_is_told_in_order(
     unified.bulk({section: {"a": 3}, other: {"x": 4, "y": 5}})
     unified.delete(section)
 
-    assert updates.heard() == [
+    assert updates.received() == [
         {f"{section}:a": 1},
         {f"{section}:b": {"c": [None]}},
         {f"{section}:a": None, f"{section}:b": 2, f"{section}:d": "é"},
@@ -76,7 +76,7 @@ def test_nothing_is_told_of_what_was_before_or_did_not_happen(
                 headers={"Idempotency-Key": section},
             )
 
-        assert updates.heard() == [{f"{section}:a": 3}]
+        assert updates.received() == [{f"{section}:a": 3}]
 
 
 def test_nothing_else_is_told_in_between(
@@ -88,7 +88,7 @@ def test_nothing_else_is_told_in_between(
     api.put(section, {"a": 1}, definition=f"{section}-def")
     unified.set(section, "a", 2)
 
-    assert updates.heard() == [{f"{section}:a": 1}, {f"{section}:a": 2}]
+    assert updates.received() == [{f"{section}:a": 1}, {f"{section}:a": 2}]
 
 
 def test_large_sections_are_told_like_small_ones(
@@ -101,7 +101,7 @@ def test_large_sections_are_told_like_small_ones(
     unified.delete(section, key="large")
     unified.set(section, "small", 3)
 
-    assert updates.heard() == [
+    assert updates.received() == [
         {f"{section}:small": 1},
         {f"{section}:large": large},
         {f"{section}:small": 2},
@@ -116,7 +116,7 @@ def test_a_large_section_that_is_deleted_is_told(
     unified.set(section, "large", "x" * 100_000)
     unified.delete(section)
 
-    assert updates.heard()[1:] == [{f"{section}:large": None}]
+    assert updates.received()[1:] == [{f"{section}:large": None}]
 
 
 @pytest.mark.parametrize(
@@ -131,8 +131,8 @@ def test_true_in_place_of_one_is_news(
     unified.set(section, "a", after)
 
     assert same(value(unified.get(section, key="a")), after)
-    assert same(updates.heard(), [{f"{section}:a": before}, {f"{section}:a": after}])
-    assert same(told(unified.history(section)), [("a", after), ("a", before)])
+    assert same(updates.received(), [{f"{section}:a": before}, {f"{section}:a": after}])
+    assert same(keys_and_values(unified.history(section)), [("a", after), ("a", before)])
 
 
 def test_what_is_set_again_after_its_section_was_deleted_is_news(
@@ -143,7 +143,7 @@ def test_what_is_set_again_after_its_section_was_deleted_is_news(
     unified.set(section, "a", 1)
 
     assert value(unified.get(section)) == {"a": 1}
-    assert updates.heard() == [
+    assert updates.received() == [
         {f"{section}:a": 1, f"{section}:b": 2},
         {f"{section}:a": None, f"{section}:b": None},
         {f"{section}:a": 1},
@@ -171,13 +171,13 @@ def test_what_is_set_again_after_a_roll_back_is_news(
     unified.set(section, "a", 2)
     api.enable(section, 1, False)
     assert value(unified.get(section, key="a")) == 1
-    updates.heard()
+    updates.received()
 
     saved(unified.set(section, "a", 2))
 
     assert value(unified.get(section, key="a")) == 2
-    assert updates.heard() == [{f"{section}:a": 2}]
-    assert told(unified.history(section)).count(("a", 2)) == 2
+    assert updates.received() == [{f"{section}:a": 2}]
+    assert keys_and_values(unified.history(section)).count(("a", 2)) == 2
 
 
 def test_only_what_a_set_changed_is_told_after_a_roll_back(
@@ -186,12 +186,12 @@ def test_only_what_a_set_changed_is_told_after_a_roll_back(
     unified.set(section, "a", 1)
     unified.set(section, "b", 2)
     api.enable(section, 1, False)
-    updates.heard()
+    updates.received()
 
     saved(unified.set(section, "c", 3))
 
     assert value(unified.get(section)) == {"a": 1, "c": 3}
-    [heard] = updates.heard()
+    [heard] = updates.received()
     assert heard[f"{section}:c"] == 3
     assert f"{section}:a" not in heard
 
@@ -210,7 +210,7 @@ def test_a_page_of_another_site_hears_nothing(api: Api, unified: Unified, sectio
 
 def test_a_quiet_time_is_quiet(apart: Apart) -> None:
     """Longer than the ten seconds after which other streams say that they are alive."""
-    apart.updates.heard()
+    apart.updates.received()
     time.sleep(max(0.0, apart.since + 11 - time.monotonic()))
 
-    assert apart.updates.heard() == []
+    assert apart.updates.received() == []

@@ -354,12 +354,12 @@ def test_a_rehearsal_answers_and_writes_nothing(api: Api, unified: Unified, sect
     before = head(api)
 
     for method, path, body in writes(section):
-        asked = path + ("&" if "?" in path else "?") + "dry_run=true"
-        answer = unified.http.request(method, asked, json=body)
+        target = path + ("&" if "?" in path else "?") + "dry_run=true"
+        answer = unified.http.request(method, target, json=body)
         assert answer.json() in (SAVED, ALL_SAVED, DELETED)
         assert answer.headers["config-dry-run"] == "true"
-        asked = asked.replace("true", "yes") + "&note=a&note=b"
-        found = faults(unified.http.request(method, asked, json=body))
+        target = target.replace("true", "yes") + "&note=a&note=b"
+        found = faults(unified.http.request(method, target, json=body))
         assert [place for place, _ in found] == [["query", "note"], ["query", "dry_run"]]
 
     assert head(api) == before
@@ -371,9 +371,9 @@ def test_a_note_is_kept_with_every_write(api: Api, unified: Unified, section: st
     start = head(api)
 
     for number, (method, path, body) in enumerate(writes(section)):
-        asked = path if number % 2 else path + ("&" if "?" in path else "?") + f"note=n{number}"
+        target = path if number % 2 else path + ("&" if "?" in path else "?") + f"note=n{number}"
         headers = {"Config-Note": f"n{number}"} if number % 2 else {}
-        assert unified.http.request(method, asked, json=body, headers=headers).status_code == 200
+        assert unified.http.request(method, target, json=body, headers=headers).status_code == 200
 
     found = [each["note"] for each in api.changes(start)]
     assert found == [f"n{number}" for number in range(5)]
