@@ -33,7 +33,10 @@ from distributed_config.wire import Document
 
 blueprint = Blueprint("config", __name__)
 
+# A client that has just written somewhere waits this long to read its own write here; a healthy
+# commit is far quicker.
 _MIN_REVISION_SECONDS = 5.0
+# Enough to recognise a mistake; the response to a write stays small.
 _MOST_REMOVED = 20
 _READ = {"permission": "config:read"}
 _WRITE = {"permission": "config:write"}
@@ -63,13 +66,17 @@ def read(query: dict[str, Any]) -> ResponseData:
     as a JSON string under its number. With `version=current`, a number, or `as_of=`: exactly
     that document, whatever the number of versions; what programs should use.
     """
+    # The first statement of the request starts its snapshot: everything below belongs to this head.
     head = read_head(reader_connection())
     name = query["service"]
+    # A later write about this service raises its watermark, which ends the validity of the
+    # response.
     basis = Validity(word_of(auth.actor().organisation, name), head.revision)
     _require_revision(query["min_revision"], head)
     response = _judge(representations.select(query, head), name, basis)
     response.headers |= {
         "Config-Revision": str(head.revision),
+        # Only the client itself may store it, and asks each time: what it may read can change.
         "Cache-Control": "private, no-cache",
         "Vary": "Accept",
     }
@@ -150,6 +157,7 @@ def patch(query: dict[str, Any]) -> ResponseData:
         number, enabled = query["version"], query["enabled"]
         render = partial(_render_written, enabled=enabled)
         return commit(query, versions.set_enabled, series, number, enabled, expect, render=render)
+    # The Content-Type decides, and never the body: a merge patch looks like any document.
     if http_request.media_type() == http_request.MERGE_PATCH:
         changes = _merge_patch()
         return commit(

@@ -22,6 +22,7 @@ blueprint = Blueprint("docs", __name__, template_folder="templates")
 _EXAMPLES = {"definition": "web", "email": "ada@example.org", "name": "deployer", "from": "0"}
 """Values of parameters that are needed, where the parameter's schema has no example."""
 
+# The page needs one style sheet and nothing else, so nothing else is allowed to it.
 _POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'"
 
 
@@ -56,7 +57,7 @@ def style() -> ResponseData:
 def _description() -> dict[str, Any]:
     """Return the document of the current application.
 
-    It takes a tenth of a second to make, and is the same for everybody: so it is made once.
+    It is the same for everybody, and takes long to build: so it is built once.
     """
     cached: dict[str, Any] | None = current_app.extensions.get("openapi")
     if cached is None:
@@ -73,6 +74,7 @@ def _sections(api: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for path, methods in api["paths"].items()
         for method, operation in methods.items()
     ]
+    # The order is that of the tags, and not of the routes, which follow the code.
     for tag in api["tags"]:
         yield {**tag, "operations": [each for each in operations if each["tag"] == tag["name"]]}
 
@@ -160,6 +162,7 @@ def _curl(path: str, method: str, operation: dict[str, Any], contents: dict[str,
         if each["in"] == "query" and each.get("required")
     }
     query = f"?{urlencode(required, safe='/')}" if required else ""
+    # A GET needs no -X, and the shorter line is what people type.
     words = ["curl"] if method == "get" else ["curl", "-X", method.upper()]
     if operation.get("security"):
         words += ["-H", '"Authorization: Bearer $DISTCONF_TOKEN"']

@@ -35,6 +35,7 @@ def ready() -> ResponseData:
     There is also room for a large one: SQLite may fit a small one into space that it has. The
     response comes within a second, whatever waits for the database.
     """
+    # SQLite can still write small things on a full disk, in pages that it has freed.
     database.of().refuse_without_space()
     revision = database.of().writer.probe()
     metrics.REVISION.set(revision)
@@ -45,6 +46,7 @@ def ready() -> ResponseData:
 def measured() -> ResponseData:
     """Show the metrics, for Prometheus."""
     head = read_head(database.reader_connection())
+    # Set on demand: a gauge that every write updated would cost each of them.
     metrics.REVISION.set(head.revision)
     metrics.CLOCK_BEHIND.set(head.behind(wire.now()))
     versions = (__version__, platform.python_version(), sqlite.sqlite.sqlite_version)

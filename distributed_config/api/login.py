@@ -18,7 +18,8 @@ from distributed_config.http import request as http_request
 from distributed_config.http.database import reader_connection
 from distributed_config.http.response import ResponseData, json_response
 from distributed_config.http.routes import route
-from distributed_config.schemas import answers, bodies
+from distributed_config.schemas import account_answers as answers
+from distributed_config.schemas import bodies
 from distributed_config.services.access import logins, organisations, tokens, users
 from distributed_config.services.access.logins import Login
 from distributed_config.services.access.passwords import hash_password
@@ -96,13 +97,15 @@ def change_password(body: dict[str, Any]) -> ResponseData:
     if user_id is None:
         raise Forbidden("A token of a program has no password.")
     email = auth.actor().name
+    # A stolen session must not be a way to guess the password.
     rate_limits.spend_login(request.remote_addr or "", email)
     is_right = logins.has_password(reader_connection(), user_id, body["old"])
-    # Checking takes a tenth of a second, on purpose; nobody else should wait for this connection.
+    # Checking takes long, on purpose; nobody else should wait for this connection.
     database.release()
     if not is_right:
         auditing.login_refused(email, "wrong present password", auth.actor().organisation)
         raise Invalid.of([Problem("/old", "It is not your present password.", "password")])
+    # A forced change has to be one; somebody else may know the old password.
     if body["old"] == body["new"]:
         raise Invalid.of([Problem("/new", "It is the old one. Choose another.", "same")])
 
@@ -166,7 +169,7 @@ def _authenticate(email: str, password: str) -> IssuedToken:
     """
     rate_limits.spend_login(request.remote_addr or "", email)
     login = logins.authenticate(reader_connection(), email, password)
-    # Checking takes a tenth of a second, on purpose; nobody else should wait for this connection.
+    # Checking takes long, on purpose; nobody else should wait for this connection.
     database.release()
     if login is None:
         auditing.login_refused(email, "wrong address or password")
@@ -191,5 +194,6 @@ def session_cookie(secret: str, seconds: int, *, https: bool = False) -> str:
     proxy hides that from this server.
     """
     https = https or request.is_secure or database.of().settings.secure_cookies
+    # Without HTTPS the browser would not send a Secure cookie back, and nobody could log in.
     secure = "; Secure" if https else ""
     return f"{auth.COOKIE}={secret}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Strict{secure}"

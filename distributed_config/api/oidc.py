@@ -84,6 +84,7 @@ def come_back() -> ResponseData:
     code = request.args.get("code", "")
     if not code:
         raise Unauthenticated("Your identity provider did not log you in. Begin again.")
+    # No transaction is open here: the provider may take seconds to answer.
     email = provider.email_of(attempt, code)
     session, organisation = _log_in(attempt, email)
     auditing.login_done(email, organisation, "identity provider")

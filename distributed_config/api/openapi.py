@@ -85,6 +85,7 @@ def document(app: Flask, is_open: bool) -> dict[str, Any]:
     )
     spec.components.schema("Problem", schema=answers.Problem)
     spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
+    # In the order in which they were registered, so that the document is the same everywhere.
     for rule in app.url_map.iter_rules():
         route: Route | None = getattr(app.view_functions[rule.endpoint], "route", None)
         if route is not None:
@@ -126,6 +127,7 @@ def _operation(endpoint: str, route: Route) -> dict[str, Any]:
     }
     if route.description:
         operation["description"] = route.description
+    # These follow from what the route states, so that no route has to list them.
     unknown = set() if route.permission == auth.PUBLIC else {401}
     writing = set() if route.method == "GET" else {400, 415}
     for status in sorted(_ANYWHERE | unknown | writing | {*route.refusals}):
@@ -137,6 +139,7 @@ def _operation(endpoint: str, route: Route) -> dict[str, Any]:
         }
     body = _body(route)
     if body:
+        # A PATCH that only turns a version on or off has no body.
         operation["requestBody"] = {"required": route.method != "PATCH", "content": body}
     return operation
 

@@ -73,6 +73,8 @@ def select(query: dict[str, Any], head: Head) -> Representation:
         return _one(versions.current(reader, series), head, form)
     if which is not None:
         return _one(versions.numbered(reader, series, int(which)), head, form, is_fixed=True)
+    # Without version= the response depends on how many versions there are. That is the frozen
+    # contract, and why programs should name the one that they want.
     existing = versions.all_existing(reader, series, database.of().settings.answer_bytes)
     if len(existing) > 1:
         return _all(existing, head, form)
@@ -90,6 +92,8 @@ def _requested_form(query: dict[str, Any]) -> _Form:
 
 def _as_of(series: Series, moment: str, head: Head) -> Version:
     """Return the version that was current at ``moment``, a revision or an RFC 3339 time."""
+    # Up to 18 digits, which always fit into the 64 bits of a revision; more of them are no time
+    # either, and end below.
     if moment.isascii() and moment.isdigit() and len(moment) < 19:
         if int(moment) > head.revision:
             raise _in_future(series, f"The newest revision is {head.revision}.")
@@ -134,6 +138,7 @@ def _one(version: Version, head: Head, form: _Form, is_fixed: bool = False) -> R
         times, known = partial(_times_of_changes, version.service), 0
     elif is_fixed:
         times, known = lambda: (version.created_at,), version.created_at
+    # Most versions were read together with this time; only the others take another query.
     return Representation(response, known or times()[0], times)
 
 

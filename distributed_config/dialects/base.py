@@ -55,6 +55,7 @@ class Dialect:
         failure = known if isinstance(known, Failure) else self.render_error(known)
         response = json_response(failure.body, Cache_Control="no-store")
         response.status = failure.status
+        # Every HTTP client can use the header, whatever form of errors it expects.
         if isinstance(known, errors.Unavailable):
             response.headers["Retry-After"] = str(known.retry_after)
         return to_response(response)
@@ -73,6 +74,7 @@ def write(
         if len(request.args.getlist(name)) > 1
     ]
     dry_run = request.args.get("dry_run", "false")
+    # The dialect itself knows no dry_run, so it is strict: a value that is misread would write.
     if dry_run not in _SWITCH:
         problems.append(Problem("", "It is true or false.", "query", "dry_run"))
     if problems:

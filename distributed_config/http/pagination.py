@@ -24,6 +24,7 @@ def page_size(limit: int | None) -> int:
     if limit is not None and limit > settings.page_most:
         message = f"A page has at most {settings.page_most} entries (DISTCONF_PAGE_MOST)."
         raise Invalid.of([Problem("", message, "limit", "limit")])
+    # The schemas allow no limit of 0, which would otherwise be lost here.
     return limit or settings.page
 
 
@@ -68,8 +69,11 @@ def _listing(query: dict[str, Any]) -> str:
 
 def page_response(body: dict[str, Any], cursor: str | None) -> ResponseData:
     """Return ``body`` with ``next`` and the Link header; a None ``cursor`` marks the last page."""
+    # Lists depend on who reads them, and change: a cache may keep them for one client, and ask
+    # again.
     response = json_response({**body, "next": cursor}, Cache_Control="private, no-cache")
     if cursor is not None:
+        # All other parameters go along: a cursor is only valid with the same order.
         query = [(key, value) for key, value in request.args.items(multi=True) if key != "cursor"]
         target = f"{request.path}?{urlencode([*query, ('cursor', cursor)])}"
         response.headers["Link"] = f'<{target}>; rel="next"'

@@ -43,6 +43,7 @@ def wait_for_change(basis: Validity, seconds: float) -> None:
 
     The application then answers it a second time, and that response is sent.
     """
+    # The last time a request is answered it has to be an answer: waiting is over.
     if seconds > 0 and not exchange_of_request().last:
         exchange_of_request().hold = Wait(basis, seconds)
 
@@ -69,8 +70,10 @@ def body_bytes() -> bytes:
     Raises PartialBody, UnsupportedEncoding for a compressed one, UnsupportedMediaType for a
     ``charset`` other than UTF-8, and TooLarge.
     """
+    # A stream can be read once, and several checks need it.
     if "body" not in g:
         _refuse_part()
+        # Not unpacked here: a few kilobytes can unpack to gigabytes.
         encoding = request.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
             raise UnsupportedEncoding(encoding[:40])
@@ -78,6 +81,8 @@ def body_bytes() -> bytes:
         if charset.lower() not in {"utf-8", "utf8"}:
             raise UnsupportedMediaType("Only UTF-8 is read here; leave charset out.")
         most = database.of().settings.body_bytes
+        # A client that announces too much is answered before it sends it; one that announces
+        # nothing is stopped by werkzeug at the same number.
         if (request.content_length or 0) > most:
             raise TooLarge("DISTCONF_BODY_BYTES", most)
         request.max_content_length = most
@@ -103,6 +108,7 @@ def body_value() -> Any:
     forms without a preflight request.
     """
     body = body_bytes()
+    # These end in +json as well, but they are operations, and no document.
     is_patch = request.mimetype in {MERGE_PATCH, JSON_PATCH}
     format_ = None if is_patch else formats.by_media_type(request.mimetype)
     if format_ is None or format_.read is None:
@@ -151,6 +157,7 @@ def idempotency_key() -> str:
     if header is None:
         return ""
     key = header.strip()
+    # The key is stored with each response, so it has to be short.
     if not 0 < len(key) <= 255 or not key.isprintable():
         message = "A key has 1 to 255 printable characters; leave it out to do without."
         raise Invalid.of([Problem("", message, "key", "Idempotency-Key")])
@@ -166,9 +173,11 @@ def negotiate_format(from_query: str | None) -> Format:
         return formats.FORMATS[from_query]
     if not request.accept_mimetypes.provided:
         return formats.FORMATS["json"]
+    # Werkzeug has sorted them by quality; a quality of 0 excludes a type.
     for choice, quality in request.accept_mimetypes:
         if quality <= 0:
             continue
+        # curl sends */* unless it is told otherwise, and means JSON.
         if choice in {"*/*", "application/*"}:
             return formats.FORMATS["json"]
         format_ = formats.by_media_type(choice)
@@ -189,6 +198,7 @@ def preferred_wait() -> float:
     most = database.of().settings.wait_seconds
     for preference in request.headers.get("Prefer", "").split(","):
         name, _, value = preference.partition(";")[0].partition("=")
+        # Six digits are eleven days; more would not be a number of seconds that anybody means.
         if name.strip().lower() == "wait" and value.strip().strip('"').isdecimal():
             return min(float(value.strip().strip('"')[:6]), most)
     return 0

@@ -47,7 +47,9 @@ class Route:
 
 View = Callable[..., ResponseData]
 
+# No list in a body of ours is meant to be this long.
 _MOST_ELEMENTS = 10_000
+# Errors quote a parameter's name: a response must not grow with what a client makes up.
 _LONGEST_NAME = 80
 
 
@@ -73,9 +75,11 @@ def route(blueprint: Blueprint, method: str, path: str, **options: Any) -> Calla
             _refuse_conditions(described)
             if query is not None:
                 loaded["query"] = _load_query(query)
+                # The access log and the metrics name the service, whatever becomes of the request.
                 http_request.exchange_of_request().service = _named_service(loaded["query"])
             if body is None:
                 return to_response(view(**loaded))
+            # The body is read only now: a request that fails for its query costs no parsing.
             value = http_request.body_value()
             try:
                 loaded["body"] = _load_body(body, value)
@@ -130,6 +134,8 @@ def _load_query(schema: Schema) -> Any:
     repeated = []
     for name, values in request.args.lists():
         if len(values) > 1 and name not in many:
+            # Werkzeug would take the first one, other servers the last: a proxy could be made to
+            # see something else than we do.
             repeated.append(
                 Problem("", "It appears more than once. Send it once.", "repeated", name)
             )
@@ -150,6 +156,7 @@ def _load_query(schema: Schema) -> Any:
 
 def _refuse_other_encodings() -> None:
     """Raise Invalid if the query is not UTF-8, which werkzeug would decode with replacements."""
+    # Almost every query ends here: the loop below would cost each hot read.
     if b"%" not in request.query_string and request.query_string.isascii():
         return
     problems = []

@@ -66,6 +66,7 @@ def render_entries(entries: Iterable[AuditEntry], format_name: str) -> Iterator[
 
 
 def _line(cells: Iterable[str]) -> str:
+    # The csv module writes to files alone; it knows the quoting of RFC 4180.
     text = io.StringIO()
     csv.writer(text).writerow(cells)
     return text.getvalue()

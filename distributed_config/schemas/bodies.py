@@ -67,6 +67,8 @@ class ChangesetStep(PartialSchema):
 
     ACTIONS = ("document", "merge", "patch", "rollback", "enable", "disable")
 
+    # Also if a field is wrong, so that all is reported at once; and on the original, because an
+    # action whose value is wrong is not among what was loaded.
     @validates_schema(pass_original=True, skip_on_field_errors=False)
     def _one_action(self, _data: dict[str, Any], original: Any, **_rest: Any) -> None:
         if isinstance(original, dict) and sum(action in original for action in self.ACTIONS) != 1:
@@ -91,6 +93,7 @@ class RightsBody(Schema):
     environments = fields.List(fields.String(), load_default=list)
 
 
+# No defaults here: a view has to tell what was left out from what was set.
 class RightsChangeBody(Schema):
     """A key that is left out stays as it is."""
 

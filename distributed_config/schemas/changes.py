@@ -1,7 +1,7 @@
 """Changes of the journal, rendered by hand.
 
 Every event of every stream passes through here, and a broadcast to 10,000 subscribers waits for
-it. A dump by marshmallow takes three times as long.
+it. A dump by marshmallow takes several times as long.
 """
 
 from typing import Any

@@ -20,6 +20,7 @@ class StrictInteger(fields.Integer):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> int:
         if isinstance(value, str) and not (value.isascii() and value.isdigit()):
             raise ValidationError("It is not a whole number.")
+        # To Python true is 1; in JSON it is no number.
         if not isinstance(value, str | int) or isinstance(value, bool):
             raise ValidationError("It is not a whole number.")
         return super()._deserialize(value, attr, data, **rest)
@@ -44,6 +45,7 @@ class Time(fields.String):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> Any:
         try:
+            # Stored times are whole microseconds: finer parts are dropped.
             return wire.parse_time(super()._deserialize(value, attr, data, **rest))
         except (ValueError, OverflowError):
             raise ValidationError("It is not a time as in 2026-11-21T09:30:00Z.") from None
@@ -66,6 +68,7 @@ class ServiceName(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> str:
         name = super()._deserialize(value, attr, data, **rest)
         try:
+            # The rule stands in one place; here only its sentence is handed on.
             return wire.check_name(name)
         except Invalid as error:
             raise ValidationError(error.problems[0].message) from None
@@ -102,6 +105,7 @@ def seconds(**rest: Any) -> StrictInteger:
 
 
 def repeatable(inner: fields.Field[Any], description: str) -> fields.List[Any]:
+    # Each one is another condition in SQL, which has limits of its own.
     most = validate.Length(max=50, error="It is given at most 50 times.")
     about = {"repeatable": True, "description": description}
     return fields.List(inner, load_default=list, validate=most, metadata=about)

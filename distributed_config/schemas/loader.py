@@ -23,6 +23,8 @@ class PartialSchema(Schema):
         except ValidationError as error:
             messages: Any = error.normalized_messages()  # type: ignore[no-untyped-call]  # it has no types
             valid = error.valid_data if isinstance(error.valid_data, dict) else {}
+            # Marshmallow keeps what it could load even of a field with an error; that is not safe
+            # to use.
             sound = {name: value for name, value in valid.items() if name not in messages}
             return {**sound, FAULTS: wire.in_order(_faults(messages), data)}
 

@@ -29,7 +29,9 @@ class ConfigReadQuery(ServiceQuery):
     version = fields.String(
         load_default=None,
         validate=validate.Regexp(
-            r"(current|[0-9]{1,18})\Z", error="It is a number of up to 18 digits, or current."
+            # More digits may not fit into SQLite's 64 bits.
+            r"(current|[0-9]{1,18})\Z",
+            error="It is a number of up to 18 digits, or current.",
         ),
         metadata={"description": "`current`, or a number."},
     )
@@ -52,6 +54,7 @@ class ConfigReadQuery(ServiceQuery):
 
     @validates_schema
     def _one_of_them(self, data: dict[str, Any], **_rest: Any) -> None:
+        # Each selects a version by itself; one of them would have to be ignored.
         if data.get("version") is not None and data.get("as_of") is not None:
             raise ValidationError("Give version= or as_of=, not both.", "as_of")
 
@@ -74,6 +77,7 @@ class PatchQuery(WriteQuery):
 
     @validates_schema
     def _together(self, data: dict[str, Any], **_rest: Any) -> None:
+        # A version alone would look like an old document to be patched, which nothing can do.
         if (data.get("version") is None) != (data.get("enabled") is None):
             raise ValidationError("version= and enabled= go together.", "enabled")
 
@@ -82,6 +86,7 @@ class DeleteQuery(WriteQuery):
     version = StrictInteger(load_default=None)
 
 
+# The bound on limit is only a sane number; the setting DISTCONF_PAGE_MOST is the true one.
 class PageQuery(Schema):
     limit = StrictInteger(least=1, most=100_000, load_default=None)
     cursor = fields.String(
@@ -269,6 +274,7 @@ class ImportQuery(PublishQuery):
 
     @validates_schema
     def _prefix_is_for_pruning(self, data: dict[str, Any], **_rest: Any) -> None:
+        # To accept it would suggest that only these services are imported.
         if data.get("prefix") and not data.get("prune"):
             raise ValidationError("It only limits what prune=true deletes.", "prefix")
 

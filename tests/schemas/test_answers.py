@@ -7,7 +7,7 @@ import pytest
 from distributed_config import wire
 from distributed_config.errors import Problem
 from distributed_config.json_schema import Reason
-from distributed_config.schemas import answers
+from distributed_config.schemas import account_answers, answers
 from distributed_config.schemas.audit_entries import render_entry
 from distributed_config.schemas.changes import render_change
 from distributed_config.schemas.versions import render_version, render_version_with_document
@@ -60,7 +60,7 @@ def test_a_version_names_the_definition_that_it_was_checked_against() -> None:
 
 
 def test_rights_stand_beside_the_keys_of_whoever_has_them_and_times_are_text() -> None:
-    assert answers.UserAnswer.render(USER) == {
+    assert account_answers.UserAnswer.render(USER) == {
         "id": 1,
         "email": "ada@example.org",
         "active": True,
@@ -71,7 +71,9 @@ def test_rights_stand_beside_the_keys_of_whoever_has_them_and_times_are_text() -
         "environments": ["default"],
         "created_at": wire.format_time(USER.created_at),
     }
-    assert list(answers.UserAnswer.render(USER)) == list(answers.UserAnswer().fields)
+    assert list(account_answers.UserAnswer.render(USER)) == list(
+        account_answers.UserAnswer().fields
+    )
 
 
 @pytest.mark.parametrize(

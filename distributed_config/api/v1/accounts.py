@@ -19,7 +19,8 @@ from distributed_config.http.database import reader_connection
 from distributed_config.http.pagination import next_cursor, page_response, page_size
 from distributed_config.http.response import ResponseData
 from distributed_config.http.writes import commit, json_of
-from distributed_config.schemas import answers, bodies, queries
+from distributed_config.schemas import account_answers as answers
+from distributed_config.schemas import bodies, queries
 from distributed_config.services.access import memberships, organisations, roles, users
 from distributed_config.services.access.grants import Grant
 from distributed_config.services.access.memberships import Membership
@@ -35,7 +36,9 @@ _TENANTS = {"permission": "organisation:manage"}
 
 
 @list_route(
-    "/organisations", permission=auth.AUTHENTICATED, answers={200: answers.OrganisationsAnswer}
+    "/organisations",
+    permission=auth.AUTHENTICATED,
+    answers={200: answers.OrganisationsAnswer},
 )
 def list_organisations(query: dict[str, Any]) -> ResponseData:
     """List the organisations that you may know of, by name."""
@@ -97,14 +100,18 @@ def create_user(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
 
     The latter takes an administrator of the server.
     """
-    # Hashing takes a tenth of a second, on purpose; it is done before anybody waits for it.
+    # Hashing takes long, on purpose; it is done before the write lock is held.
     hashed = hash_password(body["password"]) if body["password"] else ""
     email, grant = body["email"], grant_of(body)
     return commit(query, users.create_user, email, grant, hashed, render=_render_user)
 
 
 @by_id_route(
-    "PATCH", "/users", **_USERS, body=bodies.UserChangeBody, answers={200: answers.UserAnswer}
+    "PATCH",
+    "/users",
+    **_USERS,
+    body=bodies.UserChangeBody,
+    answers={200: answers.UserAnswer},
 )
 def change_user(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Change a user: rights, password, active or not. Keys that are left out stay as they are."""
@@ -151,6 +158,7 @@ def list_memberships(query: dict[str, Any]) -> ResponseData:
     sorted by address and organisation.
     """
     after, epoch = after_name(query)
+    # The key of this list has two parts; neither can hold a line break.
     email, _, organisation = after.partition("\n")
     size = page_size(query["limit"])
     visible = memberships.memberships(

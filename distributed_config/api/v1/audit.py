@@ -65,6 +65,7 @@ def export_entries(query: dict[str, Any]) -> ResponseData:
     entries = audit.oldest(reader_connection(), auth.actor(), _filter(query))
     lines: list[bytes] = []
     size = 0
+    # Rendered in pieces and counted as they come: an export that is too large is given up early.
     for line in audit_entries.render_entries(entries, query["format"]):
         lines.append(line.encode())
         size += len(lines[-1])
@@ -73,6 +74,7 @@ def export_entries(query: dict[str, Any]) -> ResponseData:
                 f"It would have more than {most} bytes (DISTCONF_ANSWER_BYTES). Ask for a part "
                 "with since= and until=, or use `distconf audit export`."
             )
+    # Who took a copy of the log belongs into the log, and before the copy is sent.
     auditing.note_now(audit.AUDIT_EXPORT, _facts(query))
     headers = {"Cache-Control": "no-store"}
     return ResponseData(

@@ -54,6 +54,7 @@ def list_changes(query: dict[str, Any]) -> ResponseData:
     otherwise. The `id` of an event is a position as `next` is.
     """
     head = read_head(reader_connection())
+    # EventSource sends exactly this; a browser's page load has it nowhere in its Accept.
     best = (request.accept_mimetypes.best or "").partition(";")[0].strip().lower()
     if best == _EVENTS:
         return _stream(query, head)
@@ -70,6 +71,7 @@ def list_changes(query: dict[str, Any]) -> ResponseData:
         services=tuple(query["service"]),
         kinds=tuple(query["kind"]),
     )
+    # The wait is the server side's: no thread and no snapshot is held while nothing happens.
     if not changes and waiting:
         most = database.of().settings.wait_seconds
         http_request.wait_for_change(
@@ -167,6 +169,7 @@ def _stream(query: dict[str, Any], head: Head) -> ResponseData:
     data = json.dumps({"revision": begin.revision, "epoch": head.epoch})
     event = "reset" if subscription.reset else "hello"
     text = f"retry: {retry}\nid: {begin}\nevent: {event}\ndata: {data}\n\n"
+    # nginx buffers a response unless this header stops it, and events would come in lumps.
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return ResponseData(text.encode(), media_type=_EVENTS, headers=headers)
 

@@ -57,11 +57,15 @@ def _steps(body: dict[str, Any]) -> list[Step]:
     response has the problems of all entries, also those that only the database can find.
     """
     changes = body.get("changes", [])
+    # The schema could not say this: the limit is a setting. It comes first, because each entry
+    # costs time under the write lock.
     most = database.of().settings.changeset_services
     if len(changes) > most:
         message = f"At most {most} services change at once (DISTCONF_CHANGESET_SERVICES)."
         raise Invalid.of([Problem("/changes", message, "limit")])
     problems = body[loader.FAULTS]
+    # What is wrong with the body as a whole is a step as well: it is reported beside the entries'
+    # own problems.
     about_all = [broken("", InvalidDocument.of(problems))] if problems else []
     return about_all + [_step(f"/changes/{i}", change) for i, change in enumerate(changes)]
 

@@ -213,6 +213,7 @@ def review_definition(query: dict[str, Any], body: dict[str, Any]) -> ResponseDa
     stay valid (backward compatible) and new ones are valid under the old schema (forward).
     """
     definition = _require(query["definition"])
+    # The review reads the documents of all services, also those outside a limited scope.
     auth.actor().require_unrestricted()
     auth.require("config:read")  # the problems that it lists quote documents
     review = _review(query["definition"], load_body_schema(body["schema"]))
@@ -236,6 +237,8 @@ def delete_definition(query: dict[str, Any]) -> ResponseData:
     are deleted with all their versions.
     """
     http_request.refuse_body()
+    # What becomes of the services has no default: to delete them, or to leave them without a rule,
+    # is a decision.
     name, cascade, expect = query["definition"], query["cascade"], conditions.expectation()
     return commit(
         query, definitions.delete_definition, name, cascade, expect, render=_render_deleted

@@ -10,6 +10,8 @@ from distributed_config.http.pagination import after_key
 from distributed_config.services.conformance import index_search
 from distributed_config.services.conformance.index_search import Filter
 
+# Every run of operator characters is matched, also one that is no operator: the error can then name
+# those that are.
 _COMPARISON = re.compile(
     r"(?P<path>[^\s<>=]+?)\s*(?P<operator>!?[<>=]+)\s*(?P<value>.*)", re.DOTALL
 )
@@ -45,6 +47,7 @@ def _filter(text: str) -> Filter:
             'Text that begins like one stands in quotes, as in tier="=gold".'
         )
     value = _value(comparison["value"].strip())
+    # True and false are numbers to Python; an index has no order for them.
     ordered = isinstance(value, str | int | float) and not isinstance(value, bool)
     if comparison["operator"] != "=" and not ordered:
         raise ValueError("only numbers and text are more or less than others.")
@@ -94,6 +97,7 @@ def parse_position(query: dict[str, Any], epoch: str) -> tuple[str, ...] | None:
         position = json.loads(key)
     except ValueError:
         position = None
+    # A cursor is not signed, so anything can stand in it: its form is checked before it is used.
     length = 2 if query["sort"] else 1
     if not isinstance(position, list) or [type(part) for part in position] != [str] * length:
         message = "It is not one that this server gave for this question; follow Link."

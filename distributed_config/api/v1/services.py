@@ -36,6 +36,7 @@ blueprint = Blueprint("services", __name__)
 def list_services(query: dict[str, Any]) -> ResponseData:
     """List the services, by name."""
     epoch = head.read_head(reader_connection()).epoch
+    # One more than the page is read, which tells whether there is another.
     size = page_size(query["limit"])
     after = after_key(query, epoch, str) or ""
     entries = catalogue.services(
@@ -78,6 +79,7 @@ def show_service(query: dict[str, Any]) -> ResponseData:
 )
 def tag_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Give a service exactly these tags."""
+    # The whole set of tags, and not one more or less: so a repeated request changes nothing.
     series, tags = Series(query["service"]), tuple(body["tags"])
     return commit(query, _set_tags, series, tags, render=json_of(answers.ServiceAnswer))
 

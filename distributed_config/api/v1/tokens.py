@@ -17,7 +17,8 @@ from distributed_config.http.database import reader_connection
 from distributed_config.http.pagination import after_key, next_cursor, page_response, page_size
 from distributed_config.http.response import ResponseData, json_response
 from distributed_config.http.writes import Render, commit, json_of
-from distributed_config.schemas import answers, bodies
+from distributed_config.schemas import account_answers as answers
+from distributed_config.schemas import bodies
 from distributed_config.services.access import tokens
 from distributed_config.services.access.tokens import IssuedToken, Token
 from distributed_config.services.journal import head
@@ -50,6 +51,8 @@ def list_tokens(query: dict[str, Any]) -> ResponseData:
 def create_token(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Create a token: for a program, or for yourself. It is shown once, in this response."""
     grant, owner = grant_of(body), auth.identity().user_id
+    # Such a token acts as its owner, who therefore has to be there in person: otherwise a stolen
+    # token could be used to get another.
     if body["personal"] and auth.identity().kind != "session":
         raise Forbidden("Log in first to create a token of your own: POST /auth/token.")
     if not body["personal"]:
@@ -62,7 +65,11 @@ def create_token(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
 
 
 @by_id_route(
-    "PATCH", "/tokens", **_TOKENS, body=bodies.TokenChangeBody, answers={200: answers.TokenAnswer}
+    "PATCH",
+    "/tokens",
+    **_TOKENS,
+    body=bodies.TokenChangeBody,
+    answers={200: answers.TokenAnswer},
 )
 def change_token(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Change a token: its name, its rights, how long it lives from now on.
@@ -95,7 +102,11 @@ def _change_token(
 
 
 @by_id_route(
-    "POST", "/tokens/rotate", **_TOKENS, body=bodies.RotateBody, answers={200: answers.TokenAnswer}
+    "POST",
+    "/tokens/rotate",
+    **_TOKENS,
+    body=bodies.RotateBody,
+    answers={200: answers.TokenAnswer},
 )
 def rotate_token(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Replace a token by a new one; the old one stays valid for `overlap` seconds."""
@@ -154,6 +165,7 @@ def _issued_renderer(query: dict[str, Any]) -> Render[IssuedToken]:
     def render(issued: IssuedToken, _head: Head) -> ResponseData:
         body = answers.TokenAnswer.render(issued.token)
         secret = None if dry_run else issued.secret
+        # no-store also keeps it out of the table of idempotency keys: the secret is stored nowhere.
         return json_response({**body, "token": secret}, Cache_Control="no-store")
 
     return render

@@ -44,6 +44,7 @@ def export(query: dict[str, Any]) -> ResponseData:
     values: dict[str, Any] = {}
     size = 0
     for name, document in bulk.export(auth.reader(), query["prefix"]):
+        # Counted before anything is parsed: a value takes many times the memory of its text.
         size += len(document.text)
         if size > most:
             raise NotRepresentable(
@@ -53,6 +54,8 @@ def export(query: dict[str, Any]) -> ResponseData:
         values[name] = wire.parse_stored(document.text)
     text = http_request.encode(format_, values, size)
     facts = {"prefix": query["prefix"][:200], "format": format_.name, "services": len(values)}
+    # The entry is on disk before the response is sent: an export that is not in the log must not
+    # leave the server.
     auditing.note_now(audit.EXPORT, facts)
     headers = {"Config-Revision": str(head.revision), "Cache-Control": "private, no-cache"}
     return ResponseData(text.encode(), media_type=format_.media_type, headers=headers)
@@ -78,6 +81,7 @@ def import_all(query: dict[str, Any]) -> ResponseData:
     """
     value = http_request.body_value()
     most = database.of().settings.import_services
+    # Checked before the documents: one transaction has to hold all of them.
     if isinstance(value, dict) and len(value) > most:
         message = (
             f"At most {most} services are imported at once (DISTCONF_IMPORT_SERVICES). "

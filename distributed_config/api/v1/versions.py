@@ -47,6 +47,7 @@ def list_versions(query: dict[str, Any]) -> ResponseData:
         limit=size + 1,
         documents=query["documents"],
     )
+    # Documents are large, and most readers of a history want to know when and by whom.
     render = render_version_with_document if query["documents"] else render_version
     body = {"service": name, "versions": [render(version) for version in history[:size]]}
     return page_response(body, next_cursor(query, epoch, history, size, attrgetter("number")))
@@ -68,6 +69,7 @@ def diff(query: dict[str, Any]) -> ResponseData:
     most a megabyte; if there is more, `truncated` is true, and neither is complete.
     """
     reader, series = auth.reader(), Series(query["service"])
+    # Masked for those who may not read secrets: a difference would tell them otherwise.
     old = versions.stored(reader, series, query["old"])
     new = versions.stored(reader, series, query["new"])
     difference = compare(
@@ -100,6 +102,7 @@ def roll_back(query: dict[str, Any]) -> ResponseData:
         number,
         expect,
         render=_render_rolled_back,
+        # Without a note the history would show the roll-back like any other version.
         default_note=f"Rolled back to {_which(number)}.",
     )
 

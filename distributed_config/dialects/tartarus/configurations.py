@@ -87,12 +87,15 @@ def list_configs(key: str) -> ResponseData:
         service_ids = parse_times(definition)
     collector.raise_all()
     connection = reader_connection()
+    # Names with another slash, as DEFINITION/a/b, are services that were attached through our own
+    # API: a key has no slash.
     names = NameFilter(f"{key}/", listing.search, never="/", visibility=auth.actor().visibility)
     query = Query(filters, names, service_ids)
     order = Order(listing.path, listing.descending, listing.by)
     matches = index_search.find(
         connection, definition.id, query, order, offset=listing.offset, limit=listing.limit
     )
+    # The original tells the total, so a list costs two searches.
     total = index_search.count(connection, definition.id, query)
     ids = [match.service_id for match in matches]
     results = [_render(configuration) for configuration in rules.configurations(auth.reader(), ids)]

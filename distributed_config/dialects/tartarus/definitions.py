@@ -53,6 +53,7 @@ def create_definition() -> ResponseData:
         key = field(body, "config_definition_key", str)
         check_key(key, "config_definition_key", _LONGEST_KEY)
     with collector:
+        # A definition without a schema accepts every configuration, which {} says.
         schema = schema_of(field(body, "json_schema", dict, {}))
     with collector:
         paths = index_paths(field(body, "indexes", list, []), schema)
@@ -60,7 +61,7 @@ def create_definition() -> ResponseData:
     echo = {name: body[name] for name in _ECHOED if body.get(name) is not None}
 
     def render(_definition: Definition, _head: Head) -> ResponseData:
-        # The original sends the request back, and not what it stored.
+        # The dialect sends back what was in the request, and no more.
         return success("Configuration definition created", {**echo, "indexes": paths})
 
     return write(_create, key, schema, paths, render=render)
@@ -108,6 +109,7 @@ def update_definition(key: str) -> ResponseData:
             effective = NOTHING  # where the schema is wrong, no index can be checked against it
             effective = schema = schema_of(field(body, "json_schema", dict))
     with collector:
+        # A body with neither is incomplete, which is reported as a missing list of indexes.
         if "indexes" in body or "json_schema" not in body:
             paths = index_paths(field(body, "indexes", list), effective)
     collector.raise_all()
@@ -198,8 +200,8 @@ def _delete(transaction: Transaction, key: str, expect: Precondition) -> list[st
 def _detach_others(transaction: Transaction, key: str) -> None:
     """Detach the services that are no configurations of the dialect, so that they stay.
 
-    A deletion takes the configurations of a definition with it, as the original does; a service
-    that was attached through our own API is none of them.
+    A deletion takes the configurations of a definition with it; a service that was attached
+    through our own API is none of them.
     """
     definition = definitions.require(transaction.reader, key)
     for _, service in rules.services(transaction.connection, definition.id):
@@ -215,5 +217,5 @@ def _render(definition: Definition) -> dict[str, Any]:
         "modified_at": wire.format_time(definition.changed_at),
     }
     schema = definition.document.value
-    # The original has no key json_schema for a definition that was created without one.
+    # A definition that was created without a schema is shown without one.
     return {**rendered, "json_schema": schema} if schema else rendered

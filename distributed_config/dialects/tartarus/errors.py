@@ -17,8 +17,8 @@ REQUIRED = "Field required"
 class Mistake:
     """One mistake in a request: where it is, and what is wrong.
 
-    ``place`` begins with ``body`` or ``query``. The ``kind`` is ``value_error``, or ``missing`` or
-    ``type_error`` where the original leaves it to FastAPI to say so.
+    ``place`` begins with ``body`` or ``query``. The ``kind`` is ``value_error``; or ``missing`` or
+    ``type_error``, which are FastAPI's own.
     """
 
     place: tuple[str, ...]
@@ -33,9 +33,8 @@ class Mistake:
 class RequestInvalid(DistconfError):
     """The request has these mistakes.
 
-    A field that is missing, or of another type, has FastAPI's form of an error in the original,
-    and everything else its own. One response can have one form: FastAPI's as soon as it is
-    needed, because its clients look for ``detail`` first.
+    A field that is missing, or of another type, has FastAPI's form of an error, and everything
+    else the dialect's own. One response has one form: FastAPI's as soon as there is such a field.
     """
 
     def __init__(self, *mistakes: Mistake) -> None:

@@ -64,6 +64,7 @@ def parse_listing(key_field: str, paths: tuple[str, ...] = ()) -> Listing:
     sort_by = request.args.get("sort_by", "modified_at")
     sort_order = request.args.get("sort_order", "desc")
     search = request.args.get("search", "")
+    # The list's own orders come before an index of the same name.
     path = sort_by if sort_by in paths and sort_by not in orders else None
     collector = MistakeCollector()
     with collector:
@@ -102,6 +103,7 @@ def _number(name: str, default: int) -> int:
     text = request.args.get(name)
     if text is None:
         return default
+    # int() would also take " 1_0" and digits of other scripts.
     if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
         raise wrong_field("query", name, "Input should be a valid integer")
     return int(text)
@@ -111,8 +113,7 @@ def parse_filters(definition: Definition) -> tuple[Filter, ...]:
     """Return a filter for each parameter that names an index of ``definition``."""
     filters, collector = [], MistakeCollector()
     for name, text in request.args.items():
-        # The list's own parameters come first, as in the original: an index of the same name
-        # cannot be filtered by.
+        # The list's own parameters come first: an index of the same name cannot be filtered by.
         if name in _LIST_PARAMETERS:
             continue
         with collector:
@@ -153,7 +154,7 @@ def _time(name: str) -> int | None:
 def _values_written_as(text: str) -> tuple[Any, ...]:
     """Return every value that is written as ``text``.
 
-    The original compares texts; the index here knows types, and is searched for each of them.
+    The dialect's parameters have no types, and the index has: it is searched for each of them.
     """
     try:
         value = wire.parse_json(text.encode())

@@ -1,7 +1,6 @@
 """The description of the dialect: OpenAPI 3.1 for programs, and a plain page for people.
 
-It is written out by hand: it has to name operations and schemas as the original does, for the
-sake of clients that were generated from that.
+It is written out by hand, because it names operations and schemas as the original does.
 """
 
 from html import escape
@@ -47,6 +46,7 @@ def document() -> dict[str, Any]:
 
 def page() -> str:
     """Return the page: every operation, and its parameters."""
+    # Read off the same document, so that the page cannot say anything else.
     api = document()
     rows = "".join(
         f"<tr><td><b>{method.upper()}</b><td><code>{escape(path)}</code>"

@@ -30,6 +30,7 @@ def welcome() -> Response:
 
     A person with a browser asks for HTML, and is better served with where to look.
     """
+    # The path belongs to a client of the dialect only as long as it does not look like a browser.
     if "text/html" in request.headers.get("Accept", ""):
         return to_response(problem_response(errors.NotFound(NOTHING_HERE)))
     return to_response(json_response(_WELCOME))

@@ -59,7 +59,7 @@ def field(
 ) -> Value:
     """Return a field of the body; it is required unless there is a ``default``.
 
-    With a default ``null`` counts as left out, as it does in the original.
+    With a default ``null`` counts as left out.
     """
     value = body.get(name)
     if value is None and default is not None:
@@ -76,6 +76,7 @@ def check_key(key: str, name: str, longest: int = NAME_LENGTH) -> None:
 
     ``name`` is the field that holds it; ``longest`` leaves room in the service's name.
     """
+    # The upper bound is ours: the key becomes a part of a service's name, which has one.
     if not _KEY.fullmatch(key) or len(key) > longest:
         reason = (
             "It must start with a letter, be made of letters, digits and underscores, "

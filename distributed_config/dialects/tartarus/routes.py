@@ -10,7 +10,8 @@ from distributed_config.http.response import ResponseData, json_response, to_res
 
 blueprint = Blueprint("tartarus", __name__)
 
-# Clients of different years use different spellings, and the original sends none of them away.
+# Its clients use all of these spellings. A redirect between them would not do: many clients turn
+# a POST that is redirected into a GET.
 _BASES = [
     f"{prefix}/{spelling}"
     for prefix in ("/api/v1", "")

@@ -49,6 +49,7 @@ def export() -> ResponseData:
     for section, document in bulk.export(auth.reader()):
         size += len(document.text)
         if size > database.of().settings.answer_bytes:
+            # All of it is in memory at once, and several such requests can be.
             raise failure(413, "There is too much for one answer; use GET /api/v1/export.")
         values[section] = unwrapped(document.value)
     format_ = formats.FORMATS[_FORMATS[name]]
@@ -58,6 +59,7 @@ def export() -> ResponseData:
         text = http_request.encode(format_, values, size)
         response = ResponseData(text.encode(), media_type=format_.media_type)
     facts = {"prefix": "", "format": format_.name, "services": len(values)}
+    # The entry is on disk before the response is sent, as with our own export.
     auditing.note_now(audit.EXPORT, facts)
     return response
 
@@ -66,6 +68,7 @@ def export() -> ResponseData:
 def history() -> ResponseData:
     """Return what happened to keys, newest first."""
     limit, offset = _number("limit", 1, _MOST_LISTED, 10), _number("offset", 0, 10**9, 0)
+    # All of it is read for the total, which the dialect has; our own API has cursors instead.
     changes = sections.history(
         auth.reader(),
         request.args.get("section", ""),

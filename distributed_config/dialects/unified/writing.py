@@ -34,6 +34,7 @@ def set_values() -> ResponseData:
     body = _body_object()
     key, value, values = body.get("key"), body.get("value"), body.get("values")
     problems = _section_problems("/section", body.get("section"))
+    # A null key counts as none: the request then is about the whole section.
     if key is not None:
         problems += [*_name_problems("/key", key), *_value_problems("/value", value)]
     else:
@@ -73,6 +74,8 @@ def update_bulk() -> ResponseData:
             f"At most {most} sections are written at once (DISTCONF_CHANGESET_SERVICES). "
             "Send them in parts."
         )
+        # Alone, and before the sections: with too many of them their problems would be too many as
+        # well.
         _raise_if_any([Problem("", message, "limit")])
     _raise_if_any(
         [problem for section, values in body.items() for problem in _bulk_problems(section, values)]
@@ -101,12 +104,15 @@ def _delete(
 ) -> None:
     """Delete ``key``; "": the section."""
     document = _current(transaction, section)
+    # The wrapper is how a value is stored; to a client it is no key.
     if document is None or (key and (key not in document or key == sections.WRAPPER)):
         raise failure(404, "Config not found.")
     if key:
+        # Null would stay as a value; a key is deleted by leaving it out of the next version.
         rest = {name: value for name, value in document.items() if name != key}
         _put(transaction, section, rest, limits, expect)
     else:
+        # The versions stay, disabled: whoever deleted a section by mistake can enable it again.
         versions.disable_service(transaction, Series(section), expect)
 
 
@@ -158,6 +164,7 @@ def _set_keys(
     expect: Precondition = no_precondition,
 ) -> WriteResult:
     """Write keys over those that the section has."""
+    # Read inside the transaction, so that keys that others write at the same time survive.
     before = _current(transaction, section) or {}
     if before.keys() == {sections.WRAPPER}:
         raise InvalidDocument.of([Problem("", "It is a value, and has no keys.", "type")])
@@ -237,5 +244,5 @@ def _name_problems(pointer: str, name: Any) -> list[Problem]:
 
 
 def _value_problems(pointer: str, value: Any) -> list[Problem]:
-    # The dialect has null for "no value", so that nobody could tell such a key from none.
+    # To those who watch, null says that a key was deleted; so no key can have that value.
     return [Problem(pointer, "It must be there, and not be null.", "null")] if value is None else []
