@@ -8,7 +8,6 @@ import difflib
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -27,8 +26,8 @@ from distributed_config.http.problems import status_of
 from distributed_config.live import metrics
 from distributed_config.settings import Settings, table
 from tests.support.server import Server
+from tests.support.wheel import build_wheel
 
-ROOT = Path(__file__).parent.parent
 FENCE = Path(__file__).parent / "fence"
 
 
@@ -87,10 +86,7 @@ def error_codes() -> str:
 
 def wheel_files() -> str:
     with tempfile.TemporaryDirectory() as folder:
-        pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, str(ROOT)]
-        subprocess.run(pip, check=True, capture_output=True)
-        [wheel] = Path(folder).glob("*.whl")
-        names = zipfile.ZipFile(wheel).namelist()
+        names = zipfile.ZipFile(build_wheel(Path(folder))).namelist()
     return "\n".join(sorted(name for name in names if ".dist-info/" not in name))
 
 

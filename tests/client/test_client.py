@@ -3318,7 +3318,7 @@ def test_the_client_loads_nothing_of_the_server_and_nothing_of_others() -> None:
 
     ours = {name for name in found if name.split(".")[0] == "distributed_config"}
     roots = {name.split(".")[1] for name in ours if "." in name}
-    assert roots == {"client", "errors", "paths", "wire"}
+    assert roots == {"client", "errors", "wire"}
     others = {name.split(".")[0] for name in set(found) - ours}
     assert {name for name in others if name not in sys.stdlib_module_names} == set()
     assert not [file for file in found.values() if file and "site-packages" in file]
@@ -3406,7 +3406,7 @@ def test_faults_are_told_on_the_oldest_python_as_on_any(python310: str) -> None:
     text = """
 import json
 from dataclasses import dataclass
-from distributed_config.client.live.binding import bound
+from distributed_config.client.live.binding import bind as bound
 from distributed_config.errors import Rejected
 @dataclass
 class App:

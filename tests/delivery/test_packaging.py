@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.server import Server
+from tests.support.wheel import build_wheel
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,12 +18,10 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ``bin`` of an environment that holds this package, and no other."""
     home = tmp_path_factory.mktemp("bare")
     venv.create(home, with_pip=False)
-    pip = [sys.executable, "-m", "pip", "-q"]
-    built = ["wheel", "--no-deps", "--no-build-isolation", "-w", str(home), str(ROOT)]
-    subprocess.run([*pip, *built], check=True, capture_output=True)
-    [wheel] = home.glob("*.whl")
-    install = ["--python", str(home / "bin/python"), "install", "--no-index", str(wheel)]
-    subprocess.run([*pip, *install], check=True, capture_output=True)
+    wheel = build_wheel(tmp_path_factory.mktemp("wheel"))
+    pip = [sys.executable, "-m", "pip", "-q", "--python", str(home / "bin/python")]
+    install = [*pip, "install", "--no-index", str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
     return home / "bin"
 
 

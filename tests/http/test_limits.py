@@ -238,7 +238,7 @@ def test_who_does_not_wait_is_refused_without_a_look_at_the_database(
         looks += 1
         return identify(*arguments)
 
-    monkeypatch.setattr(auth.tokens, "identify", look)
+    monkeypatch.setattr(auth.identify, "identify", look)
     client = app.test_client()
 
     answers = [client.get("/api/v1/services", headers=bearing(token)) for _ in range(6)]

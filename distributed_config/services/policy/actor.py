@@ -24,7 +24,7 @@ class Actor:
     def __post_init__(self) -> None:
         # Whoever makes an actor cannot forget it, nor give it to one who may not.
         seen = replace(self.visibility, secrets=self.may(READ_SECRET))
-        object.__setattr__(self, "realm", seen)
+        object.__setattr__(self, "visibility", seen)
 
     @property
     def organisation(self) -> int:
