@@ -106,9 +106,9 @@ def _deliver(
             time.sleep(_BETWEEN)
             put(number)
             acknowledged.append(time.monotonic())
-        told = json.loads(process.stdout.readline())
+        report = json.loads(process.stdout.readline())
     delivery = [
-        max(0.0, last - done) for last, done in zip(told["delivered"], acknowledged, strict=False)
+        max(0.0, last - done) for last, done in zip(report["delivered"], acknowledged, strict=False)
     ]
     say(f"streams: the last watcher of {kind} has a change after {_median(delivery)}")
     return delivery, bytes_each, report["missed"] + report["lost"]

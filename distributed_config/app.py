@@ -5,7 +5,7 @@ import importlib
 from flask import Flask
 
 from distributed_config.api import config, docs, health, login, v1
-from distributed_config.dialects import tartarus, unified
+from distributed_config.dialects import DIALECTS
 from distributed_config.http import (
     auditing,
     auth,
@@ -20,8 +20,6 @@ from distributed_config.http.long_poll import LongPollMiddleware
 from distributed_config.http.request import exchange_of_request
 from distributed_config.http.response import PlainResponse
 from distributed_config.settings import Settings, load
-
-_DIALECTS = {"tartarus": tartarus.blueprint, "unified": unified.blueprint}
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -59,8 +57,9 @@ def create_app(settings: Settings | None = None) -> Flask:
         importlib.import_module("distributed_config.api.oidc").init_oidc(app, settings)
     app.register_blueprint(docs.blueprint)
     app.register_blueprint(health.blueprint)
-    for dialect in settings.dialects:
-        app.register_blueprint(_DIALECTS[dialect])
+    for dialect in DIALECTS:
+        if dialect.name in settings.dialects:
+            app.register_blueprint(dialect.blueprint)
     auth.refuse_unstated_routes(app)
     app.wsgi_app = LongPollMiddleware(app.wsgi_app, store.watermarks)  # type: ignore[method-assign]  # Flask's way
     return app

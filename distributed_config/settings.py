@@ -60,6 +60,10 @@ def _setting(
     )
 
 
+DIALECTS = ("tartarus", "unified")
+"""The dialects that can be served. Only names: loading them would load Flask."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """The settings of one process. ``load`` is the way to make one from the environment."""
@@ -138,9 +142,9 @@ class Settings:
         "Loopback names and the bound address are always allowed; * allows all.",
     )
     dialects: tuple[str, ...] = _setting(
-        ("tartarus", "unified"),
+        DIALECTS,
         "Other config servers whose APIs are served as well, separated by commas; empty: none.",
-        choices=("tartarus", "unified"),
+        choices=DIALECTS,
     )
     workers: int = _setting(2, "Server processes.", least=1, most=64)
     threads: int = _setting(

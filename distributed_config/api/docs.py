@@ -1,4 +1,8 @@
-"""The OpenAPI document and a page to browse it: plain HTML, made here, without scripts."""
+"""The OpenAPI document and a page to browse it.
+
+The page is plain HTML, rendered here, without scripts: it works under the strictest content
+security policy, and nothing of it comes from elsewhere.
+"""
 
 import json
 from collections.abc import Iterator
@@ -18,6 +22,7 @@ blueprint = Blueprint("docs", __name__, template_folder="templates")
 _EXAMPLES = {"definition": "web", "email": "ada@example.org", "name": "deployer", "from": "0"}
 """Values of parameters that are needed, where the parameter's schema has no example."""
 
+# The page needs one style sheet and nothing else, so nothing else is allowed to it.
 _POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'"
 
 
@@ -30,13 +35,13 @@ _POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors
 )
 def openapi_document() -> ResponseData:
     """This description, as OpenAPI 3.1."""
-    return ResponseData(json.dumps(_described(), ensure_ascii=False).encode())
+    return ResponseData(json.dumps(_description(), ensure_ascii=False).encode())
 
 
 @route(blueprint, "GET", "/api/docs", permission=auth.AUTHENTICATED, answers={200: "text/html"})
 def browse() -> ResponseData:
     """This description, as a page."""
-    api = _described()
+    api = _description()
     page = render_template("docs.html", api=api, sections=list(_sections(api)))
     headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
     return ResponseData(page.encode(), media_type="text/html; charset=utf-8", headers=headers)
@@ -49,31 +54,35 @@ def style() -> ResponseData:
     return ResponseData(text.encode(), media_type="text/css; charset=utf-8")
 
 
-def _described() -> dict[str, Any]:
-    """The document of the current application, made once."""
-    kept: dict[str, Any] | None = current_app.extensions.get("openapi")
-    if kept is None:
+def _description() -> dict[str, Any]:
+    """Return the document of the current application.
+
+    It is the same for everybody, and takes long to build: so it is built once.
+    """
+    cached: dict[str, Any] | None = current_app.extensions.get("openapi")
+    if cached is None:
         is_open = database.of().settings.is_open
-        kept = openapi.document(current_app, is_open)
-        current_app.extensions["openapi"] = kept
-    return kept
+        cached = openapi.document(current_app, is_open)
+        current_app.extensions["openapi"] = cached
+    return cached
 
 
 def _sections(api: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Each tag with its operations, as the page shows them, in the order of the tags."""
+    """Yield each tag with its operations, as the page shows them, in the order of the tags."""
     operations = [
-        _shown(api, path, method, operation)
+        _render_operation(api, path, method, operation)
         for path, methods in api["paths"].items()
         for method, operation in methods.items()
     ]
+    # The order is that of the tags, and not of the routes, which follow the code.
     for tag in api["tags"]:
         yield {**tag, "operations": [each for each in operations if each["tag"] == tag["name"]]}
 
 
-def _shown(
+def _render_operation(
     api: dict[str, Any], path: str, method: str, operation: dict[str, Any]
 ) -> dict[str, Any]:
-    """One operation as the page shows it."""
+    """Return one operation as the page shows it."""
     contents = operation.get("requestBody", {}).get("content", {})
     first: dict[str, Any] = next(iter(contents.values()), {})
     responses = operation["responses"].items()
@@ -116,7 +125,7 @@ def _properties(api: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, A
 
 
 def _keys(api: dict[str, Any], answer: dict[str, Any]) -> list[str]:
-    """The keys of an answer that is a JSON object."""
+    """Return the keys of a response that is a JSON object."""
     content: dict[str, Any] = next(iter(answer.get("content", {}).values()), {})
     return list(_resolve(api, content.get("schema", {})).get("properties", {}))
 
@@ -129,7 +138,7 @@ def _about(parameter: dict[str, Any]) -> str:
 
 
 def _type_of(schema: dict[str, Any]) -> str:
-    """The type of a schema as a reader says it: ``string or null``, ``array of string``."""
+    """Return the type of a schema in words: ``string or null``, ``array of string``."""
     if "$ref" in schema:
         return str(schema["$ref"].rpartition("/")[2])
     kinds = schema.get("type", "any")
@@ -139,20 +148,21 @@ def _type_of(schema: dict[str, Any]) -> str:
 
 
 def _resolve(api: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema that ``schema`` refers to, or itself."""
+    """Return the schema that ``schema`` refers to, or itself."""
     name = schema.get("$ref", "").rpartition("/")[2]
     resolved: dict[str, Any] = api["components"]["schemas"].get(name, schema)
     return resolved
 
 
 def _curl(path: str, method: str, operation: dict[str, Any], contents: dict[str, Any]) -> str:
-    """A line to try the operation with, with an example for all that it needs."""
-    needed = {
+    """Return a command to try the operation, with an example for every required parameter."""
+    required = {
         each["name"]: each["schema"].get("example", _EXAMPLES.get(each["name"], "1"))
         for each in operation["parameters"]
         if each["in"] == "query" and each.get("required")
     }
-    query = f"?{urlencode(needed, safe='/')}" if needed else ""
+    query = f"?{urlencode(required, safe='/')}" if required else ""
+    # A GET needs no -X, and the shorter line is what people type.
     words = ["curl"] if method == "get" else ["curl", "-X", method.upper()]
     if operation.get("security"):
         words += ["-H", '"Authorization: Bearer $DISTCONF_TOKEN"']
@@ -163,7 +173,7 @@ def _curl(path: str, method: str, operation: dict[str, Any], contents: dict[str,
 
 
 def _encoded(kind: str, content: dict[str, Any]) -> str:
-    """The example of a body as its media type writes it."""
+    """Return the example of a body as its media type writes it."""
     if kind == FORM:
         return urlencode(content["example"])
     return json.dumps(content["example"], ensure_ascii=False)

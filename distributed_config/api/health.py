@@ -1,4 +1,4 @@
-"""Probes: alive, ready, and what is measured."""
+"""Probes: whether the server is alive, and ready; and its metrics."""
 
 import platform
 
@@ -17,7 +17,7 @@ blueprint = Blueprint("health", __name__)
 
 @route(blueprint, "GET", "/healthz", permission=auth.PUBLIC, answers={200: "application/json"})
 def alive() -> ResponseData:
-    """Whether the process answers."""
+    """Check that the process answers."""
     return json_response({"status": "alive"}, Cache_Control="no-store")
 
 
@@ -30,11 +30,12 @@ def alive() -> ResponseData:
     refusals=(507,),
 )
 def ready() -> ResponseData:
-    """Whether this server can do all its work: a small write goes all the way to the disk.
+    """Check that this server can do all its work: a small write goes all the way to the disk.
 
-    And there is room for a large one; SQLite can put a small one where old ones were. The answer
-    comes within a second, whatever waits for the database.
+    There is also room for a large one: SQLite may fit a small one into space that it has. The
+    response comes within a second, whatever waits for the database.
     """
+    # SQLite can still write small things on a full disk, in pages that it has freed.
     database.of().refuse_without_space()
     revision = database.of().writer.probe()
     metrics.REVISION.set(revision)
@@ -43,8 +44,9 @@ def ready() -> ResponseData:
 
 @route(blueprint, "GET", "/metrics", permission="server:read", answers={200: "text/plain"})
 def measured() -> ResponseData:
-    """What is counted and measured, for Prometheus."""
+    """Show the metrics, for Prometheus."""
     head = read_head(database.reader_connection())
+    # Set on demand: a gauge that every write updated would cost each of them.
     metrics.REVISION.set(head.revision)
     metrics.CLOCK_BEHIND.set(head.clock_lag(wire.now()))
     versions = (__version__, platform.python_version(), sqlite.sqlite.sqlite_version)

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from functools import partial
 from html import escape
 from urllib.parse import urlsplit
 
@@ -27,21 +28,21 @@ blueprint = Blueprint("oidc", __name__, url_prefix="/auth/oidc")
 
 COOKIE = "distconf_oidc"
 _PROVIDER = "oidc_provider"
-# Who lets in whom the provider vouches for, in the journal's words.
+# The actor, in the journal, of accounts that are created because the provider vouches for them.
 _ACTOR = replace(LOCAL_OPERATOR, name="identity provider", key="identity provider")
-# A page goes on to /auth/me, and not a redirect: browsers keep a SameSite=Strict cookie to
-# themselves as long as they follow what another site began.
+# A page leads on to /auth/me, and not a redirect: a browser does not send a SameSite=Strict
+# cookie along a chain of redirects that another site began.
 _PAGE = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><title>Logged in</title>'
     '<meta http-equiv="refresh" content="0; url={0}"><p>You are logged in: <a href="{0}">go on</a>.'
 )
-_NO_ACCOUNT = "There is no active account for you here. Ask who administers this server for one."
+_NO_ACCOUNT = "You have no active account here. Ask an administrator for one."
 
 _logger = logging.getLogger(__name__)
 
 
 def init_oidc(app: Flask, settings: Settings) -> None:
-    """Adds the routes, and the provider if the settings name one; nobody is asked yet."""
+    """Add the routes, and the provider if the settings name one. It is not contacted yet."""
     if settings.oidc_issuer:
         app.extensions[_PROVIDER] = Provider(settings)
     app.register_blueprint(blueprint)
@@ -83,13 +84,14 @@ def come_back() -> ResponseData:
     code = request.args.get("code", "")
     if not code:
         raise Unauthenticated("Your identity provider did not log you in. Begin again.")
+    # No transaction is open here: the provider may take seconds to answer.
     email = provider.email_of(attempt, code)
-    made, organisation = _opened(attempt, email)
+    session, organisation = _log_in(attempt, email)
     auditing.record_login(email, organisation, "identity provider")
     settings = database.of().settings
     page = _PAGE.format(escape(f"{settings.public_url.rstrip('/')}/auth/me"))
     headers = {
-        "Set-Cookie": session_cookie(made.secret, settings.session_seconds, https=_by_https()),
+        "Set-Cookie": session_cookie(session.secret, settings.session_seconds, https=_by_https()),
         "Cache-Control": "no-store",
         "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
         "Referrer-Policy": "no-referrer",
@@ -98,38 +100,47 @@ def come_back() -> ResponseData:
 
 
 def _provider() -> Provider:
-    """The provider. Raises NotFound if there is none."""
-    found: Provider | None = current_app.extensions.get(_PROVIDER)
-    if found is None:
+    """Return the provider. Raises NotFound if there is none."""
+    provider: Provider | None = current_app.extensions.get(_PROVIDER)
+    if provider is None:
         raise NotFound("This server has no identity provider. Log in with POST /auth/login.")
-    return found
+    return provider
 
 
-def _opened(attempt: LoginAttempt, email: str) -> tuple[IssuedToken, int]:
-    """A new session, once for each log-in, and its organisation.
+def _log_in(attempt: LoginAttempt, email: str) -> tuple[IssuedToken, int]:
+    """Return a new session and its organisation, once for each attempt.
 
-    Raises Unauthenticated or Forbidden.
+    Raises Unauthenticated for an attempt that was completed before, and Forbidden for an address
+    without an account.
     """
-    settings = database.of().settings
-
-    def unit(transaction: Transaction) -> tuple[IssuedToken, int]:
-        hours = settings.idempotency_hours
-        if idempotency.recall(transaction, attempt.key, "", hours) is not None:
-            raise Unauthenticated("This log-in was completed already. Begin again.")
-        found = logins.from_identity_provider(transaction, email, settings.oidc_role)
-        if found is None:
-            raise Forbidden(_NO_ACCOUNT)
-        idempotency.remember(transaction, attempt.key, "", StoredResponse(200, "{}", b""), hours)
-        made = tokens.open_session(
-            transaction, found.user_id, found.organisation, settings.session_seconds
-        )
-        return made, found.organisation
-
+    open_session = partial(
+        _open_session, attempt=attempt, email=email, settings=database.of().settings
+    )
     try:
-        return database.write(_ACTOR, unit)
+        return database.write(_ACTOR, open_session)
     except Invalid as error:
-        _logger.warning("who logged in first cannot become a user: %s", error.detail)
+        # The address is no address of ours, or imitates somebody's: the log has the reason, and
+        # the browser what it can do.
+        _logger.warning("a first log-in cannot become a user: %s", error.detail)
         raise Forbidden(_NO_ACCOUNT) from None
+
+
+def _open_session(
+    transaction: Transaction, attempt: LoginAttempt, email: str, settings: Settings
+) -> tuple[IssuedToken, int]:
+    hours = settings.idempotency_hours
+    # The callback's address stays in the browser's history. The table of idempotency keys is what
+    # remembers, in the transaction itself, that an attempt was used.
+    if idempotency.recall(transaction, attempt.key, "", hours) is not None:
+        raise Unauthenticated("This log-in was completed already. Begin again.")
+    login = logins.from_identity_provider(transaction, email, settings.oidc_role)
+    if login is None:
+        raise Forbidden(_NO_ACCOUNT)
+    idempotency.remember(transaction, attempt.key, "", StoredResponse(200, "{}", b""), hours)
+    session = tokens.open_session(
+        transaction, login.user_id, login.organisation, settings.session_seconds
+    )
+    return session, login.organisation
 
 
 def _by_https() -> bool:
@@ -137,9 +148,10 @@ def _by_https() -> bool:
 
 
 def _cookie(attempt: LoginAttempt) -> str:
-    """What ties a log-in to its browser; it comes along when the provider sends that back.
+    """Return the cookie that ties an attempt to its browser.
 
-    It is good for one log-in, so nobody has to take it back.
+    SameSite=Lax, because the browser comes back from the provider's site with it. It is good for
+    one attempt and a few minutes, so nothing has to delete it.
     """
     path = urlsplit(_provider().redirect_uri).path
     secure = "; Secure" if _by_https() else ""

@@ -143,9 +143,8 @@ class Streams:
         subscriber.ended, place.leave = place.is_lost, subscriber.end
         self._subscribers.add(subscriber)
         metrics.WATCHERS.inc()
-        if subscription.shape == "configs" and not self._with_previous:
-            # What is in memory was read without the previous documents, which this one needs: it
-            # and those like it begin after that.
+        if subscription.encoder.with_previous and not self._with_previous:
+            # What is in memory lacks the previous documents; these subscribers begin after it.
             self._with_previous = True
             self._first = self._last
         try:
@@ -258,7 +257,7 @@ class Streams:
         """Return the next events; None if they cannot be read just now."""
         try:
             return await self._run(
-                partial(self._feed.read_all, self._last, with_keys=self._with_previous)
+                partial(self._feed.read_all, self._last, with_previous=self._with_previous)
             )
         except Exception:  # whatever it is, the streams stay open and the next read may succeed
             _logger.exception("the journal could not be read for the streams")

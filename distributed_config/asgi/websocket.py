@@ -68,8 +68,8 @@ class WebSocketSession:
         self, streams: Streams, subscription: Subscription, expires_at: int | None, place: Place
     ) -> None:
         """Send events until either side ends the stream."""
-        deliver: Deliver = self._deliver_configs
-        if subscription.shape == "changes":
+        deliver: Deliver = self._deliver_bare
+        if not subscription.encoder.is_bare:
             event = "reset" if subscription.reset else "hello"
             first = self._message(event, subscription, subscription.after)
             await self._send_json({**first, "epoch": subscription.epoch})
@@ -104,8 +104,8 @@ class WebSocketSession:
     def _message(self, event: str, subscription: Subscription, revision: int) -> dict[str, Any]:
         return {"event": event, "id": str(subscription.position(revision)), "revision": revision}
 
-    async def _deliver_configs(self, _revision: int, message: EncodedMessage | None) -> None:
-        """A dialect's own messages: nothing but what was set and deleted."""
+    async def _deliver_bare(self, _revision: int, message: EncodedMessage | None) -> None:
+        """Send a message as its encoder wrote it; the dialect knows no heartbeat."""
         if message is not None and message.text:
             await self._send({"type": "websocket.send", "text": message.text})
 

@@ -1,4 +1,8 @@
-"""What a request says, read strictly: its body, its note, its preconditions, its wishes."""
+"""The current request, read strictly: body, note, idempotency key, format, and wait.
+
+Nothing here guesses. What cannot be understood in one way only is an error that says what to send
+instead, because a configuration that is read wrongly is published wrongly.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,40 +33,47 @@ FORM = "application/x-www-form-urlencoded"
 
 
 def exchange_of_request() -> Exchange:
-    """Return the state of the request that the server side and the application share."""
+    """Return what the server side and the application exchange about this request."""
     current: Exchange = request.environ[exchange.KEY]
     return current
 
 
 def wait_for_change(validity: Validity, seconds: float) -> None:
-    """Let the server side hold the request until ``validity`` no longer holds, if it can."""
+    """Ask the server side to hold this request, up to ``seconds``, while ``validity`` holds.
+
+    The application then answers it a second time, and that response is sent.
+    """
+    # The last time a request is answered it has to be an answer: waiting is over.
     if seconds > 0 and not exchange_of_request().is_final:
         exchange_of_request().wait = Wait(validity, seconds)
 
 
 def document_limits() -> DocumentLimits:
-    """What a document may not exceed."""
+    """Return the limits of a document, from the settings."""
     settings = database.of().settings
     return DocumentLimits(settings.document_bytes, settings.document_depth, settings.document_keys)
 
 
 def schema_limits() -> SchemaLimits:
-    """What the schema of a definition may not exceed."""
+    """Return the limits of a definition's schema, from the settings."""
     return SchemaLimits(database.of().settings.schema_bytes)
 
 
 def media_type() -> str:
-    """The body's Content-Type without its parameters."""
+    """Return the body's Content-Type without its parameters; "" if there is none."""
     return request.mimetype
 
 
 def body_bytes() -> bytes:
-    """The body, whole.
+    """Return the whole body.
 
-    Raises if it is compressed, a part of something, too large, or not UTF-8 by its own word.
+    Raises PartialBody, UnsupportedEncoding for a compressed one, UnsupportedMediaType for a
+    ``charset`` other than UTF-8, and TooLarge.
     """
+    # A stream can be read once, and several checks need it.
     if "body" not in g:
         _refuse_part()
+        # Not unpacked here: a few kilobytes can unpack to gigabytes.
         encoding = request.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
             raise UnsupportedEncoding(encoding[:40])
@@ -70,6 +81,8 @@ def body_bytes() -> bytes:
         if charset.lower() not in {"utf-8", "utf8"}:
             raise UnsupportedMediaType("Only UTF-8 is read here; leave charset out.")
         most = database.of().settings.body_bytes
+        # A client that announces too much is answered before it sends it; one that announces
+        # nothing is stopped by werkzeug at the same number.
         if (request.content_length or 0) > most:
             raise TooLarge("DISTCONF_BODY_BYTES", most)
         request.max_content_length = most
@@ -79,61 +92,74 @@ def body_bytes() -> bytes:
 
 
 def _refuse_part() -> None:
-    """Raises PartialBody for ranges, which RFC 9110 defines for PUT and nobody sends otherwise."""
+    """Raise PartialBody for a range of a body, as RFC 9110, section 14.5, demands.
+
+    Stored as it is, a part would replace the whole document.
+    """
     if "Content-Range" in request.headers:
         raise PartialBody()
 
 
 def body_value() -> Any:
-    """The body's value, by its Content-Type: JSON, YAML or TOML.
+    """Return the body's value, parsed by its Content-Type: JSON, YAML or TOML.
 
-    A body of any other type is refused, form data too: curl sends ``-d`` as a form unless it is
-    told the type, and a page of another site can send forms without asking.
+    Raises UnsupportedMediaType for any other type, and InvalidDocument. A form is refused too:
+    curl sends ``-d`` as a form unless it is given a type, and a page of another site can send
+    forms without a preflight request.
     """
     body = body_bytes()
+    # These end in +json as well, but they are operations, and no document.
     is_patch = request.mimetype in {MERGE_PATCH, JSON_PATCH}
     format_ = None if is_patch else formats.by_media_type(request.mimetype)
     if format_ is None or format_.read is None:
-        given = f"{request.mimetype!r} is not read here." if request.mimetype else "There is none."
+        type_ = f"{request.mimetype!r} is not read here." if request.mimetype else "There is none."
         raise UnsupportedMediaType(
-            f"Content-Type: {given[:100]} "
+            f"Content-Type: {type_[:100]} "
             "Say what the body is, as in -H 'Content-Type: application/json' (or yaml, or toml)."
         )
     return formats.read(format_, body, database.of().settings.text_bytes)
 
 
 def encode(format_: Format, value: Mapping[str, Any], size: int) -> str:
-    """``value``, of about ``size`` bytes, in the format of the answer."""
+    """Return ``value``, of about ``size`` bytes, in the format of the response.
+
+    Raises NotRepresentable if the format cannot hold it, or if the text would be too long.
+    """
     return formats.write(format_, value, size, database.of().settings.text_bytes)
 
 
 def refuse_body() -> None:
-    """Raises Invalid if there is a body where none belongs."""
+    """Raise InvalidDocument if there is a body where none belongs."""
     if body_bytes():
         raise InvalidDocument("This request takes no body. Leave it out.")
 
 
 def note(from_query: str | None) -> str:
-    """Why: ``note=`` of the query, or the header ``Config-Note`` in UTF-8."""
-    given, header = from_query, request.headers.get("Config-Note", "")
-    if given is not None and header:
+    """Return the note: ``note=`` of the query, or the header ``Config-Note``; "" without either.
+
+    Raises Invalid if both are there, or if the note is too long or has control characters.
+    """
+    text, header = from_query, request.headers.get("Config-Note", "")
+    if text is not None and header:
         raise Invalid.from_problems(
             [Problem("", "Say it here or in the header Config-Note.", "note", "note")]
         )
-    if given is None:
+    if text is None:
         try:
-            given = header.encode("latin-1").decode("utf-8")
+            # WSGI hands on the bytes of a header as Latin-1; people write UTF-8.
+            text = header.encode("latin-1").decode("utf-8")
         except UnicodeDecodeError:
-            given = header
-    return wire.check_note(given, database.of().settings.note_length)
+            text = header
+    return wire.check_note(text, database.of().settings.note_length)
 
 
 def idempotency_key() -> str:
-    """The ``Idempotency-Key``; empty if there is none."""
-    given = request.headers.get("Idempotency-Key")
-    if given is None:
+    """Return the ``Idempotency-Key``; "" if there is none. Raises Invalid if it is malformed."""
+    header = request.headers.get("Idempotency-Key")
+    if header is None:
         return ""
-    key = given.strip()
+    key = header.strip()
+    # The key is stored with each response, so it has to be short.
     if not 0 < len(key) <= 255 or not key.isprintable():
         message = "A key has 1 to 255 printable characters; leave it out to do without."
         raise Invalid.from_problems([Problem("", message, "key", "Idempotency-Key")])
@@ -141,30 +167,40 @@ def idempotency_key() -> str:
 
 
 def negotiate_format(from_query: str | None) -> Format:
-    """The format of the answer: ``format=``, or the best of ``Accept``, or JSON."""
+    """Return the format of the response: ``format=``, or the best of ``Accept``, or JSON.
+
+    Raises NotRepresentable if ``Accept`` names no format that is written here.
+    """
     if from_query is not None:
         return formats.FORMATS[from_query]
     if not request.accept_mimetypes.provided:
         return formats.FORMATS["json"]
+    # Werkzeug has sorted them by quality; a quality of 0 excludes a type.
     for choice, quality in request.accept_mimetypes:
         if quality <= 0:
             continue
+        # curl sends */* unless it is told otherwise, and means JSON.
         if choice in {"*/*", "application/*"}:
             return formats.FORMATS["json"]
-        asked = formats.by_media_type(choice)
-        if asked is not None:
-            return asked
+        format_ = formats.by_media_type(choice)
+        if format_ is not None:
+            return format_
     raise NotRepresentable(
         "Nothing that Accept names is written here. "
-        f"Ask for one of: {', '.join(each.media_type for each in formats.FORMATS.values())}."
+        f"Ask for one of: {', '.join(known.media_type for known in formats.FORMATS.values())}."
     )
 
 
 def preferred_wait() -> float:
-    """How long the asker would wait for news (``Prefer: wait=``, RFC 7240); 0: not at all."""
+    """Return the seconds that the client would wait for a change; 0 if it would not.
+
+    That is ``Prefer: wait=`` (RFC 7240, section 4.3). A preference that cannot be understood is
+    ignored, as the RFC demands; one that is longer than the settings allow is cut.
+    """
     most = database.of().settings.wait_seconds
     for preference in request.headers.get("Prefer", "").split(","):
         name, _, value = preference.partition(";")[0].partition("=")
+        # Six digits are eleven days; more would not be a number of seconds that anybody means.
         if name.strip().lower() == "wait" and value.strip().strip('"').isdecimal():
             return min(float(value.strip().strip('"')[:6]), most)
     return 0

@@ -1,4 +1,4 @@
-"""Answers: plain values until the very end, so that one can be kept and given again."""
+"""Responses as plain values, so that one can be stored and sent again."""
 
 import json
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from flask import Response
 
 @dataclass
 class ResponseData:
-    """A whole answer. ``headers`` come on top of those that every answer has."""
+    """A whole response. ``headers`` come on top of those that every response has."""
 
     body: bytes = b""
     status: int = 200
@@ -19,30 +19,32 @@ class ResponseData:
 
 
 def json_response(value: Any, **headers: str) -> ResponseData:
-    """``value`` as JSON. Header names are given with ``_`` for ``-``."""
+    """Return ``value`` as JSON. A header's name is written with ``_`` for ``-``."""
     named = {name.replace("_", "-"): text for name, text in headers.items()}
-    # Half a surrogate pair, told of in a refusal, is written as the escape that it came as.
+    # A value can quote half a surrogate pair from a request, which UTF-8 cannot hold: it is
+    # written as the escape that it was sent as.
     text = json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
     return ResponseData(text, headers=named)
 
 
 def http_date(microseconds: int) -> str:
-    """A stored time as HTTP writes it (RFC 9110)."""
+    """Return a stored time as HTTP writes it (RFC 9110, section 5.6.7)."""
     return formatdate(microseconds / 1_000_000, usegmt=True)
 
 
 class PlainResponse(Response):
-    """What Flask answers by itself, as to OPTIONS; never a page."""
+    """The response that Flask makes by itself, as to OPTIONS: never an HTML page."""
 
     default_mimetype = "application/json"
 
 
-def to_response(answer: ResponseData) -> Response:
-    """``answer`` as Flask sends it."""
-    response = Response(answer.body, answer.status)
-    response.headers["Content-Type"] = answer.media_type
-    for name, text in answer.headers.items():
+def to_response(data: ResponseData) -> Response:
+    """Return ``data`` as Flask sends it."""
+    response = Response(data.body, data.status)
+    response.headers["Content-Type"] = data.media_type
+    for name, text in data.headers.items():
         response.headers[name] = text
-    if answer.status == 304:
+    if data.status == 304:
+        # It has no body to describe; the client keeps the type of what it has.
         del response.headers["Content-Type"]
     return response

@@ -1,7 +1,7 @@
-"""Doors: one decorator says of a route who may use it, what it takes and what it answers.
+"""Routes: one decorator states who may use a route, what it takes and what it returns.
 
-What is said here is checked at the door, with every problem at once, and described in the
-OpenAPI document; there is no second place to keep in step.
+What a route states is checked before its view runs, with every problem at once, and is described
+in the OpenAPI document: there is no second place to keep in step.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,14 +16,19 @@ from marshmallow import RAISE, Schema, ValidationError
 from distributed_config import wire
 from distributed_config.errors import Invalid, InvalidDocument, Problem
 from distributed_config.http import auth
-from distributed_config.http import request as asked
+from distributed_config.http import request as http_request
 from distributed_config.http.response import ResponseData, to_response
 from distributed_config.wire import escape_pointer
 
 
 @dataclass(frozen=True)
 class Route:
-    """What is known of one method of one path. ``answers`` are schemas, or media types."""
+    """One method of one path, as it is checked and described.
+
+    ``answers`` has, for each status, the schema of a JSON response, or its media types; ``""``
+    is a response without a body. ``refusals`` are the statuses of errors that are this route's
+    own. ``headers`` are the request headers that it uses.
+    """
 
     method: str
     path: str
@@ -37,67 +42,78 @@ class Route:
     headers: tuple[str, ...] = ()
     description: str = ""
     example: Any = None
-    """A body for the manual, where it is not any configuration."""
+    """A body for the manual, where the usual example of a configuration would be wrong."""
 
 
 View = Callable[..., ResponseData]
 
+# No list in a body of ours is meant to be this long.
 _MOST_ELEMENTS = 10_000
+# Errors quote a parameter's name: a response must not grow with what a client makes up.
 _LONGEST_NAME = 80
 
 
-def route(blueprint: Blueprint, method: str, path: str, **described: Any) -> Callable[[View], View]:
-    """Registers a view under ``method`` and ``path``; the rest is as ``Route`` has it.
+def route(blueprint: Blueprint, method: str, path: str, **options: Any) -> Callable[[View], View]:
+    """Register a view under ``method`` and ``path``; ``options`` are the fields of ``Route``.
 
-    The view is called with the loaded ``query`` and, where one is described, ``body``.
+    The view is called with the loaded ``query`` and ``body``, where there are schemas for them.
+    Its docstring is the summary and description of the OpenAPI document.
     """
 
     def register(view: View) -> View:
         text = (view.__doc__ or "").strip()
         summary, _, description = text.partition("\n")
-        made = Route(method, path, summary, description=_unindented(description), **described)
-        query = None if made.query is None else made.query(unknown=RAISE)
-        body = None if made.body is None else made.body(unknown=RAISE)
+        described = Route(method, path, summary, description=_unindented(description), **options)
+        # Loaders are made once: a schema copies its fields when it is made.
+        query = None if described.query is None else described.query(unknown=RAISE)
+        body = None if described.body is None else described.body(unknown=RAISE)
 
-        @auth.requires(made.permission)
+        @auth.requires(described.permission)
         @wraps(view)
-        def enter(**path_values: Any) -> Response:
+        def endpoint(**path_values: Any) -> Response:
             loaded: dict[str, Any] = dict(path_values)
-            _refuse_conditions(made)
+            _refuse_conditions(described)
             if query is not None:
                 loaded["query"] = _load_query(query)
-                asked.exchange_of_request().service = _named_service(loaded["query"])
+                # The access log and the metrics name the service, whatever becomes of the request.
+                http_request.exchange_of_request().service = _named_service(loaded["query"])
             if body is None:
                 return to_response(view(**loaded))
-            value = asked.body_value()
+            # The body is read only now: a request that fails for its query costs no parsing.
+            value = http_request.body_value()
             try:
                 loaded["body"] = _load_body(body, value)
                 return to_response(view(**loaded))
             except Invalid as error:
                 raise _in_order(error, value) from None
 
-        enter.door = made  # type: ignore[attr-defined]  # the OpenAPI document is read from it
-        blueprint.add_url_rule(path, f"{method.lower()}_{view.__name__}", enter, methods=[method])
+        endpoint.route = described  # type: ignore[attr-defined]  # the OpenAPI document reads it
+        name = f"{method.lower()}_{view.__name__}"
+        blueprint.add_url_rule(path, name, endpoint, methods=[method])
         return view
 
     return register
 
 
-def _refuse_conditions(made: Route) -> None:
-    """A write that would not heed its condition does nothing; readings have their own use of it."""
-    if made.method == "GET":
+def _refuse_conditions(described: Route) -> None:
+    """Raise Invalid if a write has a condition that this route would ignore.
+
+    Whoever sends ``If-Match`` relies on it: a write that ignored it could overwrite what the
+    sender has not seen. To a read a condition that does not apply does no harm.
+    """
+    if described.method == "GET":
         return
     problems = [
-        Problem("", "This request does not heed it. Leave it out.", "condition", name)
+        Problem("", "This route cannot apply it. Leave it out.", "condition", name)
         for name in ("If-Match", "If-None-Match", "If-Unmodified-Since")
-        if name in request.headers and name not in made.headers
+        if name in request.headers and name not in described.headers
     ]
     if problems:
         raise Invalid.from_problems(problems)
 
 
 def _named_service(query: dict[str, Any]) -> str:
-    """The one service that a query is about, for the log; empty if it is not about one."""
+    """Return the one service that a query is about, for the log; "" if it is not about one."""
     name = query.get("service", "")
     return name if isinstance(name, str) else ""
 
@@ -107,22 +123,31 @@ def _unindented(text: str) -> str:
 
 
 def _load_query(schema: Schema) -> Any:
-    """The query's parameters. Unknown ones are refused: a typing error must not be ignored."""
+    """Return the query's parameters.
+
+    Raises Invalid with every problem. A parameter that the route does not know is one: a
+    misspelled ``dry_run`` must not turn a rehearsal into a write.
+    """
     _refuse_other_encodings()
-    many = {name for name, each in schema.fields.items() if each.metadata.get("repeatable")}
-    given: dict[str, Any] = {}
+    many = {name for name, field in schema.fields.items() if field.metadata.get("repeatable")}
+    parameters: dict[str, Any] = {}
     repeated = []
     for name, values in request.args.lists():
         if len(values) > 1 and name not in many:
-            repeated.append(Problem("", "It is given more than once.", "repeated", name))
-        given[name] = values if name in many else values[0]
+            # Werkzeug would take the first one, other servers the last: a proxy could be made to
+            # see something else than we do.
+            repeated.append(
+                Problem("", "It appears more than once. Send it once.", "repeated", name)
+            )
+        parameters[name] = values if name in many else values[0]
     try:
-        loaded = schema.load(given)
+        loaded = schema.load(parameters)
     except ValidationError as error:
         problems = repeated + _query_problems(error, ", ".join(schema.fields))
-        # Marshmallow tells unknown names in the order of a set, another one in each process.
-        places = {name[:_LONGEST_NAME]: place for place, name in enumerate(given)}
-        problems.sort(key=lambda each: places.get(each.parameter, len(places)))
+        # Marshmallow reports unknown names in the order of a set, which differs from process to
+        # process; the order of the request is the same everywhere.
+        positions = {name[:_LONGEST_NAME]: position for position, name in enumerate(parameters)}
+        problems.sort(key=lambda problem: positions.get(problem.parameter, len(positions)))
         raise Invalid.from_problems(problems) from None
     if repeated:
         raise Invalid.from_problems(repeated)
@@ -130,6 +155,8 @@ def _load_query(schema: Schema) -> Any:
 
 
 def _refuse_other_encodings() -> None:
+    """Raise Invalid if the query is not UTF-8, which werkzeug would decode with replacements."""
+    # Almost every query ends here: the loop below would cost each hot read.
     if b"%" not in request.query_string and request.query_string.isascii():
         return
     problems = []
@@ -157,17 +184,17 @@ def _query_problems(error: ValidationError, known: str) -> list[Problem]:
 
 
 def _in_order(error: Invalid, value: Any) -> Invalid:
-    """``error`` with its problems in the order of the body ``value``, whoever found them first.
+    """Return ``error`` with its problems in the order of the body ``value``.
 
-    One that says something of its own besides its problems stays as it is.
+    They come from several checks, one after the other; a reader goes through the body once. An
+    error whose ``detail`` is its own, and not made of its problems, stays as it is.
     """
     kind = type(error)
     if kind not in {Invalid, InvalidDocument} or len(error.problems) < 2:
         return error
-    is_told_by_problems = kind.from_problems(error.problems).detail == error.detail
-    return (
-        kind.from_problems(wire.in_order(error.problems, value)) if is_told_by_problems else error
-    )
+    if kind.from_problems(error.problems).detail != error.detail:
+        return error
+    return kind.from_problems(wire.in_order(error.problems, value))
 
 
 def _load_body(schema: Schema, value: Any) -> Any:
@@ -180,12 +207,15 @@ def _load_body(schema: Schema, value: Any) -> Any:
 
 
 def _refuse_long_lists(value: Any) -> None:
-    """Before each element is looked at: that alone would take long for a list of very many."""
+    """Raise InvalidDocument for a list that is too long, before its elements are checked.
+
+    Marshmallow would make an error for each element, and a body has room for millions.
+    """
     fields = value.items() if isinstance(value, dict) else ()
     problems = [
         Problem(f"/{escape_pointer(name)}", f"It has more than {_MOST_ELEMENTS} elements.", "limit")
-        for name, each in fields
-        if isinstance(each, list) and len(each) > _MOST_ELEMENTS
+        for name, field_value in fields
+        if isinstance(field_value, list) and len(field_value) > _MOST_ELEMENTS
     ]
     if problems:
         raise InvalidDocument.from_problems(problems)
@@ -193,18 +223,18 @@ def _refuse_long_lists(value: Any) -> None:
 
 def _body_problems(pointer: str, messages: Any) -> list[Problem]:
     if isinstance(messages, dict):
-        found = []
+        problems = []
         for key, below in messages.items():
             child = pointer if key == "_schema" else f"{pointer}/{escape_pointer(str(key))}"
-            found += _body_problems(child, below)
-        return found
+            problems += _body_problems(child, below)
+        return problems
     return [Problem(pointer, text, "schema") for text in _texts(messages)]
 
 
 def _messages(error: ValidationError) -> dict[Any, Any]:
-    """Marshmallow's messages by field; those about the whole are under ``_schema``."""
-    found: dict[Any, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]  # it has no types
-    return found
+    """Return marshmallow's messages by field; those about the whole are under ``_schema``."""
+    messages: dict[Any, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]  # it has no types
+    return messages
 
 
 def _texts(messages: Any) -> list[str]:
@@ -212,4 +242,4 @@ def _texts(messages: Any) -> list[str]:
         return [messages]
     if isinstance(messages, dict):
         return [text for below in messages.values() for text in _texts(below)]
-    return [text for each in messages for text in _texts(each)]
+    return [text for message in messages for text in _texts(message)]

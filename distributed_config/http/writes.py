@@ -1,61 +1,136 @@
-"""A write as HTTP has it: once for each idempotency key, or only rehearsed."""
+"""Writes over HTTP: committed once for each idempotency key, or only rehearsed."""
 
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, TypeVarTuple
 
 from flask import request
 
 from distributed_config.http import auth, database
-from distributed_config.http import request as asked
-from distributed_config.http.response import ResponseData
+from distributed_config.http import request as http_request
+from distributed_config.http.response import ResponseData, json_response
+from distributed_config.schemas.base import Answer
 from distributed_config.services import idempotency
 from distributed_config.services.idempotency import StoredResponse
+from distributed_config.services.journal.head import Head
 from distributed_config.services.journal.transaction import Transaction
+
+T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
+
+Render = Callable[[T, Head], ResponseData]
+"""Makes the response from a verb's result and the journal's head after it."""
+
+
+@dataclass(frozen=True)
+class _Committed(Generic[T]):
+    """The result of a verb, for a response that is still to be made."""
+
+    result: T
+    head: Head
 
 
 def commit(
-    unit: Callable[[Transaction], ResponseData], note: str = "", dry_run: bool = False
+    query: dict[str, Any],
+    verb: Callable[[Transaction, *Arguments], T],
+    *arguments: *Arguments,
+    render: Render[T],
+    default_note: str = "",
 ) -> ResponseData:
-    """What ``unit`` answers, once what it wrote is on disk.
+    """Run ``verb`` in a transaction, and return its rendered result once that is on disk.
 
-    With ``dry_run`` everything is done, answered and undone. With an Idempotency-Key it is done
-    the first time only; but an answer that must not be stored, as one that shows a new token, is
-    not kept, and what it answers is done each time.
+    ``query`` holds the request's ``note``, which is ``default_note`` where there is none, and
+    ``dry_run``: then everything is done and undone, and ``Config-Dry-Run`` says so. The request's
+    ``Idempotency-Key`` makes a repeated request return the stored response, marked with
+    ``Idempotency-Replayed``. Raises whatever the verb raises; nothing is written then.
     """
-    given = asked.idempotency_key()
-    key = "" if dry_run else given
-    fingerprint = _fingerprint() if key else ""
-    lifetime = database.of().settings.idempotency_hours
+    note = http_request.note(query["note"]) or default_note
+    dry_run = query["dry_run"]
+    once = _Once.of_request(dry_run)
 
-    def run(transaction: Transaction) -> ResponseData:
-        if key:
-            before = idempotency.recall(transaction, key, fingerprint, lifetime)
-            if before is not None:
-                return _given_again(before)
-        answer = unit(transaction)
-        answer.headers["Config-Revision"] = str(transaction.head.revision)
-        if key and answer.headers.get("Cache-Control") != "no-store":
-            kept = StoredResponse(answer.status, json.dumps(answer.headers), answer.body)
-            idempotency.remember(transaction, key, fingerprint, kept, lifetime)
-        return answer
+    def work(transaction: Transaction) -> ResponseData | _Committed[T]:
+        earlier = once and once.recall(transaction)
+        if earlier:
+            return earlier
+        result = verb(transaction, *arguments)
+        if once is None:
+            # Every writer of the machine waits while this runs, so the response is made after
+            # the commit. A result therefore has to be plain values: it outlives the transaction.
+            return _Committed(result, transaction.head)
+        # A stored response has to be in the same transaction as its write: after a crash in
+        # between, the key would run the write twice, or promise what is not on disk.
+        return once.remember(transaction, _finish(render, result, transaction.head))
 
-    if not dry_run:
-        return database.write(auth.actor(), run, note)
-    answer = database.rehearse(auth.actor(), run, note)
-    answer.headers["Config-Dry-Run"] = "true"
-    del answer.headers["Config-Revision"]
-    return answer
+    run = database.rehearse if dry_run else database.write
+    outcome = run(auth.actor(), work, note)
+    if isinstance(outcome, ResponseData):
+        return outcome
+    response = _finish(render, outcome.result, outcome.head)
+    if dry_run:
+        # The revision was given back with the rehearsal; the next write gets it.
+        del response.headers["Config-Revision"]
+        response.headers["Config-Dry-Run"] = "true"
+    return response
 
 
-def _given_again(before: StoredResponse) -> ResponseData:
-    headers = json.loads(before.headers)
-    return ResponseData(
-        before.body, before.status, headers={**headers, "Idempotency-Replayed": "true"}
-    )
+def json_of(schema: type[Answer], **headers: str) -> Render[Any]:
+    """Return a ``render`` for ``commit`` that dumps a result by ``schema``."""
+
+    def render(result: object, _head: Head) -> ResponseData:
+        return json_response(schema.render(result), **headers)
+
+    return render
+
+
+def _finish(render: Render[T], result: T, head: Head) -> ResponseData:
+    response = render(result, head)
+    response.headers["Config-Revision"] = str(head.revision)
+    return response
+
+
+@dataclass(frozen=True)
+class _Once:
+    """An idempotency key, with what it is bound to."""
+
+    key: str
+    fingerprint: str
+    lifetime_hours: int
+
+    @classmethod
+    def of_request(cls, dry_run: bool) -> "_Once | None":
+        """The key of the request; None if it has none, or writes nothing that could be repeated."""
+        # Read even for a rehearsal: a malformed key is an error there as well.
+        key = http_request.idempotency_key()
+        if not key or dry_run:
+            return None
+        return cls(key, _fingerprint(), database.of().settings.idempotency_hours)
+
+    def recall(self, transaction: Transaction) -> ResponseData | None:
+        """Return the response that is stored for the key, if any."""
+        stored = idempotency.recall(transaction, self.key, self.fingerprint, self.lifetime_hours)
+        if stored is None:
+            return None
+        headers = {**json.loads(stored.headers), "Idempotency-Replayed": "true"}
+        return ResponseData(stored.body, stored.status, headers=headers)
+
+    def remember(self, transaction: Transaction, response: ResponseData) -> ResponseData:
+        """Store ``response`` for the key, and return it.
+
+        One that must not be stored, such as the response that shows a new token, is left out; a
+        repeated request then runs again.
+        """
+        if response.headers.get("Cache-Control") != "no-store":
+            stored = StoredResponse(response.status, json.dumps(response.headers), response.body)
+            idempotency.remember(
+                transaction, self.key, self.fingerprint, stored, self.lifetime_hours
+            )
+        return response
 
 
 def _fingerprint() -> str:
+    """A digest of everything in the request that decides what it does."""
     parts = (
         request.method.encode(),
         request.full_path.encode(),
@@ -64,9 +139,10 @@ def _fingerprint() -> str:
         request.headers.get("If-None-Match", "").encode(),
         request.headers.get("If-Unmodified-Since", "").encode(),
         request.headers.get("Config-Note", "").encode("latin-1", "replace"),
-        asked.body_bytes(),
+        http_request.body_bytes(),
     )
     digest = hashlib.sha256()
     for part in parts:
+        # Each part carries its length: no two requests may run together into the same bytes.
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.hexdigest()

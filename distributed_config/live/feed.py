@@ -1,11 +1,11 @@
 """The journal as events: read from the database, and encoded once for all subscribers alike."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 
@@ -19,8 +19,7 @@ from distributed_config.services.journal.head import read_head
 from distributed_config.services.journal.kinds import ACCOUNT_KINDS, MARKING_KINDS, ChangeKind
 from distributed_config.services.policy.actor import LOCAL_OPERATOR, Actor
 from distributed_config.services.secrets.digests import without_secrets
-from distributed_config.services.sections import WRAPPER, changed
-from distributed_config.wire import Position, parse_stored
+from distributed_config.wire import Position
 
 _PAGE = 200
 _PAGE_WITH_DOCUMENTS = 16
@@ -30,6 +29,36 @@ DELETION_KINDS = frozenset({ChangeKind.VERSION_DELETED, ChangeKind.SERVICE_DELET
 """Changes that delete documents: events from before must not show them any more."""
 SECRET_KINDS = MARKING_KINDS
 """Changes of what is secret: events from before may show it in the clear."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How a subscriber's messages are written.
+
+    ``encode`` returns the JSON text for the events of one revision; "" sends nothing. With
+    ``with_previous`` an event has the document that was current before as well, which takes more
+    reading. ``is_bare``: over a WebSocket the text is sent as it is, without the id of the event,
+    and without greetings and heartbeats, which the subscriber would not understand.
+    """
+
+    encode: Callable[[int, list["ChangeEvent"], "Subscription"], str]
+    with_previous: bool = False
+    is_bare: bool = False
+
+
+def _encode_changes(
+    revision: int, events: list["ChangeEvent"], subscription: "Subscription"
+) -> str:
+    reveal = subscription.reveals
+    texts = (
+        event.with_document(reveal) if subscription.documents else event.plain(reveal)
+        for event in events
+    )
+    return f'{{"revision": {revision}, "changes": [{", ".join(texts)}]}}'
+
+
+CHANGES = Encoder(_encode_changes)
+"""Changes as ``/api/v1/changes`` has them."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +78,7 @@ class Subscription:
     kinds: frozenset[str] = frozenset()
     documents: bool = False
     reset: bool = False
-    shape: Literal["changes", "configs"] = "changes"
-    """How it is told: as the API has changes, or as the keys of sections that are others now."""
+    encoder: Encoder = CHANGES
 
     @property
     def reveals(self) -> bool:
@@ -128,19 +156,13 @@ class ChangeEvent:
         # Spliced in as it is stored: parsing it would lose nothing, but cost much.
         return f'{self.plain(reveal)[:-1]}, "document": {document}}}'
 
-    def keys(self, reveal: bool) -> dict[str, Any]:
-        """The keys of the section that are others now, as ``section:key``; None: gone."""
-        if self.change.kind not in event_documents.CURRENT_CHANGING:
-            return {}
-        previous, document = _text_of(self.previous, reveal), _text_of(self.document, reveal)
-        if self.document is not None and document is None:
-            return {}  # a secret in it does not open: nothing can be told, and nothing is gone
-        before = parse_stored(previous) if previous else {}
-        after = parse_stored(document) if document else {}
-        return {
-            f"{self.change.service}:{key}" if key != WRAPPER else f"{self.change.service}": value
-            for key, value in changed(before, after).items()
-        }
+    def document_text(self, reveal: bool) -> str | None:
+        """Return the document that became current; None: there is none, or it cannot be shown."""
+        return _text_of(self.document, reveal)
+
+    def previous_text(self, reveal: bool) -> str | None:
+        """Return the document that was current before, if the event was read with it."""
+        return _text_of(self.previous, reveal)
 
 
 def _text_of(views: DocumentViews | None, reveal: bool) -> str | None:
@@ -155,16 +177,8 @@ class EncodedMessage:
     def __init__(
         self, revision: int, events: list[ChangeEvent], subscription: Subscription
     ) -> None:
-        reveal = subscription.reveals
-        texts = (
-            event.with_document(reveal) if subscription.documents else event.plain(reveal)
-            for event in events
-        )
         self.revision = revision
-        self.text = f'{{"revision": {revision}, "changes": [{", ".join(texts)}]}}'
-        if subscription.shape == "configs":
-            keys = {name: value for event in events for name, value in event.keys(reveal).items()}
-            self.text = json.dumps({"configs": keys}, ensure_ascii=False) if keys else ""
+        self.text = subscription.encoder.encode(revision, events, subscription)
         position = subscription.position(revision)
         body = f"id: {position}\nevent: changes\ndata: {self.text}\n\n".encode()
         # The ASGI message itself is shared: ten thousand subscribers hold one object.
@@ -179,7 +193,7 @@ class RevisionEvents:
     def __init__(self, revision: int, events: list[ChangeEvent]) -> None:
         self.revision = revision
         self.events = events
-        self._messages: dict[tuple[bool, str, bool], EncodedMessage] = {}
+        self._messages: dict[tuple[bool, Encoder, bool], EncodedMessage] = {}
 
     @property
     def size(self) -> int:
@@ -214,7 +228,7 @@ class RevisionEvents:
         # Parts are not cached: there may be as many of them as there are subscribers.
         if len(events) < len(self.events):
             return EncodedMessage(self.revision, events, subscription)
-        form = (subscription.documents, subscription.shape, subscription.reveals)
+        form = (subscription.documents, subscription.encoder, subscription.reveals)
         if form not in self._messages:
             self._messages[form] = EncodedMessage(self.revision, events, subscription)
         return self._messages[form]
@@ -257,12 +271,12 @@ class Feed:
         with self._engine.connect() as connection:
             return read_head(connection).revision
 
-    def read_all(self, after: int, *, with_keys: bool) -> Page:
+    def read_all(self, after: int, *, with_previous: bool) -> Page:
         """Return the events of every organisation after ``after``, a few hundred at most.
 
-        ``with_keys`` also reads what was current before, which section keys are compared with.
+        ``with_previous`` also reads what was current before, which some encoders compare with.
         """
-        return self._read(after, None, {}, _PAGE, with_keys=with_keys, with_documents=True)
+        return self._read(after, None, {}, _PAGE, with_previous=with_previous, with_documents=True)
 
     def read_for(self, subscription: Subscription, after: int) -> Page:
         """Return the events after ``after`` that ``subscription`` receives any of."""
@@ -270,8 +284,8 @@ class Feed:
             "services": [*subscription.services, *subscription.prefixes],
             "kinds": list(subscription.kinds),
         }
-        by_keys = subscription.shape == "configs"
-        with_documents = subscription.documents or by_keys
+        with_previous = subscription.encoder.with_previous
+        with_documents = subscription.documents or with_previous
         # After an outage very many subscribers catch up at once, and each holds a page in memory.
         limit = _PAGE_WITH_DOCUMENTS if with_documents else _PAGE
         return self._read(
@@ -279,7 +293,7 @@ class Feed:
             subscription.actor,
             filters,
             limit,
-            with_keys=by_keys,
+            with_previous=with_previous,
             with_documents=with_documents,
         )
 
@@ -290,7 +304,7 @@ class Feed:
         filters: dict[str, Any],
         limit: int,
         *,
-        with_keys: bool,
+        with_previous: bool,
         with_documents: bool,
     ) -> Page:
         with self._engine.connect() as connection:
@@ -299,7 +313,7 @@ class Feed:
             changes = read_changes(connection, actor, after=after, limit=limit, **filters)
             masked = without_secrets(connection, changes)
             if with_documents:
-                events = _with_documents(connection, changes, masked, with_keys)
+                events = _with_documents(connection, changes, masked, with_previous)
             else:
                 events = [
                     ChangeEvent(change, masked_change, None, None)
@@ -315,15 +329,15 @@ class Feed:
 
 
 def _with_documents(
-    connection: Connection, changes: list[Change], masked: list[Change], with_keys: bool
+    connection: Connection, changes: list[Change], masked: list[Change], with_previous: bool
 ) -> list[ChangeEvent]:
-    """Return events with their documents; ``with_keys``: and with what was current before."""
+    """Return events with their documents; ``with_previous``: and with what was current before."""
     current = [event_documents.version_key(change) for change in changes]
     previous: list[event_documents.Key | None] = [None] * len(changes)
-    if with_keys:
+    if with_previous:
         previous = [event_documents.previous_key(connection, change) for change in changes]
     keys = [key for key in (*previous, *current) if key is not None]
-    largest = _ANY_SIZE if with_keys else event_documents.LARGEST_DOCUMENT
+    largest = _ANY_SIZE if with_previous else event_documents.LARGEST_DOCUMENT
     documents = event_documents.documents(connection, keys, largest)
 
     def views(key: event_documents.Key | None, change: Change) -> DocumentViews | None:

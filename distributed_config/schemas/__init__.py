@@ -1,1 +1,1 @@
-"""What comes in and what goes out, as marshmallow schemas."""
+"""Requests and responses as marshmallow schemas, which load the former and render the latter."""

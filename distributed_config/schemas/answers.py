@@ -1,9 +1,33 @@
-"""The answers that routes give."""
+"""The responses of routes, as they are rendered and as the OpenAPI document describes them.
 
-from marshmallow import Schema, fields
+The values come from the services as they are: the attribute of a field says where. Some keys are
+added by a view; and a response that is rendered by hand says why.
+"""
+
+from itertools import islice
+from typing import Any
+
+from marshmallow import fields, post_dump, pre_dump
+
+from distributed_config.json_schema import Reason
+from distributed_config.schemas.base import Answer
+from distributed_config.schemas.fields import Time
+
+_MOST_LISTED = 100
 
 
-class PointersAnswer(Schema):
+class Excerpt(fields.List[Any]):
+    """The first hundred elements: of problems and reasons there can be thousands.
+
+    They are cut before they are rendered, which is what takes the time.
+    """
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **rest: Any) -> list[Any] | None:
+        first = None if value is None else list(islice(value, _MOST_LISTED))
+        return super()._serialize(first, attr, obj, **rest)
+
+
+class PointersAnswer(Answer):
     pointers = fields.List(fields.String(), required=True)
 
 
@@ -12,110 +36,8 @@ class MarkedAnswer(PointersAnswer):
     changed = fields.Boolean(required=True)
 
 
-class OrganisationAnswer(Schema):
-    id = fields.Integer(required=True)
-    name = fields.String(required=True)
-    created_at = fields.String(required=True)
-
-
-class OrganisationsAnswer(Schema):
-    organisations = fields.List(fields.Nested(OrganisationAnswer), required=True)
-    next = fields.String(allow_none=True, required=True)
-
-
-class UserAnswer(Schema):
-    id = fields.Integer(required=True)
-    email = fields.String(required=True)
-    active = fields.Boolean(required=True)
-    must_change = fields.Boolean(required=True)
-    has_password = fields.Boolean(required=True)
-    role = fields.String(required=True)
-    services = fields.List(fields.String(), required=True)
-    environments = fields.List(fields.String(), required=True)
-    created_at = fields.String(required=True)
-
-
-class UsersAnswer(Schema):
-    users = fields.List(fields.Nested(UserAnswer), required=True)
-    next = fields.String(allow_none=True, required=True)
-
-
-class MembershipAnswer(Schema):
-    user = fields.Integer(required=True)
-    email = fields.String(required=True)
-    organisation = fields.String(required=True)
-    role = fields.String(required=True)
-    services = fields.List(fields.String(), required=True)
-    environments = fields.List(fields.String(), required=True)
-
-
-class MembershipsAnswer(Schema):
-    memberships = fields.List(fields.Nested(MembershipAnswer), required=True)
-    next = fields.String(allow_none=True, required=True)
-
-
-class RoleAnswer(Schema):
-    name = fields.String(required=True)
-    permissions = fields.List(fields.String(), required=True)
-    own = fields.Boolean(required=True)
-
-
-class RolesAnswer(Schema):
-    roles = fields.List(fields.Nested(RoleAnswer), required=True)
-    next = fields.String(allow_none=True, required=True)
-
-
-class TokenAnswer(Schema):
-    """`token` is there once, in the answer that made it; null in that of a rehearsal."""
-
-    id = fields.Integer(required=True)
-    kind = fields.String(required=True)
-    name = fields.String(required=True)
-    hint = fields.String(required=True)
-    user = fields.String(required=True, allow_none=True)
-    role = fields.String(required=True)
-    services = fields.List(fields.String(), required=True)
-    environments = fields.List(fields.String(), required=True)
-    created_at = fields.String(required=True)
-    created_by = fields.String(required=True)
-    expires_at = fields.String(required=True, allow_none=True)
-    revoked_at = fields.String(required=True, allow_none=True)
-    used_at = fields.String(required=True, allow_none=True)
-    used_from = fields.String(required=True)
-    token = fields.String(allow_none=True)
-
-
-class TokensAnswer(Schema):
-    tokens = fields.List(fields.Nested(TokenAnswer), required=True)
-    next = fields.String(allow_none=True, required=True)
-
-
-class DoneAnswer(Schema):
-    success = fields.Boolean(required=True)
-    changed = fields.Boolean(required=True)
-
-
-class ActorAnswer(Schema):
-    """Who asks, and what they may."""
-
-    name = fields.String(required=True)
-    organisation = fields.String(required=True)
-    permissions = fields.List(fields.String(), required=True)
-    scopes = fields.List(fields.Dict(), required=True)
-    expires_at = fields.String(required=True, allow_none=True)
-    must_change = fields.Boolean(required=True)
-
-
-class BearerAnswer(Schema):
-    """As OAuth 2 has it (RFC 6749)."""
-
-    access_token = fields.String(required=True)
-    token_type = fields.String(required=True)
-    expires_in = fields.Integer(required=True)
-
-
-class WrittenAnswer(Schema):
-    """What a write did."""
+class WrittenAnswer(Answer):
+    """The outcome of a write."""
 
     success = fields.Boolean(required=True)
     version = fields.Integer()
@@ -134,8 +56,9 @@ class WrittenAnswer(Schema):
     )
 
 
-class CreatedAnswer(Schema):
-    """What the creation of a service answers."""
+# These names are the original contract's, which is frozen; no other response is like it.
+class CreatedAnswer(Answer):
+    """The outcome of a creation."""
 
     ID = fields.Integer(required=True)
     enabled = fields.Boolean(required=True)
@@ -145,60 +68,76 @@ class CreatedAnswer(Schema):
     total_configs = fields.Integer(required=True)
 
 
-class ServiceAnswer(Schema):
+class ServiceAnswer(Answer):
     name = fields.String(required=True)
     tags = fields.List(fields.String(), required=True)
     versions = fields.Integer(required=True)
     current = fields.Integer(required=True, allow_none=True)
     digest = fields.String(required=True, allow_none=True)
     definition = fields.String(required=True, allow_none=True)
-    created_at = fields.String(required=True)
-    updated_at = fields.String(required=True)
+    created_at = Time(required=True)
+    updated_at = Time(required=True)
 
 
-class ServicesAnswer(Schema):
+class ServicesAnswer(Answer):
     services = fields.List(fields.Nested(ServiceAnswer), required=True)
     next = fields.String(allow_none=True, required=True)
 
 
-class ReasonAnswer(Schema):
+class ReasonAnswer(Answer):
     pointer = fields.String(required=True)
     message = fields.String(required=True)
     breaks = fields.List(fields.String(), required=True)
 
+    @pre_dump
+    def _name_what_breaks(self, reason: Reason, **_rest: Any) -> dict[str, Any]:
+        sides = (("backward", reason.narrower), ("forward", reason.wider))
+        return {
+            "pointer": reason.pointer,
+            "message": reason.message,
+            "breaks": [side for side, is_broken in sides if is_broken],
+        }
 
-class CompatibilityAnswer(Schema):
+
+class CompatibilityAnswer(Answer):
     """Null where it could not be decided."""
 
     backward = fields.Boolean(required=True, allow_none=True)
     forward = fields.Boolean(required=True, allow_none=True)
-    reasons = fields.List(fields.Nested(ReasonAnswer), required=True)
+    reasons = Excerpt(fields.Nested(ReasonAnswer), required=True)
 
 
-class ProblemEntry(Schema):
+class ProblemEntry(Answer):
     parameter = fields.String()
     pointer = fields.String(required=True)
     message = fields.String(required=True)
     rule = fields.String(required=True)
 
+    # A field cannot leave itself out, and an empty parameter would be one more key to understand.
+    @post_dump
+    def _leave_out_no_parameter(self, rendered: dict[str, Any], **_rest: Any) -> dict[str, Any]:
+        if not rendered["parameter"]:
+            del rendered["parameter"]
+        return rendered
 
-class UnfitAnswer(Schema):
+
+class UnfitAnswer(Answer):
     service = fields.String(required=True)
     version = fields.Integer(required=True)
     problems = fields.List(fields.Nested(ProblemEntry), required=True)
 
 
-class ReviewAnswer(Schema):
-    """What a schema would do. `unfit_services` shows the first hundred."""
+class ReviewAnswer(Answer):
+    """The effect of a schema. `unfit_services` has the first hundred."""
 
     checked = fields.Integer(required=True)
     unfit = fields.Integer(required=True)
-    unfit_services = fields.List(fields.Nested(UnfitAnswer), required=True)
+    unfit_services = Excerpt(fields.Nested(UnfitAnswer), required=True)
     compatibility = fields.Nested(CompatibilityAnswer, required=True)
     allowed = fields.Boolean(required=True)
 
 
-class DefinitionAnswer(Schema):
+class DefinitionAnswer(Answer):
     name = fields.String(required=True)
     number = fields.Integer(required=True)
     policy = fields.String(required=True)
@@ -208,63 +147,71 @@ class DefinitionAnswer(Schema):
     author = fields.String(required=True)
     note = fields.String(required=True)
     forced = fields.Boolean(required=True)
-    created_at = fields.String(required=True)
-    changed_at = fields.String(required=True)
-    revised_at = fields.String(required=True)
-    schema = fields.Dict()
+    created_at = Time(required=True)
+    changed_at = Time(required=True)
+    revised_at = Time(required=True)
+    # The attribute schema of a definition is the stored text; a response has its value.
+    schema = fields.Dict(attribute="document.value")
 
 
-class DefinitionsAnswer(Schema):
+class DefinitionSummary(DefinitionAnswer):
+    """A definition in a list, and in the answer to a write: without its schema."""
+
+    class Meta:
+        exclude = ("schema",)
+
+
+class DefinitionsAnswer(Answer):
     definitions = fields.List(fields.Nested(DefinitionAnswer), required=True)
     next = fields.String(allow_none=True, required=True)
 
 
-class RevisionsAnswer(Schema):
+class RevisionsAnswer(Answer):
     definition = fields.String(required=True)
     revisions = fields.List(fields.Nested(DefinitionAnswer), required=True)
     next = fields.String(allow_none=True, required=True)
 
 
-class RevisedAnswer(Schema):
+class RevisedAnswer(Answer):
     success = fields.Boolean(required=True)
     changed = fields.Boolean(required=True)
     definition = fields.Nested(DefinitionAnswer, required=True)
     review = fields.Nested(ReviewAnswer, allow_none=True, required=True)
 
 
-class RemovedAnswer(Schema):
+class RemovedAnswer(Answer):
     success = fields.Boolean(required=True)
     services = fields.List(fields.String(), required=True)
 
 
-class CheckedAnswer(Schema):
+class CheckedAnswer(Answer):
     valid = fields.Boolean(required=True)
-    problems = fields.List(fields.Nested(ProblemEntry), required=True)
+    problems = Excerpt(fields.Nested(ProblemEntry), required=True)
 
 
-class SchemaDiffAnswer(Schema):
+class SchemaDiffAnswer(Answer):
     patch = fields.List(fields.Dict(), required=True)
     text = fields.String(required=True)
     truncated = fields.Boolean(
         required=True,
-        metadata={"description": "There is more than `patch` and `text` tell: do not apply them."},
+        metadata={"description": "`patch` and `text` are not complete: do not apply them."},
     )
     compatibility = fields.Nested(CompatibilityAnswer, required=True)
 
 
-class ConformingAnswer(Schema):
+class ConformingAnswer(Answer):
     definition = fields.String(required=True)
     services = fields.List(fields.Nested(ServiceAnswer), required=True)
     next = fields.String(allow_none=True, required=True)
 
 
-class AttachedAnswer(Schema):
+class AttachedAnswer(Answer):
     success = fields.Boolean(required=True)
     changed = fields.Boolean(required=True)
     definition = fields.String(required=True, allow_none=True)
 
 
-class VersionAnswer(Schema):
+class VersionAnswer(Answer):
     number = fields.Integer(required=True)
     enabled = fields.Boolean(required=True)
     deleted = fields.Boolean(required=True)
@@ -272,29 +219,29 @@ class VersionAnswer(Schema):
     size = fields.Integer(required=True)
     author = fields.String(required=True)
     note = fields.String(required=True)
-    created_at = fields.String(required=True)
+    created_at = Time(required=True)
     revision = fields.Integer(required=True)
     definition = fields.String(required=True, allow_none=True)
     definition_revision = fields.Integer(required=True, allow_none=True)
     document = fields.Raw(metadata={"description": "With documents=true; null if deleted."})
 
 
-class VersionsAnswer(Schema):
+class VersionsAnswer(Answer):
     service = fields.String(required=True)
     versions = fields.List(fields.Nested(VersionAnswer), required=True)
     next = fields.String(allow_none=True, required=True)
 
 
-class DiffAnswer(Schema):
+class DiffAnswer(Answer):
     patch = fields.List(fields.Dict(), required=True)
     text = fields.String(required=True)
     truncated = fields.Boolean(
         required=True,
-        metadata={"description": "There is more than `patch` and `text` tell: do not apply them."},
+        metadata={"description": "`patch` and `text` are not complete: do not apply them."},
     )
 
 
-class ChangeAnswer(Schema):
+class ChangeAnswer(Answer):
     revision = fields.Integer(required=True)
     position = fields.Integer(required=True)
     time = fields.String(required=True)
@@ -304,7 +251,7 @@ class ChangeAnswer(Schema):
     subject = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "Of a change of accounts: who or what, as `user:3`."},
+        metadata={"description": "The subject of a change of accounts, as `user:3`."},
     )
     environment = fields.String(required=True, allow_none=True)
     version = fields.Integer(required=True, allow_none=True)
@@ -315,7 +262,7 @@ class ChangeAnswer(Schema):
     document = fields.Dict(allow_none=True, metadata={"description": "With include=document."})
 
 
-class ChangesAnswer(Schema):
+class ChangesAnswer(Answer):
     changes = fields.List(fields.Nested(ChangeAnswer), required=True)
     revision = fields.Integer(required=True)
     epoch = fields.String(required=True)
@@ -326,7 +273,7 @@ class ChangesAnswer(Schema):
     more = fields.Boolean(required=True)
 
 
-class AuditEntry(Schema):
+class AuditEntry(Answer):
     id = fields.Integer(required=True)
     time = fields.String(required=True)
     organisation = fields.Integer(required=True, allow_none=True)
@@ -341,29 +288,29 @@ class AuditEntry(Schema):
     changes = fields.List(fields.Nested(ChangeAnswer), required=True)
 
 
-class AuditAnswer(Schema):
+class AuditAnswer(Answer):
     entries = fields.List(fields.Nested(AuditEntry), required=True)
     next = fields.String(required=True, allow_none=True)
 
 
-class AuditHeadAnswer(Schema):
+class AuditHeadAnswer(Answer):
     id = fields.Integer(required=True)
     hash = fields.String(required=True)
 
 
-class PublishedStep(Schema):
+class PublishedStep(Answer):
     service = fields.String(required=True)
-    version = fields.Integer(required=True)
+    version = fields.Integer(required=True, attribute="number")
     current = fields.Integer(required=True, allow_none=True)
     changed = fields.Boolean(required=True)
 
 
-class PublishedAnswer(Schema):
+class PublishedAnswer(Answer):
     success = fields.Boolean(required=True)
     services = fields.List(fields.Nested(PublishedStep), required=True)
 
 
-class ImportedAnswer(Schema):
+class ImportedAnswer(Answer):
     success = fields.Boolean(required=True)
     created = fields.List(fields.String(), required=True)
     updated = fields.List(fields.String(), required=True)
@@ -373,7 +320,7 @@ class ImportedAnswer(Schema):
     )
 
 
-class Problem(Schema):
+class Problem(Answer):
     """Every error (RFC 9457)."""
 
     type = fields.String(required=True)

@@ -1,4 +1,8 @@
-"""Entries of the audit log as they are told everywhere: as JSON, as lines of it, and as CSV."""
+"""Entries of the audit log, for the API and for exports: as JSON, as lines of JSON, and as CSV.
+
+They are rendered by hand, because an export passes millions of them through here, and because the
+columns of the CSV are a promise of its own.
+"""
 
 import csv
 import io
@@ -12,7 +16,8 @@ from distributed_config.services.journal.audit import AuditEntry
 
 FORMATS = {"jsonl": "application/x-ndjson", "csv": "text/csv"}
 
-# A spreadsheet takes a cell that begins so for a formula.
+# A spreadsheet takes a cell that begins like this for a formula, and runs it. A name that somebody
+# else chose must not run anything on the machine of an auditor.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _COLUMNS = (
     "id",
@@ -31,7 +36,7 @@ _COLUMNS = (
 
 
 def render_entry(entry: AuditEntry) -> dict[str, Any]:
-    """One entry, with the changes that it seals."""
+    """Return one entry, with the changes that it seals."""
     return {
         "id": entry.id,
         "time": wire.format_time(entry.happened_at),
@@ -49,18 +54,19 @@ def render_entry(entry: AuditEntry) -> dict[str, Any]:
 
 
 def render_entries(entries: Iterable[AuditEntry], format_name: str) -> Iterator[str]:
-    """``entries`` as pieces of a text in one of ``FORMATS``, with the ends of their lines."""
+    """Yield ``entries`` as the lines of a text in one of ``FORMATS``, each with its line end."""
     if format_name == "csv":
         yield _line(_COLUMNS)
     for entry in entries:
-        shown = render_entry(entry)
+        rendered = render_entry(entry)
         if format_name == "csv":
-            yield _line(_cell(shown[name]) for name in _COLUMNS)
+            yield _line(_cell(rendered[name]) for name in _COLUMNS)
         else:
-            yield json.dumps(shown, ensure_ascii=False) + "\n"
+            yield json.dumps(rendered, ensure_ascii=False) + "\n"
 
 
 def _line(cells: Iterable[str]) -> str:
+    # The csv module writes to files alone; it knows the quoting of RFC 4180.
     text = io.StringIO()
     csv.writer(text).writerow(cells)
     return text.getvalue()

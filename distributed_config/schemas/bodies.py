@@ -16,12 +16,12 @@ POLICY = validate.OneOf(("none", "backward", "forward", "full"), error="It is on
 
 
 class DefinitionBody(PartialSchema):
-    """What stays as it is may be left out."""
+    """A key that is left out stays as it is."""
 
     schema = fields.Dict(metadata={"description": "A JSON Schema, of draft 7 or 2020-12."})
     policy = fields.String(
         validate=POLICY,
-        metadata={"description": "What revisions must keep; none unless given."},
+        metadata={"description": "The compatibility that revisions must keep; none by default."},
     )
     indexes = fields.List(
         fields.String(),
@@ -54,7 +54,7 @@ class AttachBody(Schema):
 
 
 class ChangesetStep(PartialSchema):
-    """What happens to one service: exactly one of the actions."""
+    """A change of one service: exactly one of the actions."""
 
     service = ServiceName(required=True)
     document = fields.Raw(metadata={"description": "The whole new document."})
@@ -67,9 +67,11 @@ class ChangesetStep(PartialSchema):
 
     ACTIONS = ("document", "merge", "patch", "rollback", "enable", "disable")
 
+    # Also if a field is wrong, so that all is reported at once; and on the original, because an
+    # action whose value is wrong is not among what was loaded.
     @validates_schema(pass_original=True, skip_on_field_errors=False)
-    def _one_action(self, _data: dict[str, Any], given: Any, **_rest: Any) -> None:
-        if isinstance(given, dict) and sum(action in given for action in self.ACTIONS) != 1:
+    def _one_action(self, _data: dict[str, Any], original: Any, **_rest: Any) -> None:
+        if isinstance(original, dict) and sum(action in original for action in self.ACTIONS) != 1:
             raise ValidationError(f"Exactly one is needed of: {', '.join(self.ACTIONS)}.")
 
 
@@ -91,8 +93,9 @@ class RightsBody(Schema):
     environments = fields.List(fields.String(), load_default=list)
 
 
+# No defaults here: a view has to tell what was left out from what was set.
 class RightsChangeBody(Schema):
-    """What is not given stays."""
+    """A key that is left out stays as it is."""
 
     role = fields.String()
     services = fields.List(fields.String())
@@ -119,10 +122,10 @@ class RoleBody(Schema):
 
 
 class TokenBody(Schema):
-    """`personal`: the token acts as who makes it; without a role it may do all that they may.
+    """`personal`: the token acts as its owner; without a role it may do all that they may.
 
-    What is made with a token, and not after a log-in, ends with that token at the latest, also
-    when that is revoked.
+    A token that is created with another token, and not after a log-in, ends with that one at the
+    latest, also when that one is revoked.
     """
 
     name = fields.String(required=True)

@@ -20,6 +20,7 @@ class StrictInteger(fields.Integer):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> int:
         if isinstance(value, str) and not (value.isascii() and value.isdigit()):
             raise ValidationError("It is not a whole number.")
+        # To Python true is 1; in JSON it is no number.
         if not isinstance(value, str | int) or isinstance(value, bool):
             raise ValidationError("It is not a whole number.")
         return super()._deserialize(value, attr, data, **rest)
@@ -36,10 +37,15 @@ class StrictBoolean(fields.Boolean):
 
 
 class Time(fields.String):
-    """An RFC 3339 time, as times are stored."""
+    """A time: RFC 3339 text outside, and inside microseconds since 1970, as times are stored."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **rest: Any) -> str | None:
+        text = None if value is None else wire.format_time(value)
+        return super()._serialize(text, attr, obj, **rest)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> Any:
         try:
+            # Stored times are whole microseconds: finer parts are dropped.
             return wire.parse_time(super()._deserialize(value, attr, data, **rest))
         except (ValueError, OverflowError):
             raise ValidationError("It is not a time as in 2026-11-21T09:30:00Z.") from None
@@ -62,42 +68,44 @@ class ServiceName(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> str:
         name = super()._deserialize(value, attr, data, **rest)
         try:
+            # The rule stands in one place; here only its sentence is handed on.
             return wire.check_name(name)
         except Invalid as error:
             raise ValidationError(error.problems[0].message) from None
 
 
 def service_name(**rest: Any) -> ServiceName:
-    """A name that must be given."""
+    """Return the field of a service's name, which is required."""
     missing: dict[str, Any] = {"required": "A name is needed, as in ?service=web."}
     return ServiceName(required=True, error_messages=missing, metadata={"example": "web"}, **rest)
 
 
 def definition_name() -> ServiceName:
-    """The name of a definition, that must be given; the rules are those of services' names."""
+    """Return the field of a definition's name, which is required and follows the same rules."""
     missing: dict[str, Any] = {"required": "A name is needed, as in ?definition=web."}
     return ServiceName(required=True, error_messages=missing, metadata={"example": "web"})
 
 
 def dry_run() -> StrictBoolean:
     return StrictBoolean(
-        load_default=False, metadata={"description": "Only answer what would happen."}
+        load_default=False, metadata={"description": "Only show what would happen."}
     )
 
 
 def note() -> fields.String:
     return fields.String(
-        load_default=None, metadata={"description": "Why; kept with the version and the change."}
+        load_default=None, metadata={"description": "Why; stored with the version and the change."}
     )
 
 
 def seconds(**rest: Any) -> StrictInteger:
-    """How long a token lives."""
+    """Return the field of a token's lifetime."""
     text = {"description": "How long it lives, from now on; null: for ever."}
     return StrictInteger(least=1, most=10**9, allow_none=True, metadata=text, **rest)
 
 
 def repeatable(inner: fields.Field[Any], description: str) -> fields.List[Any]:
+    # Each one is another condition in SQL, which has limits of its own.
     most = validate.Length(max=50, error="It is given at most 50 times.")
     about = {"repeatable": True, "description": description}
     return fields.List(inner, load_default=list, validate=most, metadata=about)

@@ -1,4 +1,4 @@
-"""Schemas that load what they can, and tell every problem with its pointer."""
+"""Schemas that load what they can, and report every problem with its pointer."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,9 +12,9 @@ FAULTS = "faults"
 
 
 class PartialSchema(Schema):
-    """Loads what it can; what it cannot is under ``faults``, as problems with their pointers.
+    """Loads what it can, and puts the problems of the rest, with pointers, under ``FAULTS``.
 
-    So whoever takes the body can tell them together with all else that is wrong with it.
+    So a view can raise them together with problems that no schema can find.
     """
 
     def load(self, data: Any, **rest: Any) -> dict[str, Any]:
@@ -23,12 +23,14 @@ class PartialSchema(Schema):
         except ValidationError as error:
             messages: Any = error.normalized_messages()  # type: ignore[no-untyped-call]  # it has no types
             valid = error.valid_data if isinstance(error.valid_data, dict) else {}
-            sound = {name: each for name, each in valid.items() if name not in messages}
+            # Marshmallow keeps what it could load even of a field with an error; that is not safe
+            # to use.
+            sound = {name: value for name, value in valid.items() if name not in messages}
             return {**sound, FAULTS: wire.in_order(_faults(messages), data)}
 
 
 class NestedPartial(fields.Nested):
-    """A ``PartialSchema`` schema in another; nothing in its place is a fault among its own."""
+    """A ``PartialSchema`` in another; ``null`` in its place is a problem among its own."""
 
     def deserialize(self, value: Any, *rest: Any, **named: Any) -> Any:
         if value is None:

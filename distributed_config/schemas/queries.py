@@ -28,7 +28,9 @@ class ConfigReadQuery(ServiceQuery):
     version = fields.String(
         load_default=None,
         validate=validate.Regexp(
-            r"(current|[0-9]{1,18})\Z", error="It is a number of up to 18 digits, or current."
+            # More digits may not fit into SQLite's 64 bits.
+            r"(current|[0-9]{1,18})\Z",
+            error="It is a number of up to 18 digits, or current.",
         ),
         metadata={"description": "`current`, or a number."},
     )
@@ -51,6 +53,7 @@ class ConfigReadQuery(ServiceQuery):
 
     @validates_schema
     def _one_of_them(self, data: dict[str, Any], **_rest: Any) -> None:
+        # Each selects a version by itself; one of them would have to be ignored.
         if data.get("version") is not None and data.get("as_of") is not None:
             raise ValidationError("Give version= or as_of=, not both.", "as_of")
 
@@ -73,6 +76,7 @@ class PatchQuery(WriteQuery):
 
     @validates_schema
     def _together(self, data: dict[str, Any], **_rest: Any) -> None:
+        # A version alone would look like an old document to be patched, which nothing can do.
         if (data.get("version") is None) != (data.get("enabled") is None):
             raise ValidationError("version= and enabled= go together.", "enabled")
 
@@ -81,6 +85,7 @@ class DeleteQuery(WriteQuery):
     version = StrictInteger(load_default=None)
 
 
+# The bound on limit is only a sane number; the setting DISTCONF_PAGE_MOST is the true one.
 class PageQuery(Schema):
     limit = StrictInteger(least=1, most=100_000, load_default=None)
     cursor = fields.String(
@@ -131,7 +136,7 @@ class ChangesQuery(Schema):
     include = fields.String(
         load_default=None,
         validate=validate.OneOf(("document",), error="It is document."),
-        metadata={"description": "What became current as well, where it has up to 64 KiB."},
+        metadata={"description": "The documents that became current as well, up to 64 KiB each."},
     )
     service = repeatable(fields.String(), "Only this service; one that ends in / is a prefix.")
     kind = repeatable(
@@ -147,7 +152,7 @@ class ChangesQuery(Schema):
 
 
 class AuditFilter(Schema):
-    actor = fields.String(load_default=None, metadata={"description": "Who it was, exactly."})
+    actor = fields.String(load_default=None, metadata={"description": "The actor's exact name."})
     kind = repeatable(
         fields.String(validate=validate.OneOf(tuple(AuditKind), error="It is one of: {choices}.")),
         "Only this kind of entry.",
@@ -189,7 +194,7 @@ class DefinitionQuery(Schema):
 
 class DefinitionReadQuery(DefinitionQuery):
     number = StrictInteger(
-        load_default=None, metadata={"description": "A revision; the newest unless given."}
+        load_default=None, metadata={"description": "A revision; the newest by default."}
     )
 
 
@@ -216,7 +221,7 @@ class DefinitionWriteQuery(DefinitionQuery):
 class ReviseQuery(DefinitionWriteQuery):
     force = StrictBoolean(
         load_default=False,
-        metadata={"description": "Also if it breaks something; needs a note, and is journalled."},
+        metadata={"description": "Apply it even if it breaks something; takes a note."},
     )
 
 
@@ -224,21 +229,21 @@ class DeleteDefinitionQuery(DefinitionWriteQuery):
     cascade = fields.String(
         load_default="",
         validate=validate.OneOf(("detach", "delete"), error="It is one of: {choices}."),
-        metadata={"description": "What becomes of the services that conform to it."},
+        metadata={"description": "How the services that conform to it are treated."},
     )
 
 
 class ConformingQuery(DefinitionQuery, PageQuery):
     where = repeatable(
         fields.String(),
-        "What an indexed property must be, as in `db.port>=5000`, `tier=gold` or "
+        "A condition on an indexed property, as in `db.port>=5000`, `tier=gold` or "
         "`tier in gold,silver`; several must all hold.",
     )
     search = fields.String(
         load_default="", metadata={"description": "A part of the name, in any case."}
     )
     sort = fields.String(
-        load_default=None, metadata={"description": "An indexed property; by name unless given."}
+        load_default=None, metadata={"description": "An indexed property; by name by default."}
     )
     order = fields.String(
         load_default="asc", validate=validate.OneOf(("asc", "desc"), error="It is asc or desc.")
@@ -268,6 +273,7 @@ class ImportQuery(PublishQuery):
 
     @validates_schema
     def _prefix_is_for_pruning(self, data: dict[str, Any], **_rest: Any) -> None:
+        # To accept it would suggest that only these services are imported.
         if data.get("prefix") and not data.get("prune"):
             raise ValidationError("It only limits what prune=true deletes.", "prefix")
 

@@ -310,7 +310,7 @@ def test_every_route_that_names_a_service_is_among_those_that_are_tried() -> Non
         named = {
             (method, rule.rule)
             for rule in app.url_map.iter_rules()
-            for door in [getattr(app.view_functions[rule.endpoint], "door", None)]
+            for door in [getattr(app.view_functions[rule.endpoint], "route", None)]
             if door is not None and door.query is not None and "service" in door.query().fields
             for method in [door.method]
         }

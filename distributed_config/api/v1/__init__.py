@@ -3,17 +3,23 @@
 from flask import Blueprint
 
 from distributed_config.api.v1 import (
+    account_routes,
     accounts,
     audit,
     changes,
     changesets,
     definitions,
     services,
+    tokens,
     transfer,
     versions,
 )
 
+# These two have their routes on one blueprint; being imported registers them.
+ROOMS_OF_ACCOUNTS = (accounts, tokens)
+
 blueprint = Blueprint("v1", __name__, url_prefix="/api/v1")
+# The order is that of the OpenAPI document.
 for room in (
     services,
     versions,
@@ -21,7 +27,7 @@ for room in (
     changes,
     changesets,
     transfer,
-    accounts,
+    account_routes,
     audit,
 ):
     blueprint.register_blueprint(room.blueprint)

@@ -1,5 +1,6 @@
-"""The audit log: who did what, from where, and when; read, exported, and its head."""
+"""The audit log: list its entries, export them, and pin its head."""
 
+from operator import attrgetter
 from typing import Any
 
 from flask import Blueprint
@@ -7,7 +8,7 @@ from flask import Blueprint
 from distributed_config.errors import NotRepresentable
 from distributed_config.http import auditing, auth, database
 from distributed_config.http.database import reader_connection
-from distributed_config.http.pagination import after_key, cursor_after, page_response, page_size
+from distributed_config.http.pagination import after_key, next_cursor, page_response, page_size
 from distributed_config.http.response import ResponseData, json_response
 from distributed_config.http.routes import route
 from distributed_config.schemas import answers, audit_entries, queries
@@ -39,13 +40,11 @@ def list_entries(query: dict[str, Any]) -> ResponseData:
     epoch = read_head(reader_connection()).epoch
     size = page_size(query["limit"])
     before = after_key(query, epoch, int)
-    found = audit.page(
-        reader_connection(), auth.actor(), _wanted(query), before=before, limit=size + 1
+    entries = audit.page(
+        reader_connection(), auth.actor(), _filter(query), before=before, limit=size + 1
     )
-    cursor = cursor_after(query, epoch, found[size - 1].id) if len(found) > size else None
-    return page_response(
-        {"entries": [audit_entries.render_entry(each) for each in found[:size]]}, cursor
-    )
+    body = {"entries": [audit_entries.render_entry(entry) for entry in entries[:size]]}
+    return page_response(body, next_cursor(query, epoch, entries, size, attrgetter("id")))
 
 
 @route(
@@ -60,13 +59,14 @@ def list_entries(query: dict[str, Any]) -> ResponseData:
 def export_entries(query: dict[str, Any]) -> ResponseData:
     """Export the same entries, oldest first, as JSON lines or as CSV.
 
-    The export has an entry of its own, which is on disk before it is answered. In CSV a cell
-    that a spreadsheet would take for a formula has a ' before it.
+    The export has an entry of its own, which is on disk before the response is sent. In CSV a
+    cell that a spreadsheet would take for a formula has a ' before it.
     """
     most = database.of().settings.answer_bytes
-    entries = audit.iterate(reader_connection(), auth.actor(), _wanted(query))
+    entries = audit.iterate(reader_connection(), auth.actor(), _filter(query))
     lines: list[bytes] = []
     size = 0
+    # Rendered in pieces and counted as they come: an export that is too large is given up early.
     for line in audit_entries.render_entries(entries, query["format"]):
         lines.append(line.encode())
         size += len(lines[-1])
@@ -75,7 +75,8 @@ def export_entries(query: dict[str, Any]) -> ResponseData:
                 f"It would have more than {most} bytes (DISTCONF_ANSWER_BYTES). Ask for a part "
                 "with since= and until=, or use `distconf audit export`."
             )
-    auditing.record_now(AuditKind.AUDIT_EXPORT, _told(query))
+    # Who took a copy of the log belongs into the log, and before the copy is sent.
+    auditing.record_now(AuditKind.AUDIT_EXPORT, _facts(query))
     headers = {"Cache-Control": "no-store"}
     return ResponseData(
         b"".join(lines), media_type=audit_entries.FORMATS[query["format"]], headers=headers
@@ -90,7 +91,7 @@ def export_entries(query: dict[str, Any]) -> ResponseData:
     answers={200: answers.AuditHeadAnswer},
 )
 def show_head() -> ResponseData:
-    """Show the newest entry's id and hash: keep them elsewhere, and nobody can rewrite the log.
+    """Show the newest entry's id and hash: with a copy elsewhere, a rewritten log is noticed.
 
     `distconf audit verify --pinned ID:HASH` compares.
     """
@@ -98,7 +99,7 @@ def show_head() -> ResponseData:
     return json_response({"id": head.id, "hash": head.hash}, Cache_Control="no-store")
 
 
-def _wanted(query: dict[str, Any]) -> AuditFilter:
+def _filter(query: dict[str, Any]) -> AuditFilter:
     return AuditFilter(
         actor=query["actor"],
         kinds=tuple(query["kind"]),
@@ -110,8 +111,8 @@ def _wanted(query: dict[str, Any]) -> AuditFilter:
     )
 
 
-def _told(query: dict[str, Any]) -> dict[str, Any]:
-    """What was asked for, as the export's own entry has it."""
+def _facts(query: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of an export, as its own entry in the log has them."""
     return {
         name: value[:_LONGEST_FACT] if isinstance(value, str) else value
         for name, value in query.items()

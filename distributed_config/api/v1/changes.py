@@ -1,4 +1,4 @@
-"""The journal as a feed: at once, held until there is news, or as a stream of events."""
+"""The journal as a feed: at once, held until something changes, or as a stream of events."""
 
 import json
 import random
@@ -9,7 +9,7 @@ from flask import Blueprint, request
 
 from distributed_config.errors import EpochChanged, Invalid, NotRepresentable, Problem
 from distributed_config.http import auth, database, secret_reads
-from distributed_config.http import request as asked
+from distributed_config.http import request as http_request
 from distributed_config.http.database import reader_connection
 from distributed_config.http.pagination import page_size
 from distributed_config.http.response import ResponseData, json_response
@@ -28,7 +28,8 @@ from distributed_config.wire import Position, parse_position, parse_stored
 blueprint = Blueprint("changes", __name__)
 
 _EVENTS = "text/event-stream"
-# A server that comes back is not met by all its watchers at once.
+# Milliseconds until a client connects again. They are drawn at random, so that the subscribers of
+# a server that was restarted do not all come back in the same moment.
 _SOONEST, _LATEST = 500, 5_000
 
 
@@ -43,25 +44,26 @@ _SOONEST, _LATEST = 500, 5_000
     headers=("Prefer", "Last-Event-ID"),
 )
 def list_changes(query: dict[str, Any]) -> ResponseData:
-    """List what changed behind a revision, oldest first; or wait for it, or watch it.
+    """List what changed after a revision, oldest first; or wait for it, or watch it.
 
-    Whole revisions only. Go on with `after=` the `next` of the answer; when `more` is false, that
-    is the journal's head, also when the filters left nothing. A position from before a restore is a
-    410. With `wait=` (or `Prefer: wait=`) the answer is held until there is something, or the
-    time is up. With `Accept: text/event-stream` the answer is a stream of events, and a WebSocket
-    on the same path tells the same; both begin with what comes next unless `after` says
+    Whole revisions only. Go on with `after=` the `next` of the response; when `more` is false,
+    that is the journal's head, even if the filters left nothing. A position from before a restore
+    is a 410. With `wait=` (or `Prefer: wait=`) the response is held until there is a change, or
+    the time is up. With `Accept: text/event-stream` the response is a stream of events, and a
+    WebSocket on the same path sends the same; both begin with the next change unless `after` says
     otherwise. The `id` of an event is a position as `next` is.
     """
     head = read_head(reader_connection())
+    # EventSource sends exactly this; a browser's page load has it nowhere in its Accept.
     best = (request.accept_mimetypes.best or "").partition(";")[0].strip().lower()
     if best == _EVENTS:
         return _stream(query, head)
-    waiting = query["wait"] or asked.preferred_wait()
+    waiting = query["wait"] or http_request.preferred_wait()
     position = _position(query["after"] or Position(0), query["epoch"])
     if not continues(reader_connection(), position, head):
         raise EpochChanged()
     size = page_size(query["limit"])
-    found = read_changes(
+    changes = read_changes(
         reader_connection(),
         auth.actor(),
         after=position.revision,
@@ -69,13 +71,18 @@ def list_changes(query: dict[str, Any]) -> ResponseData:
         services=tuple(query["service"]),
         kinds=tuple(query["kind"]),
     )
-    if not found and waiting:
+    # The wait is the server side's: no thread and no snapshot is held while nothing happens.
+    if not changes and waiting:
         most = database.of().settings.wait_seconds
-        asked.wait_for_change(Validity(_word(query["service"]), head.revision), min(waiting, most))
-    more = len(found) >= size
-    upto = Position(found[-1].revision if more else head.revision, head.epoch)
+        http_request.wait_for_change(
+            Validity(_word(query["service"]), head.revision), min(waiting, most)
+        )
+    more = len(changes) >= size
+    # Without more the client goes on from the head: also past what its filters left out.
+    upto = Position(changes[-1].revision if more else head.revision, head.epoch)
+    render = _render_with_documents if query["include"] == "document" else _render
     body = {
-        "changes": _shown(found, query["include"] == "document"),
+        "changes": render(changes),
         "revision": upto.revision,
         "epoch": head.epoch,
         "next": str(upto),
@@ -89,86 +96,113 @@ def list_changes(query: dict[str, Any]) -> ResponseData:
     )
 
 
-def _shown(changes: list[Change], with_documents: bool) -> list[dict[str, Any]]:
+def _render(changes: list[Change]) -> list[dict[str, Any]]:
+    return [render_change(change) for change in _visible(changes)]
+
+
+def _render_with_documents(changes: list[Change]) -> list[dict[str, Any]]:
+    """Render ``changes``, each with the document that became current, or None."""
+    changes = _visible(changes)
     reveal = auth.actor().visibility.reads_secrets
-    if not reveal:
-        changes = without_secrets(reader_connection(), changes)
-    if not with_documents:
-        return [render_change(change) for change in changes]
     keys = [event_documents.version_key(change) for change in changes]
-    wanted = [key for key in keys if key is not None]
-    documents = event_documents.documents(reader_connection(), wanted, clear=reveal)
-    shown = []
+    existing = [key for key in keys if key is not None]
+    documents = event_documents.documents(reader_connection(), existing, clear=reveal)
+    rendered = []
     for change, key in zip(changes, keys, strict=True):
         stored = None if key is None else documents.get(key)
-        found = None if stored is None else stored.at(change.revision)
-        text = None if found is None else found.shown(reveal)
+        views = None if stored is None else stored.at(change.revision)
+        text = None if views is None else views.shown(reveal)
         document = None if text is None else parse_stored(text)
-        shown.append({**render_change(change), "document": document})
-    return shown
+        rendered.append({**render_change(change), "document": document})
+    return rendered
+
+
+def _visible(changes: list[Change]) -> list[Change]:
+    """Return ``changes`` without what would tell the actor about secrets that it may not read."""
+    if auth.actor().visibility.reads_secrets:
+        return changes
+    return without_secrets(reader_connection(), changes)
 
 
 def _word(services: list[str]) -> int:
-    """What has to move before there can be news of ``services``."""
+    """Return the watermark that is raised when any of ``services`` changes."""
     if len(services) == 1 and not services[0].endswith("/"):
         return word_of(auth.actor().organisation, services[0])
     return HEAD
 
 
-def _position(given: Position, epoch: str | None) -> Position:
-    """``given`` with the epoch of the query, unless it has its own.
+def _position(position: Position, epoch: str | None) -> Position:
+    """Return ``position`` with the epoch of the query, unless it has its own.
 
-    A browser comes back with the newest id and the address that it began with.
+    A browser that connects again sends the newest id, and the query that it began with.
     """
-    return given if given.epoch is not None else Position(given.revision, epoch)
+    return position if position.epoch is not None else Position(position.revision, epoch)
 
 
 def _link_to(position: Position) -> str:
-    """The Link header of what comes after ``position``."""
-    query = [(key, value) for key, value in request.args.items(multi=True) if key != "epoch"]
-    query = [*(each for each in query if each[0] != "after"), ("after", str(position))]
+    """Return the Link header of what comes after ``position``."""
+    others = [
+        (key, value)
+        for key, value in request.args.items(multi=True)
+        if key not in {"epoch", "after"}  # the position has both
+    ]
+    query = [*others, ("after", str(position))]
     return f'<{request.path}?{urlencode(query)}>; rel="next"'
 
 
 def _stream(query: dict[str, Any], head: Head) -> ResponseData:
-    """The beginning of a stream; what follows is the server side's."""
-    if not asked.exchange_of_request().can_stream:
+    """Return the beginning of a stream of events; the server side sends what follows."""
+    if not http_request.exchange_of_request().can_stream:
         raise NotRepresentable(
             "This server answers one request at a time and cannot hold a stream open. "
             "Ask with wait= instead, or run `distconf serve`."
         )
+    subscription = _subscribe(query, head)
+    if subscription.documents and subscription.reveals:
+        # Once for all of the stream: it reads secrets for as long as it is open.
+        for name in query["service"] or ["/"]:
+            secret_reads.record_secret_read(name)
+    if request.method == "GET":  # a HEAD wants the headers, and no stream
+        http_request.exchange_of_request().subscription = subscription
+    retry = random.randint(_SOONEST, _LATEST)  # noqa: S311  # it only has to differ
+    begin = subscription.position(subscription.after)
+    data = json.dumps({"revision": begin.revision, "epoch": head.epoch})
+    event = "reset" if subscription.reset else "hello"
+    text = f"retry: {retry}\nid: {begin}\nevent: {event}\ndata: {data}\n\n"
+    # nginx buffers a response unless this header stops it, and events would come in lumps.
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return ResponseData(text.encode(), media_type=_EVENTS, headers=headers)
+
+
+def _subscribe(query: dict[str, Any], head: Head) -> Subscription:
+    """Return the subscription that ``query`` describes.
+
+    It begins at the head, unless the client says where it was. Where that was in another life of
+    the database, from before a restore, it is told to start over (``reset``).
+    """
     seen = _last_seen(query["after"])
-    reset = False
-    begin = Position(head.revision, head.epoch)
-    if seen is not None:
-        reset = not continues(reader_connection(), _position(seen, query["epoch"]), head)
-        begin = begin if reset else Position(seen.revision, head.epoch)
+    is_reset = seen is not None and not continues(
+        reader_connection(), _position(seen, query["epoch"]), head
+    )
     services = query["service"]
-    watch = Subscription(
+    return Subscription(
         actor=auth.actor(),
-        after=begin.revision,
+        after=head.revision if seen is None or is_reset else seen.revision,
         epoch=head.epoch,
         services=frozenset(name for name in services if not name.endswith("/")),
         prefixes=tuple(name for name in services if name.endswith("/")),
         kinds=frozenset(query["kind"]),
         documents=query["include"] == "document",
-        reset=reset,
+        reset=is_reset,
     )
-    if watch.documents and watch.reveals:
-        for name in services or ["/"]:
-            secret_reads.record_secret_read(name)
-    if request.method == "GET":  # and not HEAD, which wants to know and not to hear
-        asked.exchange_of_request().subscription = watch
-    retry = random.randint(_SOONEST, _LATEST)  # noqa: S311  # it only has to differ
-    began = json.dumps({"revision": begin.revision, "epoch": head.epoch})
-    event = "reset" if reset else "hello"
-    text = f"retry: {retry}\nid: {begin}\nevent: {event}\ndata: {began}\n\n"
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return ResponseData(text.encode(), media_type=_EVENTS, headers=headers)
 
 
 def _last_seen(from_query: Position | None) -> Position | None:
-    """Where the watcher was: what it saw last counts more than where it began."""
+    """Return the position of the client; None if it says none.
+
+    ``Last-Event-ID`` comes before ``after=``: a browser that connects again sends both, and the
+    query is the one that it began with.
+    """
     header = request.headers.get("Last-Event-ID", "")
     if not header:
         return from_query

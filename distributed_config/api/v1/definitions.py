@@ -1,33 +1,34 @@
 """Definitions: their revisions, what a new one would do, and the services that conform to them."""
 
 import json
-import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 from flask import Blueprint
 
 from distributed_config import wire
-from distributed_config.api.v1.services import shown_service
-from distributed_config.errors import Invalid, InvalidDocument, Problem
+from distributed_config.api.v1 import index_queries
+from distributed_config.api.v1.definition_bodies import body_schema, load_body_schema
 from distributed_config.http import auth, conditions
-from distributed_config.http import request as asked
+from distributed_config.http import request as http_request
 from distributed_config.http.database import reader_connection
-from distributed_config.http.pagination import after_key, cursor_after, page_response, page_size
-from distributed_config.http.problems import render_problem
+from distributed_config.http.pagination import after_key, next_cursor, page_response, page_size
 from distributed_config.http.response import ResponseData, json_response
 from distributed_config.http.routes import route
 from distributed_config.http.writes import commit
-from distributed_config.json_schema import Compatibility, Reason, compare, load_schema
-from distributed_config.schemas import answers, bodies, loader, queries
+from distributed_config.json_schema import compare
+from distributed_config.schemas import answers, bodies, queries
 from distributed_config.services import catalogue, definitions, secrets
 from distributed_config.services.conformance import index_search, rules
-from distributed_config.services.conformance.index_search import Filter, NameFilter, Order, Query
+from distributed_config.services.conformance.index_search import Match, NameFilter, Order, Query
 from distributed_config.services.definitions import Definition
 from distributed_config.services.definitions import review as evolution
 from distributed_config.services.definitions.review import Review
 from distributed_config.services.diff import compare as compare_documents
+from distributed_config.services.documents.preconditions import Precondition
 from distributed_config.services.journal import head
+from distributed_config.services.journal.head import Head
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.wire import Document
 
@@ -36,11 +37,6 @@ blueprint = Blueprint("definitions", __name__)
 _READ = {"permission": "definition:read"}
 _WRITE = {"permission": "definition:write", "headers": ("Idempotency-Key", "Config-Note")}
 _REWRITE = {**_WRITE, "headers": ("If-Match", "If-None-Match", "Idempotency-Key", "Config-Note")}
-_MOST_SHOWN = 100
-_COMPARISON = re.compile(
-    r"(?P<path>[^\s<>=]+?)\s*(?P<operator>!?[<>=]+)\s*(?P<value>.*)", re.DOTALL
-)
-_MEMBERSHIP = re.compile(r"(?P<path>[^\s<>=]+)\s+in\s+(?P<values>.*)", re.DOTALL)
 
 
 @route(
@@ -54,18 +50,14 @@ _MEMBERSHIP = re.compile(r"(?P<path>[^\s<>=]+)\s+in\s+(?P<values>.*)", re.DOTALL
 )
 def list_definitions(query: dict[str, Any]) -> ResponseData:
     """List the definitions, by name, without their schemas."""
-    connection = reader_connection()
-    epoch = head.read_head(connection).epoch
+    epoch = head.read_head(reader_connection()).epoch
     size = page_size(query["limit"])
     after = after_key(query, epoch, str) or ""
-    found = definitions.definitions(
-        auth.reader(),
-        after=after,
-        limit=size + 1,
-        search=query["search"],
+    visible = definitions.definitions(
+        auth.reader(), after=after, limit=size + 1, search=query["search"]
     )
-    cursor = cursor_after(query, epoch, found[size - 1].name) if len(found) > size else None
-    return page_response({"definitions": [_shown(each) for each in found[:size]]}, cursor)
+    body = {"definitions": answers.DefinitionSummary.render_all(visible[:size])}
+    return page_response(body, next_cursor(query, epoch, visible, size, attrgetter("name")))
 
 
 @route(
@@ -80,20 +72,20 @@ def list_definitions(query: dict[str, Any]) -> ResponseData:
 )
 def show_definition(query: dict[str, Any]) -> ResponseData:
     """Show a definition with its schema, at its newest revision or at `number`."""
-    connection = reader_connection()
-    found = _require(query["definition"], query["number"])
-    etag = wire.version_etag(head.read_head(connection).epoch, found.number, found.stamp)
-    conditions.require_match(found.name, etag, _no_times, "definition")
+    definition = _require(query["definition"], query["number"])
+    epoch = head.read_head(reader_connection()).epoch
+    etag = wire.version_etag(epoch, definition.number, definition.stamp)
+    conditions.require_match(definition.name, etag, _no_times, "definition")
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if conditions.is_not_modified(etag, _no_times):
         return ResponseData(b"", 304, headers=headers)
-    answer = json_response(_shown_whole(found))
-    answer.headers = headers
-    return answer
+    response = json_response(answers.DefinitionAnswer.render(definition))
+    response.headers = headers
+    return response
 
 
 def _no_times() -> tuple[int, ...]:
-    """A definition has no date of HTTP's: conditions that name one are ignored."""
+    """A definition has no Last-Modified, so that conditions with a date do not apply to it."""
     return ()
 
 
@@ -110,15 +102,14 @@ def _no_times() -> tuple[int, ...]:
 def create_definition(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Create a definition, with `schema` as its revision 0."""
     name = query["definition"]
-    schema = _schema(name, body)
-    assert schema is not None  # it is required
+    schema = body_schema(name, body)
+    assert schema is not None  # the body's schema requires it
+    policy, paths = body.get("policy", "none"), body.get("indexes", [])
+    return commit(query, definitions.create, name, schema, policy, paths, render=_render_definition)
 
-    def unit(transaction: Transaction) -> ResponseData:
-        policy, paths = body.get("policy", "none"), body.get("indexes", [])
-        made = definitions.create(transaction, name, schema, policy, paths)
-        return _answer(transaction, made, _shown_whole(made), 201)
 
-    return commit(unit, asked.note(query["note"]), query["dry_run"])
+def _render_definition(definition: Definition, head: Head) -> ResponseData:
+    return _render(definition, answers.DefinitionAnswer.render(definition), head, 201)
 
 
 @route(
@@ -134,34 +125,75 @@ def create_definition(query: dict[str, Any], body: dict[str, Any]) -> ResponseDa
 def put_definition(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Create a definition, or give it another schema, policy or indexes.
 
-    What the body leaves out stays as it is; the schema that is there already makes no revision.
-    A revision that makes a current document invalid, or breaks what the policy protects, is
-    refused with all that speaks against it; `force=true` with a note does it nevertheless.
+    What the body leaves out stays as it is; the newest revision's own schema makes no new one.
+    A revision that makes a current document invalid, or that its policy forbids, is refused with
+    every reason against it; `force=true` with a note applies it all the same.
     """
     name = query["definition"]
-    schema = _schema(name, body)
-    policy, paths = body.get("policy"), body.get("indexes")
-    expect, forced = conditions.precondition(), query["force"]
-    review = _review(name, schema)
+    schema = body_schema(name, body)
+    revision = _Revision(
+        schema=schema,
+        policy=body.get("policy"),
+        paths=body.get("indexes"),
+        expect=conditions.precondition(),
+        forced=query["force"],
+        # It reads every document that conforms: far too long for the time that a write may take.
+        # The write then looks only at what was written in between.
+        review=_review(name, schema),
+    )
+    return commit(query, _put, name, revision, render=_render_put)
 
-    def unit(transaction: Transaction) -> ResponseData:
-        if schema is not None and not definitions.exists(transaction, name, expect):
-            made = definitions.create(transaction, name, schema, policy or "none", paths or [])
-            return _answer(transaction, made, _shown_revision(made, True, None), 201)
-        done = definitions.revise(
-            transaction,
-            name,
-            schema=schema,
-            policy=policy,
-            paths=paths,
-            review=review,
-            forced=forced,
-            expect=expect,
-        )
-        shown = _shown_revision(done.definition, done.changed, done.review)
-        return _answer(transaction, done.definition, shown)
 
-    return commit(unit, asked.note(query["note"]), query["dry_run"])
+@dataclass(frozen=True)
+class _Revision:
+    """The new state of a definition; None leaves a part of it as it is."""
+
+    schema: Document | None
+    policy: str | None
+    paths: list[str] | None
+    expect: Precondition
+    forced: bool
+    review: Review | None
+
+
+@dataclass(frozen=True)
+class _Put:
+    """The outcome of a PUT."""
+
+    definition: Definition
+    changed: bool
+    review: Review | None
+    status: int
+
+
+def _put(transaction: Transaction, name: str, revision: _Revision) -> _Put:
+    schema = revision.schema
+    if schema is not None and not definitions.exists(transaction, name, revision.expect):
+        policy, paths = revision.policy or "none", revision.paths or []
+        created = definitions.create(transaction, name, schema, policy, paths)
+        return _Put(created, True, None, 201)
+    result = definitions.revise(
+        transaction,
+        name,
+        schema=schema,
+        policy=revision.policy,
+        paths=revision.paths,
+        review=revision.review,
+        forced=revision.forced,
+        expect=revision.expect,
+    )
+    return _Put(result.definition, result.changed, result.review, 200)
+
+
+def _render_put(put: _Put, head: Head) -> ResponseData:
+    review = None if put.review is None else _render_review(put.review, put.definition.policy)
+    body = {
+        "success": True,
+        "changed": put.changed,
+        "definition": answers.DefinitionSummary.render(put.definition),
+        "review": review,
+    }
+    return _render(put.definition, body, head, put.status)
 
 
 @route(
@@ -175,17 +207,18 @@ def put_definition(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     refusals=(404, 422),
 )
 def review_definition(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
-    """Tell what a schema would do in place of the newest revision; nothing is stored.
+    """Review a schema in place of the newest revision; nothing is stored.
 
-    Which current documents would not conform, and whether old documents stay valid (backward
-    compatible) and new ones are valid under the old schema (forward).
+    The response has the current documents that would not conform, and says whether old documents
+    stay valid (backward compatible) and new ones are valid under the old schema (forward).
     """
-    found = _require(query["definition"])
+    definition = _require(query["definition"])
+    # The review reads the documents of all services, also those outside a limited scope.
     auth.actor().require_unrestricted()
-    auth.require("config:read")  # its answer tells of what documents hold
-    review = _review(query["definition"], _stored_as(body["schema"]))
-    assert review is not None  # the definition was just found
-    return json_response(_shown_review(review, found.policy))
+    auth.require("config:read")  # the problems that it lists quote documents
+    review = _review(query["definition"], load_body_schema(body["schema"]))
+    assert review is not None  # the definition was found above, in the same snapshot
+    return json_response(_render_review(review, definition.policy))
 
 
 @route(
@@ -203,16 +236,18 @@ def delete_definition(query: dict[str, Any]) -> ResponseData:
     With `cascade=detach` its services stay and conform to nothing; with `cascade=delete` they
     are deleted with all their versions.
     """
-    asked.refuse_body()
-    expect = conditions.precondition()
+    http_request.refuse_body()
+    # What becomes of the services has no default: to delete them, or to leave them without a rule,
+    # is a decision.
+    name, cascade, expect = query["definition"], query["cascade"], conditions.precondition()
+    return commit(
+        query, definitions.delete_definition, name, cascade, expect, render=_render_deleted
+    )
 
-    def unit(transaction: Transaction) -> ResponseData:
-        services = definitions.delete_definition(
-            transaction, query["definition"], query["cascade"], expect
-        )
-        return json_response({"success": True, "services": services})
 
-    return commit(unit, asked.note(query["note"]), query["dry_run"])
+def _render_deleted(services: list[str], _head: Head) -> ResponseData:
+    """``services`` are those that conformed to the definition."""
+    return json_response({"success": True, "services": services})
 
 
 @route(
@@ -226,16 +261,14 @@ def delete_definition(query: dict[str, Any]) -> ResponseData:
 )
 def list_revisions(query: dict[str, Any]) -> ResponseData:
     """List the revisions of a definition, newest first."""
-    connection, name = reader_connection(), query["definition"]
-    epoch = head.read_head(connection).epoch
+    name = query["definition"]
+    epoch = head.read_head(reader_connection()).epoch
     size = page_size(query["limit"])
     before = after_key(query, epoch, int)
-    found = definitions.revisions(auth.reader(), name, before=before, limit=size + 1)
-    cursor = cursor_after(query, epoch, found[size - 1].number) if len(found) > size else None
-    show = _shown_whole if query["schemas"] else _shown
-    return page_response(
-        {"definition": name, "revisions": [show(each) for each in found[:size]]}, cursor
-    )
+    history = definitions.revisions(auth.reader(), name, before=before, limit=size + 1)
+    schema = answers.DefinitionAnswer if query["schemas"] else answers.DefinitionSummary
+    body = {"definition": name, "revisions": schema.render_all(history[:size])}
+    return page_response(body, next_cursor(query, epoch, history, size, attrgetter("number")))
 
 
 @route(
@@ -254,14 +287,9 @@ def diff_revisions(query: dict[str, Any]) -> ResponseData:
     before, after = old.document.value, new.document.value
     names = (f"{name} revision {old.number}", f"{name} revision {new.number}")
     difference = compare_documents(before, after, *names)
-    return json_response(
-        {
-            "patch": difference.patch,
-            "text": difference.text,
-            "truncated": difference.truncated,
-            "compatibility": _shown_compatibility(compare(before, after)),
-        }
-    )
+    compatibility = answers.CompatibilityAnswer.render(compare(before, after))
+    body = {**answers.DiffAnswer.render(difference), "compatibility": compatibility}
+    return json_response(body)
 
 
 @route(
@@ -277,14 +305,14 @@ def diff_revisions(query: dict[str, Any]) -> ResponseData:
 def check_document(query: dict[str, Any]) -> ResponseData:
     """Check a document against a definition; nothing is stored.
 
-    Of dots in place of a secret nothing is asked: only a service knows what they stand for.
+    A mask in place of a secret is always accepted: only a service knows what it stands for.
     """
-    found = _require(query["definition"], query["number"])
-    document = wire.make_object(asked.body_value(), asked.document_limits())
-    seen = secrets.validation_input_alone(document.text, found.schema)
-    problems = rules.problems_of(found.schema, seen)
-    shown = [render_problem(each) for each in problems[:_MOST_SHOWN]]
-    return json_response({"valid": not problems, "problems": shown})
+    definition = _require(query["definition"], query["number"])
+    document = wire.make_object(http_request.body_value(), http_request.document_limits())
+    checkable = secrets.validation_input_alone(document.text, definition.schema)
+    problems = rules.problems_of(definition.schema, checkable)
+    body = {"valid": not problems, "problems": problems}
+    return json_response(answers.CheckedAnswer.render(body))
 
 
 @route(
@@ -297,242 +325,68 @@ def check_document(query: dict[str, Any]) -> ResponseData:
     refusals=(404, 410, 422),
 )
 def list_conforming(query: dict[str, Any]) -> ResponseData:
-    """List the services that conform to a definition, found and sorted by indexed properties."""
+    """List the services of a definition, filtered and sorted by indexed properties."""
     auth.require("config:read")
     connection, name = reader_connection(), query["definition"]
     epoch = head.read_head(connection).epoch
     size = page_size(query["limit"])
-    found = _require(name)
+    definition = _require(name)
     filters = tuple(
-        replace(each, path=definitions.indexed_path(found, each.path))
-        for each in _filters(query["where"])
+        replace(filter_, path=definitions.indexed_path(definition, filter_.path))
+        for filter_ in index_queries.parse_filters(query["where"])
     )
-    sort = query["sort"] and definitions.indexed_path(found, query["sort"])
-    services = index_search.find(
+    sort = query["sort"] and definitions.indexed_path(definition, query["sort"])
+    matches = index_search.find(
         connection,
-        found.id,
+        definition.id,
         Query(filters, NameFilter(search=query["search"], visibility=auth.actor().visibility)),
         Order(sort, descending=query["order"] == "desc"),
-        after=_position(query, epoch),
+        after=index_queries.parse_position(query, epoch),
         limit=size + 1,
     )
-    cursor = None
-    if len(services) > size:
-        cursor = cursor_after(query, epoch, json.dumps(services[size - 1].position))
-    ids = [each.service_id for each in services[:size]]
-    shown = [shown_service(entry) for entry in catalogue.services_by_id(auth.reader(), ids)]
-    return page_response({"definition": name, "services": shown}, cursor)
+    ids = [match.service_id for match in matches[:size]]
+    entries = catalogue.services_by_id(auth.reader(), ids)
+    body = {"definition": name, "services": answers.ServiceAnswer.render_all(entries)}
+    return page_response(body, next_cursor(query, epoch, matches, size, _position_of))
 
 
-# --- what is asked
-
-
-def _schema(name: str, body: dict[str, Any]) -> Document | None:
-    """The schema in a body; None: it has none.
-
-    Raises InvalidDocument, with all that is wrong with the body and pointers into it.
-    """
-    problems: list[Problem] = list(body[loader.FAULTS])
-    schema = None
-    if "schema" in body:
-        try:
-            schema = _stored_as(body["schema"])
-        except InvalidDocument as error:
-            problems += error.problems
-    if not problems:
-        return schema  # its indexes are looked at where it is stored
-    problems += _faults_beside(name, body, schema)
-    raise InvalidDocument.from_problems(problems)
-
-
-def _faults_beside(name: str, body: dict[str, Any], schema: Document | None) -> list[Problem]:
-    """What else is wrong in a body: with how ``schema`` goes with the indexes."""
-    paths = body.get("indexes", [])
-    if schema is None and "schema" in body:
-        return definitions.path_problems(body["schema"], paths)
-    if schema is not None:
-        marks = definitions.mark_problems(schema)
-        return [*marks, *definitions.path_problems(schema.value, paths, schema.text)]
-    found = definitions.lookup(auth.reader(), name)
-    if found is None or any(each.pointer == "/schema" for each in body[loader.FAULTS]):
-        return definitions.path_problems({}, paths)
-    return definitions.path_problems(found.document.value, paths, found.schema)
-
-
-def _stored_as(value: Any) -> Document:
-    """The schema in a body. Raises InvalidDocument, with pointers into the body."""
-    try:
-        return load_schema(value, asked.schema_limits())
-    except InvalidDocument as error:
-        raise InvalidDocument.from_problems(
-            [Problem(f"/schema{each.pointer}", each.message, each.rule) for each in error.problems]
-        ) from None
+def _position_of(match: Match) -> str:
+    """Return where ``match`` is in the list, as its cursor holds it."""
+    return json.dumps(match.position)
 
 
 def _review(name: str, schema: Document | None) -> Review | None:
-    """What ``schema`` would do, found out before anybody waits for it; None: nothing."""
-    if schema is None:
+    """Return what ``schema`` would do as the next revision; None if there is nothing to compare."""
+    definition = None if schema is None else definitions.lookup(auth.reader(), name)
+    if schema is None or definition is None:
         return None
-    connection = reader_connection()
-    found = definitions.lookup(auth.reader(), name)
-    return (
-        None
-        if found is None
-        else evolution.review(connection, found.proposal(schema), auth.actor().visibility)
-    )
+    proposal = definition.proposal(schema)
+    return evolution.review(reader_connection(), proposal, auth.actor().visibility)
 
 
 def _require(name: str, number: int | None = None) -> Definition:
     return definitions.require(auth.reader(), name, number)
 
 
-def _filters(where: list[str]) -> tuple[Filter, ...]:
-    """What ``where=`` asks for. Raises Invalid with all that cannot be understood."""
-    filters = []
-    problems = []
-    for text in where:
-        try:
-            filters.append(_filter(text.strip()))
-        except ValueError as error:
-            problems.append(Problem("", f"{text[:80]!r}: {error}", "where", "where"))
-    if problems:
-        raise Invalid.from_problems(problems)
-    return tuple(filters)
+def _render(definition: Definition, body: dict[str, Any], head: Head, status: int) -> ResponseData:
+    etag = wire.version_etag(head.epoch, definition.number, definition.stamp)
+    response = json_response(body, ETag=etag)
+    response.status = status
+    return response
 
 
-def _filter(text: str) -> Filter:
-    among = _MEMBERSHIP.fullmatch(text)
-    if among is not None:
-        return Filter(among["path"], "in", _values(among["values"].strip()))
-    found = _COMPARISON.fullmatch(text)
-    if found is None:
-        raise ValueError("it is not like db.port>=5000, tier=gold or tier in gold,silver.")
-    if found["operator"] not in index_search.OPERATORS:
-        known = ", ".join(index_search.OPERATORS)
-        raise ValueError(
-            f"{found['operator'][:20]!r} is no operator here. These are: {known}. "
-            'Text that begins like one stands in quotes, as in tier="=gold".'
-        )
-    value = _value(found["value"].strip())
-    ordered = isinstance(value, str | int | float) and not isinstance(value, bool)
-    if found["operator"] != "=" and not ordered:
-        raise ValueError("only numbers and text are more or less than others.")
-    return Filter(found["path"], found["operator"], (value,))
-
-
-def _values(text: str) -> tuple[Any, ...]:
-    """``gold,silver`` or ``["gold", "silver"]``."""
-    if not text.startswith("["):
-        return tuple(_value(part.strip()) for part in text.split(","))
-    value = _json(text)
-    if not isinstance(value, list) or any(isinstance(each, dict | list) for each in value):
-        raise ValueError("in takes values separated by commas, or a JSON array of them.")
-    return tuple(value)
-
-
-def _value(text: str) -> Any:
-    """A JSON scalar where it is one (``10``, ``true``, ``"10"``), and text otherwise."""
-    value = _json(text)
-    return text if isinstance(value, dict | list) else value
-
-
-def _json(text: str) -> Any:
-    """A JSON value where it is one, and text otherwise."""
-    try:
-        value = wire.parse_json(text.encode())
-        wire.require_unambiguous(value)
-    except (InvalidDocument, UnicodeEncodeError):
-        return text
-    return value
-
-
-def _position(query: dict[str, Any], epoch: str) -> tuple[Any, ...] | None:
-    key = after_key(query, epoch, str)
-    if key is None:
-        return None
-    try:
-        position = json.loads(key)
-    except ValueError:
-        position = None
-    length = 2 if query["sort"] else 1
-    if not isinstance(position, list) or [type(each) for each in position] != [str] * length:
-        message = "It is not one that this server gave for this question; follow Link."
-        raise Invalid.from_problems([Problem("", message, "cursor", "cursor")])
-    return tuple(position)
-
-
-# --- what is answered
-
-
-def _answer(
-    transaction: Transaction, definition: Definition, body: dict[str, Any], status: int = 200
-) -> ResponseData:
-    etag = wire.version_etag(transaction.epoch, definition.number, definition.stamp)
-    answer = json_response(body, ETag=etag)
-    answer.status = status
-    return answer
-
-
-def _shown(definition: Definition) -> dict[str, Any]:
-    return {
-        "name": definition.name,
-        "number": definition.number,
-        "policy": definition.policy,
-        "indexes": list(definition.indexes),
-        "services": definition.services,
-        "digest": definition.digest,
-        "author": definition.author,
-        "note": definition.note,
-        "forced": definition.forced,
-        "created_at": wire.format_time(definition.created_at),
-        "changed_at": wire.format_time(definition.changed_at),
-        "revised_at": wire.format_time(definition.revised_at),
-    }
-
-
-def _shown_whole(definition: Definition) -> dict[str, Any]:
-    return {**_shown(definition), "schema": definition.document.value}
-
-
-def _shown_revision(definition: Definition, changed: bool, review: Review | None) -> dict[str, Any]:
-    shown = None if review is None else _shown_review(review, definition.policy)
-    return {
-        "success": True,
-        "changed": changed,
-        "definition": _shown(definition),
-        "review": shown,
-    }
-
-
-def _shown_review(review: Review, policy: str) -> dict[str, Any]:
-    return {
-        "checked": review.checked,
-        "unfit": len(review.unfit),
-        "unfit_services": [
-            {
-                "service": name,
-                "version": each.number,
-                "problems": [render_problem(problem) for problem in each.problems],
-            }
-            for name, each in list(review.unfit.items())[:_MOST_SHOWN]
-        ],
-        "compatibility": _shown_compatibility(review.compatibility),
-        "allowed": not evolution.violations(review, policy),
-    }
-
-
-def _shown_compatibility(compatibility: Compatibility) -> dict[str, Any]:
-    return {
-        "backward": compatibility.backward,
-        "forward": compatibility.forward,
-        "reasons": [_shown_reason(reason) for reason in compatibility.reasons[:_MOST_SHOWN]],
-    }
-
-
-def _shown_reason(reason: Reason) -> dict[str, Any]:
-    sides = (("backward", reason.narrower), ("forward", reason.wider))
-    return {
-        "pointer": reason.pointer,
-        "message": reason.message,
-        "breaks": [side for side, broken in sides if broken],
-    }
+def _render_review(review: Review, policy: str) -> dict[str, Any]:
+    """``policy`` decides whether the revision would be allowed without ``force``."""
+    unfit = (
+        {"service": name, "version": version.number, "problems": version.problems}
+        for name, version in review.unfit.items()
+    )
+    return answers.ReviewAnswer.render(
+        {
+            "checked": review.checked,
+            "unfit": len(review.unfit),
+            "unfit_services": unfit,
+            "compatibility": review.compatibility,
+            "allowed": not evolution.violations(review, policy),
+        }
+    )

@@ -1,22 +1,24 @@
 """The list of services and their tags."""
 
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from flask import Blueprint
 
-from distributed_config import wire
 from distributed_config.http import auth
-from distributed_config.http import request as asked
+from distributed_config.http import request as http_request
 from distributed_config.http.database import reader_connection
-from distributed_config.http.pagination import after_key, cursor_after, page_response, page_size
+from distributed_config.http.pagination import after_key, next_cursor, page_response, page_size
 from distributed_config.http.response import ResponseData, json_response
 from distributed_config.http.routes import route
-from distributed_config.http.writes import commit
+from distributed_config.http.writes import commit, json_of
 from distributed_config.schemas import answers, bodies, queries
 from distributed_config.services import catalogue, definitions
 from distributed_config.services.catalogue import Entry
 from distributed_config.services.documents.series import Series
 from distributed_config.services.journal import head
+from distributed_config.services.journal.head import Head
 from distributed_config.services.journal.transaction import Transaction
 
 blueprint = Blueprint("services", __name__)
@@ -33,11 +35,11 @@ blueprint = Blueprint("services", __name__)
 )
 def list_services(query: dict[str, Any]) -> ResponseData:
     """List the services, by name."""
-    connection = reader_connection()
-    epoch = head.read_head(connection).epoch
+    epoch = head.read_head(reader_connection()).epoch
+    # One more than the page is read, which tells whether there is another.
     size = page_size(query["limit"])
     after = after_key(query, epoch, str) or ""
-    found = catalogue.services(
+    entries = catalogue.services(
         auth.reader(),
         after=after,
         limit=size + 1,
@@ -45,9 +47,8 @@ def list_services(query: dict[str, Any]) -> ResponseData:
         prefix=query["prefix"],
         tags=tuple(query["tag"]),
     )
-    more = len(found) > size
-    cursor = cursor_after(query, epoch, found[size - 1].name) if more else None
-    return page_response({"services": [shown_service(entry) for entry in found[:size]]}, cursor)
+    body = {"services": answers.ServiceAnswer.render_all(entries[:size])}
+    return page_response(body, next_cursor(query, epoch, entries, size, attrgetter("name")))
 
 
 @route(
@@ -61,7 +62,8 @@ def list_services(query: dict[str, Any]) -> ResponseData:
 )
 def show_service(query: dict[str, Any]) -> ResponseData:
     """Show one service."""
-    return json_response(shown_service(catalogue.service(auth.reader(), Series(query["service"]))))
+    entry = catalogue.service(auth.reader(), Series(query["service"]))
+    return json_response(answers.ServiceAnswer.render(entry))
 
 
 @route(
@@ -77,13 +79,14 @@ def show_service(query: dict[str, Any]) -> ResponseData:
 )
 def tag_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Give a service exactly these tags."""
+    # The whole set of tags, and not one more or less: so a repeated request changes nothing.
+    series, tags = Series(query["service"]), tuple(body["tags"])
+    return commit(query, _set_tags, series, tags, render=json_of(answers.ServiceAnswer))
 
-    def unit(transaction: Transaction) -> ResponseData:
-        catalogue.set_tags(transaction, Series(query["service"]), tuple(body["tags"]))
-        entry = catalogue.service(transaction.reader, Series(query["service"]))
-        return json_response(shown_service(entry))
 
-    return commit(unit, asked.note(query["note"]), query["dry_run"])
+def _set_tags(transaction: Transaction, series: Series, tags: tuple[str, ...]) -> Entry:
+    catalogue.set_tags(transaction, series, tags)
+    return catalogue.service(transaction.reader, series)
 
 
 @route(
@@ -98,14 +101,10 @@ def tag_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     headers=("Idempotency-Key", "Config-Note"),
 )
 def attach_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
-    """Make a service conform to a definition; what is current must already."""
-    name, definition = query["service"], body["definition"]
-
-    def unit(transaction: Transaction) -> ResponseData:
-        changed = definitions.attach(transaction, Series(name), definition)
-        return json_response({"success": True, "changed": changed, "definition": definition})
-
-    return commit(unit, asked.note(query["note"]), query["dry_run"])
+    """Attach a service to a definition, to which its current version has to conform."""
+    series, definition = Series(query["service"]), body["definition"]
+    render = partial(_render_attached, definition)
+    return commit(query, definitions.attach, series, definition, render=render)
 
 
 @route(
@@ -119,14 +118,15 @@ def attach_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     headers=("Idempotency-Key", "Config-Note"),
 )
 def detach_service(query: dict[str, Any]) -> ResponseData:
-    """Make a service conform to no definition."""
-    asked.refuse_body()
+    """Detach a service from its definition."""
+    http_request.refuse_body()
+    render = partial(_render_attached, None)
+    return commit(query, definitions.detach, Series(query["service"]), render=render)
 
-    def unit(transaction: Transaction) -> ResponseData:
-        changed = definitions.detach(transaction, Series(query["service"]))
-        return json_response({"success": True, "changed": changed, "definition": None})
 
-    return commit(unit, asked.note(query["note"]), query["dry_run"])
+def _render_attached(definition: str | None, changed: bool, _head: Head) -> ResponseData:
+    """``definition`` is what the service conforms to now; None: to nothing."""
+    return json_response({"success": True, "changed": changed, "definition": definition})
 
 
 @route(
@@ -139,7 +139,7 @@ def detach_service(query: dict[str, Any]) -> ResponseData:
     refusals=(404, 422),
 )
 def show_pointers(query: dict[str, Any]) -> ResponseData:
-    """Show which places of a service's documents are secret by pointers of its own.
+    """Show the pointers to the secret values in a service's documents.
 
     Those that its definition marks, with `"x-secret": true`, are not among them.
     """
@@ -159,30 +159,22 @@ def show_pointers(query: dict[str, Any]) -> ResponseData:
     headers=("Idempotency-Key", "Config-Note"),
 )
 def mark_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
-    """Make exactly these places of a service's documents secret, besides its definition's.
+    """Set the pointers to the secret values in a service's documents, besides its definition's.
 
-    They are masked at once, in old versions too, and encrypted from the next version on. To take
-    one away takes `config:read-secret`.
+    The values are masked at once, in old versions too, and encrypted from the next version on.
+    Removing a pointer takes `config:read-secret`.
     """
-    name, wanted = query["service"], body["pointers"]
-
-    def unit(transaction: Transaction) -> ResponseData:
-        changed = definitions.set_secret_pointers(transaction, Series(name), wanted)
-        pointers = definitions.secret_pointers(transaction.reader, Series(name))
-        return json_response({"success": True, "changed": changed, "pointers": pointers})
-
-    return commit(unit, asked.note(query["note"]), query["dry_run"])
+    series = Series(query["service"])
+    return commit(query, _set_pointers, series, body["pointers"], render=_render_pointers)
 
 
-def shown_service(entry: Entry) -> dict[str, Any]:
-    """A service as lists show it."""
-    return {
-        "name": entry.name,
-        "tags": list(entry.tags),
-        "versions": entry.versions,
-        "current": entry.current,
-        "digest": entry.digest,
-        "definition": entry.definition,
-        "created_at": wire.format_time(entry.created_at),
-        "updated_at": wire.format_time(entry.updated_at),
-    }
+def _set_pointers(
+    transaction: Transaction, series: Series, pointers: list[str]
+) -> tuple[bool, list[str]]:
+    changed = definitions.set_secret_pointers(transaction, series, pointers)
+    return changed, definitions.secret_pointers(transaction.reader, series)
+
+
+def _render_pointers(result: tuple[bool, list[str]], _head: Head) -> ResponseData:
+    changed, pointers = result
+    return json_response({"success": True, "changed": changed, "pointers": pointers})

@@ -1,5 +1,6 @@
 """Everything at once, out and in."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint
@@ -8,16 +9,17 @@ from distributed_config import wire
 from distributed_config.api import examples
 from distributed_config.errors import Invalid, NotRepresentable, Problem
 from distributed_config.http import auditing, auth, database
-from distributed_config.http import request as asked
+from distributed_config.http import request as http_request
 from distributed_config.http.database import reader_connection
-from distributed_config.http.response import ResponseData, json_response
+from distributed_config.http.response import ResponseData
 from distributed_config.http.routes import route
-from distributed_config.http.writes import commit
+from distributed_config.http.writes import commit, json_of
 from distributed_config.schemas import answers, queries
 from distributed_config.services import bulk, changesets
 from distributed_config.services.journal.head import read_head
 from distributed_config.services.journal.kinds import AuditKind
 from distributed_config.services.journal.transaction import Transaction
+from distributed_config.wire import Document
 
 blueprint = Blueprint("transfer", __name__)
 
@@ -34,16 +36,15 @@ blueprint = Blueprint("transfer", __name__)
 def export(query: dict[str, Any]) -> ResponseData:
     """Export the current documents of all services, as one object `{service: document}`.
 
-    Every export has an entry in the audit log before it is answered.
+    Every export has an entry in the audit log before the response is sent.
     """
-    connection = reader_connection()
-    head = read_head(connection)
-    format_ = asked.negotiate_format(query["format"])
+    head = read_head(reader_connection())
+    format_ = http_request.negotiate_format(query["format"])
     most = database.of().settings.answer_bytes
-    found = bulk.export(auth.reader(), query["prefix"])
     values: dict[str, Any] = {}
     size = 0
-    for name, document in found:
+    for name, document in bulk.export(auth.reader(), query["prefix"]):
+        # Counted before anything is parsed: a value takes many times the memory of its text.
         size += len(document.text)
         if size > most:
             raise NotRepresentable(
@@ -51,8 +52,10 @@ def export(query: dict[str, Any]) -> ResponseData:
                 "Ask for a part with prefix=, or use `distconf export`."
             )
         values[name] = wire.parse_stored(document.text)
-    text = asked.encode(format_, values, size)
+    text = http_request.encode(format_, values, size)
     facts = {"prefix": query["prefix"][:200], "format": format_.name, "services": len(values)}
+    # The entry is on disk before the response is sent: an export that is not in the log must not
+    # leave the server.
     auditing.record_now(AuditKind.EXPORT, facts)
     headers = {"Config-Revision": str(head.revision), "Cache-Control": "private, no-cache"}
     return ResponseData(text.encode(), media_type=format_.media_type, headers=headers)
@@ -71,35 +74,42 @@ def export(query: dict[str, Any]) -> ResponseData:
     example=examples.IMPORT,
 )
 def import_all(query: dict[str, Any]) -> ResponseData:
-    """Import an object `{service: document}`: creates or updates each, all or nothing.
+    """Import an object `{service: document}`: create or update each service, all or nothing.
 
-    With `prune=true` the services that the object does not name are deleted with it, so that what
-    is served is exactly what was sent.
+    With `prune=true` the services that the object does not name are deleted in the same revision,
+    so that the server has exactly what was sent.
     """
-    value = asked.body_value()
+    value = http_request.body_value()
     most = database.of().settings.import_services
+    # Checked before the documents: one transaction has to hold all of them.
     if isinstance(value, dict) and len(value) > most:
         message = (
             f"At most {most} services are imported at once (DISTCONF_IMPORT_SERVICES). "
             "Send them in parts, or use `distconf import`."
         )
         raise Invalid.from_problems([Problem("", message, "limit")])
-    documents = bulk.documents_of(value, asked.document_limits())
+    documents = bulk.documents_of(value, http_request.document_limits())
+    prefix = query["prefix"] if query["prune"] else None
+    return commit(query, _import, documents, prefix, render=json_of(answers.ImportedAnswer))
 
-    def unit(transaction: Transaction) -> ResponseData:
-        done = changesets.import_all(transaction, documents)
-        deleted: tuple[str, ...] = ()
-        if query["prune"]:
-            named = {name for name, _ in documents}
-            deleted = changesets.prune(transaction, named, query["prefix"])
-        return json_response(
-            {
-                "success": True,
-                "created": done.created,
-                "updated": done.updated,
-                "unchanged": done.unchanged,
-                "deleted": deleted,
-            }
-        )
 
-    return commit(unit, asked.note(query["note"]), query["dry_run"])
+def _import(
+    transaction: Transaction,
+    documents: Sequence[tuple[str, Document | Invalid]],
+    pruned_prefix: str | None,
+) -> dict[str, Any]:
+    """Import ``documents``; then delete the other services that begin with ``pruned_prefix``.
+
+    A ``pruned_prefix`` of None deletes nothing.
+    """
+    imported = changesets.import_all(transaction, documents)
+    deleted: tuple[str, ...] = ()
+    if pruned_prefix is not None:
+        deleted = changesets.prune(transaction, {name for name, _ in documents}, pruned_prefix)
+    return {
+        "success": True,
+        "created": imported.created,
+        "updated": imported.updated,
+        "unchanged": imported.unchanged,
+        "deleted": deleted,
+    }

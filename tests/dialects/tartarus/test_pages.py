@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from jsonschema_rs import validator_for
 
-from distributed_config.dialects import tartarus_openapi
+from distributed_config.dialects.tartarus import openapi
 from distributed_config.services.access.token_format import new_token
 from tests.support.server import Api, Server
 
@@ -42,14 +42,14 @@ def test_the_description_is_that_of_its_doors(api: Api) -> None:
     for path, operations in described["paths"].items():
         filled = re.sub(r"\{\w+\}", "absent", path)
         for method, operation in operations.items():
-            told = api.http.request(method, filled, json={})
-            assert told.status_code in {200, 404, 422}, (method, path)
+            response = api.http.request(method, filled, json={})
+            assert response.status_code in {200, 404, 422}, (method, path)
             assert (
-                told.json().get("status") != "FAILURE"
-                or told.status_code == 404
-                or "errors" in (told.json())
+                response.json().get("status") != "FAILURE"
+                or response.status_code == 404
+                or "errors" in response.json()
             )
-            assert str(told.status_code) in {*operation["responses"], "200"}
+            assert str(response.status_code) in {*operation["responses"], "200"}
     fields = set(described["components"]["schemas"]["ConfigDefinition"]["properties"])
     assert fields == {"config_definition_key", "json_schema", "indexes"}
 
@@ -59,7 +59,7 @@ def test_every_operation_is_on_the_page(api: Api) -> None:
 
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in answer.headers["content-security-policy"]
-    for path, operations in tartarus_openapi.document()["paths"].items():
+    for path, operations in openapi.document()["paths"].items():
         assert answer.text.count(f"<code>{path}</code>") == len(operations)
     assert "config_key, data" in answer.text
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.dialects.test_unified import Unified, faults
+from tests.dialects.unified.client import Unified, faults
 from tests.support.server import Api, Server
 
 # Shaped like the sample that the original comes with.

@@ -1,4 +1,7 @@
-"""What the API of Tartarus is: as OpenAPI 3.1 for programs, and as a plain page for people."""
+"""The description of the dialect: OpenAPI 3.1 for programs, and a plain page for people.
+
+It is written out by hand, because it names operations and schemas as the original does.
+"""
 
 from html import escape
 from typing import Any
@@ -20,7 +23,7 @@ _SORTED = {
 
 
 def document() -> dict[str, Any]:
-    """The whole description; a new value at each call."""
+    """Return the OpenAPI document; a new value at each call."""
     paths: dict[str, Any] = {}
     for method, path, name, more in _operations():
         paths.setdefault(path, {})[method] = _operation(name, path, **more)
@@ -42,11 +45,12 @@ def document() -> dict[str, Any]:
 
 
 def page() -> str:
-    """The description for people: every operation, and what it takes."""
+    """Return the page: every operation, and its parameters."""
+    # Read off the same document, so that the page cannot say anything else.
     api = document()
     rows = "".join(
         f"<tr><td><b>{method.upper()}</b><td><code>{escape(path)}</code>"
-        f"<td>{escape(operation['summary'])}<td>{escape(', '.join(_taken(operation)))}\n"
+        f"<td>{escape(operation['summary'])}<td>{escape(', '.join(_parameters_of(operation)))}\n"
         for path, operations in api["paths"].items()
         for method, operation in operations.items()
     )
@@ -61,7 +65,7 @@ def page() -> str:
     )
 
 
-def _taken(operation: dict[str, Any]) -> list[str]:
+def _parameters_of(operation: dict[str, Any]) -> list[str]:
     names = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"]
     body = operation.get("requestBody")
     if body is not None:
@@ -71,7 +75,7 @@ def _taken(operation: dict[str, Any]) -> list[str]:
 
 
 def _operations() -> list[tuple[str, str, str, dict[str, Any]]]:
-    """Method, path, what it does, and the rest of each operation."""
+    """Return the method, path, name and further properties of each operation."""
     definition, config = f"{_DEFINITION}", f"{_CONFIGS}/{{config_key}}"
     return [
         ("post", f"{_DEFINITIONS}/", "Create Config Definition", _creates("ConfigDefinition")),
@@ -103,7 +107,7 @@ def _operation(
         *({"name": key, "in": "path", "required": True, "schema": _TEXT} for key in keys),
         *({"name": key, "in": "query", "schema": each} for key, each in (query or {}).items()),
     ]
-    made: dict[str, Any] = {
+    operation: dict[str, Any] = {
         "tags": ["Config Definition" if "Definition" in name else "Config"],
         "summary": name,
         "operationId": name.lower().replace(" ", "_"),
@@ -118,8 +122,8 @@ def _operation(
         },
     }
     if body:
-        made["requestBody"] = {"required": True, "content": _json(body)}
-    return made
+        operation["requestBody"] = {"required": True, "content": _json(body)}
+    return operation
 
 
 _REFUSALS = {
@@ -155,6 +159,6 @@ def _schemas() -> dict[str, Any]:
 
 
 def _object(properties: dict[str, Any], required: int = 0) -> dict[str, Any]:
-    """An object of which the first properties are required."""
-    made: dict[str, Any] = {"type": "object", "properties": properties}
-    return made | ({"required": list(properties)[:required]} if required else {})
+    """Return the schema of an object whose first ``required`` properties are required."""
+    schema: dict[str, Any] = {"type": "object", "properties": properties}
+    return schema | ({"required": list(properties)[:required]} if required else {})

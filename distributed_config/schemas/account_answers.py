@@ -1,0 +1,114 @@
+"""The responses of routes about accounts: organisations, users, roles, tokens and log-ins."""
+
+from marshmallow import fields
+
+from distributed_config.schemas.base import Answer
+from distributed_config.schemas.fields import Time
+
+
+class OrganisationAnswer(Answer):
+    id = fields.Integer(required=True)
+    name = fields.String(required=True)
+    created_at = Time(required=True)
+
+
+class OrganisationsAnswer(Answer):
+    organisations = fields.List(fields.Nested(OrganisationAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class UserAnswer(Answer):
+    id = fields.Integer(required=True)
+    email = fields.String(required=True)
+    active = fields.Boolean(required=True)
+    must_change = fields.Boolean(required=True)
+    has_password = fields.Boolean(required=True)
+    role = fields.String(required=True, attribute="rights.role")
+    services = fields.List(fields.String(), required=True, attribute="rights.scope.services")
+    environments = fields.List(
+        fields.String(), required=True, attribute="rights.scope.environments"
+    )
+    created_at = Time(required=True)
+
+
+class UsersAnswer(Answer):
+    users = fields.List(fields.Nested(UserAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class MembershipAnswer(Answer):
+    user = fields.Integer(required=True, attribute="user_id")
+    email = fields.String(required=True)
+    organisation = fields.String(required=True)
+    role = fields.String(required=True, attribute="rights.role")
+    services = fields.List(fields.String(), required=True, attribute="rights.scope.services")
+    environments = fields.List(
+        fields.String(), required=True, attribute="rights.scope.environments"
+    )
+
+
+class MembershipsAnswer(Answer):
+    memberships = fields.List(fields.Nested(MembershipAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class RoleAnswer(Answer):
+    name = fields.String(required=True)
+    permissions = fields.List(fields.String(), required=True)
+    own = fields.Boolean(required=True)
+
+
+class RolesAnswer(Answer):
+    roles = fields.List(fields.Nested(RoleAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class TokenAnswer(Answer):
+    """`token` is there once, in the response that created it; null in that of a rehearsal."""
+
+    id = fields.Integer(required=True)
+    kind = fields.String(required=True)
+    name = fields.String(required=True)
+    hint = fields.String(required=True)
+    user = fields.String(required=True, allow_none=True)
+    role = fields.String(required=True, attribute="rights.role")
+    services = fields.List(fields.String(), required=True, attribute="rights.scope.services")
+    environments = fields.List(
+        fields.String(), required=True, attribute="rights.scope.environments"
+    )
+    created_at = Time(required=True)
+    created_by = fields.String(required=True)
+    expires_at = Time(required=True, allow_none=True)
+    revoked_at = Time(required=True, allow_none=True)
+    used_at = Time(required=True, allow_none=True)
+    used_from = fields.String(required=True)
+    token = fields.String(allow_none=True)
+
+
+class TokensAnswer(Answer):
+    tokens = fields.List(fields.Nested(TokenAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)
+
+
+class DoneAnswer(Answer):
+    success = fields.Boolean(required=True)
+    changed = fields.Boolean(required=True)
+
+
+class ActorAnswer(Answer):
+    """The actor of the request, and its rights."""
+
+    name = fields.String(required=True)
+    organisation = fields.String(required=True)
+    permissions = fields.List(fields.String(), required=True)
+    scopes = fields.List(fields.Dict(), required=True)
+    expires_at = Time(required=True, allow_none=True)
+    must_change = fields.Boolean(required=True)
+
+
+class BearerAnswer(Answer):
+    """As OAuth 2 has it (RFC 6749)."""
+
+    access_token = fields.String(required=True)
+    token_type = fields.String(required=True)
+    expires_in = fields.Integer(required=True)

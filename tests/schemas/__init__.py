@@ -1,0 +1,1 @@
+"""Schemas that load requests and render responses."""
