@@ -133,8 +133,11 @@ def _fingerprint() -> str:
     """A digest of everything in the request that decides what it does."""
     parts = (
         request.method.encode(),
+        # The path and the query as they were sent. A client that repeats a request sends the same
+        # bytes; what merely means the same is another request.
         request.full_path.encode(),
         request.mimetype.encode(),
+        # A condition or a note changes what the write does, so a key cannot stand for both forms.
         request.headers.get("If-Match", "").encode(),
         request.headers.get("If-None-Match", "").encode(),
         request.headers.get("If-Unmodified-Since", "").encode(),

@@ -36,6 +36,7 @@ class MarkedAnswer(PointersAnswer):
     changed = fields.Boolean(required=True)
 
 
+# Only success is in every one of them: the deletion of a service has no version to tell of.
 class WrittenAnswer(Answer):
     """The outcome of a write."""
 

@@ -15,6 +15,7 @@ class TagsBody(Schema):
 POLICY = validate.OneOf(("none", "backward", "forward", "full"), error="It is one of: {choices}.")
 
 
+# Partial, so that problems of the body and of the JSON Schema in it are reported together.
 class DefinitionBody(PartialSchema):
     """A key that is left out stays as it is."""
 
@@ -57,6 +58,7 @@ class ChangesetStep(PartialSchema):
     """A change of one service: exactly one of the actions."""
 
     service = ServiceName(required=True)
+    # Not a schema's to check: wire finds every problem of a document, with a pointer to each.
     document = fields.Raw(metadata={"description": "The whole new document."})
     merge = fields.Dict(metadata={"description": "A merge patch (RFC 7396)."})
     patch = fields.List(fields.Raw(), metadata={"description": "A JSON Patch (RFC 6902)."})
@@ -104,6 +106,7 @@ class RightsChangeBody(Schema):
 
 class UserBody(RightsBody):
     email = fields.String(required=True)
+    # Without a password a user can only log in with the identity provider.
     password = fields.String(load_default="")
 
 

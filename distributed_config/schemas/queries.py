@@ -24,6 +24,7 @@ class ServiceQuery(Schema):
     service = service_name()
 
 
+# Most of these exclude or need each other; what a schema cannot say is checked by the view.
 class ConfigReadQuery(ServiceQuery):
     version = fields.String(
         load_default=None,
@@ -130,6 +131,7 @@ class ChangesQuery(Schema):
         },
     )
     limit = StrictInteger(least=1, most=100_000, load_default=None)
+    # No upper bound: more than the setting allows is cut, like Prefer: wait= in RFC 7240.
     wait = StrictInteger(
         load_default=None, metadata={"description": "Seconds to wait until there is something."}
     )
@@ -176,6 +178,7 @@ class AuditQuery(AuditFilter, PageQuery):
     pass
 
 
+# No cursor: an export is complete, or it is refused for its size.
 class AuditExportQuery(AuditFilter):
     format = fields.String(
         load_default="jsonl",

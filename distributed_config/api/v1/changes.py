@@ -56,9 +56,10 @@ def list_changes(query: dict[str, Any]) -> ResponseData:
     head = read_head(reader_connection())
     # EventSource sends exactly this; a browser's page load has it nowhere in its Accept.
     best = (request.accept_mimetypes.best or "").partition(";")[0].strip().lower()
-    if best == _EVENTS:
-        return _stream(query, head)
-    waiting = query["wait"] or http_request.preferred_wait()
+    return _stream(query, head) if best == _EVENTS else _list(query, head)
+
+
+def _list(query: dict[str, Any], head: Head) -> ResponseData:
     position = _position(query["after"] or Position(0), query["epoch"])
     if not continues(reader_connection(), position, head):
         raise EpochChanged()
@@ -71,12 +72,8 @@ def list_changes(query: dict[str, Any]) -> ResponseData:
         services=tuple(query["service"]),
         kinds=tuple(query["kind"]),
     )
-    # The wait is the server side's: no thread and no snapshot is held while nothing happens.
-    if not changes and waiting:
-        most = database.of().settings.wait_seconds
-        http_request.wait_for_change(
-            Validity(_word(query["service"]), head.revision), min(waiting, most)
-        )
+    if not changes:
+        _wait_for_more(query, head)
     more = len(changes) >= size
     # Without more the client goes on from the head: also past what its filters left out.
     upto = Position(changes[-1].revision if more else head.revision, head.epoch)
@@ -94,6 +91,13 @@ def list_changes(query: dict[str, Any]) -> ResponseData:
         Config_Revision=str(head.revision),
         Link=_link_to(upto),
     )
+
+
+def _wait_for_more(query: dict[str, Any], head: Head) -> None:
+    """Have the request held, if it would wait: no thread and no snapshot is held meanwhile."""
+    seconds = query["wait"] or http_request.preferred_wait()
+    basis = Validity(_word(query["service"]), head.revision)
+    http_request.wait_for_change(basis, min(seconds, database.of().settings.wait_seconds))
 
 
 def _render(changes: list[Change]) -> list[dict[str, Any]]:

@@ -168,6 +168,8 @@ class _Put:
 
 def _put(transaction: Transaction, name: str, revision: _Revision) -> _Put:
     schema = revision.schema
+    # This judges If-None-Match: * as well, in the transaction that creates: of two clients that
+    # create at once, one is refused.
     if schema is not None and not definitions.exists(transaction, name, revision.expect):
         policy, paths = revision.policy or "none", revision.paths or []
         created = definitions.create(transaction, name, schema, policy, paths)
@@ -284,6 +286,8 @@ def diff_revisions(query: dict[str, Any]) -> ResponseData:
     """Compare two revisions of a definition, as texts and as to what they allow."""
     name = query["definition"]
     old, new = (_require(name, query[side]) for side in ("old", "new"))
+    # The texts show what was edited, the comparison what it means: key order and titles differ in
+    # the former alone.
     before, after = old.document.value, new.document.value
     names = (f"{name} revision {old.number}", f"{name} revision {new.number}")
     difference = compare_documents(before, after, *names)

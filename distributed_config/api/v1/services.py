@@ -171,6 +171,7 @@ def mark_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
 def _set_pointers(
     transaction: Transaction, series: Series, pointers: list[str]
 ) -> tuple[bool, list[str]]:
+    # What is stored is shown, and not what was sent: duplicates are gone.
     changed = definitions.set_secret_pointers(transaction, series, pointers)
     return changed, definitions.secret_pointers(transaction.reader, series)
 

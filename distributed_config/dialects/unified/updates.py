@@ -26,6 +26,7 @@ def updates() -> ResponseData:
         or request.headers.get("Accept") != "text/event-stream"
     ):
         raise failure(426, "Connect with a WebSocket.")
+    # It begins with the next change: the dialect has no cursor, and its clients read first.
     head = read_head(reader_connection())
     subscription = Subscription(auth.actor(), head.revision, head.epoch, encoder=ENCODER)
     if subscription.reveals:
