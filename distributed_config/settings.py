@@ -3,6 +3,8 @@
 The environment variable of a setting is its name in capitals after ``DISTCONF_``. A secret setting
 may also be the content of a file, whose path is in the variable of the same name with ``_FILE`` at
 its end. The manual and ``distconf settings`` are generated from this table.
+
+One file: readers look a setting up in a single table, beside the rules that read its values.
 """
 
 import dataclasses

@@ -18,7 +18,7 @@ SETTINGS = """# Settings
 
 Generated from the code by `make docs`; `distconf settings` shows the same with the values in force.
 All are environment variables. One that may hold a password can be given as a file instead, in the
-variable with `_FILE` behind it. A `DISTCONF_` variable that is not in the table is refused at the
+variable with `_FILE` at its end. A `DISTCONF_` variable that is not in the table is refused at the
 start.
 
 {table}

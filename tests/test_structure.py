@@ -20,48 +20,29 @@ TESTS = ROOT / "tests"
 # --- limits: each may be tightened, and none is loosened. Where the code has not arrived yet, the
 # comment says what is aimed at.
 
-MEDIAN_FUNCTION = 8  # lines
+MEDIAN_FUNCTION = 7  # lines
 LONG_FUNCTION = 30  # lines
-SHORT_FUNCTIONS = 0.95  # the share of functions that are not longer than LONG_FUNCTION
+SHORT_FUNCTIONS = 0.98  # the share of functions that are not longer than LONG_FUNCTION
 
-LONGEST_FILE = 767  # aim: 500
+LONGEST_FILE = 545  # the table of settings; aim: 500
 LONG_FILE = 400  # a longer one gives its reason, in a sentence that begins with "One file:"
-LONG_WITHOUT_REASON = {  # aim: none
-    "api/config.py",
-    "api/v1/accounts.py",
-    "api/v1/definitions.py",
-    "asgi/connections.py",
-    "client/cli/main.py",
-    "client/http/transport.py",
-    "client/live/config.py",
-    "commands/accounts.py",
-    "dialects/tartarus.py",
-    "errors.py",
-    "identity/oidc.py",
-    "services/access/tokens.py",
-    "services/versions/write.py",
-    "settings.py",
-}
-LONGEST_TEST_FILE = 3434  # aim: 900
+LONGEST_TEST_FILE = 2021  # aim: 900
 
-COMMENTS = 0.010  # whole-line comments as a share of the package's lines; aim: 0.03
+COMMENTS = 0.03  # whole-line comments as a share of the package's lines
 
 # Words of the idiom that this code once had, with how many are left.
 IDIOM = {
-    "behind": 79,  # for "after"; aim: 9
-    "anew": 24,  # for "again"; aim: 2
-    "the same": 20,  # at the start of a docstring; aim: 2
-    "who": 44,  # sentences without another subject; aim: 11
-    "participles": 735,  # told, asked, kept or made in an identifier; aim: 73
+    "behind": 17,  # the rest is ordinary: behind a proxy, behind the clock
+    "anew": 0,  # for "again"
+    "the same": 0,  # at the start of a docstring
+    "who": 3,  # sentences without another subject
+    "participles": 19,  # told, asked, kept or made in an identifier
 }
 
 # Test files that take helpers from other test files instead of tests/support; aim: none.
 IMPORTING_TESTS = {
     "api/test_answers_to_writes.py",
-    "client/test_client_start.py",
-    "client/test_data_only.py",
-    "client/test_protected.py",
-    "dialects/test_unified_sections.py",
+    "client/sidecar/test_protected.py",
     "formats/test_flattening.py",
     "http/test_proxies.py",
     "identity/test_oidc_userinfo.py",
@@ -69,7 +50,7 @@ IMPORTING_TESTS = {
     "services/test_digests.py",
     "services/test_kept_marks.py",
     "services/test_token_families.py",
-    "wire/test_paths.py",
+    "test_architecture.py",
 }
 
 # A room may import rooms of the floors below its own, and itself.
@@ -308,7 +289,7 @@ def test_files_are_short_or_say_why_they_are_not() -> None:
     }
 
     assert {name: n for name, n in lengths.items() if n > LONGEST_FILE} == {}
-    assert unexplained <= LONG_WITHOUT_REASON
+    assert unexplained == set()
 
 
 def test_test_files_are_short() -> None:

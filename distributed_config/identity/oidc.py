@@ -2,6 +2,8 @@
 
 What belongs to one log-in is derived from one secret that only its browser holds, so that any
 process can go on with it and nobody can write a thing here without having logged in.
+
+One file: the order of the flow's steps is its security, and reads as one page.
 """
 
 import hmac

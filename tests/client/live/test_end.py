@@ -198,13 +198,14 @@ def test_a_child_forked_while_a_document_is_taken_takes_it_as_well(
 
 
 FORKED_WITHOUT_A_FILE = """
-import json, os, sys
+import json, os, sys, warnings
 from distributed_config.client import Client, Config
 url, name, file = sys.argv[1:]
 writer = Client(url, token="", service=name)
 os.environ["DISTCONF_TOKEN_FILE"] = file
 cfg = Config(name, url=url, snapshots=False)
 os.unlink(file)
+warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads, from 3.12
 child = os.fork()
 if child == 0:
     os._exit(0 if cfg.wait_for(1, 5) else 1)
