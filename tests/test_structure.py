@@ -32,7 +32,7 @@ COMMENTS = 0.03  # whole-line comments as a share of the package's lines
 
 # Words of the idiom that this code once had, with how many are left.
 IDIOM = {
-    "behind": 17,  # the rest is ordinary: behind a proxy, behind the clock
+    "behind": 18,  # the rest is ordinary: behind a proxy, behind the clock
     "anew": 0,  # for "again"
     "the same": 0,  # at the start of a docstring
     "who": 3,  # sentences without another subject

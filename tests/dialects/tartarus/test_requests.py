@@ -448,7 +448,7 @@ def test_a_write_goes_on_only_from_the_version_that_it_names(
     for write in (update, delete, redefine, undefine):
         for tag in (old, '"bogus"'):
             [message] = failure(send(write, tag), 412, "conflict_error")
-            assert "is not as the conditions of the request ask" in message
+            assert "does not match the conditions of the request" in message
     assert head(api) == before
 
     for write in (update, delete):
