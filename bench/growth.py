@@ -81,7 +81,7 @@ class _Database:
         self.services = size // 2 // _VERSIONS_EACH
         self.random = random.Random(size)
         path = _build(folder, size)
-        self._reading = create_engine(f"sqlite:///{path}", **engines.reading_engine_options(5, 1))
+        self._reading = create_engine(f"sqlite:///{path}", **engines.engine_options(5, 1))
         engines.prepare(self._reading, "BEGIN")
         self._writer = Writer(engines.writing_engine(path, 5), Watermarks(path), lock_seconds=5)
         self._connection: Connection | None = None

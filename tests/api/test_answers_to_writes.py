@@ -93,7 +93,7 @@ def test_the_terminal_says_it(server: Server, name: str) -> None:
     done = server.run("put", "--url", server.url, name, str(file))
 
     assert done.returncode == 0, done.stderr
-    assert "Keys that it does not have any more: /b, /c." in done.stdout
+    assert "Keys that it no longer has: /b, /c." in done.stdout
 
 
 # --- who wrote, where nobody has to prove it

@@ -74,7 +74,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Literal, Optional, Tuple, Union
 assert sys.version_info[:2] == (3, 10)
-for path in [*Path("distributed_config/client").glob("*.py"), Path("distributed_config/errors.py")]:
+rooms = ("client", "errors", "wire")
+for path in [each for room in rooms for each in Path("distributed_config", room).rglob("*.py")]:
     py_compile.compile(str(path), cfile=tempfile.mktemp(), doraise=True)
 from distributed_config.client import *
 @dataclass

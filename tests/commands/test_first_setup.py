@@ -84,7 +84,7 @@ WRONG = {
     "list.yaml": ("- 1\n", "object"),
     "alias.yaml": ("a: &x 1\nb: *x\n", "Anchor"),
     "date.toml": ("d = 2026-11-21\n", "a date has no place"),
-    "notes.txt": ("hello", "Its ending tells no format"),
+    "notes.txt": ("hello", "Its ending names no format"),
     "other.json": ('{"service": "another", "n": 1e999}', "1e999"),
     "another.json": ('{"service": "third"}', "It must be 'another'"),
     "good.toml": ("n = 2\n", "'good'"),

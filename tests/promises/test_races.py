@@ -413,7 +413,7 @@ def test_a_response_is_replayed_only_while_it_is_valid(
     key = ("GET", b"/config", b"service=web", ())
     answer = WsgiResponse(200, [(b"content-type", b"application/json")], b'{"n": 5}')
     steps = [
-        lambda: cache.keep(key, answer, Validity(_WEB, 5), "", ("GET", "/config", "200")),
+        lambda: cache.put(key, answer, Validity(_WEB, 5), "", ("GET", "/config", "200")),
         lambda: watermarks.raise_to(
             revision, [(_ORGANISATION, service) for service in services], everything
         ),
@@ -433,7 +433,7 @@ def test_a_watermark_raised_by_another_process_outdates_a_response(
     database = tmp_path / "distconf.db"
     cache = ResponseCache(Watermarks(database), 1_000_000)
     key = ("GET", b"/config", b"service=web", ())
-    cache.keep(key, WsgiResponse(200, [], b"{}"), Validity(_WEB, 5), "", ("GET", "/config", "200"))
+    cache.put(key, WsgiResponse(200, [], b"{}"), Validity(_WEB, 5), "", ("GET", "/config", "200"))
     assert cache.find(key) is not None
 
     raising = (

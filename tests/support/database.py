@@ -32,7 +32,7 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         path, lock_seconds = settings.database_path, settings.lock_seconds
         self._engine = engines.writing_engine(path, lock_seconds)
-        options = engines.reading_engine_options(lock_seconds, 2)
+        options = engines.engine_options(lock_seconds, 2)
         self._readers = create_engine(engines.url_of(path), **options)
         engines.prepare(self._readers, "BEGIN")
         keys = {keyring.OPTION: keyring.from_settings(settings)}

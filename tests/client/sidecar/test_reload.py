@@ -128,6 +128,7 @@ def test_who_could_not_be_told_is_told_again_alone_and_the_file_is_good(
         with shell.sidecar(*targets, health=f"127.0.0.1:{port}") as running:
             running.until(lambda: (len(lines_of(tries)), len(lines_of(others))) == (1, 1))
             api.put(name, {"n": 2})
+            running.until(lambda: holds(file, {"n": 2}))
             running.until(lambda: b"was not notified" in probe(port, "/healthz")[1])
             assert health_status(port) == 200
             written = file.stat().st_mtime_ns
