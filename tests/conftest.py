@@ -1,6 +1,7 @@
 """Fixtures for every test. Real objects: a real server, a real database file."""
 
 import os
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +14,10 @@ from tests.support.needs import need
 from tests.support.server import Api, Server
 
 _ENOUGH = 12  # cases that always run
+
+
+# A shell starts what runs in its background with SIGINT ignored, and so would every command here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
