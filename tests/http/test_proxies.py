@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.identity.test_oidc import ADMINISTRATOR, CLIENT, CLIENT_SECRET, Provider
+from tests.support.needs import need
 from tests.support.server import Server, free_port
 
 MANUAL = (Path(__file__).parents[2] / "docs" / "proxies.md").read_text()
@@ -142,8 +143,7 @@ PROXIES = {"nginx": nginx, "caddy": caddy}
 
 @pytest.fixture(scope="module", params=PROXIES)
 def proxied(request: pytest.FixtureRequest) -> Iterator[Proxied]:
-    if shutil.which(request.param) is None:
-        pytest.skip(f"{request.param} is not installed")
+    need(shutil.which(request.param) is not None, request.param)
     port = free_port()
     with ExitStack() as stack:
         # Paths of nginx are short enough here for whatever user runs it.
