@@ -95,7 +95,9 @@ def _read_body(file: str) -> bytes:
 def _content_type(file: str) -> str:
     kind = _TYPES.get(Path(file).suffix.lower(), "json" if file == "-" else "")
     if not kind:
-        message = "Its ending is that of no format that is read: .json, .yaml or .toml."
+        message = "Its ending names no format that can be read: .json, .yaml or .toml."
+        if "=" in file:  # KEY=VALUE belongs to the other command
+            message = "It is no file; `distconf patch` takes KEY=VALUE."
         raise Invalid.from_problems([Problem("", message, "format", file)])
     return f"application/{kind}"
 

@@ -342,3 +342,12 @@ def test_an_output_that_is_closed_or_cannot_hold_what_is_said_is_no_stack(
     narrow = ran("PYTHONIOENCODING=ascii")
     assert narrow.returncode == REFUSED
     assert "PYTHONIOENCODING" in error_sentences(narrow)
+
+
+def test_put_with_a_key_and_value_names_the_command_that_takes_them(
+    shell: Shell, name: str
+) -> None:
+    ran = shell.run("put", name, "log=DEBUG")
+
+    assert ran.returncode == 1
+    assert "`distconf patch` takes KEY=VALUE" in ran.stderr
