@@ -5,7 +5,7 @@ import importlib
 import re
 from pathlib import Path
 
-from tests.test_structure import FLOOR_OF, room_of, sources
+from tests.support.source import FLOOR_OF, room_of, sources
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "distributed_config"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.services.test_secrets import world_in
+from tests.support.secrets import world_in
 from tests.support.server import JSON, Api, Server
 
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from distributed_config.errors import NotRepresentable
 from distributed_config.formats.env import as_lines, variables
 from distributed_config.formats.properties import write_properties
-from tests.formats.test_formats import documents
+from tests.support.documents import documents
 from tests.support.server import Api, Server
 from tests.support.shells import (
     REFUSED,
@@ -25,7 +25,7 @@ from tests.support.shells import (
     error_sentences,
     properties_in,
 )
-from tests.test_structure import PACKAGE, imports_of
+from tests.support.source import PACKAGE, imports_of
 
 
 @pytest.fixture

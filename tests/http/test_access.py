@@ -28,48 +28,16 @@ from distributed_config.services.access.token_format import is_token, new_token
 from distributed_config.services.policy.permissions import ROLES, expand
 from distributed_config.services.policy.visibility import Scope
 from distributed_config.settings import Settings
+from tests.support.callers import OPEN_CLIENTS, PASSWORD, Answer, Caller, logged_in
 from tests.support.server import Server
 
 ADMINISTRATOR = new_token()
-PASSWORD = "correct horse battery staple"
-
-Answer = httpx2.Response
-
-
-_OPEN: list[httpx2.Client] = []
-
-
-class Caller:
-    """Requests with one token; closed at the end of all tests."""
-
-    def __init__(self, url: str, token: str = "") -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self.token = token
-        self.http = httpx2.Client(base_url=url, timeout=30, trust_env=False, headers=headers)
-        _OPEN.append(self.http)
-
-    def ask(self, method: str, path: str, body: Any = None, **query: Any) -> Answer:
-        headers = query.pop("headers", {})
-        return self.http.request(method, path, json=body, params=query, headers=headers)
-
-    def put(self, service: str, document: Any) -> Answer:
-        return self.ask("PUT", "/config", document, service=service)
-
-    def get(self, service: str) -> Answer:
-        return self.ask("GET", "/config", service=service, version="current")
-
-    def make(self, what: str, body: Any, **rest: Any) -> dict[str, Any]:
-        """Creates an account of some kind, which must work."""
-        answer = self.ask("POST", f"/api/v1/{what}", body, **rest)
-        assert answer.status_code == 200, answer.text
-        made: dict[str, Any] = answer.json()
-        return made
 
 
 @pytest.fixture(scope="module", autouse=True)
 def closed_at_the_end() -> Iterator[None]:
     yield
-    for http in _OPEN:
+    for http in OPEN_CLIENTS:
         http.close()
 
 
@@ -119,13 +87,6 @@ def user(guarded: Server, administrator: Caller) -> Callable[..., dict[str, Any]
         )
 
     return make
-
-
-def logged_in(guarded: Server, email: str, password: str = PASSWORD) -> Caller:
-    form = {"username": email, "password": password}
-    answer = httpx2.post(f"{guarded.url}/auth/token", data=form, trust_env=False)
-    assert answer.status_code == 200, answer.text
-    return Caller(guarded.url, answer.json()["access_token"])
 
 
 def alike(one: Answer, other: Answer, *names: str) -> bool:

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.identity.test_oidc import ADMINISTRATOR, CLIENT, CLIENT_SECRET, Provider
+from tests.support.identity_provider import ADMINISTRATOR, CLIENT, CLIENT_SECRET, Provider
 from tests.support.needs import need
 from tests.support.server import Server, free_port
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.identity.test_oidc import Browser, Provider, assert_refused, create_user, serving
+from tests.support.identity_provider import Browser, Provider, assert_refused, create_user, serving
 from tests.support.server import Server
 
 EMAIL = "ada@example.org"

@@ -20,8 +20,8 @@ from distributed_config.http.database import db
 from distributed_config.models.sqlite import raw_connection
 from distributed_config.settings import Settings
 from distributed_config.wire import Position, parse_position
-from tests.live.test_feed import PATH, WAYS, Event, Watcher
 from tests.support.server import Api, Server
+from tests.support.subscribers import PATH, WAYS, Event, Watcher
 
 QUICK = Backoff(first=0.01, most=0.05)
 

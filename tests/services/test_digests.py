@@ -15,7 +15,7 @@ from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from distributed_config.store.database import connect, open_writer
 from distributed_config.wire import stamp_of
-from tests.services.test_secrets import World, listening, wait_for, world_in
+from tests.support.secrets import World, listening, wait_for, world_in
 from tests.support.server import Api
 
 SECRET = {"pin": "493027"}

@@ -9,7 +9,7 @@ import pytest
 from distributed_config.models.sqlite import raw_connection
 from distributed_config.services.access.token_format import new_token
 from distributed_config.wire import MASK
-from tests.http.test_access import Caller
+from tests.support.callers import Caller
 from tests.support.server import Server
 
 ADMINISTRATOR = new_token()

@@ -16,7 +16,7 @@ from distributed_config.services.access.token_format import new_token
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from distributed_config.store.database import connect, open_writer
-from tests.http.test_access import PASSWORD, Caller, logged_in
+from tests.support.callers import PASSWORD, Caller, logged_in
 from tests.support.server import Server
 
 ADMINISTRATOR = new_token()

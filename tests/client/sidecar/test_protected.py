@@ -21,7 +21,7 @@ from tests.support.shells import (
     lines_of,
     text_of,
 )
-from tests.test_structure import ROOT
+from tests.support.source import ROOT
 
 EVIL = {
     "path": "/tmp/evil",
