@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -97,10 +97,17 @@ def _empty_database() -> bytes:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody listens on at the moment.
+
+    It is below those that systems give to outgoing connections, so that a server which is started
+    again at its old port finds it free.
+    """
+    while True:
+        # Not by ``random``: Hypothesis seeds it alike in every process of the suite.
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Api:
