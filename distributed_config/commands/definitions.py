@@ -10,7 +10,8 @@ import click
 
 from distributed_config import formats, wire
 from distributed_config.client.cli.tables import local_time, table_lines
-from distributed_config.errors import DefinitionNotFound, Invalid, InvalidDocument, Problem
+from distributed_config.commands.files import read_value
+from distributed_config.errors import DefinitionNotFound, InvalidDocument
 from distributed_config.json_schema import Compatibility, SchemaLimits, compare, load_schema
 from distributed_config.services import definitions, secrets
 from distributed_config.services.conformance import rules
@@ -129,7 +130,8 @@ def put(
     """
     settings = load()
     wire.check_note(note, settings.note_length)
-    schema = None if file is None else load_schema(_read(file), SchemaLimits(settings.schema_bytes))
+    limits = SchemaLimits(settings.schema_bytes)
+    schema = None if file is None else load_schema(read_value(file), limits)
     wire.check_name(name, "definition")
     indexes = () if no_indexes else paths or None
 
@@ -176,7 +178,7 @@ def review(name: str, file: Path) -> None:
     Exit code 0 if nothing speaks against it, 1 otherwise.
     """
     settings = load()
-    schema = load_schema(_read(file), SchemaLimits(settings.schema_bytes))
+    schema = load_schema(read_value(file), SchemaLimits(settings.schema_bytes))
     with connect(settings) as connection:
         definition = definitions.require(Reader(connection, LOCAL_OPERATOR.visibility), name)
         result = evolution.review(
@@ -197,7 +199,7 @@ def check(name: str, file: Path, number: int | None) -> None:
     limits = DocumentLimits(
         settings.document_bytes, settings.document_depth, settings.document_keys
     )
-    document = wire.make_object(_read(file), limits)
+    document = wire.make_object(read_value(file), limits)
     with connect(settings) as connection:
         definition = definitions.require(
             Reader(connection, LOCAL_OPERATOR.visibility), name, number
@@ -276,15 +278,6 @@ def delete(name: str, cascade: str | None, note: str) -> None:
     )
     done = "deleted" if cascade == "delete" else "detached"
     click.echo(f"The definition {name!r} is deleted; services {done}: {len(gone)}.")
-
-
-def _read(file: Path) -> Any:
-    format_ = formats.by_extension(file.name)
-    if format_ is None or format_.read is None:
-        message = "Its ending names no format that can be read: .json, .yaml or .toml."
-        raise Invalid.from_problems([Problem("", message, "format", str(file))])
-    # Without a limit: whoever runs this command has the machine to fill anyway.
-    return formats.read(format_, file.read_bytes(), most_text=1 << 30)
 
 
 def _write(unit: Callable[[Transaction], T], note: str) -> T:

@@ -1,13 +1,28 @@
-"""Files that the commands write, whole or not at all."""
+"""Files that the commands read, and those that they write: whole or not at all."""
 
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
+from distributed_config import formats
+from distributed_config.errors import Invalid, Problem
 from distributed_config.models.backup import named
+
+
+def read_value(file: Path) -> Any:
+    """Return what ``file`` holds, in the format that its extension names.
+
+    Raises Invalid for an extension of no readable format, or content that is not in the format.
+    """
+    format_ = formats.by_extension(file.name)
+    if format_ is None or format_.read is None:
+        message = "Its ending names no format that can be read: .json, .yaml or .toml."
+        raise Invalid.from_problems([Problem("", message, "format", str(file))])
+    # Without a limit: whoever runs a command has the machine to fill anyway.
+    return formats.read(format_, file.read_bytes(), most_text=1 << 30)
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from distributed_config import formats, wire
+from distributed_config import wire
+from distributed_config.commands.files import read_value
 from distributed_config.commands.progress import progress
 from distributed_config.errors import Invalid, InvalidDocument, Problem
 from distributed_config.services import bulk, changesets
@@ -130,11 +131,7 @@ def _documents(
     limits: DocumentLimits,
     as_document: Callable[[Any], Any],
 ) -> Sequence[tuple[str, Document | Invalid]]:
-    format_ = formats.by_extension(file.name)
-    if format_ is None or format_.read is None:
-        raise InvalidDocument("Its ending names no format that can be read: .json, .yaml or .toml.")
-    # Without a limit: whoever runs this command has the machine to fill anyway.
-    value: Any = formats.read(format_, file.read_bytes(), most_text=1 << 30)
+    value = read_value(file)
     if name is None:
         if isinstance(value, dict):
             for service in value:  # in place: it knows which names are there twice
