@@ -4,11 +4,12 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
 from distributed_config import formats
-from distributed_config.errors import Invalid, Problem
+from distributed_config.errors import Invalid, InvalidDocument, Problem
 from distributed_config.models.backup import named
 
 
@@ -21,8 +22,19 @@ def read_value(file: Path) -> Any:
     if format_ is None or format_.read is None:
         message = "Its ending names no format that can be read: .json, .yaml or .toml."
         raise Invalid.from_problems([Problem("", message, "format", str(file))])
-    # Without a limit: whoever runs a command has the machine to fill anyway.
-    return formats.read(format_, file.read_bytes(), most_text=1 << 30)
+    try:
+        # Without a limit: whoever runs a command has the machine to fill anyway.
+        return formats.read(format_, file.read_bytes(), most_text=1 << 30)
+    except Invalid as error:
+        raise name_file(file, error) from None
+
+
+def name_file(file: Path, error: Invalid) -> InvalidDocument:
+    """Return ``error`` with ``file`` as the parameter of each of its problems."""
+    problems = error.problems or (Problem("", error.detail),)
+    return InvalidDocument.from_problems(
+        [replace(problem, parameter=str(file)) for problem in problems]
+    )
 
 
 @contextmanager

@@ -1,16 +1,15 @@
 """``distconf import``."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from distributed_config import wire
-from distributed_config.commands.files import read_value
+from distributed_config.commands.files import name_file, read_value
 from distributed_config.commands.progress import progress
-from distributed_config.errors import Invalid, InvalidDocument, Problem
+from distributed_config.errors import Invalid, Problem
 from distributed_config.services import bulk, changesets
 from distributed_config.services.changesets import Imported, import_all
 from distributed_config.services.journal.transaction import Transaction
@@ -77,11 +76,11 @@ def read_sources(
             show(done, len(files))
             for service, document in _documents_or_problem(file, name, limits, as_document):
                 if isinstance(document, Invalid):
-                    documents.append((service, _name_file(file, document)))
+                    documents.append((service, name_file(file, document)))
                 elif service in origin:
                     message = f"The service {service!r} is in {origin[service]} already."
                     repeated = Invalid.from_problems([Problem("", message, "repeated")])
-                    documents.append(("", _name_file(file, repeated)))
+                    documents.append(("", name_file(file, repeated)))
                 else:
                     origin[service] = file
                     documents.append((service, document))
@@ -98,14 +97,6 @@ def _documents_or_problem(
         return _documents(file, name, limits, as_document)
     except Invalid as error:
         return [("", error)]
-
-
-def _name_file(file: Path, error: Invalid) -> Invalid:
-    """Return ``error`` with ``file`` as the parameter of each of its problems."""
-    problems = error.problems or (Problem("", error.detail),)
-    return InvalidDocument.from_problems(
-        [replace(problem, parameter=str(file)) for problem in problems]
-    )
 
 
 def _files(source: Path) -> Iterator[tuple[Path, str | None]]:

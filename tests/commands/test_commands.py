@@ -284,6 +284,18 @@ def defined(made_before: Callable[[str, Fill], Server]) -> Server:
     return made_before("defined", fill)
 
 
+def test_a_schema_that_cannot_be_read_is_refused_with_the_name_of_its_file(
+    defined: Server, tmp_path: Path
+) -> None:
+    for name, words in {"broken.json": "Expecting value", "notes.txt": "names no format"}.items():
+        file = tmp_path / name
+        file.write_text('{"type": ')
+        refused = defined.tell("definitions", "put", "another", str(file))
+        assert refused.returncode == 1
+        assert f"{file}: " in refused.stderr
+        assert words in refused.stderr
+
+
 def test_definitions_are_kept_from_the_terminal(defined: Server, tmp_path: Path) -> None:
     def told(*arguments: str) -> str:
         run = defined.tell("definitions", *arguments)
