@@ -39,6 +39,7 @@ from distributed_config.store.database import open_writer
 from distributed_config.store.watermarks import Watermarks
 from distributed_config.wire import DocumentLimits, make_document
 from tests.support.needs import need
+from tests.support.processes import workers_of
 from tests.support.server import Api, Server
 from tests.support.subscribers import (
     _KEY,
@@ -1408,15 +1409,8 @@ def test_no_watcher_misses_a_revision_while_the_server_is_killed_again_and_again
     assert min(each.came for each in followers) > kills
 
 
-def workers_of(server: Server) -> list[int]:
-    assert server.process is not None
-    master = server.process.pid
-    children = Path(f"/proc/{master}/task/{master}/children").read_text()
-    return [int(pid) for pid in children.split()]
-
-
 def _kill_a_worker(server: Server) -> None:
-    os.kill(workers_of(server)[0], signal.SIGKILL)
+    os.kill(min(workers_of(server)), signal.SIGKILL)
 
 
 def _kill_and_start(server: Server) -> None:
