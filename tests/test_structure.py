@@ -24,9 +24,9 @@ MEDIAN_FUNCTION = 7  # lines
 LONG_FUNCTION = 30  # lines
 SHORT_FUNCTIONS = 0.98  # the share of functions that are not longer than LONG_FUNCTION
 
-LONGEST_FILE = 545  # the table of settings; aim: 500
+LONGEST_FILE = 500
 LONG_FILE = 400  # a longer one gives its reason, in a sentence that begins with "One file:"
-LONGEST_TEST_FILE = 1717  # aim: 900
+LONGEST_TEST_FILE = 900
 
 COMMENTS = 0.03  # whole-line comments as a share of the package's lines
 

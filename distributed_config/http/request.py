@@ -7,7 +7,7 @@ instead, because a configuration that is read wrongly is published wrongly.
 from collections.abc import Mapping
 from typing import Any
 
-from flask import g, request
+from flask import current_app, g, request
 
 from distributed_config import formats, wire
 from distributed_config.errors import (
@@ -21,10 +21,10 @@ from distributed_config.errors import (
     UnsupportedMediaType,
 )
 from distributed_config.formats import Format
-from distributed_config.http import database
 from distributed_config.json_schema import SchemaLimits
 from distributed_config.live import exchange
 from distributed_config.live.exchange import Exchange, Validity, Wait
+from distributed_config.settings import Settings
 from distributed_config.wire import DocumentLimits
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -48,15 +48,20 @@ def wait_for_change(validity: Validity, seconds: float) -> None:
         exchange_of_request().wait = Wait(validity, seconds)
 
 
+def _settings() -> Settings:
+    settings: Settings = current_app.extensions["distributed_config"].settings
+    return settings
+
+
 def document_limits() -> DocumentLimits:
     """Return the limits of a document, from the settings."""
-    settings = database.of().settings
+    settings = _settings()
     return DocumentLimits(settings.document_bytes, settings.document_depth, settings.document_keys)
 
 
 def schema_limits() -> SchemaLimits:
     """Return the limits of a definition's schema, from the settings."""
-    return SchemaLimits(database.of().settings.schema_bytes)
+    return SchemaLimits(_settings().schema_bytes)
 
 
 def media_type() -> str:
@@ -80,7 +85,7 @@ def body_bytes() -> bytes:
         charset = request.mimetype_params.get("charset", "utf-8")
         if charset.lower() not in {"utf-8", "utf8"}:
             raise UnsupportedMediaType("Only UTF-8 is read here; leave charset out.")
-        most = database.of().settings.body_bytes
+        most = _settings().body_bytes
         # A client that announces too much is answered before it sends it; one that announces
         # nothing is stopped by werkzeug at the same number.
         if (request.content_length or 0) > most:
@@ -117,7 +122,7 @@ def body_value() -> Any:
             f"Content-Type: {type_[:100]} "
             "Say what the body is, as in -H 'Content-Type: application/json' (or yaml, or toml)."
         )
-    return formats.read(format_, body, database.of().settings.text_bytes)
+    return formats.read(format_, body, _settings().text_bytes)
 
 
 def encode(format_: Format, value: Mapping[str, Any], size: int) -> str:
@@ -125,7 +130,7 @@ def encode(format_: Format, value: Mapping[str, Any], size: int) -> str:
 
     Raises NotRepresentable if the format cannot hold it, or if the text would be too long.
     """
-    return formats.write(format_, value, size, database.of().settings.text_bytes)
+    return formats.write(format_, value, size, _settings().text_bytes)
 
 
 def refuse_body() -> None:
@@ -150,7 +155,7 @@ def note(from_query: str | None) -> str:
             text = header.encode("latin-1").decode("utf-8")
         except UnicodeDecodeError:
             text = header
-    return wire.check_note(text, database.of().settings.note_length)
+    return wire.check_note(text, _settings().note_length)
 
 
 def idempotency_key() -> str:
@@ -197,7 +202,7 @@ def preferred_wait() -> float:
     That is ``Prefer: wait=`` (RFC 7240, section 4.3). A preference that cannot be understood is
     ignored, as the RFC demands; one that is longer than the settings allow is cut.
     """
-    most = database.of().settings.wait_seconds
+    most = _settings().wait_seconds
     for preference in request.headers.get("Prefer", "").split(","):
         name, _, value = preference.partition(";")[0].partition("=")
         # Six digits are eleven days; more would not be a number of seconds that anybody means.

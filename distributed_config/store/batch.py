@@ -80,8 +80,10 @@ class Guard:
             self._allowance = None
 
     def _check(self, *_statement: object) -> None:
-        if self._allowance is not None:
-            self._allowance.check()
+        allowance = self._allowance
+        # Compared here as well: a call for each statement would cost more than the comparison.
+        if allowance is not None and time.thread_time() > allowance.ends_at:
+            allowance.check()
 
 
 class Batch:

@@ -45,11 +45,11 @@ P12 Everything has a limit, and the limit an honest response.
 P13 Secrets are encrypted at rest and masked everywhere.
     services/test_a_secret_is_in_no_answer_to_who_may_not_read_it_and_nowhere_at_rest
 P14 Tokens are stored hashed, shown once, and revocable at once.
-    http/test_the_secret_of_a_token_is_shown_once_and_kept_nowhere
-    http/test_a_revoked_token_is_refused_by_every_worker_and_its_streams_close
+    access/test_the_secret_of_a_token_is_shown_once_and_kept_nowhere
+    access/test_a_revoked_token_is_refused_by_every_worker_and_its_streams_close
 P15 Access is closed by default: without authentication the server binds to loopback only.
     tests/test_off_the_loopback_everybody_shows_a_token
-    http/test_every_route_is_open_to_who_holds_its_permission_and_to_nobody_else
+    access/test_every_route_is_open_to_who_holds_its_permission_and_to_nobody_else
 P16 Outgoing requests cannot reach inside. Addresses that users choose are not built yet; the only
 outgoing requests go to the identity provider of the settings.
     identity/test_no_answer_of_the_provider_is_read_without_end

@@ -23,6 +23,7 @@ from distributed_config.services.patches import patched
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.services.secrets import SecretPaths
 from distributed_config.settings import Settings
+from distributed_config.store import batch as batch_module
 from distributed_config.store.watermarks import Watermarks
 from distributed_config.store.writer import BatchStats, Writer
 from distributed_config.wire import MASK, Document, DocumentLimits, digest_of
@@ -44,7 +45,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(allowance_module, "time", SimpleNamespace(thread_time=made.thread_time))
+    for module in (allowance_module, batch_module):
+        monkeypatch.setattr(module, "time", SimpleNamespace(thread_time=made.thread_time))
     return made
 
 

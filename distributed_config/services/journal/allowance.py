@@ -24,23 +24,21 @@ class Allowance:
     """
 
     def __init__(self, milliseconds: int | None = None) -> None:
-        self._milliseconds = milliseconds
+        self._milliseconds = milliseconds or 0
         self._share = inf if milliseconds is None else milliseconds / 1_000
         self._shares = 1.0
         # Of this thread alone: other requests of the process do not count against the transaction.
         self._began = time.thread_time()
-
-    @property
-    def used(self) -> float:
-        """The processor time used so far, in seconds."""
-        return time.thread_time() - self._began
+        self.ends_at = self._began + self._share
+        """When the time is used up, on the clock ``time.thread_time``."""
 
     def count(self, changes: int = 0, size: int = 0) -> None:
         """Announce ``changes`` and ``size`` bytes of work, which earn the transaction more time."""
         shares = self._shares + changes / _CHANGES + size / _SIZE
         self._shares = min(shares, float(_MOST_SHARES))
+        self.ends_at = self._began + self._share * self._shares
 
     def check(self) -> None:
         """Raise TooMuchWork if the time is used up. Long verbs call it between any two steps."""
-        if self._milliseconds is not None and self.used > self._share * self._shares:
+        if time.thread_time() > self.ends_at:
             raise TooMuchWork(self._milliseconds)

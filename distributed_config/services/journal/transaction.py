@@ -9,7 +9,6 @@ from distributed_config.models import ChangeRow, HeadRow
 from distributed_config.services.journal.allowance import Allowance
 from distributed_config.services.journal.head import Head
 from distributed_config.services.policy.actor import Actor
-from distributed_config.services.policy.visibility import Visibility
 from distributed_config.services.reader import Reader
 from distributed_config.wire import HashField, length_prefixed
 
@@ -41,6 +40,9 @@ class Transaction:
     ``revision`` is the one that the transaction takes if it records anything; if not, the head
     stays where it is.
 
+    ``organisation`` is the id of the one that the actor acts in, and ``visibility`` the limits of
+    what the actor may see.
+
     ``touched_services`` and ``affects_all`` say which cached responses the changes outdate: those
     about these services, or all of them, because one change belongs to no service.
 
@@ -64,6 +66,8 @@ class Transaction:
     ) -> None:
         self.connection = connection
         self.actor = actor
+        self.organisation = actor.organisation
+        self.visibility = actor.visibility
         self.epoch = head.epoch
         self.revision = head.revision + 1
         # The journal's times never run backwards, whatever the clock does: as_of= relies on it.
@@ -83,15 +87,6 @@ class Transaction:
     def reader(self) -> Reader:
         """A reader of this transaction, which sees all that it has written so far."""
         return Reader(self.connection, self.visibility)
-
-    @property
-    def visibility(self) -> Visibility:
-        """The limits of what the actor may see."""
-        return self.actor.visibility
-
-    @property
-    def organisation(self) -> int:
-        return self.actor.organisation
 
     @property
     def wrote(self) -> bool:
