@@ -57,8 +57,11 @@ def _help(words: list[str]) -> str:
     anywhere.environment |= {"COLUMNS": "100", "NO_COLOR": "1"}
     done = anywhere.tell(*words, "--help")
     assert done.returncode == 0, done
-    # Pythons differ in how argparse wraps its usage.
-    return re.sub(r"^usage: .*?\n\n", "", done.stdout, flags=re.DOTALL)
+    # Pythons differ in how argparse wraps its usage, and in how it lists an option's names.
+    text = re.sub(r"^usage: .*?\n\n", "", done.stdout, flags=re.DOTALL)
+    return re.sub(
+        r"^  (-\w)(?: [A-Z]+)?, (--\S+ [A-Z]+)\s+", r"  \1, \2  ", text, flags=re.MULTILINE
+    )
 
 
 def metric_names() -> str:

@@ -6,12 +6,12 @@ Every error has one form of body, ``application/problem+json`` (RFC 9457), with 
 
 import json
 import logging
-from http import HTTPStatus
 from typing import Any, cast
 
 from flask import Flask, Response, g
 from sqlalchemy import exc
 from werkzeug.exceptions import HTTPException
+from werkzeug.http import HTTP_STATUS_CODES
 
 from distributed_config import errors
 from distributed_config.errors import DistconfError, Problem, Unauthenticated, Unavailable
@@ -42,7 +42,8 @@ STATUSES: dict[type[DistconfError], int] = {
     errors.Unavailable: 503,
 }
 
-# The contract's messages for these statuses; the others have HTTP's own phrases.
+# The contract's messages for these statuses; the others have HTTP's own phrases. These are
+# werkzeug's: those of the standard library changed with Python 3.13.
 _MESSAGES = {422: "unprocessable", 404: "resource not found"}
 
 NOTHING_HERE = "There is nothing at this path. GET /api/docs shows what there is."
@@ -62,7 +63,7 @@ def problem_response(error: DistconfError) -> ResponseData:
     status = status_of(error)
     body: dict[str, Any] = {
         "type": f"urn:distributed-config:problem:{error.code}",
-        "title": HTTPStatus(status).phrase,
+        "title": HTTP_STATUS_CODES[status],
         "status": status,
         "detail": error.detail,
         "code": error.code,
@@ -70,7 +71,7 @@ def problem_response(error: DistconfError) -> ResponseData:
         "request_id": g.get("request_id", ""),
         "success": False,
         "error": status,
-        "message": _MESSAGES.get(status, HTTPStatus(status).phrase.lower()),
+        "message": _MESSAGES.get(status, HTTP_STATUS_CODES[status].lower()),
     }
     if status == 409:
         body["reason"] = error.detail
