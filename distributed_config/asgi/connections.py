@@ -13,11 +13,16 @@ import termios
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from functools import partial
 from http import HTTPStatus
+from typing import Any
 
-from gunicorn.asgi.protocol import ASGIProtocol
+from gunicorn.asgi.protocol import HIGH_WATER_LIMIT, ASGIProtocol
 from gunicorn.workers.base import Worker
 
+from distributed_config.asgi.known_requests import LEARN, LONGEST, KnownRequests
+from distributed_config.asgi.response_cache import CachedResponse
+from distributed_config.asgi.wsgi_bridge import Scope
 from distributed_config.settings import Settings
 from distributed_config.wire.addresses import network_of
 
@@ -33,10 +38,17 @@ _IDLE, _LEFT, _SILENT, _USED, _SENDING, _UNREAD = range(6)
 class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
     """One connection, which knows since when it has been waiting."""
 
-    def __init__(self, worker: Worker, connections: "Connections") -> None:
+    def __init__(
+        self, worker: Worker, connections: "Connections", known: KnownRequests | None
+    ) -> None:
         super().__init__(worker)
         self.network = ""
+        self._client = ""
         self._connections = connections
+        self._known = known
+        # What came while it was idle, and is being parsed: a whole request, or more, or less.
+        self._data = b""
+        self._head = b""
         self._waiting_since = time.monotonic()
         self._header_since = 0.0  # when the first part of an unfinished header came
         self._unread: tuple[float, int] | None = None
@@ -46,13 +58,28 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         super().connection_made(transport)
         peer = transport.get_extra_info("peername")
         # On a Unix socket the peer is a proxy, which has no address.
-        self.network = network_of(peer[0]) if isinstance(peer, tuple) else ""
+        if isinstance(peer, tuple):
+            self._client = peer[0]
+            self.network = network_of(peer[0])
         if not self._connections.admit(self):
             self._answer_and_close(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "Too many connections are open already. Try again in a moment.\n",
                 ("Retry-After", "1"),
             )
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a known request at once; hand everything else to gunicorn's protocol."""
+        if self._known is not None:
+            if self._is_idle:
+                response = self._known.answer(data, self._client)
+                if response is not None:
+                    self._send_known(response)
+                    return
+                self._data = data
+            else:
+                self._data = b""
+        super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give up its place."""
@@ -68,7 +95,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         """Return how readily it is closed to make room; None: a request is being answered."""
         if self._closed:
             return _LEFT
-        if self._is_waiting:
+        if self._is_waiting and not self.has_unsent:
             if self._is_unused or self._header_since:
                 return _SILENT
             return _USED if now - self._waiting_since < _RECENT else _IDLE
@@ -89,21 +116,53 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
 
     def check(self, now: float, settings: Settings) -> None:
         """End it if it has waited for longer than ``settings`` allow."""
-        if self._is_waiting and not self._closed:
-            self._check_waiting(now, settings)
-        elif self._closed or self._flow_control.write_paused:
+        if self._closed or self._is_behind:
             self._check_unread(now, settings)
-        else:
-            self._unread = None
+            return
+        self._unread = None
+        if self._is_waiting:
+            self._check_waiting(now, settings)
 
     def drop(self) -> None:
         """End it at once; what was not sent yet is lost."""
         self.transport.abort()
 
     @property
+    def _is_idle(self) -> bool:
+        """Whether it is between two requests, and the next one would be answered and keep it."""
+        return (
+            self._awaiting_request
+            and not self._request_ready.is_set()
+            and not self._header_since
+            and not self._closed
+            and not self._is_behind
+            and bool(self._keepalive)
+            and self.worker.alive
+            and self.worker.nr + 1 < self.worker.max_requests
+        )
+
+    def _send_known(self, response: bytes) -> None:
+        """Send the response to a known request, and count it as gunicorn's protocol would."""
+        self.transport.write(response)
+        self.worker.nr += 1
+        if self._is_unused:
+            self._connections.mark_used(self)
+        self.req_count += 1
+        self._waiting_since = time.monotonic()
+
+    @property
     def _is_waiting(self) -> bool:
         """Whether no whole header has come since the last response."""
         return self._current_request is None and not self._finishing_calls
+
+    @property
+    def _is_behind(self) -> bool:
+        """Whether the client has to take what was written, before it gets more."""
+        # A response is over only when it was taken. gunicorn waits for that while the transport
+        # says that it is full, which Python 3.12 and 3.13 do not always say.
+        most = 0 if self._is_waiting else HIGH_WATER_LIMIT
+        size = self.transport.get_write_buffer_size()
+        return bool(self._flow_control.write_paused or size > most)
 
     @property
     def _is_unused(self) -> bool:
@@ -157,6 +216,39 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         elif not self._header_since:
             self._header_since = time.monotonic()
         return may_continue
+
+    def _build_http_scope(self, request: Any, sockname: Any, peername: Any) -> Scope:
+        """Add how to learn the request, where its bytes alone decide its response."""
+        scope: Scope = super()._build_http_scope(request, sockname, peername)
+        # Taken once: a second request in the same bytes must not be taken for all of them.
+        data, self._data = self._data, b""
+        if data and self._is_plain(data, request):
+            scope[LEARN] = partial(self._learn, data)
+        return scope
+
+    def _is_plain(self, data: bytes, request: Any) -> bool:
+        """Whether ``data`` is the whole request, which asks nothing of the connection."""
+        receiver = self._body_receiver
+        return (
+            len(data) <= LONGEST
+            and request.version == (1, 1)
+            and not request.should_close()
+            and not request.may_upgrade()
+            and not request._expect_100_continue
+            and receiver._complete
+            and not receiver.buffered
+            and not self._callback_parser.remaining()
+        )
+
+    def _send_response_start(self, status: int, headers: Any, request: Any, **options: Any) -> None:
+        """Keep the head of the response, for ``_learn``."""
+        super()._send_response_start(status, headers, request, **options)
+        self._head = self._response_buffer
+
+    def _learn(self, data: bytes, cached: CachedResponse) -> None:
+        """Remember that the request ``data`` got the response that has just been sent."""
+        if self._known is not None and not self._closed:
+            self._known.learn(data, cached, self._head)
 
     def _arm_keepalive_timer(self) -> None:
         """Note the time: one pass over all of them is cheaper than a timer for each request."""

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from distributed_config.asgi.access_log import AccessLog
 from distributed_config.asgi.dispatcher import READ_METHODS, Dispatcher
 from distributed_config.asgi.event_streams import Streams
+from distributed_config.asgi.known_requests import LEARN, KnownRequests
 from distributed_config.asgi.places import Place, Places
 from distributed_config.asgi.quota_leases import QuotaLeases
 from distributed_config.asgi.response_cache import (
@@ -61,7 +62,8 @@ class Gateway:
     """Serves cached reads, holds waits and streams, and hands everything else to ``app``.
 
     It decides nothing: the application says what may be cached and who may wait. ``on_begin`` is
-    called before the first request, ``on_end`` after the last response.
+    called before the first request, ``on_end`` after the last response. ``known_requests`` are
+    those that connections answer without it; None: they answer none.
     """
 
     def __init__(
@@ -88,6 +90,11 @@ class Gateway:
         threads = self._dispatcher.reading_threads
         self._streams = Streams(feed, watermarks, threads)
         self._leases = QuotaLeases(quota_source, threads)
+        self.known_requests = (
+            KnownRequests(self._cache, self._leases, self._access_log)
+            if settings.known_requests
+            else None
+        )
         self._places = Places(settings.watchers)
         self._in_progress = 0
         # A lock lives as long as somebody waits for the same key, and no longer.
@@ -134,6 +141,10 @@ class Gateway:
         if cached is None:
             return await self._forward(scope, receive, send, key)
         await self._send_cached(cached, request_id, scope, send, began)
+        learn = scope.get(LEARN)
+        # A request with an id of its own is never known: the id is part of its bytes.
+        if learn is not None and not request_id:
+            learn(cached)
         return None
 
     async def _send_cached(

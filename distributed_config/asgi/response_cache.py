@@ -4,7 +4,7 @@ The application marks a response with its validity. The same request gets the sa
 long as that holds. Nothing is ever computed here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from distributed_config.asgi.wsgi_bridge import Message, Scope, WsgiResponse
 from distributed_config.live.exchange import Validity
@@ -38,6 +38,9 @@ _KEY_HEADERS = frozenset(
     }
 )
 _OVERHEAD = 1_500  # bytes of an entry besides its key and its body, about
+_OVERHEAD_OF_KNOWN = 600
+_MOST_KNOWN = 16
+"""Requests of different bytes that are remembered for one response, as of different clients."""
 _LONGEST_KEY = 4_096
 
 
@@ -47,7 +50,8 @@ class CachedResponse:
 
     ``headers`` lack the request id, which is each request's own. ``expires_at`` is the token's
     end in microseconds. ``log_fields`` are the fixed part of a log line, ``metric_labels`` are
-    method, route and status. ``quota_key`` names the budget to charge; "" when none is.
+    method, route and status. ``quota_key`` names the budget to charge; "" when none is. ``known``
+    are the bytes of requests that are known to get it.
     """
 
     validity: Validity
@@ -59,6 +63,21 @@ class CachedResponse:
     log_fields: str
     metric_labels: tuple[str, str, str]
     quota_key: str
+    known: list[bytes] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRequest:
+    """What is sent to a request of known bytes: parts with its id and then the date between them.
+
+    ``before_date`` ends with a line, and ``after_date`` begins with one.
+    """
+
+    cached: CachedResponse
+    before_id: bytes
+    before_date: bytes
+    after_date: bytes
+    body: bytes
 
 
 class ResponseCache:
@@ -69,19 +88,20 @@ class ResponseCache:
         self._most_bytes = most_bytes
         self._bytes = 0
         self._entries: dict[Key, CachedResponse] = {}
+        self._known: dict[bytes, KnownRequest] = {}
 
     def find(self, key: Key) -> CachedResponse | None:
         """Return the response to ``key`` if there is one that is still valid."""
         entry = self._entries.get(key)
-        if entry is None:
-            return None
-        validity = entry.validity
-        if self._watermarks.covers(validity.word, validity.revision) and not is_expired(
-            entry.expires_at
-        ):
+        if entry is None or self._is_valid(entry):
             return entry
         self._drop(key)
         return None
+
+    def find_known(self, data: bytes) -> KnownRequest | None:
+        """Return what is sent to a request of the bytes ``data``, if that is still valid."""
+        known = self._known.get(data)
+        return known if known is not None and self._is_valid(known.cached) else None
 
     def put(
         self,
@@ -117,13 +137,36 @@ class ResponseCache:
             quota_key,
         )
         self._bytes += size
+        self._make_room()
+
+    def put_known(self, data: bytes, known: KnownRequest) -> None:
+        """Remember what is sent to a request of the bytes ``data``, as long as its response."""
+        others = known.cached.known
+        if data in self._known or len(others) >= _MOST_KNOWN:
+            return
+        others.append(data)
+        self._known[data] = known
+        self._bytes += _size_of_known(data)
+        self._make_room()
+
+    def _is_valid(self, entry: CachedResponse) -> bool:
+        validity = entry.validity
+        return self._watermarks.covers(validity.word, validity.revision) and not is_expired(
+            entry.expires_at
+        )
+
+    def _make_room(self) -> None:
         while self._bytes > self._most_bytes:
             self._drop(next(iter(self._entries)))
 
     def _drop(self, key: Key) -> None:
         dropped = self._entries.pop(key, None)
-        if dropped is not None:
-            self._bytes -= dropped.size
+        if dropped is None:
+            return
+        self._bytes -= dropped.size
+        for data in dropped.known:
+            del self._known[data]
+            self._bytes -= _size_of_known(data)
 
 
 def is_expired(expires_at: int | None) -> bool:
@@ -134,6 +177,11 @@ def is_expired(expires_at: int | None) -> bool:
 def _size(key: Key) -> int:
     _method, path, query, headers = key
     return len(path) + len(query) + sum(len(name) + len(value) for name, value in headers)
+
+
+def _size_of_known(data: bytes) -> int:
+    # Twice: the head of the response is about as long as the request.
+    return 2 * len(data) + _OVERHEAD_OF_KNOWN
 
 
 def names_host(key: Key) -> bool:

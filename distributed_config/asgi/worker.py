@@ -86,7 +86,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
         # A connection is counted only when its protocol is created, some turns of the loop after
         # it was accepted. So few are accepted in one turn, and the others wait in the kernel.
         server = await create_server(
-            lambda: Connection(self, self.connections),
+            lambda: Connection(self, self.connections, self.asgi.known_requests),
             sock=sock,
             backlog=_ACCEPTED_AT_ONCE,
             **options,

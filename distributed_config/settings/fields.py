@@ -224,6 +224,12 @@ class Settings:
         64 << 20, "Memory in each process for the response cache; 0: none.", least=0
     )
 
+    known_requests: bool = _setting(
+        True,
+        "Answer a read whose bytes are those of an earlier one, and whose cached response is still "
+        "valid, before it is parsed. The response is the same; this is only quicker.",
+    )
+
     limit_reads: str = _setting(
         "60000 per minute",
         "Reads by each token, and by each address without one; empty: no limit. "
