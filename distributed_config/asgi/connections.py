@@ -116,7 +116,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
 
     def check(self, now: float, settings: Settings) -> None:
         """End it if it has waited for longer than ``settings`` allow."""
-        if self._closed or self._is_behind:
+        if self._closed or self._has_backlog:
             self._check_unread(now, settings)
             return
         self._unread = None
@@ -135,7 +135,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
             and not self._request_ready.is_set()
             and not self._header_since
             and not self._closed
-            and not self._is_behind
+            and not self._has_backlog
             and bool(self._keepalive)
             and self.worker.alive
             and self.worker.nr + 1 < self.worker.max_requests
@@ -156,7 +156,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         return self._current_request is None and not self._finishing_calls
 
     @property
-    def _is_behind(self) -> bool:
+    def _has_backlog(self) -> bool:
         """Whether the client has to take what was written, before it gets more."""
         # A response is over only when it was taken. gunicorn waits for that while the transport
         # says that it is full, which Python 3.12 and 3.13 do not always say.

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Engine, create_engine, event, exc
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc
 from sqlalchemy.pool import QueuePool
 
 from distributed_config.errors import (
@@ -250,3 +250,9 @@ def meaning_of(error: BaseException | None) -> DistconfError | None:
     if "decode to UTF-8" in str(error):
         return DocumentDamaged()
     return None
+
+
+def rows_written(connection: Connection) -> int:
+    """Return how many rows ``connection`` has inserted, changed or deleted since it was opened."""
+    driver: Any = connection.connection.dbapi_connection
+    return int(driver.total_changes)

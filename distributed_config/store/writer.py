@@ -34,8 +34,6 @@ from distributed_config.wire import now
 T = TypeVar("T")
 
 _MOST_IN_BATCH = 64
-_LONGEST_BATCH = 0.25
-"""Seconds of the processor after which a batch is committed; the rest waits its turn again."""
 _PROBE_SECONDS = 0.8
 """How long a probe waits: a load balancer often gives up on readiness after a second."""
 _CLOCK_TOLERANCE = 1.0
@@ -268,13 +266,8 @@ class Writer:
         is deferred, so that the other processes have their turn.
         """
         batch = Batch(connection, head, self._guard, self._work_ms)
-        deferred: list[Job[Any]] = []
-        for position, job in enumerate(jobs):
-            if batch.outcomes and batch.seconds > _LONGEST_BATCH:
-                deferred = jobs[position:]
-                break
-            batch.run(job)
-        batch.advance_head()
+        deferred = batch.run(jobs)
+        batch.finish()
         if batch.has_changes:
             # Before the commit: a process that is killed between the two leaves a watermark that
             # is too high, which costs some cached responses. The other way round they would lie.

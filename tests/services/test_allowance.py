@@ -166,7 +166,7 @@ def test_the_operations_of_a_patch_are_steps() -> None:
 def test_after_a_long_batch_the_others_have_their_turn(
     writer: Writer, commits: list[BatchStats], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distributed_config.store.writer._LONGEST_BATCH", 0.0)
+    monkeypatch.setattr("distributed_config.store.batch._LONGEST", 0.0)
     held, go_on = threading.Event(), threading.Event()
 
     def hold(_journal: Transaction) -> None:

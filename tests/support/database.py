@@ -48,6 +48,7 @@ class Database:
             head = read_head(connection)
             transaction = Transaction(connection, actor, head, self._moment, note)
             yield transaction
+            transaction.pending.insert()
             advance_head(connection, transaction.head)
 
     @contextmanager

@@ -149,7 +149,7 @@ def _append(
     detail: str,
 ) -> None:
     transaction.audit_head = chain.append(
-        transaction.connection,
+        transaction.pending,
         transaction.audit_head,
         transaction.now,
         organisation=organisation,

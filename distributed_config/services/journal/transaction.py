@@ -3,17 +3,15 @@
 import hashlib
 from dataclasses import replace
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, update
 
 from distributed_config.models import ChangeRow, HeadRow
 from distributed_config.services.journal.allowance import Allowance
 from distributed_config.services.journal.head import Head
+from distributed_config.services.journal.pending import Pending
 from distributed_config.services.policy.actor import Actor
 from distributed_config.services.reader import Reader
 from distributed_config.wire import HashField, length_prefixed
-
-# Statements are built once: building one takes several times as long as executing it.
-_RECORD = insert(ChangeRow)
 
 COLUMNS = (
     ChangeRow.revision,
@@ -50,8 +48,9 @@ class Transaction:
     backwards. ``wall`` is what the system clock says, for expiry times. ``steady`` only counts
     time that really passed, for windows such as the lifetime of an idempotency key.
 
-    ``audit_head`` is the newest entry of the audit log. ``allowance`` bounds how long this
-    transaction may hold the write lock.
+    ``audit_head`` is the newest entry of the audit log. ``pending`` takes the rows of both, and is
+    shared with the transactions before this one on the same connection. ``allowance`` bounds how
+    long this transaction may hold the write lock.
     """
 
     def __init__(
@@ -62,6 +61,7 @@ class Transaction:
         now: int,
         note: str = "",
         *,
+        pending: Pending | None = None,
         allowance: Allowance | None = None,
     ) -> None:
         self.connection = connection
@@ -79,6 +79,7 @@ class Transaction:
         self.touched_services: set[str] = set()
         self.affects_all = False
         self.audit_head = head.audit_head
+        self.pending = pending or Pending(connection)
         self.allowance = allowance or Allowance()
         self._position = 0
         self._digest = hashlib.sha256()
@@ -140,27 +141,26 @@ class Transaction:
         transaction's own note. ``organisation`` is the actor's unless another is named, as for an
         organisation that was just created.
         """
-        values: dict[str, HashField] = {
-            "revision": self.revision,
-            "position": self._position,
-            "changed_at": self.now,
-            "organisation_id": organisation or self.organisation,
-            "kind": kind,
-            "service": service,
-            "environment": environment,
-            "number": number,
-            "current": current,
-            "digest": digest,
-            "actor": self.actor.name,
-            "note": _join(about, self.note) if note is None else note,
-            "definition": definition,
-            "subject": subject,
-        }
-        # At once and not at the end: verbs of the same transaction read the changes that came
-        # before.
-        self.connection.execute(_RECORD, values)
+        # In the order of COLUMNS.
+        row: tuple[HashField, ...] = (
+            self.revision,
+            self._position,
+            self.now,
+            organisation or self.organisation,
+            kind,
+            service,
+            environment,
+            number,
+            current,
+            digest,
+            self.actor.name,
+            _join(about, self.note) if note is None else note,
+            definition,
+            subject,
+        )
+        self.pending.add_change(row)
         # Digested while it is recorded: sealing reads nothing back (decision 16).
-        self._digest.update(length_prefixed(values.values()))
+        self._digest.update(length_prefixed(row))
         self._position += 1
         self.allowance.count(changes=1)
         # A change without a service (a role, a definition, a token) may matter to any response.
