@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import Executor
 
+from distributed_config.asgi.access_log import AccessLog
 from distributed_config.asgi.pools import Late, Pool
 from distributed_config.asgi.wsgi_bridge import (
     Scope,
@@ -33,8 +34,9 @@ class Dispatcher:
     for the lock: by then those before it have been refused as well.
     """
 
-    def __init__(self, app: WsgiApp, settings: Settings) -> None:
+    def __init__(self, app: WsgiApp, settings: Settings, access_log: AccessLog) -> None:
         self._app = app
+        self._access_log = access_log
         self._most_queued = settings.queue
         readers = max(1, settings.threads // 3)
         self._reading = Pool("reading", readers)
@@ -55,6 +57,7 @@ class Dispatcher:
         An error in place of a body is why the body could not be read.
         """
         pool = self._pool_for(scope)
+        exchange.log = self._access_log.writes
         if isinstance(body, DistconfError):
             exchange.refusal, body = body, b""
         elif self._ended or self._is_full(pool):
@@ -64,18 +67,24 @@ class Dispatcher:
             exchange.queued_seconds = waited
             return call_wsgi(self._app, make_environ(scope, body, exchange))
 
-        if exchange.refusal is None:
-            try:
-                return await self._run(pool, respond, exchange)
-            except Late:
-                exchange.refusal = DatabaseBusy()
-        # On the event loop itself: a refusal touches neither disk nor lock, and all threads may
-        # be busy.
-        return respond(0)
+        try:
+            if exchange.refusal is None:
+                try:
+                    return await self._run(pool, respond, exchange)
+                except Late:
+                    exchange.refusal = DatabaseBusy()
+            # On the event loop itself: a refusal touches neither disk nor lock, and all threads
+            # may be busy.
+            return respond(0)
+        finally:
+            self._access_log.arm()
 
     def refuse(self, scope: Scope, exchange: Exchange) -> WsgiResponse:
         """Return the application's response to a request with ``exchange.refusal``."""
-        return call_wsgi(self._app, make_environ(scope, b"", exchange))
+        exchange.log = self._access_log.writes
+        response = call_wsgi(self._app, make_environ(scope, b"", exchange))
+        self._access_log.arm()
+        return response
 
     def shutdown(self) -> None:
         """Finish running requests; later ones, on connections still open, are refused."""

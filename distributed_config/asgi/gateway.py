@@ -86,7 +86,7 @@ class Gateway:
         self._text_log = text_log
         self._access_log = AccessLog(log_requests, text_log)
         self._hub = Hub(watermarks)
-        self._dispatcher = Dispatcher(app, settings)
+        self._dispatcher = Dispatcher(app, settings, self._access_log)
         threads = self._dispatcher.reading_threads
         self._streams = Streams(feed, watermarks, threads)
         self._leases = QuotaLeases(quota_source, threads)
@@ -323,8 +323,8 @@ class Gateway:
 
     def _close(self) -> None:
         # Both a drained worker and the lifespan end here; the second finds nothing to do.
-        self._access_log.flush()
         self._dispatcher.shutdown()
+        self._access_log.flush()
         self._on_end()
 
 

@@ -46,7 +46,7 @@ class QuotaSource:
 
 @dataclass
 class Exchange:
-    """The state of one request: the first six fields are the server side's, the rest the app's."""
+    """The state of one request: the first seven fields are the server's, the rest the app's."""
 
     refusal: DistconfError | None = None
     """An error to answer with, found before the application was called."""
@@ -58,6 +58,8 @@ class Exchange:
     """How long it waited for a thread; a write waits so much less for the lock."""
     must_not_block: bool = False
     """It has a thread for reads, which must not wait for a lock or a network."""
+    log: Callable[[str], None] | None = None
+    """Takes the request's log line, in JSON; None: the application writes it itself."""
     can_stream: bool = False
     """A response can be continued by a stream of events here."""
 
