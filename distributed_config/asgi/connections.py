@@ -13,16 +13,12 @@ import termios
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from functools import partial
 from http import HTTPStatus
-from typing import Any
 
-from gunicorn.asgi.protocol import HIGH_WATER_LIMIT, ASGIProtocol
 from gunicorn.workers.base import Worker
 
-from distributed_config.asgi.known_requests import LEARN, LONGEST, KnownRequests
-from distributed_config.asgi.response_cache import CachedResponse
-from distributed_config.asgi.wsgi_bridge import Scope
+from distributed_config.asgi.known_requests import KnownRequests
+from distributed_config.asgi.quick_protocol import QuickProtocol
 from distributed_config.settings import Settings
 from distributed_config.wire.addresses import network_of
 
@@ -35,22 +31,16 @@ _LEAST_TAKEN = 64 << 10  # bytes that a client must take in DISTCONF_ANSWER_SECO
 _IDLE, _LEFT, _SILENT, _USED, _SENDING, _UNREAD = range(6)
 
 
-class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
+class Connection(QuickProtocol):
     """One connection, which knows since when it has been waiting."""
 
     def __init__(
         self, worker: Worker, connections: "Connections", known: KnownRequests | None
     ) -> None:
-        super().__init__(worker)
+        super().__init__(worker, known)
         self.network = ""
-        self._client = ""
         self._connections = connections
-        self._known = known
-        # What came while it was idle, and is being parsed: a whole request, or more, or less.
-        self._data = b""
-        self._head = b""
         self._waiting_since = time.monotonic()
-        self._header_since = 0.0  # when the first part of an unfinished header came
         self._unread: tuple[float, int] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -58,28 +48,13 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         super().connection_made(transport)
         peer = transport.get_extra_info("peername")
         # On a Unix socket the peer is a proxy, which has no address.
-        if isinstance(peer, tuple):
-            self._client = peer[0]
-            self.network = network_of(peer[0])
+        self.network = network_of(peer[0]) if isinstance(peer, tuple) else ""
         if not self._connections.admit(self):
             self._answer_and_close(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "Too many connections are open already. Try again in a moment.\n",
                 ("Retry-After", "1"),
             )
-
-    def data_received(self, data: bytes) -> None:
-        """Answer a known request at once; hand everything else to gunicorn's protocol."""
-        if self._known is not None:
-            if self._is_idle:
-                response = self._known.answer(data, self._client)
-                if response is not None:
-                    self._send_known(response)
-                    return
-                self._data = data
-            else:
-                self._data = b""
-        super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give up its place."""
@@ -95,8 +70,8 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         """Return how readily it is closed to make room; None: a request is being answered."""
         if self._closed:
             return _LEFT
-        if self._is_waiting and not self.has_unsent:
-            if self._is_unused or self._header_since:
+        if self.is_waiting and not self.has_unsent:
+            if self.is_unused or self.header_since:
                 return _SILENT
             return _USED if now - self._waiting_since < _RECENT else _IDLE
         receiver = self._body_receiver
@@ -109,74 +84,28 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         """When it was opened, or its last response was sent."""
         return self._waiting_since
 
-    @property
-    def has_unsent(self) -> bool:
-        """Whether the client has not taken what was written for it."""
-        return bool(self.transport.get_write_buffer_size())
-
     def check(self, now: float, settings: Settings) -> None:
         """End it if it has waited for longer than ``settings`` allow."""
-        if self._closed or self._has_backlog:
+        if self._closed or self.has_backlog:
             self._check_unread(now, settings)
             return
         self._unread = None
-        if self._is_waiting:
+        if self.is_waiting:
             self._check_waiting(now, settings)
 
     def drop(self) -> None:
         """End it at once; what was not sent yet is lost."""
         self.transport.abort()
 
-    @property
-    def _is_idle(self) -> bool:
-        """Whether it is between two requests, and the next one would be answered and keep it."""
-        return (
-            self._awaiting_request
-            and not self._request_ready.is_set()
-            and not self._header_since
-            and not self._closed
-            and not self._has_backlog
-            and bool(self._keepalive)
-            and self.worker.alive
-            and self.worker.nr + 1 < self.worker.max_requests
-        )
-
-    def _send_known(self, response: bytes) -> None:
-        """Send the response to a known request, and count it as gunicorn's protocol would."""
-        self.transport.write(response)
-        self.worker.nr += 1
-        if self._is_unused:
-            self._connections.mark_used(self)
-        self.req_count += 1
-        self._waiting_since = time.monotonic()
-
-    @property
-    def _is_waiting(self) -> bool:
-        """Whether no whole header has come since the last response."""
-        return self._current_request is None and not self._finishing_calls
-
-    @property
-    def _has_backlog(self) -> bool:
-        """Whether the client has to take what was written, before it gets more."""
-        # A response is over only when it was taken. gunicorn waits for that while the transport
-        # says that it is full, which Python 3.12 and 3.13 do not always say.
-        most = 0 if self._is_waiting else HIGH_WATER_LIMIT
-        size = self.transport.get_write_buffer_size()
-        return bool(self._flow_control.write_paused or size > most)
-
-    @property
-    def _is_unused(self) -> bool:
-        return bool(self.req_count <= 1)
-
     def _check_waiting(self, now: float, settings: Settings) -> None:
-        if self._header_since:
-            if now - self._header_since > settings.header_seconds:
+        if self.header_since:
+            if now - self.header_since > settings.header_seconds:
                 self._answer_and_close(
                     HTTPStatus.REQUEST_TIMEOUT,
                     "The headers of the request did not arrive in time. Send it again.\n",
                 )
             return
-        patience = settings.header_seconds if self._is_unused else self._keepalive
+        patience = settings.header_seconds if self.is_unused else self._keepalive
         if now - self._waiting_since > patience:
             self._keepalive_timeout()
 
@@ -207,48 +136,17 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         self._keepalive_timeout()
 
     def _feed_callback_parser(self, data: bytes) -> bool:
-        """Note whether a header has begun, and is not whole yet."""
-        may_continue = bool(super()._feed_callback_parser(data))
-        if self._current_request is not None:
-            self._header_since = 0.0
-            if self._is_unused:
-                self._connections.mark_used(self)
-        elif not self._header_since:
-            self._header_since = time.monotonic()
+        """Note that a whole header came on the connection."""
+        may_continue = super()._feed_callback_parser(data)
+        if self._current_request is not None and self.is_unused:
+            self._connections.mark_used(self)
         return may_continue
 
-    def _build_http_scope(self, request: Any, sockname: Any, peername: Any) -> Scope:
-        """Add how to learn the request, where its bytes alone decide its response."""
-        scope: Scope = super()._build_http_scope(request, sockname, peername)
-        # Taken once: a second request in the same bytes must not be taken for all of them.
-        data, self._data = self._data, b""
-        if data and self._is_plain(data, request):
-            scope[LEARN] = partial(self._learn, data)
-        return scope
-
-    def _is_plain(self, data: bytes, request: Any) -> bool:
-        """Whether ``data`` is the whole request, which asks nothing of the connection."""
-        receiver = self._body_receiver
-        return (
-            len(data) <= LONGEST
-            and request.version == (1, 1)
-            and not request.should_close()
-            and not request.may_upgrade()
-            and not request._expect_100_continue
-            and receiver._complete
-            and not receiver.buffered
-            and not self._callback_parser.remaining()
-        )
-
-    def _send_response_start(self, status: int, headers: Any, request: Any, **options: Any) -> None:
-        """Keep the head of the response, for ``_learn``."""
-        super()._send_response_start(status, headers, request, **options)
-        self._head = self._response_buffer
-
-    def _learn(self, data: bytes, cached: CachedResponse) -> None:
-        """Remember that the request ``data`` got the response that has just been sent."""
-        if self._known is not None and not self._closed:
-            self._known.learn(data, cached, self._head)
+    def _send_known(self, response: bytes) -> None:
+        """Note that a whole header came on the connection."""
+        if self.is_unused:
+            self._connections.mark_used(self)
+        super()._send_known(response)
 
     def _arm_keepalive_timer(self) -> None:
         """Note the time: one pass over all of them is cheaper than a timer for each request."""

@@ -10,6 +10,14 @@ from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from distributed_config.asgi.access_log import AccessLog
+from distributed_config.asgi.direct_events import (
+    WRITE,
+    Push,
+    Write,
+    heartbeat,
+    push_event,
+    push_frame,
+)
 from distributed_config.asgi.dispatcher import READ_METHODS, Dispatcher
 from distributed_config.asgi.event_streams import Streams
 from distributed_config.asgi.known_requests import LEARN, KnownRequests
@@ -28,7 +36,6 @@ from distributed_config.asgi.websocket import (
     closing_frame,
 )
 from distributed_config.asgi.wsgi_bridge import (
-    Message,
     Receive,
     Scope,
     Send,
@@ -43,7 +50,6 @@ from distributed_config.live.hub import Backoff, Hub
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
 from distributed_config.store.watermarks import Watermarks
-from distributed_config.wire import Position
 from distributed_config.wire.addresses import network_of
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -109,7 +115,7 @@ class Gateway:
             stream = await self._read(scope, receive, send)
             # Only now, when the frames of the read are gone: each open stream would hold them.
             if stream is not None:
-                await self._stream(stream, send)
+                await self._stream(stream, send, self._push(scope, push_event))
         else:
             await self._forward(scope, receive, send, None)
 
@@ -221,20 +227,28 @@ class Gateway:
             self._places.give_back(stream.place)
             raise
 
-    async def _stream(self, stream: _OpenStream, send: Send) -> None:
+    def _push(self, scope: Scope, pusher: Callable[[Write], Push]) -> Push | None:
+        """Return the quicker way to the connection of a request; None where there is none."""
+        write = scope.get(WRITE) if self._settings.direct_events else None
+        return None if write is None else pusher(write)
+
+    async def _stream(self, stream: _OpenStream, send: Send, push: Push | None) -> None:
         """Send server-sent events, after the response with which the application began."""
 
         async def deliver(revision: int, message: EncodedMessage | None) -> None:
             # The id moves with a heartbeat too: a client that continues from there has less to
             # catch up with.
             if message is None:
-                await send(_heartbeat(stream.subscription.position(revision)))
+                body = heartbeat(stream.subscription.position(revision))
             else:
-                await send(message.message)
+                body = message.body
+            await send({"type": "http.response.body", "body": body, "more_body": True})
 
         self._in_progress += 1
         try:
-            await self._streams.serve(stream.subscription, deliver, stream.expires_at, stream.place)
+            await self._streams.serve(
+                stream.subscription, deliver, stream.expires_at, stream.place, push
+            )
             await send({"type": "http.response.body", "body": b""})
         finally:
             self._in_progress -= 1
@@ -275,7 +289,10 @@ class Gateway:
         try:
             await send({"type": "websocket.accept"})
             session = WebSocketSession(receive, send)
-            await session.run(self._streams, stream.subscription, stream.expires_at, stream.place)
+            push = self._push(scope, push_frame)
+            await session.run(
+                self._streams, stream.subscription, stream.expires_at, stream.place, push
+            )
         finally:
             self._in_progress -= 1
             self._places.give_back(stream.place)
@@ -338,8 +355,3 @@ async def _send(response: WsgiResponse, send: Send, has_unread_body: bool) -> No
         headers = [*headers, (b"connection", b"close")]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
-
-
-def _heartbeat(position: Position) -> Message:
-    body = f": alive\nid: {position}\n\n".encode()
-    return {"type": "http.response.body", "body": body, "more_body": True}

@@ -6,6 +6,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from distributed_config.asgi.direct_events import Push, alive_text, changes_text
 from distributed_config.asgi.event_streams import Deliver, Streams
 from distributed_config.asgi.places import Place
 from distributed_config.asgi.wsgi_bridge import Message, Receive, Scope, Send, WsgiResponse
@@ -65,17 +66,27 @@ class WebSocketSession:
         self._send = send
 
     async def run(
-        self, streams: Streams, subscription: Subscription, expires_at: int | None, place: Place
+        self,
+        streams: Streams,
+        subscription: Subscription,
+        expires_at: int | None,
+        place: Place,
+        push: Push | None,
     ) -> None:
-        """Send events until either side ends the stream."""
+        """Send events until either side ends the stream; ``push`` as in ``Streams.serve``."""
         deliver: Deliver = self._deliver_bare
         if not subscription.encoder.is_bare:
             event = "reset" if subscription.reset else "hello"
             first = self._message(event, subscription, subscription.after)
             await self._send_json({**first, "epoch": subscription.epoch})
             deliver = partial(self._deliver, subscription)
+        else:
+            # Its messages have no common form, and it knows no heartbeat.
+            push = None
         listening = asyncio.ensure_future(self._listen())
-        serving = asyncio.ensure_future(streams.serve(subscription, deliver, expires_at, place))
+        serving = asyncio.ensure_future(
+            streams.serve(subscription, deliver, expires_at, place, push)
+        )
         try:
             await asyncio.wait([listening, serving], return_when=asyncio.FIRST_COMPLETED)
             if serving.done() and not listening.done():
@@ -94,12 +105,10 @@ class WebSocketSession:
         self, subscription: Subscription, revision: int, message: EncodedMessage | None
     ) -> None:
         if message is None:
-            await self._send_json(self._message("alive", subscription, revision))
+            text = alive_text(subscription.position(revision))
         else:
-            # Spliced into the shared text: encoding it for each subscriber would cost far more.
-            position = subscription.position(message.revision)
-            text = f'{{"event": "changes", "id": "{position}", {message.text[1:]}'
-            await self._send({"type": "websocket.send", "text": text})
+            text = changes_text(subscription, message)
+        await self._send({"type": "websocket.send", "text": text})
 
     def _message(self, event: str, subscription: Subscription, revision: int) -> dict[str, Any]:
         return {"event": event, "id": str(subscription.position(revision)), "revision": revision}

@@ -170,19 +170,21 @@ def _text_of(views: DocumentViews | None, reveal: bool) -> str | None:
 
 
 class EncodedMessage:
-    """What a subscriber receives of one revision: as JSON text, and as a server-sent event."""
+    """What a subscriber receives of one revision: as JSON text, and as a server-sent event.
 
-    __slots__ = ("message", "revision", "text")
+    ``prepared`` is for whoever sends it: bytes for the wire that are the same for all subscribers.
+    """
+
+    __slots__ = ("body", "prepared", "revision", "text")
 
     def __init__(
         self, revision: int, events: list[ChangeEvent], subscription: Subscription
     ) -> None:
         self.revision = revision
+        self.prepared: dict[str, bytes] = {}
         self.text = subscription.encoder.encode(revision, events, subscription)
         position = subscription.position(revision)
-        body = f"id: {position}\nevent: changes\ndata: {self.text}\n\n".encode()
-        # The ASGI message itself is shared: ten thousand subscribers hold one object.
-        self.message = {"type": "http.response.body", "body": body, "more_body": True}
+        self.body = f"id: {position}\nevent: changes\ndata: {self.text}\n\n".encode()
 
 
 class RevisionEvents:

@@ -230,6 +230,12 @@ class Settings:
         "valid, before it is parsed. The response is the same; this is only quicker.",
     )
 
+    direct_events: bool = _setting(
+        True,
+        "Write an event to the connections of all its subscribers at once, where they have taken "
+        "what came before. They receive the same; this is only quicker.",
+    )
+
     limit_reads: str = _setting(
         "60000 per minute",
         "Reads by each token, and by each address without one; empty: no limit. "

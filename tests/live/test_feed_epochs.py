@@ -10,7 +10,7 @@ from typing import Any
 import flask_migrate
 import pytest
 
-from distributed_config.asgi.gateway import _heartbeat
+from distributed_config.asgi.direct_events import heartbeat
 from distributed_config.client.cli import main
 from distributed_config.client.client import Client
 from distributed_config.client.http.backoff import Backoff
@@ -225,4 +225,4 @@ def test_a_database_of_an_earlier_release_takes_its_epoch_for_the_first(tmp_path
 
 
 def test_a_heartbeat_moves_the_position_with_its_epoch() -> None:
-    assert _heartbeat(Position(7, "abc"))["body"] == b": alive\nid: 7.abc\n\n"
+    assert heartbeat(Position(7, "abc")) == b": alive\nid: 7.abc\n\n"

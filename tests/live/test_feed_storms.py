@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.feed import Follower, Storm, following, head_of
+from tests.support.feed import Follower, Storm, following, head_of, random_filter, random_write
 from tests.support.processes import workers_of
 from tests.support.server import Api, Server
 from tests.support.subscribers import WAYS
@@ -62,44 +62,6 @@ def _kill_and_start(server: Server) -> None:
     server.start()
 
 
-_TAILS = ("a", "a/b", "a/b/c", "ab/c", "b", "b/a", "c")
-
-
-def _random_write(api: Api, name: str, choose: random.Random, number: int) -> None:
-    """Something that may change something, and may be refused."""
-    services = [f"{name}/{tail}" for tail in choose.sample(_TAILS, choose.randint(1, 4))]
-    service, version = services[0], choose.randint(0, 3)
-    document = {"n": number, "text": "é\u2028\n" * choose.randint(0, 3)}
-    match choose.randrange(8):
-        case 0 | 1:
-            api.put(service, document)
-        case 2:
-            steps = [{"service": each, "document": document} for each in services]
-            api.http.post("/api/v1/changesets", json={"changes": steps})
-        case 3 | 4:
-            api.enable(service, version, choose.random() < 0.5)
-        case 5:
-            api.delete(service, version=version)
-        case 6:
-            for each in range(8):
-                api.enable(service, each, False)
-            api.delete(service)
-        case _:
-            api.define(f"{name}/{choose.choice(_TAILS)}", {"title": str(number)})
-
-
-def _random_filter(name: str, choose: random.Random) -> dict[str, Any]:
-    ends = [*_TAILS, "a/", "a/b/", "b/", "ab/", ""]
-    services = [f"{name}/{end}" for end in choose.sample(ends, choose.randint(0, 3))]
-    kinds = ["version.created", "version.enabled", "version.disabled", "service.deleted"]
-    kinds += ["definition.created", "service.created", "version.deleted"]
-    return {
-        "service": services or None,
-        "kind": choose.sample(kinds, choose.choice((0, 0, 1, 3))) or None,
-        "include": choose.choice((None, "document")),
-    }
-
-
 def _passes(change: dict[str, Any], query: dict[str, Any]) -> bool:
     """What the filters mean, written a second time."""
     service, services = change["service"], query["service"]
@@ -133,13 +95,13 @@ def test_whatever_the_filters_a_watcher_hears_what_the_journal_has(
             i,
             after=start,
             patience=(2, 30),
-            **_random_filter(name, choose),
+            **random_filter(name, choose),
         )
         for i in range(60 if drill else 24)
     ]
     with following(followers):
         for number in range(1_500 if drill else 150):
-            _random_write(api, name, choose, number)
+            random_write(api, name, choose, number)
         transaction = api.changes(start)
         expected = [
             [change for change in transaction if _passes(change, each.query)] for each in followers

@@ -264,3 +264,42 @@ def fill(server: Server, wanted: int, document: Callable[[int], dict[str, Any]] 
         writer = held.enter_context(open_writer(Settings(instance=server.instance)))
         pool = held.enter_context(ThreadPoolExecutor(32))
         list(pool.map(put, range(wanted)))
+
+
+_TAILS = ("a", "a/b", "a/b/c", "ab/c", "b", "b/a", "c")
+
+
+def random_write(api: Api, name: str, choose: random.Random, number: int) -> None:
+    """Do something that may change something, and may be refused."""
+    services = [f"{name}/{tail}" for tail in choose.sample(_TAILS, choose.randint(1, 4))]
+    service, version = services[0], choose.randint(0, 3)
+    document = {"n": number, "text": "é\u2028\n" * choose.randint(0, 3)}
+    match choose.randrange(8):
+        case 0 | 1:
+            api.put(service, document)
+        case 2:
+            steps = [{"service": each, "document": document} for each in services]
+            api.http.post("/api/v1/changesets", json={"changes": steps})
+        case 3 | 4:
+            api.enable(service, version, choose.random() < 0.5)
+        case 5:
+            api.delete(service, version=version)
+        case 6:
+            for each in range(8):
+                api.enable(service, each, False)
+            api.delete(service)
+        case _:
+            api.define(f"{name}/{choose.choice(_TAILS)}", {"title": str(number)})
+
+
+def random_filter(name: str, choose: random.Random) -> dict[str, Any]:
+    """Return filters for services that ``random_write`` writes."""
+    ends = [*_TAILS, "a/", "a/b/", "b/", "ab/", ""]
+    services = [f"{name}/{end}" for end in choose.sample(ends, choose.randint(0, 3))]
+    kinds = ["version.created", "version.enabled", "version.disabled", "service.deleted"]
+    kinds += ["definition.created", "service.created", "version.deleted"]
+    return {
+        "service": services or None,
+        "kind": choose.sample(kinds, choose.choice((0, 0, 1, 3))) or None,
+        "include": choose.choice((None, "document")),
+    }

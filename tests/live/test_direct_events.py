@@ -1,0 +1,82 @@
+"""Events that are written to connections at once are those that tasks would send, byte for byte."""
+
+import random
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.support.feed import head_of, random_filter, random_write
+from tests.support.server import Server
+from tests.support.subscribers import WAYS, request_for
+from tests.support.waiting import until
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    """Two servers of one database: the first leaves all events to tasks."""
+    folder = tmp_path_factory.mktemp("direct") / "instance"
+    with Server(folder, direct_events=False) as ordinary, Server(folder) as direct:
+        yield [ordinary, direct]
+
+
+# Each server sends its own, at its own times.
+_HEARTBEAT = re.compile(
+    rb'[0-9a-f]+\r\n: alive\nid: [^\n]*\n\n\r\n|\x81.\{"event": "alive"[^}]*\}', re.DOTALL
+)
+
+# How soon to come back is random.
+_RETRY = re.compile(rb"[0-9a-f]+\r\nretry: \d+\n")
+
+
+class Listener:
+    """Everything that comes on one stream, after the head of the response."""
+
+    def __init__(self, port: int, request: bytes) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", port), 20)
+        self.sock.sendall(request)
+        self._heard = b""
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    @property
+    def heard(self) -> bytes:
+        heard = _HEARTBEAT.sub(b"", self._heard.partition(b"\r\n\r\n")[2])
+        return _RETRY.sub(b"", heard, count=1)
+
+    def _listen(self) -> None:
+        try:
+            while data := self.sock.recv(1 << 16):
+                self._heard += data
+        except OSError:  # closed by the test
+            return
+
+
+def test_streams_are_alike_with_direct_events_and_without(
+    servers: list[Server], name: str, drill: bool
+) -> None:
+    api = servers[0].api
+    choose = random.Random(12)
+    api.put(f"{name}/a", {"n": 0})
+    query = {"after": head_of(api)}
+    everything = [(way, query) for way in WAYS]
+    some = [(WAYS[i % 2], {**query, **random_filter(name, choose)}) for i in range(20)]
+    asked = everything + some
+    with ExitStack() as opened:
+
+        def listen(server: Server, way: str, wanted: dict[str, Any]) -> Listener:
+            listener = Listener(server.port, request_for(way, server.port, wanted, {}))
+            opened.callback(listener.sock.close)
+            return listener
+
+        pairs = [[listen(server, way, wanted) for server in servers] for way, wanted in asked]
+        for number in range(1_000 if drill else 100):
+            random_write(api, name, choose, number)
+
+        last = str(head_of(api)).encode()
+        until(lambda: all(last in each.heard for each in pairs[0] + pairs[1]), 20)
+        until(lambda: all(ordinary.heard == direct.heard for ordinary, direct in pairs), 10)
+        assert sum(len(ordinary.heard) for ordinary, _ in pairs) > 10_000
