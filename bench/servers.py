@@ -1,6 +1,7 @@
 """The servers of a comparison: how they start and stop, and what processor and memory they use."""
 
 import base64
+import getpass
 import http.client
 import importlib.util
 import json
@@ -204,6 +205,35 @@ def plain_service(folder: Path) -> Server:
     )
     command = _gunicorn("gthread", "bench.plain_service:create_app()")
     return Server("plain", command, folder, environment)
+
+
+def nginx(folder: Path) -> Server | None:
+    """Return nginx with the document as a file that it keeps open; None if it is not installed."""
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if program is None:
+        return None
+    home = folder / "nginx"
+    home.mkdir()
+    (home / "config").write_bytes(DOCUMENT)
+    port = free_port()
+    (home / "nginx.conf").write_text(
+        f"""daemon off; worker_processes {WORKERS}; pid {home}/pid; error_log {home}/errors;
+        user {getpass.getuser()};
+        events {{ worker_connections 1024; }}
+        http {{
+          access_log off; keepalive_requests 1000000000; default_type application/json;
+          open_file_cache max=10 inactive=1h;
+          server {{ listen 127.0.0.1:{port} reuseport; root {home}; }}
+        }}"""
+    )
+    command = [program, "-e", str(home / "errors"), "-p", str(home), "-c", str(home / "nginx.conf")]
+    return Server("nginx", command, folder, port=port)
+
+
+def bare_streams(folder: Path) -> Server:
+    """Return two processes of bare streams (``bench/bare_streams.py``)."""
+    command = [sys.executable, "-m", "bench.bare_streams", "{port}"]
+    return Server("bare-streams", command, folder)
 
 
 def etcd(folder: Path) -> Server | None:

@@ -22,6 +22,7 @@ _HOT = Request("GET", "/config?service=bench&version=current")
 _HOT_AUTHORIZED = replace(_HOT, headers=_AUTHORIZED)
 _UNCACHED = Request("GET", "/config?service=bench&version=current&min_revision=0")
 _HEALTH = Request("GET", "/healthz")
+_PUT = Request("POST", "/v3/kv/put", servers.etcd_put(), tuple(JSON.items()))
 _RANGE = Request("POST", "/v3/kv/range", servers.etcd_key(), tuple(JSON.items()))
 
 
@@ -77,10 +78,13 @@ def _start(stack: ExitStack, folder: Path, missing: list[str]) -> dict[str, Serv
         "guarded": servers.ours(folder / "guarded", token=_TOKEN),
         "bare": servers.bare_asgi(folder),
         "plain": servers.plain_service(folder),
+        "nginx": servers.nginx(folder),
         "etcd": servers.etcd(folder),
         "minimal": servers.minimal_asgi(folder),
         "gthread": servers.minimal_gthread(folder),
     }
+    if wanted["nginx"] is None:
+        missing.append("nginx is not installed, so it was not measured.")
     if wanted["etcd"] is None:
         missing.append("etcd is not installed, so it was not measured.")
     if wanted["minimal"] is None:
@@ -119,6 +123,8 @@ def _subjects(running: dict[str, Server]) -> Iterator[Subject]:
     yield _reading("ours, hot GET", ours, _HOT, replayed=True)
     yield _reading("ours, hot GET with a token", running["guarded"], _HOT_AUTHORIZED, replayed=True)
     yield _reading("bare ASGI, 200", running["bare"], _HOT)
+    if "nginx" in running:
+        yield _reading("nginx, a file", running["nginx"], _HOT)
     if "etcd" in running:
         yield _reading("etcd, JSON gateway", running["etcd"], _RANGE)
     yield _reading("Flask-SQLAlchemy, GET", plain, _HOT)
@@ -131,6 +137,8 @@ def _subjects(running: dict[str, Server]) -> Iterator[Subject]:
     yield _reading("minimal Flask, gthread", running["gthread"], _HOT)
     yield _writing("ours, append", ours, ours.folder / "instance" / "distconf.db", _OUR_COUNT)
     yield _writing("Flask-SQLAlchemy, append", plain, plain.folder / "plain.db", _THEIR_COUNT)
+    if "etcd" in running:
+        yield _reading("etcd, put", running["etcd"], _PUT)
 
 
 def _etag(server: Server) -> str:
@@ -143,7 +151,7 @@ def _reading(name: str, server: Server, request: Request, replayed: bool = False
     _check(server, request)
 
     def measure_once(seconds: int) -> Sample:
-        return _logged(server, lambda: load.reads(server, request, seconds), replayed)
+        return _logged(server, lambda: load.send(server, request, seconds), replayed)
 
     return Subject(name, measure_once)
 
@@ -165,14 +173,12 @@ _THEIR_COUNT = "SELECT count(*) FROM version"
 
 
 def _writing(name: str, server: Server, database: Path, count: str) -> Subject:
-    requests = [
-        Request("PATCH", f"/config?service={service}", document_for(service), tuple(JSON.items()))
-        for service in SERVICES
-    ]
+    first = SERVICES[0]
+    request = Request("PATCH", f"/config?service={first}", document_for(first), tuple(JSON.items()))
 
     def measure_once(seconds: int) -> Sample:
         before = _number(database, count)
-        sample = _logged(server, lambda: load.own(server, requests, seconds))
+        sample = _logged(server, lambda: load.send(server, request, seconds, len(SERVICES)))
         stored = _number(database, count) - before
         if stored < sample.answers:
             raise RuntimeError(f"{name}: {sample.answers} acknowledged, {stored} stored")

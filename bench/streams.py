@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -36,8 +38,18 @@ class Streams:
     reads_quiet: list[float] = field(default_factory=list)
     reads_busy: list[float] = field(default_factory=list)
     get: list[float] = field(default_factory=list)
+    get_two_lines: list[float] = field(default_factory=list)
     to_program: list[float] = field(default_factory=list)
     to_file: list[float] = field(default_factory=list)
+
+
+class _TwoLines:
+    """The shortest class that has a value by its key, and may be given another document."""
+
+    document: dict[str, int] = {"n": 1}  # noqa: RUF012  # replaced as a whole, never changed
+
+    def __getitem__(self, key: str) -> int:
+        return self.document[key]
 
 
 def measure(folder: Path, watchers: int, say: Callable[[str], None]) -> Streams:
@@ -69,8 +81,9 @@ def _broadcast(server: Server, results: Streams, say: Callable[[str], None]) -> 
 
 
 def _compare(folder: Path, results: Streams, say: Callable[[str], None]) -> None:
-    """Measure delivery with etcd's gateway and with Redis, where they are installed."""
+    """Measure delivery with bare streams, and with etcd and Redis where they are installed."""
     others = {
+        "bare": (servers.bare_streams(folder), _signal_bare),
         "etcd": (servers.etcd(folder), _put_etcd),
         "redis": (servers.redis(folder), _publish_redis),
     }
@@ -114,6 +127,11 @@ def _deliver(
     return delivery, bytes_each, report["missed"] + report["lost"]
 
 
+def _signal_bare(server: Server, _number: int) -> None:
+    for pid in server.processes()[1:]:
+        os.kill(pid, signal.SIGUSR1)
+
+
 def _put_etcd(server: Server, _number: int) -> None:
     status, _, _ = server.request("POST", "/v3/kv/put", servers.etcd_put())
     assert status == http.HTTPStatus.OK
@@ -155,11 +173,16 @@ def _programs(server: Server, folder: Path, results: Streams) -> None:
                 while f'"n": {number}' not in target.read_text():
                     time.sleep(0.0005)
                 results.to_file.append(time.perf_counter() - began)
+            two_lines = _TwoLines()
             for _ in range(5):
                 began = time.perf_counter()
                 for _ in range(100_000):
                     config["n"]
                 results.get.append((time.perf_counter() - began) / 100_000)
+                began = time.perf_counter()
+                for _ in range(100_000):
+                    two_lines["n"]
+                results.get_two_lines.append((time.perf_counter() - began) / 100_000)
         sidecar.terminate()
 
 

@@ -30,6 +30,7 @@ _KINDS = {
         b"event: hello",
         b"event: changes",
     ),
+    "bare": _Kind(b"GET / HTTP/1.1\r\n\r\n", b"event: hello", b"event: changes"),
     "etcd": _Kind(
         b"POST /v3/watch HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%s"
         % (len(_WATCH_ETCD), _WATCH_ETCD),

@@ -48,7 +48,7 @@ class KnownRequests:
         if known is None:
             return None
         cached = known.cached
-        if cached.quota_key and not self._leases.consume(cached.quota_key):
+        if cached.quota_key and not self._leases.consume_now(cached.quota_key):
             return None
         request_id = self._access_log.request_id()
         self._access_log.record(cached, request_id, client, began)

@@ -42,14 +42,21 @@ class QuotaLeases:
         lease.left -= 1
         return True
 
+    def consume_now(self, quota_key: str) -> bool:
+        """Take one read from the lease, or from a new one where that takes no waiting."""
+        if self.consume(quota_key):
+            return True
+        source = self._source
+        if source is None or source.is_remote:
+            return False
+        self._put(source, quota_key, source.lend(quota_key))
+        return self.consume(quota_key)
+
     async def renew(self, quota_key: str) -> bool:
         """Take one read from a new lease; return False if the budget has none to lend."""
         source = self._source
-        if source is None:
-            return False
-        if not source.is_remote:
-            self._put(source, quota_key, source.lend(quota_key))
-            return self.consume(quota_key)
+        if source is None or not source.is_remote:
+            return self.consume_now(quota_key)
         fetching = self._fetching.get(quota_key)
         if fetching is None:
             # Requests that come meanwhile wait for the same lease: one flood, one round trip.
