@@ -93,10 +93,6 @@ class Connection(QuickProtocol):
         if self.is_waiting:
             self._check_waiting(now, settings)
 
-    def drop(self) -> None:
-        """End it at once; what was not sent yet is lost."""
-        self.transport.abort()
-
     def _check_waiting(self, now: float, settings: Settings) -> None:
         if self.header_since:
             if now - self.header_since > settings.header_seconds:

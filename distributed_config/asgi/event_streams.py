@@ -15,9 +15,10 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import TypeVar
 
-from distributed_config.asgi.direct_events import Push
+from distributed_config.asgi.direct_events import Direct, as_chunk
 from distributed_config.asgi.places import Place
 from distributed_config.asgi.response_cache import is_expired
+from distributed_config.asgi.subscriber import CATCH_UP, Subscriber
 from distributed_config.live import metrics
 from distributed_config.live.feed import (
     DELETION_KINDS,
@@ -30,7 +31,6 @@ from distributed_config.live.feed import (
     concerns_rights,
 )
 from distributed_config.live.hub import POLL_SECONDS, Backoff
-from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.store.watermarks import Watermarks
 
 T = TypeVar("T")
@@ -46,86 +46,8 @@ _SEND_SECONDS = 30.0  # a client that takes longer to read one message is droppe
 
 _logger = logging.getLogger(__name__)
 
-_CATCH_UP = EncodedMessage(-1, [], Subscription(LOCAL_OPERATOR, 0, ""))
-"""Stands in for a message: there is more than one, so read all that comes after the cursor."""
-
 Deliver = Callable[[int, EncodedMessage | None], Awaitable[None]]
 """Sends to a subscriber: the revision it is at now, and a message; None is a heartbeat."""
-
-
-class _Subscriber:
-    """One open stream: where it is, and what it waits for."""
-
-    __slots__ = (
-        "cursor",
-        "ended",
-        "expires_at",
-        "push",
-        "sending_since",
-        "subscription",
-        "task",
-        "waiting",
-    )
-
-    def __init__(
-        self,
-        subscription: Subscription,
-        task: "asyncio.Task[object]",
-        expires_at: int | None,
-        push: Push | None,
-    ) -> None:
-        self.subscription = subscription
-        self.push = push
-        self.expires_at = expires_at
-        self.ended = False
-        self.cursor = subscription.after
-        self.task = task
-        self.waiting: asyncio.Future[EncodedMessage | None] | None = None
-        self.sending_since = 0.0
-
-    def offer(self, revisions: list[RevisionEvents], up_to: int) -> bool:
-        """Give it what it receives of ``revisions``, which are all up to ``up_to``.
-
-        Returns whether that is anything. Nothing is given to a subscriber that is not waiting: its
-        task looks for itself when it has sent what it is sending.
-        """
-        if self.waiting is None or self.waiting.done():
-            return False
-        received = False
-        for each in revisions:
-            if each.revision <= self.cursor:
-                continue
-            message = each.message_for(self.subscription)
-            if message is not None:
-                received = True
-                if not self._pushed(message):
-                    # The usual case, one commit and one message, goes without another look.
-                    is_last = each is revisions[-1]
-                    self.waiting.set_result(message if is_last else _CATCH_UP)
-                    return True
-            self.cursor = each.revision
-        # It can skip ahead, and need not catch up from far back later.
-        self.cursor = max(self.cursor, up_to)
-        return received
-
-    def end(self) -> None:
-        """End the stream once it has sent what it is sending."""
-        self.ended = True
-        self.notify(_CATCH_UP)
-
-    def notify(self, message: EncodedMessage | None) -> int:
-        """Give it ``message``, None for a heartbeat, if it is waiting; return how many got it."""
-        if self.waiting is None or self.waiting.done():
-            return 0
-        if message is _CATCH_UP or not self._pushed(message):
-            self.waiting.set_result(message)
-        return 1
-
-    def _pushed(self, message: EncodedMessage | None) -> bool:
-        """Write ``message`` to its connection, and leave its task waiting, where that can be."""
-        if self.push is None or self.ended or is_expired(self.expires_at):
-            return False
-        return self.push(self.subscription, self.cursor, message)
 
 
 class Streams:
@@ -135,7 +57,7 @@ class Streams:
         self._feed = feed
         self._watermarks = watermarks
         self._threads = threads
-        self._subscribers: set[_Subscriber] = set()
+        self._subscribers: set[Subscriber] = set()
         self._recent: deque[RevisionEvents] = deque()
         self._bytes = 0
         # _recent holds everything after _first, up to and including _last.
@@ -157,7 +79,7 @@ class Streams:
         """End every stream, now and from now on."""
         self._closing = True
         for subscriber in self._subscribers:
-            subscriber.notify(_CATCH_UP)
+            subscriber.notify(CATCH_UP)
 
     async def serve(
         self,
@@ -165,19 +87,23 @@ class Streams:
         deliver: Deliver,
         expires_at: int | None,
         place: Place,
-        push: Push | None = None,
-    ) -> None:
-        """Deliver the events of ``subscription`` until the stream ends.
+        *,
+        direct: Direct | None = None,
+        on_end: Callable[[], None] | None = None,
+    ) -> bool:
+        """Deliver the events of ``subscription`` until the stream ends; then return true.
 
-        ``push`` is a quicker way to deliver, for as long as the client takes everything at once;
-        None: there is none. The stream ends with the process, when the client does not read, when
-        the actor's rights change, when ``place`` is taken away, and at ``expires_at`` in
-        microseconds.
+        ``direct`` is a quicker way to deliver, for as long as the client takes everything at once;
+        None: there is none. With ``on_end`` as well, this returns false as soon as there is nothing
+        to deliver: the stream goes on without the caller's task, and ``on_end`` is called when it
+        ends.
+
+        The stream ends with the process, when the client does not read, when the actor's rights
+        change, when ``place`` is taken away, and at ``expires_at`` in microseconds.
         """
-        loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None  # the server runs every request in a task
-        subscriber = _Subscriber(subscription, task, expires_at, push)
+        subscriber = Subscriber(subscription, task, expires_at, direct, on_end)
         subscriber.ended, place.leave = place.is_lost, subscriber.end
         self._subscribers.add(subscriber)
         metrics.WATCHERS.inc()
@@ -189,32 +115,87 @@ class Streams:
             await self._start()
             # From here on every change of rights arrives as an event. This look is for those
             # between the check of the request and now.
-            if subscription.actor not in await self._run(
+            if subscription.actor in await self._run(
                 partial(self._feed.reauthorise, {subscription.actor})
             ):
-                return
-            # The loop is not a method of its own, because each open stream holds the frames:
-            # ten thousand subscribers have ten thousand of each.
-            while not (self._closing or subscriber.ended):
-                if subscriber.cursor < self._last:
-                    await self._catch_up(subscriber, deliver)
-                    continue
-                subscriber.waiting = loop.create_future()
-                message = await subscriber.waiting
-                if message is _CATCH_UP:
-                    continue
-                if is_expired(subscriber.expires_at):
-                    return
-                subscriber.sending_since = time.monotonic()
-                await deliver(subscriber.cursor, message)
-                subscriber.sending_since = 0.0
-                if message is not None:
-                    subscriber.cursor = max(subscriber.cursor, message.revision)
+                await self._attend(subscriber, deliver)
         finally:
-            self._subscribers.discard(subscriber)
-            metrics.WATCHERS.dec()
+            if subscriber.resume is None:
+                self._forget(subscriber)
+        return subscriber.resume is None
 
-    async def _catch_up(self, subscriber: _Subscriber, deliver: Deliver) -> None:
+    async def _attend(self, subscriber: Subscriber, deliver: Deliver) -> None:
+        """Deliver until the stream ends, or has nothing to deliver and goes on without a task."""
+        while not (self._closing or subscriber.ended):
+            if subscriber.cursor < self._last:
+                await self._catch_up(subscriber, deliver)
+                continue
+            if subscriber.direct is not None and subscriber.on_end is not None:
+                self._detach(subscriber, subscriber.direct)
+                return
+            subscriber.waiting = asyncio.get_running_loop().create_future()
+            message = await subscriber.waiting
+            if message is CATCH_UP:
+                continue
+            if is_expired(subscriber.expires_at):
+                return
+            subscriber.sending_since = time.monotonic()
+            await deliver(subscriber.cursor, message)
+            subscriber.sending_since = 0.0
+            if message is not None:
+                subscriber.cursor = max(subscriber.cursor, message.revision)
+
+    def _forget(self, subscriber: Subscriber) -> None:
+        self._subscribers.discard(subscriber)
+        metrics.WATCHERS.dec()
+
+    # --- streams that wait without a task
+
+    def _detach(self, subscriber: Subscriber, direct: Direct) -> None:
+        """Let the stream wait without a task, until there is more to do than to write an event."""
+        subscriber.resume = partial(self._resume, subscriber, direct)
+        subscriber.task = None
+        direct.connection.detach(partial(self._lose, subscriber))
+
+    def _resume(self, subscriber: Subscriber, direct: Direct) -> None:
+        subscriber.resume = None
+        loop = asyncio.get_running_loop()
+        subscriber.task = loop.create_task(self._go_on(subscriber, direct))
+
+    async def _go_on(self, subscriber: Subscriber, direct: Direct) -> None:
+        """Deliver to a detached connection, until the stream ends or waits without a task again."""
+
+        async def deliver(revision: int, message: EncodedMessage | None) -> None:
+            await direct.connection.send(as_chunk(subscriber.subscription, revision, message))
+
+        try:
+            await self._attend(subscriber, deliver)
+            if subscriber.resume is None:
+                direct.connection.end()
+        except asyncio.CancelledError:
+            direct.connection.drop()
+            raise
+        except Exception:  # whatever it is: half an event must not be followed by another
+            _logger.exception("a stream broke off")
+            direct.connection.drop()
+        finally:
+            if subscriber.resume is None:
+                self._end(subscriber)
+
+    def _lose(self, subscriber: Subscriber) -> None:
+        """End a stream whose connection is lost."""
+        if subscriber.task is not None:
+            subscriber.task.cancel()
+        elif subscriber.resume is not None:
+            subscriber.resume = None
+            self._end(subscriber)
+
+    def _end(self, subscriber: Subscriber) -> None:
+        self._forget(subscriber)
+        if subscriber.on_end is not None:
+            subscriber.on_end()
+
+    async def _catch_up(self, subscriber: Subscriber, deliver: Deliver) -> None:
         """Send what comes after the cursor: from memory if it is recent enough for that."""
         if subscriber.cursor >= self._first:
             page = Page(self._recent_after(subscriber.cursor), self._last)
@@ -355,7 +336,7 @@ class Streams:
         """
         oldest = time.monotonic() - _SEND_SECONDS
         for subscriber in list(self._subscribers):
-            if 0 < subscriber.sending_since < oldest:
+            if 0 < subscriber.sending_since < oldest and subscriber.task is not None:
                 # Cancelled, not ended: it would wait for a send that never returns.
                 subscriber.task.cancel()
             elif is_expired(subscriber.expires_at):

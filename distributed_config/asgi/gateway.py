@@ -11,12 +11,12 @@ from weakref import WeakValueDictionary
 
 from distributed_config.asgi.access_log import AccessLog
 from distributed_config.asgi.direct_events import (
-    WRITE,
-    Push,
-    Write,
+    CONNECTION,
+    Direct,
+    Encode,
+    as_chunk,
+    as_frame,
     heartbeat,
-    push_event,
-    push_frame,
 )
 from distributed_config.asgi.dispatcher import READ_METHODS, Dispatcher
 from distributed_config.asgi.event_streams import Streams
@@ -115,7 +115,7 @@ class Gateway:
             stream = await self._read(scope, receive, send)
             # Only now, when the frames of the read are gone: each open stream would hold them.
             if stream is not None:
-                await self._stream(stream, send, self._push(scope, push_event))
+                await self._stream(stream, send, self._direct(scope, as_chunk))
         else:
             await self._forward(scope, receive, send, None)
 
@@ -227,12 +227,12 @@ class Gateway:
             self._places.give_back(stream.place)
             raise
 
-    def _push(self, scope: Scope, pusher: Callable[[Write], Push]) -> Push | None:
+    def _direct(self, scope: Scope, encode: Encode) -> Direct | None:
         """Return the quicker way to the connection of a request; None where there is none."""
-        write = scope.get(WRITE) if self._settings.direct_events else None
-        return None if write is None else pusher(write)
+        connection = scope.get(CONNECTION) if self._settings.direct_events else None
+        return None if connection is None else Direct(connection, encode)
 
-    async def _stream(self, stream: _OpenStream, send: Send, push: Push | None) -> None:
+    async def _stream(self, stream: _OpenStream, send: Send, direct: Direct | None) -> None:
         """Send server-sent events, after the response with which the application began."""
 
         async def deliver(revision: int, message: EncodedMessage | None) -> None:
@@ -244,15 +244,30 @@ class Gateway:
                 body = message.body
             await send({"type": "http.response.body", "body": body, "more_body": True})
 
-        self._in_progress += 1
-        try:
-            await self._streams.serve(
-                stream.subscription, deliver, stream.expires_at, stream.place, push
-            )
-            await send({"type": "http.response.body", "body": b""})
-        finally:
+        def end() -> None:
             self._in_progress -= 1
             self._places.give_back(stream.place)
+
+        self._in_progress += 1
+        has_ended = True
+        try:
+            has_ended = await self._streams.serve(
+                stream.subscription,
+                deliver,
+                stream.expires_at,
+                stream.place,
+                direct=direct,
+                on_end=end,
+            )
+            if has_ended:
+                await send({"type": "http.response.body", "body": b""})
+        finally:
+            if has_ended:
+                end()
+        if not has_ended:
+            # The response goes on without this request. For the server it ends as if the client
+            # had gone: it writes nothing more, and leaves the connection.
+            raise asyncio.CancelledError
 
     def _open_stream(self, exchange: Exchange) -> _OpenStream | None:
         """Return the stream that the application allowed; None if none, or no place for it."""
@@ -289,9 +304,9 @@ class Gateway:
         try:
             await send({"type": "websocket.accept"})
             session = WebSocketSession(receive, send)
-            push = self._push(scope, push_frame)
+            direct = self._direct(scope, as_frame)
             await session.run(
-                self._streams, stream.subscription, stream.expires_at, stream.place, push
+                self._streams, stream.subscription, stream.expires_at, stream.place, direct
             )
         finally:
             self._in_progress -= 1

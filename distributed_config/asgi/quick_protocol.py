@@ -7,13 +7,14 @@ What is asked of its state here, and of nothing else of it, is in this file.
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from gunicorn.asgi.protocol import HIGH_WATER_LIMIT, ASGIProtocol
 from gunicorn.workers.base import Worker
 
-from distributed_config.asgi.direct_events import WRITE
+from distributed_config.asgi.direct_events import CONNECTION
 from distributed_config.asgi.known_requests import LEARN, LONGEST, KnownRequests
 from distributed_config.asgi.response_cache import CachedResponse
 from distributed_config.asgi.wsgi_bridge import Scope
@@ -21,6 +22,11 @@ from distributed_config.asgi.wsgi_bridge import Scope
 
 class QuickProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
     """The protocol of one connection; without ``known``, no request is known."""
+
+    _callback_parser: Any
+    _current_request: Any
+    _body_receiver: Any
+    _request_ready: Any
 
     def __init__(self, worker: Worker, known: KnownRequests | None) -> None:
         super().__init__(worker)
@@ -31,6 +37,8 @@ class QuickProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no type
         # What came while it was idle, and is being parsed: a whole request, or more, or less.
         self._data = b""
         self._head = b""
+        # Set while the connection is detached from its request.
+        self._on_lost: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Begin to serve the connection."""
@@ -40,6 +48,8 @@ class QuickProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no type
 
     def data_received(self, data: bytes) -> None:
         """Answer a known request at once; hand everything else to gunicorn's protocol."""
+        if self._on_lost is not None:
+            return  # the response does not end before the connection: no request can follow
         if self._known is not None:
             if self._is_idle:
                 response = self._known.answer(data, self._client)
@@ -50,6 +60,13 @@ class QuickProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no type
             else:
                 self._data = b""
         super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End what the connection was for."""
+        on_lost, self._on_lost = self._on_lost, None
+        super().connection_lost(exc)
+        if on_lost is not None:
+            on_lost()
 
     def write_now(self, data: bytes) -> bool:
         """Write ``data``, unless the client has to take what was written; return whether it was.
@@ -63,10 +80,43 @@ class QuickProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no type
         self.transport.write(data)
         return True
 
+    def detach(self, on_lost: Callable[[], None]) -> None:
+        """Keep the connection when its request ends; call ``on_lost`` if it is lost before ``end``.
+
+        The request has to end by being cancelled, as if the client had gone.
+        """
+        self._on_lost = on_lost
+        # Most of the memory of a connection. None of it is needed to go on writing.
+        self._callback_parser = self._current_request = self._body_receiver = None
+        self._scope_addresses = self._forwarded_trust = self._secure_names = None
+        self._request_ready = None
+        self._head = b""
+
+    async def send(self, data: bytes) -> None:
+        """Write ``data`` on a detached connection, and wait until the client may get more."""
+        self.transport.write(data)
+        await self._flow_control.drain()
+
+    def end(self) -> None:
+        """End the response on a detached connection, and close it."""
+        self._on_lost = None
+        self._safe_write(b"0\r\n\r\n")
+        self._close_transport()
+
+    def drop(self) -> None:
+        """Close the connection at once; what was not sent yet is lost."""
+        self.transport.abort()
+
+    def _close_transport(self) -> None:
+        """Close the connection, unless it was detached from the request that ends here."""
+        if self._on_lost is None:
+            super()._close_transport()
+
     @property
     def is_waiting(self) -> bool:
         """Whether no whole header has come since the last response."""
-        return self._current_request is None and not self._finishing_calls
+        is_detached = self._on_lost is not None
+        return self._current_request is None and not self._finishing_calls and not is_detached
 
     @property
     def has_unsent(self) -> bool:
@@ -125,13 +175,13 @@ class QuickProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no type
             scope[LEARN] = partial(self._learn, data)
         # An older version knows no chunks.
         if request.version == (1, 1):
-            scope[WRITE] = self.write_now
+            scope[CONNECTION] = self
         return scope
 
     def _build_websocket_scope(self, request: Any, sockname: Any, peername: Any) -> Scope:
         """Add how to write to the connection at once."""
         scope: Scope = super()._build_websocket_scope(request, sockname, peername)
-        scope[WRITE] = self.write_now
+        scope[CONNECTION] = self
         return scope
 
     def _is_plain(self, data: bytes, request: Any) -> bool:

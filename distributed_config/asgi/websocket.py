@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from distributed_config.asgi.direct_events import Push, alive_text, changes_text
+from distributed_config.asgi.direct_events import Direct, alive_text, changes_text
 from distributed_config.asgi.event_streams import Deliver, Streams
 from distributed_config.asgi.places import Place
 from distributed_config.asgi.wsgi_bridge import Message, Receive, Scope, Send, WsgiResponse
@@ -51,7 +51,7 @@ def _close(code: int, reason: str) -> Message:
     return {"type": "websocket.close", "code": code, "reason": cut}
 
 
-def _final_frame(streams: Streams, serving: "asyncio.Future[None]") -> Message:
+def _final_frame(streams: Streams, serving: "asyncio.Future[bool]") -> Message:
     """Return the frame that closes a stream which the client did not close."""
     if streams.is_closing or serving.cancelled() or serving.exception() is not None:
         return _close(_GOING_AWAY, "The server is shutting down; connect again.")
@@ -71,9 +71,9 @@ class WebSocketSession:
         subscription: Subscription,
         expires_at: int | None,
         place: Place,
-        push: Push | None,
+        direct: Direct | None,
     ) -> None:
-        """Send events until either side ends the stream; ``push`` as in ``Streams.serve``."""
+        """Send events until either side ends the stream; ``direct`` as in ``Streams.serve``."""
         deliver: Deliver = self._deliver_bare
         if not subscription.encoder.is_bare:
             event = "reset" if subscription.reset else "hello"
@@ -82,10 +82,10 @@ class WebSocketSession:
             deliver = partial(self._deliver, subscription)
         else:
             # Its messages have no common form, and it knows no heartbeat.
-            push = None
+            direct = None
         listening = asyncio.ensure_future(self._listen())
         serving = asyncio.ensure_future(
-            streams.serve(subscription, deliver, expires_at, place, push)
+            streams.serve(subscription, deliver, expires_at, place, direct=direct)
         )
         try:
             await asyncio.wait([listening, serving], return_when=asyncio.FIRST_COMPLETED)

@@ -1,0 +1,108 @@
+"""One subscriber of a stream: where it is, and what it waits for."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from distributed_config.asgi.direct_events import Direct
+from distributed_config.asgi.response_cache import is_expired
+from distributed_config.live.feed import EncodedMessage, RevisionEvents, Subscription
+from distributed_config.services.policy.actor import LOCAL_OPERATOR
+
+CATCH_UP = EncodedMessage(-1, [], Subscription(LOCAL_OPERATOR, 0, ""))
+"""Stands in for a message: there is more than one, so read all that comes after the cursor."""
+
+
+class Subscriber:
+    """One open stream: where it is, and what it waits for."""
+
+    __slots__ = (
+        "cursor",
+        "direct",
+        "ended",
+        "expires_at",
+        "on_end",
+        "resume",
+        "sending_since",
+        "subscription",
+        "task",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        task: "asyncio.Task[Any] | None",
+        expires_at: int | None,
+        direct: Direct | None,
+        on_end: Callable[[], None] | None,
+    ) -> None:
+        self.subscription = subscription
+        self.direct = direct
+        self.on_end = on_end
+        self.resume: Callable[[], None] | None = None
+        self.expires_at = expires_at
+        self.ended = False
+        self.cursor = subscription.after
+        self.task = task
+        self.waiting: asyncio.Future[EncodedMessage | None] | None = None
+        self.sending_since = 0.0
+
+    def offer(self, revisions: list[RevisionEvents], up_to: int) -> bool:
+        """Give it what it receives of ``revisions``, which are all up to ``up_to``.
+
+        Returns whether that is anything. Nothing is given to a subscriber that is not waiting: its
+        task looks for itself when it has sent what it is sending.
+        """
+        if not self._is_waiting:
+            return False
+        received = False
+        for each in revisions:
+            if each.revision <= self.cursor:
+                continue
+            message = each.message_for(self.subscription)
+            if message is not None:
+                received = True
+                if not self._pushed(message):
+                    # The usual case, one commit and one message, goes without another look.
+                    is_last = each is revisions[-1]
+                    self._wake(message if is_last else CATCH_UP)
+                    return True
+            self.cursor = each.revision
+        # It can skip ahead, and need not catch up from far back later.
+        self.cursor = max(self.cursor, up_to)
+        return received
+
+    def end(self) -> None:
+        """End the stream once it has sent what it is sending."""
+        self.ended = True
+        self.notify(CATCH_UP)
+
+    def notify(self, message: EncodedMessage | None) -> int:
+        """Give it ``message``, None for a heartbeat, if it is waiting; return how many got it."""
+        if not self._is_waiting:
+            return 0
+        if message is CATCH_UP or not self._pushed(message):
+            self._wake(message)
+        return 1
+
+    @property
+    def _is_waiting(self) -> bool:
+        if self.resume is not None:
+            return True
+        return self.waiting is not None and not self.waiting.done()
+
+    def _wake(self, message: EncodedMessage | None) -> None:
+        """Have a task deliver ``message``, and whatever else comes after the cursor."""
+        if self.resume is not None:
+            # A heartbeat that could not be written needs no task: the client has enough to read.
+            if message is not None or self.ended:
+                self.resume()
+        elif self.waiting is not None:
+            self.waiting.set_result(message)
+
+    def _pushed(self, message: EncodedMessage | None) -> bool:
+        """Write ``message`` to its connection, and leave its task waiting, where that can be."""
+        if self.direct is None or self.ended or is_expired(self.expires_at):
+            return False
+        return self.direct.push(self.subscription, self.cursor, message)
