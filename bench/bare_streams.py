@@ -1,6 +1,6 @@
 """The least that a server of streams can do: bytes that are ready, written to every transport.
 
-``python -m bench.bare_streams PORT``: two processes share the port. Each answers a connection with
+``python -m bench.bare_streams PORT``: two processes share the port. Each answers a request with
 a greeting, and at SIGUSR1 writes the same kilobyte to all its connections. It knows no rights, no
 filters and no history. It is the limit for what asyncio can do on this machine.
 """
@@ -22,8 +22,14 @@ class _Stream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        transport.write(_HEAD)
-        _open.add(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if data.startswith(b"GET /probe "):
+            self._transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+            self._transport.close()
+            return
+        self._transport.write(_HEAD)
+        _open.add(self._transport)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         _open.discard(self._transport)

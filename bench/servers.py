@@ -233,7 +233,7 @@ def nginx(folder: Path) -> Server | None:
 def bare_streams(folder: Path) -> Server:
     """Return two processes of bare streams (``bench/bare_streams.py``)."""
     command = [sys.executable, "-m", "bench.bare_streams", "{port}"]
-    return Server("bare-streams", command, folder)
+    return Server("bare-streams", command, folder, probe="/probe")
 
 
 def etcd(folder: Path) -> Server | None:

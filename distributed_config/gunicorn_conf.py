@@ -101,6 +101,9 @@ preload_app = True
 # Without it one worker can take every connection.
 reuse_port = True
 worker_tmp_dir = _in_memory
+# Whatever is installed: another loop accepts connections in its own way, which `asgi/worker.py`
+# cannot bound (docs/decisions/0027-known-requests.md).
+asgi_loop = "asyncio"
 # A client that is gone gets nothing any more: its stream ends at once.
 asgi_disconnect_grace_period = 0
 # A subscriber sends pings at most, and each message is held in memory until it is whole.

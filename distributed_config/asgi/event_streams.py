@@ -12,13 +12,15 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from distributed_config.asgi.direct_events import Direct, as_chunk
 from distributed_config.asgi.places import Place
 from distributed_config.asgi.response_cache import is_expired
-from distributed_config.asgi.subscriber import CATCH_UP, Subscriber
+from distributed_config.asgi.subscriber import CATCH_UP, Messages, Subscriber
 from distributed_config.live import metrics
 from distributed_config.live.feed import (
     DELETION_KINDS,
@@ -58,6 +60,8 @@ class Streams:
         self._watermarks = watermarks
         self._threads = threads
         self._subscribers: set[Subscriber] = set()
+        # One description for all subscribers who want the same, as long as there are any.
+        self._wanted: WeakValueDictionary[Subscription, Subscription] = WeakValueDictionary()
         self._recent: deque[RevisionEvents] = deque()
         self._bytes = 0
         # _recent holds everything after _first, up to and including _last.
@@ -103,7 +107,15 @@ class Streams:
         """
         task = asyncio.current_task()
         assert task is not None  # the server runs every request in a task
-        subscriber = Subscriber(subscription, task, expires_at, direct, on_end)
+        wanted = replace(subscription, after=0, reset=False)
+        subscriber = Subscriber(
+            self._wanted.setdefault(wanted, wanted),
+            subscription.after,
+            task=task,
+            expires_at=expires_at,
+            direct=direct,
+            on_end=on_end,
+        )
         subscriber.ended, place.leave = place.is_lost, subscriber.end
         self._subscribers.add(subscriber)
         metrics.WATCHERS.inc()
@@ -314,8 +326,15 @@ class Streams:
         Some at a time, so that other requests are answered in between.
         """
         notified = 0
+        # By identity: subscribers who want the same share the subscription.
+        found: dict[int, Messages] = {}
         for scanned, subscriber in enumerate(list(self._subscribers)):
-            notified += subscriber.offer(revisions, self._last)
+            subscription = subscriber.subscription
+            messages = found.get(id(subscription))
+            if messages is None:
+                messages = [(each.revision, each.message_for(subscription)) for each in revisions]
+                found[id(subscription)] = messages
+            notified += subscriber.offer(messages, self._last)
             if notified >= _NOTIFIED_AT_ONCE or scanned % _SCANNED_AT_ONCE == _SCANNED_AT_ONCE - 1:
                 notified = 0
                 await asyncio.sleep(0)

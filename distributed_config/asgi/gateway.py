@@ -244,9 +244,12 @@ class Gateway:
                 body = message.body
             await send({"type": "http.response.body", "body": body, "more_body": True})
 
+        place = stream.place
+
+        # It lives as long as the stream, and holds nothing that can go.
         def end() -> None:
             self._in_progress -= 1
-            self._places.give_back(stream.place)
+            self._places.give_back(place)
 
         self._in_progress += 1
         has_ended = True

@@ -6,9 +6,9 @@ the same bytes again and again. So a connection that is waiting for a request co
 with the requests that were answered from the response cache before, and sends what was sent then,
 with an id and a date of its own.
 
-The ordinary way stays the whole truth: nothing is stored here that it has not sent, and what it
-asks before each cached response is asked here too. It is never compared with less than the whole
-request, so no header can be overlooked. ``DISTCONF_KNOWN_REQUESTS=false`` leaves this out.
+The ordinary way stays the whole truth: only what it has sent is stored here, and what it asks
+before each cached response is asked here as well. The key is the whole request, so that no header
+can be overlooked. ``DISTCONF_KNOWN_REQUESTS=false`` leaves this out.
 """
 
 import time

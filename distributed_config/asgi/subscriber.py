@@ -6,11 +6,15 @@ from typing import Any
 
 from distributed_config.asgi.direct_events import Direct
 from distributed_config.asgi.response_cache import is_expired
-from distributed_config.live.feed import EncodedMessage, RevisionEvents, Subscription
+from distributed_config.live.feed import EncodedMessage, Subscription
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 
 CATCH_UP = EncodedMessage(-1, [], Subscription(LOCAL_OPERATOR, 0, ""))
 """Stands in for a message: there is more than one, so read all that comes after the cursor."""
+
+
+Messages = list[tuple[int, EncodedMessage | None]]
+"""Revisions in their order, each with what a subscriber receives of it; None: nothing."""
 
 
 class Subscriber:
@@ -32,6 +36,8 @@ class Subscriber:
     def __init__(
         self,
         subscription: Subscription,
+        cursor: int,
+        *,
         task: "asyncio.Task[Any] | None",
         expires_at: int | None,
         direct: Direct | None,
@@ -43,13 +49,13 @@ class Subscriber:
         self.resume: Callable[[], None] | None = None
         self.expires_at = expires_at
         self.ended = False
-        self.cursor = subscription.after
+        self.cursor = cursor
         self.task = task
         self.waiting: asyncio.Future[EncodedMessage | None] | None = None
         self.sending_since = 0.0
 
-    def offer(self, revisions: list[RevisionEvents], up_to: int) -> bool:
-        """Give it what it receives of ``revisions``, which are all up to ``up_to``.
+    def offer(self, messages: Messages, up_to: int) -> bool:
+        """Give it the ``messages`` of its subscription, which are all up to ``up_to``.
 
         Returns whether that is anything. Nothing is given to a subscriber that is not waiting: its
         task looks for itself when it has sent what it is sending.
@@ -57,18 +63,16 @@ class Subscriber:
         if not self._is_waiting:
             return False
         received = False
-        for each in revisions:
-            if each.revision <= self.cursor:
+        for revision, message in messages:
+            if revision <= self.cursor:
                 continue
-            message = each.message_for(self.subscription)
             if message is not None:
                 received = True
                 if not self._pushed(message):
                     # The usual case, one commit and one message, goes without another look.
-                    is_last = each is revisions[-1]
-                    self._wake(message if is_last else CATCH_UP)
+                    self._wake(message if revision == messages[-1][0] else CATCH_UP)
                     return True
-            self.cursor = each.revision
+            self.cursor = revision
         # It can skip ahead, and need not catch up from far back later.
         self.cursor = max(self.cursor, up_to)
         return received

@@ -4,6 +4,8 @@ import os
 import resource
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -419,3 +421,24 @@ def test_an_answer_that_is_being_taken_at_the_end_comes_whole(
 
     length = int(came.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
     assert len(came.partition(b"\r\n\r\n")[2]) == length
+
+
+def test_the_event_loop_is_asyncios_whatever_is_installed(tmp_path: Path) -> None:
+    """gunicorn would take uvloop where it finds it."""
+    (tmp_path / "uvloop.py").write_text("raise RuntimeError('this is not to be loaded')\n")
+    server = Server(tmp_path / "instance", workers=1)
+    server.prepare()
+    environment = {**server.environment, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "distributed_config", "serve"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
+        try:
+            until(lambda: _answers(server) or process.poll() is not None)
+            assert process.poll() is None
+        finally:
+            process.terminate()
+
+
+def _answers(server: Server) -> bool:
+    with suppress(OSError), closing(connect(server)):
+        return True
+    return False

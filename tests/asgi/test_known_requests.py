@@ -3,10 +3,16 @@
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from distributed_config.asgi.response_cache import CachedResponse, KnownRequest, ResponseCache
+from distributed_config.asgi.wsgi_bridge import WsgiResponse
+from distributed_config.live.exchange import Validity
 from distributed_config.services.access.token_format import new_token
+from distributed_config.store.watermarks import Watermarks
 from tests.support.callers import Caller
 from tests.support.conversations import (
     CLOSING,
@@ -141,3 +147,57 @@ def test_conversations_are_answered_alike_with_known_requests_and_without(
                 for other in others:
                     assert alike(other, alone), conversation
             world.change()
+
+
+# --- memory
+
+
+def _cached(cache: ResponseCache, path: bytes, size: int = 1_000) -> tuple[Any, CachedResponse]:
+    key = ("GET", path, b"", ((b"host", b"localhost"),))
+    response = WsgiResponse(200, [(b"content-type", b"application/json")], b"x" * size)
+    cache.put(key, response, Validity(0, 0), "", ("GET", "/config", "200"))
+    found = cache.find(key)
+    assert found is not None
+    return key, found
+
+
+def _known(cached: CachedResponse) -> KnownRequest:
+    return KnownRequest(cached, b"", b"", b"", b"")
+
+
+def test_a_known_request_goes_with_its_response(tmp_path: Path) -> None:
+    cache = ResponseCache(Watermarks(tmp_path / "distconf.db"), 100_000)
+    _, first = _cached(cache, b"/first")
+    cache.put_known(b"GET /first", _known(first))
+    assert cache.find_known(b"GET /first") is not None
+
+    for number in range(100):
+        _, other = _cached(cache, b"/%d" % number)
+        cache.put_known(b"GET /%d" % number, _known(other))
+
+    assert cache.find_known(b"GET /first") is None
+    assert cache.find_known(b"GET /99") is not None
+    assert len(cache._known) == len(cache._entries) < 60
+
+
+def test_a_response_that_is_cached_again_has_no_known_requests(tmp_path: Path) -> None:
+    cache = ResponseCache(Watermarks(tmp_path / "distconf.db"), 100_000)
+    _, first = _cached(cache, b"/first")
+    cache.put_known(b"GET /first", _known(first))
+
+    _cached(cache, b"/first")
+
+    assert cache.find_known(b"GET /first") is None
+
+
+def test_known_requests_count_towards_the_memory_of_the_cache(tmp_path: Path) -> None:
+    cache = ResponseCache(Watermarks(tmp_path / "distconf.db"), 100_000)
+    _, first = _cached(cache, b"/first")
+    before = cache._bytes
+
+    for number in range(40):
+        cache.put_known(b"GET /first " + b"x" * 2_000 + b"%d" % number, _known(first))
+
+    # As many as one response has, each with what it takes.
+    assert len(cache._known) == 16
+    assert cache._bytes - before > 16 * 4_000
