@@ -15,7 +15,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, ref
 
 from distributed_config.asgi.direct_events import Direct, as_chunk
 from distributed_config.asgi.places import Place
@@ -61,7 +61,7 @@ class Streams:
         self._threads = threads
         self._subscribers: set[Subscriber] = set()
         # One description for all subscribers who want the same, as long as there are any.
-        self._wanted: WeakValueDictionary[Subscription, Subscription] = WeakValueDictionary()
+        self._wanted: WeakKeyDictionary[Subscription, ref[Subscription]] = WeakKeyDictionary()
         self._recent: deque[RevisionEvents] = deque()
         self._bytes = 0
         # _recent holds everything after _first, up to and including _last.
@@ -107,9 +107,8 @@ class Streams:
         """
         task = asyncio.current_task()
         assert task is not None  # the server runs every request in a task
-        wanted = replace(subscription, after=0, reset=False)
         subscriber = Subscriber(
-            self._wanted.setdefault(wanted, wanted),
+            self._share(replace(subscription, after=0, reset=False)),
             subscription.after,
             task=task,
             expires_at=expires_at,
@@ -135,6 +134,15 @@ class Streams:
             if subscriber.resume is None:
                 self._forget(subscriber)
         return subscriber.resume is None
+
+    def _share(self, wanted: Subscription) -> Subscription:
+        """Return the subscription that all have who want the same."""
+        found = self._wanted.get(wanted)
+        shared = None if found is None else found()
+        if shared is None:
+            shared = wanted
+            self._wanted[wanted] = ref(wanted)
+        return shared
 
     async def _attend(self, subscriber: Subscriber, deliver: Deliver) -> None:
         """Deliver until the stream ends, or has nothing to deliver and goes on without a task."""
@@ -196,11 +204,14 @@ class Streams:
 
     def _lose(self, subscriber: Subscriber) -> None:
         """End a stream whose connection is lost."""
-        if subscriber.task is not None:
-            subscriber.task.cancel()
-        elif subscriber.resume is not None:
+        subscriber.ended = True
+        if subscriber.resume is not None:
             subscriber.resume = None
             self._end(subscriber)
+        elif subscriber.sending_since and subscriber.task is not None:
+            # Only while it sends, which may wait for ever now. A task that is cancelled before its
+            # first step does not even clean up; every other one sees by itself that it has ended.
+            subscriber.task.cancel()
 
     def _end(self, subscriber: Subscriber) -> None:
         self._forget(subscriber)

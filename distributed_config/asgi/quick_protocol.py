@@ -27,6 +27,7 @@ class QuickProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no type
     _current_request: Any
     _body_receiver: Any
     _request_ready: Any
+    _response_buffer: Any
 
     def __init__(self, worker: Worker, known: KnownRequests | None) -> None:
         super().__init__(worker)
@@ -85,7 +86,15 @@ class QuickProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no type
 
         The request has to end by being cancelled, as if the client had gone.
         """
+        if self._conn_lost_handled:
+            # It was lost while the request was about to be told so.
+            self.worker.loop.call_soon(on_lost)
+            return
         self._on_lost = on_lost
+        # gunicorn keeps the head of a response until the first part of its body.
+        if self._response_buffer:
+            self._safe_write(self._response_buffer)
+            self._response_buffer = None
         # Most of the memory of a connection. None of it is needed to go on writing.
         self._callback_parser = self._current_request = self._body_receiver = None
         self._scope_addresses = self._forwarded_trust = self._secure_names = None

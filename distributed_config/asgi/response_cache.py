@@ -54,6 +54,7 @@ class CachedResponse:
     are the bytes of requests that are known to get it.
     """
 
+    key: Key
     validity: Validity
     expires_at: int | None
     status: int
@@ -126,6 +127,7 @@ class ResponseCache:
             return
         self._drop(key)
         self._entries[key] = CachedResponse(
+            key,
             validity,
             expires_at,
             response.status,
@@ -142,6 +144,9 @@ class ResponseCache:
     def put_known(self, data: bytes, known: KnownRequest) -> None:
         """Remember what is sent to a request of the bytes ``data``, as long as its response."""
         others = known.cached.known
+        # While its response was sent, it may have left the cache.
+        if self._entries.get(known.cached.key) is not known.cached:
+            return
         if data in self._known or len(others) >= _MOST_KNOWN:
             return
         others.append(data)
@@ -156,7 +161,7 @@ class ResponseCache:
         )
 
     def _make_room(self) -> None:
-        while self._bytes > self._most_bytes:
+        while self._bytes > self._most_bytes and self._entries:
             self._drop(next(iter(self._entries)))
 
     def _drop(self, key: Key) -> None:

@@ -256,3 +256,9 @@ def rows_written(connection: Connection) -> int:
     """Return how many rows ``connection`` has inserted, changed or deleted since it was opened."""
     driver: Any = connection.connection.dbapi_connection
     return int(driver.total_changes)
+
+
+def in_transaction(connection: Connection) -> bool:
+    """Return whether the transaction of ``connection`` is still there."""
+    driver: Any = connection.connection.dbapi_connection
+    return bool(driver.in_transaction)

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection, Engine, event, exc
 
 from distributed_config.errors import DocumentDamaged
-from distributed_config.models.sqlite import rows_written, storage_error
+from distributed_config.models.sqlite import in_transaction, rows_written, storage_error
 from distributed_config.services.journal import audit
 from distributed_config.services.journal.allowance import Allowance
 from distributed_config.services.journal.head import Head, advance_head
@@ -168,6 +168,9 @@ class Batch:
         for position, job in enumerate(jobs):
             if self.outcomes and time.thread_time() - self._began > _LONGEST:
                 return jobs[position:]
+            # Its caller has given up; a future that was told so cannot be asked again.
+            if job.done.cancelled():
+                continue
             # From here on a caller cannot give up any more.
             if job.done.running() or job.done.set_running_or_notify_cancel():
                 self.outcomes.append(run(job))
@@ -199,7 +202,8 @@ class Batch:
         try:
             return self._run_unit(job)
         except Exception as error:  # whatever it is, the other units go on
-            if _concerns_all(error):
+            # Some errors make SQLite undo the whole transaction by itself.
+            if _concerns_all(error) or not in_transaction(self._connection):
                 raise
             self._pending.forget_after(mark)
             return Outcome(job, error=error)

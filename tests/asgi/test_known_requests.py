@@ -201,3 +201,15 @@ def test_known_requests_count_towards_the_memory_of_the_cache(tmp_path: Path) ->
     # As many as one response has, each with what it takes.
     assert len(cache._known) == 16
     assert cache._bytes - before > 16 * 4_000
+
+
+def test_a_response_that_has_left_the_cache_gets_no_known_requests(tmp_path: Path) -> None:
+    """A client may take its response slowly, while the cache goes on."""
+    cache = ResponseCache(Watermarks(tmp_path / "distconf.db"), 100_000)
+    _, first = _cached(cache, b"/first")
+    _cached(cache, b"/first")
+    before = cache._bytes
+
+    cache.put_known(b"GET /first", _known(first))
+
+    assert (len(cache._known), cache._bytes) == (0, before)

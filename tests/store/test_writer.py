@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import Settings
+from distributed_config.store.batch import Job
 from distributed_config.store.watermarks import Watermarks
 from distributed_config.store.writer import BatchStats, Writer
 from distributed_config.wire import Document, digest_of
@@ -159,3 +160,59 @@ def test_a_unit_reads_what_the_units_before_it_recorded(writer: Writer) -> None:
 
     assert (first, second) == (0, 0)
     assert (changes, entries) == (2, 2)  # to create a service is a change as well
+
+
+def test_a_caller_that_has_given_up_does_not_fail_the_batch_that_is_run_again(
+    writer: Writer, database: Path
+) -> None:
+    """The second pass meets the future of such a caller a second time."""
+    ran: list[str] = []
+
+    def fail_late(transaction: Transaction) -> None:
+        put(transaction, "late")
+        raise KeyError("late")
+
+    def give_up(transaction: Transaction) -> Any:
+        ran.append("given up")
+        return put(transaction, "given up")
+
+    def cancel_last(_transaction: Transaction) -> None:
+        [job] = [job for job in jobs if job.unit is give_up]
+        job.done.cancel()
+
+    jobs: list[Job[Any]] = []
+    submit = writer._submit
+
+    def remember(*arguments: Any) -> Job[Any]:
+        jobs.append(submit(*arguments))
+        return jobs[-1]
+
+    writer._submit = remember  # type: ignore[method-assign]
+    first, gave_up, late, last = in_one_batch(
+        writer, cancel_last, give_up, fail_late, putting("last")
+    )
+
+    assert (first, last, ran) == (None, 0, [])
+    assert isinstance(gave_up, CancelledError)
+    assert late.args == ("late",)
+    assert stored(database, "SELECT name FROM services") == [("last",)]
+
+
+def test_rows_that_cannot_be_inserted_fail_every_unit_that_recorded_some(
+    writer: Writer, database: Path
+) -> None:
+    """Also the one that met the error first: it only read."""
+
+    def spoil(transaction: Transaction) -> int:
+        number = put(transaction, "first")
+        [row] = transaction.pending._rows[ChangeRow][:1]
+        transaction.pending.add_change(row)  # the same key twice
+        return number
+
+    def read(transaction: Transaction) -> Any:
+        return transaction.connection.execute(select(ChangeRow.revision)).first()
+
+    outcomes = in_one_batch(writer, spoil, read, putting("last"))
+
+    assert all(isinstance(outcome, Exception) for outcome in outcomes)
+    assert stored(database, "SELECT count(*) FROM versions") == [(0,)]

@@ -49,9 +49,15 @@ class Pending:
         for table in self._rows:
             # Taken out first: the insertion is a statement as well.
             rows, self._rows[table] = self._rows[table], []
-            if rows:
+            if not rows:
+                continue
+            try:
                 # Given to the driver as text: SQLAlchemy would look at each value of each row.
                 self._connection.exec_driver_sql(_insert(table, self._connection.dialect), rows)
+            except Exception:
+                # Others recorded them. They are tried again at the end, and the batch fails then.
+                self._rows[table] = rows
+                raise
 
 
 @lru_cache(maxsize=16)
