@@ -54,8 +54,8 @@ class Pending:
             try:
                 # Given to the driver as text: SQLAlchemy would look at each value of each row.
                 self._connection.exec_driver_sql(_insert(table, self._connection.dialect), rows)
-            except Exception:
-                # Others recorded them. They are tried again at the end, and the batch fails then.
+            except Exception:  # whatever it is, others recorded these rows
+                # They are tried again at the end of the batch, which fails then as a whole.
                 self._rows[table] = rows
                 raise
 
