@@ -18,7 +18,8 @@ import pytest
 from distributed_config.models.sqlite import raw_connection
 from tests.support.processes import workers_of
 from tests.support.server import Server
-from tests.support.sockets import WHOLE, answer, connect, until
+from tests.support.sockets import WHOLE, answer, connect
+from tests.support.waiting import until
 
 HEADER_SECONDS = 1
 ANSWER_SECONDS = 1

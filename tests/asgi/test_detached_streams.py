@@ -5,12 +5,14 @@ import gc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from distributed_config.asgi.direct_events import Direct, as_chunk
 from distributed_config.asgi.event_streams import Streams
 from distributed_config.asgi.places import Place
+from distributed_config.asgi.quick_protocol import QuickProtocol
 from distributed_config.commands import schema
 from distributed_config.live.feed import EncodedMessage, Feed, Subscription
 from distributed_config.models.sqlite import writing_engine
@@ -115,3 +117,20 @@ def test_subscribers_who_want_the_same_share_a_subscription(streams: Streams) ->
     asyncio.run(run())
 
     assert len({id(each.subscription) for each in streams._subscribers}) == 1
+
+
+def test_a_connection_that_is_lost_before_it_is_detached_says_so() -> None:
+    """gunicorn tells the request a turn or two of the loop later."""
+    lost: list[str] = []
+
+    async def run() -> None:
+        protocol = QuickProtocol.__new__(QuickProtocol)
+        protocol.worker = SimpleNamespace(loop=asyncio.get_running_loop())
+        protocol._conn_lost_handled = True
+        protocol.detach(lambda: lost.append("lost"))
+        assert lost == []  # whoever detaches it is not ready for that yet
+        await asyncio.sleep(0)
+
+    asyncio.run(run())
+
+    assert lost == ["lost"]

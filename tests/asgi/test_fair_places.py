@@ -17,7 +17,8 @@ from distributed_config.services.policy.actor import LOCAL_OPERATOR
 from distributed_config.settings import load
 from distributed_config.store.database import open_writer
 from tests.support.server import Server
-from tests.support.sockets import answer, connect, until
+from tests.support.sockets import answer, connect
+from tests.support.waiting import until
 
 PLACES = 4
 WEBSOCKET = (

@@ -10,7 +10,7 @@ import pytest
 from distributed_config.live import scratch
 from tests.support.processes import workers_of
 from tests.support.server import Server
-from tests.support.sockets import until
+from tests.support.waiting import until
 
 IN_MEMORY = Path("/dev/shm")  # where servers make them
 

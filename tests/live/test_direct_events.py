@@ -39,18 +39,18 @@ class Listener:
     def __init__(self, port: int, request: bytes) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), 20)
         self.sock.sendall(request)
-        self._heard = b""
+        self.came = b""
         threading.Thread(target=self._listen, daemon=True).start()
 
     @property
     def heard(self) -> bytes:
-        heard = _HEARTBEAT.sub(b"", self._heard.partition(b"\r\n\r\n")[2])
+        heard = _HEARTBEAT.sub(b"", self.came.partition(b"\r\n\r\n")[2])
         return _RETRY.sub(b"", heard, count=1)
 
     def _listen(self) -> None:
         try:
             while data := self.sock.recv(1 << 16):
-                self._heard += data
+                self.came += data
         except OSError:  # closed by the test
             return
 
@@ -85,3 +85,20 @@ def test_streams_are_alike_with_direct_events_and_without(
         until(lambda: all(last in each.heard for pair in pairs[:4] for each in pair), 20)
         until(lambda: all(ordinary.heard == direct.heard for ordinary, direct in pairs), 10)
         assert sum(len(ordinary.heard) for ordinary, _ in pairs) > 10_000
+
+
+def test_a_response_without_a_beginning_has_its_head_before_its_first_event(
+    servers: list[Server],
+) -> None:
+    """gunicorn keeps the head until there is something to send after it."""
+    request = (
+        b"GET /config/updates HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
+    )
+    listener = Listener(servers[1].port, request)
+    try:
+        until(lambda: listener.came)
+        assert listener.came.startswith(b"HTTP/1.1 200 ")
+        servers[1].api.put("head", {"n": 1})
+        until(lambda: b"\r\n\r\n" in listener.came and b"event: changes" in listener.heard)
+    finally:
+        listener.sock.close()

@@ -4,8 +4,7 @@ import ast
 import fcntl
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from distributed_config.models.sqlite import raw_connection
 from tests.support.faults import assert_refused
 from tests.support.server import Server
+from tests.support.waiting import until
 
 _PAGE = 4096
 _VERIFYING = 2  # the byte of the file of words that whoever verifies has locked
@@ -115,13 +115,6 @@ def _statuses(server: Server) -> list[tuple[int, str]]:
     return [(answer.status_code, answer.json().get("code", "")) for answer in answers]
 
 
-def _wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_a_large_database_is_served_only_once_it_is_verified(tmp_path: Path) -> None:
     server = Server(tmp_path / "instance", verify_bytes=0)
     server.prepare()
@@ -135,7 +128,7 @@ def test_a_large_database_is_served_only_once_it_is_verified(tmp_path: Path) -> 
             server.stop()
             raise
     try:
-        _wait_until(lambda: server.api.http.get("/readyz").status_code == 200)
+        until(lambda: server.api.http.get("/readyz").status_code == 200)
         assert server.api.put("web", {"n": 1}).status_code == 200
         assert "was verified in" in server.log.read_text()
     finally:
@@ -147,7 +140,7 @@ def test_a_large_database_that_is_damaged_is_never_served(damaged: Server) -> No
     damaged.start()
     try:
         ready = damaged.api.http
-        _wait_until(lambda: ready.get("/readyz").json()["code"] == "database-damaged")
+        until(lambda: ready.get("/readyz").json()["code"] == "database-damaged")
         assert _statuses(damaged) == [(503, "database-damaged")] * 5
         assert_refused(damaged.api.get("payments"), 503, "database-damaged")
         assert damaged.api.http.get("/healthz").status_code == 200

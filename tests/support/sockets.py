@@ -1,8 +1,6 @@
 """Sockets to a server, byte by byte."""
 
 import socket
-import time
-from collections.abc import Callable
 from contextlib import suppress
 
 from tests.support.server import Server
@@ -21,11 +19,3 @@ def answer(sock: socket.socket) -> bytes:
     with suppress(ConnectionResetError):
         return sock.recv(1 << 16)
     return b""
-
-
-def until(holds: Callable[[], bool], seconds: float = 15) -> None:
-    """Wait until ``holds`` returns true; fail after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it still does not hold"
-        time.sleep(0.05)
