@@ -14,11 +14,12 @@ from distributed_config import formats, wire
 from distributed_config.api import representations
 from distributed_config.api.representations import Representation
 from distributed_config.errors import InvalidDocument, Problem, RevisionNotReached
-from distributed_config.http import auth, conditions, secret_reads
+from distributed_config.http import conditions, secret_reads
 from distributed_config.http import request as http_request
 from distributed_config.http.database import reader_connection
 from distributed_config.http.response import ResponseData, http_date, json_response
 from distributed_config.http.routes import route
+from distributed_config.http.series import series_of, word_of_series
 from distributed_config.http.writes import commit
 from distributed_config.live.exchange import Validity
 from distributed_config.schemas import answers, queries
@@ -28,7 +29,7 @@ from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.head import Head, read_head
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.versions import WriteResult
-from distributed_config.store.watermarks import HEAD, word_of
+from distributed_config.store.watermarks import HEAD
 from distributed_config.wire import Document
 
 blueprint = Blueprint("config", __name__)
@@ -64,16 +65,18 @@ def read(query: dict[str, Any]) -> ResponseData:
 
     With one version: the document itself. With several: an object of all that still exist, each
     as a JSON string under its number. With `version=current`, a number, or `as_of=`: exactly
-    that document, whatever the number of versions; what programs should use.
+    that document, whatever the number of versions; what programs should use. With
+    `resolved=true` as well: the layers of the service in the environment as one document.
     """
     # The first statement of the request starts its snapshot: everything below belongs to this head.
     head = read_head(reader_connection())
-    name = query["service"]
-    # A later write about this service raises its watermark, which ends the validity of the
-    # response.
-    basis = Validity(word_of(auth.actor().organisation, name), head.revision)
     _require_revision(query["min_revision"], head)
-    response = _judge(representations.select(query, head), name, basis)
+    selected = representations.select(query, head)
+    # A later write to what it rests on raises a watermark, which ends the validity of the
+    # response.
+    words = {word_of_series(series) for series in selected.basis}
+    basis = Validity(tuple(words), head.revision)
+    response = _judge(selected, query["service"], basis)
     response.headers |= {
         "Config-Revision": str(head.revision),
         # Only the client itself may store it, and asks each time: what it may read can change.
@@ -104,8 +107,9 @@ def read(query: dict[str, Any]) -> ResponseData:
 )
 def create(query: dict[str, Any]) -> ResponseData:
     """Create a service, with the body as its version 0."""
-    name, definition = query["service"], query["definition"]
-    return commit(query, _create, Series(name), _document(name), definition, render=_render_created)
+    series, definition = series_of(query), query["definition"]
+    document = _document(series.service)
+    return commit(query, _create, series, document, definition, render=_render_created)
 
 
 @route(
@@ -127,9 +131,9 @@ def create(query: dict[str, Any]) -> ResponseData:
 )
 def put(query: dict[str, Any]) -> ResponseData:
     """Create a service, or add a version; what is current already makes none."""
-    name, definition = query["service"], query["definition"]
-    document, expect = _document(name), conditions.precondition()
-    return commit(query, _put, Series(name), document, definition, expect, render=_render_written)
+    series, definition = series_of(query), query["definition"]
+    document, expect = _document(series.service), conditions.precondition()
+    return commit(query, _put, series, document, definition, expect, render=_render_written)
 
 
 @route(
@@ -150,7 +154,7 @@ def patch(query: dict[str, Any]) -> ResponseData:
     `application/merge-patch+json` (RFC 7396) or `application/json-patch+json` (RFC 6902) it
     changes a copy of the current one. With `version=` and `enabled=` there is no body.
     """
-    series = Series(query["service"])
+    series = series_of(query)
     expect, limits = conditions.precondition(), http_request.document_limits()
     if query["version"] is not None:
         http_request.refuse_body()
@@ -185,7 +189,7 @@ def patch(query: dict[str, Any]) -> ResponseData:
 def delete(query: dict[str, Any]) -> ResponseData:
     """Delete a service of which every version is disabled, or one disabled version's document."""
     http_request.refuse_body()
-    series, expect = Series(query["service"]), conditions.precondition()
+    series, expect = series_of(query), conditions.precondition()
     if query["version"] is None:
         return commit(query, versions.delete_service, series, expect, render=_render_deleted)
     number = query["version"]
@@ -199,7 +203,7 @@ def _require_revision(min_revision: int | None, head: Head) -> None:
     """Raise RevisionNotReached, after a wait, if this server does not have the revision yet."""
     if min_revision is None or head.revision >= min_revision:
         return
-    http_request.wait_for_change(Validity(HEAD, min_revision - 1), _MIN_REVISION_SECONDS)
+    http_request.wait_for_change(Validity((HEAD,), min_revision - 1), _MIN_REVISION_SECONDS)
     raise RevisionNotReached(min_revision, head.revision)
 
 

@@ -24,6 +24,10 @@ BODIES: dict[str, Any] = {
     "NewDefinitionBody": {"schema": _SCHEMA, "policy": "backward", "indexes": ["port"]},
     "SchemaBody": {"schema": _SCHEMA},
     "PointersBody": {"pointers": ["/db/password", "/users/*/key"]},
+    "EnvironmentBody": {"name": "staging", "description": "Where releases are tried."},
+    "EnvironmentChangeBody": {"protected": True},
+    "ExtendsBody": {"extends": ["platform/logging"]},
+    "PromotionBody": {"services": ["web", "api"], "from": "staging", "to": "prod"},
     "AttachBody": {"definition": "web"},
     "ChangesetBody": {
         "changes": [

@@ -38,6 +38,7 @@ _TAGS = {
     "config": ("Configurations", "Read and write: the one endpoint that programs need."),
     "services": ("Services", "The list, tags, definitions and secrets of services."),
     "versions": ("Versions", "History, differences and the way back."),
+    "environments": ("Environments", "Variants of every service, and the way between them."),
     "changes": ("Changes", "The journal: what happened, as a list and as it happens."),
     "changesets": ("Changesets", "Several services in one revision, all or none."),
     "transfer": ("Export and import", "The current documents of all services, out and in."),

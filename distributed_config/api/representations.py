@@ -12,6 +12,7 @@ from distributed_config.http import auth, database
 from distributed_config.http import request as http_request
 from distributed_config.http.conditions import Times
 from distributed_config.http.response import ResponseData
+from distributed_config.http.series import series_of
 from distributed_config.json_schema import fill_defaults
 from distributed_config.services import definitions, versions
 from distributed_config.services.definitions import Definition
@@ -25,12 +26,14 @@ class Representation:
     """A representation (RFC 9110, section 3.2): the response, and when it changed last.
 
     ``modified_at`` is in microseconds; ``times`` returns the last times at which it changed,
-    newest first, and reads the database only when a condition names a date.
+    newest first, and reads the database only when a condition names a date. ``basis`` are the
+    series that it is made of, or would be if they had a document.
     """
 
     response: ResponseData
     modified_at: int
     times: Times
+    basis: tuple[Series, ...]
 
 
 @dataclass(frozen=True)
@@ -66,38 +69,84 @@ def select(query: dict[str, Any], head: Head) -> Representation:
     ``as_of`` that cannot be answered, and NotRepresentable.
     """
     form = _requested_form(query)
-    reader, series, which = auth.reader(), Series(query["service"]), query["version"]
+    reader, series, which = auth.reader(), series_of(query), query["version"]
+    if query["resolved"]:
+        return _resolved(series, query["as_of"], head, form)
     if query["as_of"] is not None:
-        return _one(_as_of(series, query["as_of"], head), head, form, is_fixed=True)
+        return _one(series, _as_of(series, query["as_of"], head), head, form, is_fixed=True)
     if which == "current":
-        return _one(versions.current(reader, series), head, form)
+        return _one(series, versions.current(reader, series), head, form)
     if which is not None:
-        return _one(versions.numbered(reader, series, int(which)), head, form, is_fixed=True)
+        version = versions.numbered(reader, series, int(which))
+        return _one(series, version, head, form, is_fixed=True)
     # Without version= the response depends on how many versions there are. That is the frozen
     # contract, and why programs should name the one that they want.
     existing = versions.all_existing(reader, series, database.of().settings.answer_bytes)
     if len(existing) > 1:
-        return _all(existing, head, form)
+        return _all(series, existing, head, form)
     if not existing or not existing[0].enabled:
         raise NoCurrentVersion(series.service)
-    return _one(existing[0], head, form)
+    return _one(series, existing[0], head, form)
+
+
+def _resolved(series: Series, moment: str | None, head: Head, form: _Form) -> Representation:
+    """Represent the resolved document of now, or of ``moment``, with the layers it is made of."""
+    at = None if moment is None else _revision_of(series, moment, head)
+    found = versions.resolved(auth.reader(), series, at)
+    version = found.version
+    headers = {"Config-Layers": ", ".join(map(str, found.layers))}
+    if found.uses:
+        headers["Config-Uses"] = ", ".join(found.uses)
+    headers = {name: value.encode().decode("latin-1") for name, value in headers.items()}
+    response = _response(version, head, form)
+    response.headers |= headers
+    basis = tuple(Series(*pair) for pair in sorted(found.basis))
+    # Which of two changes within one second a client has seen, its date cannot tell.
+    times: Times = lambda: (version.moved_at, version.moved_at)  # noqa: E731  # as below
+    return Representation(response, version.moved_at, times, basis)
 
 
 def _requested_form(query: dict[str, Any]) -> _Form:
     definition = None
     if query["defaults"]:
-        definition = definitions.of_service(auth.reader(), Series(query["service"]))
+        definition = definitions.of_service(auth.reader(), series_of(query))
     return _Form(http_request.negotiate_format(query["format"]), definition)
 
 
 def _as_of(series: Series, moment: str, head: Head) -> Version:
     """Return the version that was current at ``moment``, a revision or an RFC 3339 time."""
+    point = _point_in_time(series, moment, head)
+    if isinstance(point, Revision):
+        return versions.as_of_revision(auth.reader(), series, point.number)
+    return versions.as_of_time(auth.reader(), series, point)
+
+
+def _revision_of(series: Series, moment: str, head: Head) -> int:
+    """Return the revision at ``moment``, a revision or an RFC 3339 time."""
+    point = _point_in_time(series, moment, head)
+    if isinstance(point, Revision):
+        return point.number
+    return versions.revision_at(database.reader_connection(), point)
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A position in the journal, as opposed to a time."""
+
+    number: int
+
+
+def _point_in_time(series: Series, moment: str, head: Head) -> Revision | int:
+    """Return the revision or the time, in microseconds, that ``moment`` names.
+
+    Raises Invalid for neither, and for what is to come.
+    """
     # Up to 18 digits, which always fit into the 64 bits of a revision; more of them are no time
     # either, and end below.
     if moment.isascii() and moment.isdigit() and len(moment) < 19:
         if int(moment) > head.revision:
             raise _in_future(series, f"The newest revision is {head.revision}.")
-        return versions.as_of_revision(auth.reader(), series, int(moment))
+        return Revision(int(moment))
     try:
         time = wire.parse_time(moment)
     except (ValueError, OverflowError):
@@ -107,7 +156,7 @@ def _as_of(series: Series, moment: str, head: Head) -> Version:
     latest = max(wire.now(), head.changed_at)
     if time > latest:
         raise _in_future(series, f"Here it is {wire.format_time(latest)}.")
-    return versions.as_of_time(auth.reader(), series, time)
+    return time
 
 
 def _in_future(series: Series, now: str) -> Invalid:
@@ -117,8 +166,8 @@ def _in_future(series: Series, now: str) -> Invalid:
     return Invalid.from_problems([Problem("", message, "time", "as_of")])
 
 
-def _one(version: Version, head: Head, form: _Form, is_fixed: bool = False) -> Representation:
-    """Represent one version; ``is_fixed``: the query selects it whatever becomes current."""
+def _response(version: Version, head: Head, form: _Form) -> ResponseData:
+    """Return the response with one document."""
     if form.format.name == "json":
         text = form.text(version.served)
     else:
@@ -130,19 +179,26 @@ def _one(version: Version, head: Head, form: _Form, is_fixed: bool = False) -> R
         "ETag": wire.version_etag(head.epoch, version.number, version.stamp, variant),
         "Config-Version": str(version.number),
     }
-    response = ResponseData(text.encode(), 200, form.format.media_type, headers)
-    times: Times = partial(_times_of_versions, version.service)
+    return ResponseData(text.encode(), 200, form.format.media_type, headers)
+
+
+def _one(
+    series: Series, version: Version, head: Head, form: _Form, is_fixed: bool = False
+) -> Representation:
+    """Represent one version; ``is_fixed``: the query selects it whatever becomes current."""
+    response = _response(version, head, form)
+    times: Times = partial(versions.version_times, auth.reader(), series)
     known = version.moved_at
     # Marks of secrets, and defaults, can change how a version looks that stays what it is.
     if version.may_have_secrets or form.definition is not None:
-        times, known = partial(_times_of_changes, version.service), 0
+        times, known = partial(versions.change_times, auth.reader(), series), 0
     elif is_fixed:
         times, known = lambda: (version.created_at,), version.created_at
     # Most versions were read together with this time; only the others take another query.
-    return Representation(response, known or times()[0], times)
+    return Representation(response, known or times()[0], times, (series,))
 
 
-def _all(existing: list[Version], head: Head, form: _Form) -> Representation:
+def _all(series: Series, existing: list[Version], head: Head, form: _Form) -> Representation:
     """Represent every version that still exists.
 
     Which of them are disabled is not in the body, but it decides what is current: so it is in the
@@ -166,14 +222,6 @@ def _all(existing: list[Version], head: Head, form: _Form) -> Representation:
         headers["Config-Disabled"] = disabled
     response = ResponseData(body, 200, form.format.media_type, headers)
     can_look_different = existing[-1].may_have_secrets or form.definition is not None
-    times_of = _times_of_changes if can_look_different else _times_of_versions
-    times = partial(times_of, existing[-1].service)
-    return Representation(response, times()[0], times)
-
-
-def _times_of_versions(name: str) -> tuple[int, ...]:
-    return versions.version_times(auth.reader(), Series(name))
-
-
-def _times_of_changes(name: str) -> tuple[int, ...]:
-    return versions.change_times(auth.reader(), Series(name))
+    times_of = versions.change_times if can_look_different else versions.version_times
+    times = partial(times_of, auth.reader(), series)
+    return Representation(response, times()[0], times, (series,))

@@ -322,7 +322,7 @@ class Streams:
         for change in (event.change for event in new.events):
             if change.kind in DELETION_KINDS and change.service is not None:
                 for revision in self._recent:
-                    revision.forget(change.organisation_id, change.service, change.number)
+                    revision.forget(change)
 
     def _forget_secrets(self, new: RevisionEvents) -> None:
         """Drop all recent events if what is secret changed: they were masked by the old rule."""

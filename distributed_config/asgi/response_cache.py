@@ -156,7 +156,7 @@ class ResponseCache:
 
     def _is_valid(self, entry: CachedResponse) -> bool:
         validity = entry.validity
-        return self._watermarks.covers(validity.word, validity.revision) and not is_expired(
+        return self._watermarks.covers(validity.basis, validity.revision) and not is_expired(
             entry.expires_at
         )
 

@@ -3,11 +3,13 @@
     DistconfError                  a fault of the server itself
     ├── Invalid                    the request cannot be understood, or breaks a rule
     │   ├── InvalidDocument        the body is not a document that can be stored
-    │   │   └── NotConforming      the document does not conform to the service's definition
+    │   │   ├── NotConforming      the document does not conform to the service's definition
+    │   │   └── BreaksOthers       what rests on the document would not be sound any more
     │   ├── UnsupportedMediaType   the body is in a format that this server does not read
     │   ├── ServiceExists          a service of that name exists already
     │   ├── AccountExists          a user, role or organisation of that name exists already
     │   ├── DefinitionExists       a definition of that name exists already
+    │   ├── EnvironmentExists      an environment of that name exists already
     │   ├── BreakingRevision       the new schema would break what its compatibility policy protects
     │   ├── KeyReused              the idempotency key was used before, for a different request
     │   └── TooMuchWork            the write would hold the write lock for too long
@@ -18,6 +20,7 @@
     ├── TooSlow                    the body did not arrive whole and in time
     ├── NotFound                   nothing of that name exists, or the actor may not know of it
     │   ├── ServiceNotFound        there is no such service
+    │   ├── EnvironmentNotFound    there is no such environment
     │   ├── VersionNotFound        the service has no such version
     │   ├── VersionDisabled        the version exists, but is disabled and not served
     │   ├── NoCurrentVersion       every version of the service is disabled
@@ -29,7 +32,10 @@
     │   └── EpochChanged           the cursor is from before the database was restored
     ├── StillEnabled               an enabled version is served, and cannot be deleted
     ├── DefinitionInUse            services conform to the definition that should be deleted
+    ├── EnvironmentInUse           services or environments rest on it, so it cannot be deleted
+    ├── ServiceInUse               other services rest on it, so it cannot be deleted
     ├── LastAdministrator          the server would have no administrator left
+    ├── NotResolvable              what a document refers to is not there, so nothing is served
     ├── PreconditionFailed         the resource has changed since the request's precondition
     ├── NotRepresentable           the requested format cannot hold this document
     ├── Unauthenticated            the request has no valid credentials
@@ -76,15 +82,20 @@ from distributed_config.errors.client import (
 )
 from distributed_config.errors.conflicts import (
     DefinitionInUse,
+    EnvironmentInUse,
     LastAdministrator,
     NotRepresentable,
+    NotResolvable,
     PreconditionFailed,
+    ServiceInUse,
     StillEnabled,
 )
 from distributed_config.errors.invalid import (
     AccountExists,
     BreakingRevision,
+    BreaksOthers,
     DefinitionExists,
+    EnvironmentExists,
     Invalid,
     InvalidDocument,
     KeyReused,
@@ -96,6 +107,7 @@ from distributed_config.errors.invalid import (
 from distributed_config.errors.missing import (
     AccountNotFound,
     DefinitionNotFound,
+    EnvironmentNotFound,
     EpochChanged,
     Gone,
     NoCurrentVersion,
@@ -143,6 +155,7 @@ __all__ = [
     "AccountExists",
     "AccountNotFound",
     "BreakingRevision",
+    "BreaksOthers",
     "CannotStart",
     "ClientError",
     "CrossSite",
@@ -155,6 +168,9 @@ __all__ = [
     "DefinitionNotFound",
     "DistconfError",
     "DocumentDamaged",
+    "EnvironmentExists",
+    "EnvironmentInUse",
+    "EnvironmentNotFound",
     "EpochChanged",
     "Forbidden",
     "ForeignHost",
@@ -170,6 +186,7 @@ __all__ = [
     "NotConforming",
     "NotFound",
     "NotRepresentable",
+    "NotResolvable",
     "OutOfScope",
     "Overloaded",
     "PartialBody",
@@ -182,6 +199,7 @@ __all__ = [
     "RevisionNotReached",
     "SecretUnreadable",
     "ServiceExists",
+    "ServiceInUse",
     "ServiceNotFound",
     "StillEnabled",
     "StorageFailed",

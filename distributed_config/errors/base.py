@@ -1,7 +1,9 @@
 """The root of the tree, and one problem of the many that an error can list."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class DistconfError(Exception):
     """Seconds after which a new attempt makes sense; 0 if that is not known."""
     limit = ""
     """The setting whose limit was reached; "" if it was none."""
+    members: Mapping[str, Any] = MappingProxyType({})
+    """Further members of the problem that is answered (RFC 9457, section 3.2)."""
 
     def __init__(self, detail: str, problems: Sequence[Problem] = ()) -> None:
         super().__init__(detail)

@@ -1,6 +1,8 @@
 """Requests that contradict what is stored now."""
 
-from distributed_config.errors.base import DistconfError
+from collections.abc import Sequence
+
+from distributed_config.errors.base import DistconfError, Problem
 
 
 class StillEnabled(DistconfError):
@@ -19,6 +21,27 @@ class DefinitionInUse(DistconfError):
         )
 
 
+class EnvironmentInUse(DistconfError):
+    """``why`` is the rest of a sentence that begins with the environment."""
+
+    code = "environment-in-use"
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"The environment {name!r} {why}")
+
+
+class ServiceInUse(DistconfError):
+    """``first`` is one of the services that rest on it."""
+
+    code = "service-in-use"
+
+    def __init__(self, name: str, first: str) -> None:
+        super().__init__(
+            f"{first!r} extends the service {name!r}, or refers to it. "
+            f"Change {first!r} first, so that nothing rests on what goes."
+        )
+
+
 class LastAdministrator(DistconfError):
     code = "last-administrator"
 
@@ -26,6 +49,21 @@ class LastAdministrator(DistconfError):
         super().__init__(
             "This would leave the server without an administrator. Create another one first: a "
             "user who can log in, or a token, with the role administrator and no limits."
+        )
+
+
+class NotResolvable(DistconfError):
+    """``problems`` have pointers into the resolved document."""
+
+    code = "not-resolvable"
+
+    def __init__(self, service: str, environment: str, problems: Sequence[Problem]) -> None:
+        place = problems[0].pointer
+        super().__init__(
+            f"The layers of {service!r} in {environment!r} cannot be put together. "
+            f"{place + ': ' if place else ''}{problems[0].message} Read the stored documents "
+            "without resolved=true, and mend what refers to it.",
+            problems,
         )
 
 

@@ -84,6 +84,38 @@ class DefinitionExists(Invalid):
         super().__init__(f"The definition {name!r} exists already. Use PUT to revise it.")
 
 
+class EnvironmentExists(Invalid):
+    code = "environment-exists"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The environment {name!r} exists already. Change that one, or choose another name.",
+            [Problem("/name", "It exists already.", "exists")],
+        )
+
+
+class BreaksOthers(InvalidDocument):
+    """``places`` are the resolved documents that would break, each as a service in an environment.
+
+    ``problems`` are those of all of them, each with its place, and a pointer into it.
+    """
+
+    code = "breaks-others"
+
+    def __init__(self, places: Sequence[str], problems: Sequence[tuple[str, Problem]]) -> None:
+        more = f" and {len(places) - 3} more" if len(places) > 3 else ""
+        _, first = problems[0]
+        where = f"{first.pointer}: " if first.pointer else ""
+        super().__init__(
+            f"Nothing was written: it would break {', '.join(places[:3])}{more}. "
+            f"{where}{first.message} Change that first, or together with this in one changeset.",
+            [
+                Problem(problem.pointer, f"In {place}: {problem.message}", problem.rule)
+                for place, problem in problems[:_MOST_PROBLEMS]
+            ],
+        )
+
+
 class BreakingRevision(Invalid):
     """``why`` is the reason alone; ``detail`` says what to do about it, and how to force it."""
 

@@ -3,6 +3,8 @@
 What an actor may not know of is missing in the same words: a refusal would confirm that it exists.
 """
 
+from collections.abc import Sequence
+
 from distributed_config.errors.base import DistconfError
 
 
@@ -13,8 +15,19 @@ class NotFound(DistconfError):
 class ServiceNotFound(NotFound):
     code = "service-not-found"
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"There is no service {name!r}. Create it with POST or PUT.")
+    def __init__(self, name: str, environment: str = "default") -> None:
+        where = "" if environment == "default" else f" in the environment {environment!r}"
+        super().__init__(f"There is no service {name!r}{where}. Create it with POST or PUT.")
+
+
+class EnvironmentNotFound(NotFound):
+    """``known`` are the environments that the actor may know of."""
+
+    code = "environment-not-found"
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        others = f"There are: {', '.join(known)}." if known else "You may use none."
+        super().__init__(f"There is no environment {name!r}. {others}")
 
 
 class VersionNotFound(NotFound):

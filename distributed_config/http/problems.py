@@ -31,6 +31,9 @@ STATUSES: dict[type[DistconfError], int] = {
     errors.Gone: 410,
     errors.StillEnabled: 409,
     errors.DefinitionInUse: 409,
+    errors.EnvironmentInUse: 409,
+    errors.ServiceInUse: 409,
+    errors.NotResolvable: 409,
     errors.LastAdministrator: 409,
     errors.PreconditionFailed: 412,
     errors.NotRepresentable: 406,
@@ -75,6 +78,7 @@ def problem_response(error: DistconfError) -> ResponseData:
     }
     if status == 409:
         body["reason"] = error.detail
+    body |= error.members
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.retry_after)

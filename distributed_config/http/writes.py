@@ -8,20 +8,25 @@ from typing import Any, Generic, TypeVar, TypeVarTuple
 
 from flask import request
 
+from distributed_config.errors import DistconfError
 from distributed_config.http import auth, database
 from distributed_config.http import request as http_request
+from distributed_config.http.problems import render_problem
 from distributed_config.http.response import ResponseData, json_response
 from distributed_config.schemas.base import Answer
 from distributed_config.services import idempotency
 from distributed_config.services.idempotency import StoredResponse
 from distributed_config.services.journal.head import Head
-from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.journal.transaction import Impact, Transaction
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
 Render = Callable[[T, Head], ResponseData]
 """Makes the response from a verb's result and the journal's head after it."""
+
+
+_MOST_IMPACTS, _MOST_POINTERS = 100, 20
 
 
 @dataclass(frozen=True)
@@ -44,13 +49,19 @@ def commit(
     ``query`` holds the request's ``note``, which is ``default_note`` where there is none, and
     ``dry_run``: then everything is done and undone, and ``Config-Dry-Run`` says so. The request's
     ``Idempotency-Key`` makes a repeated request return the stored response, marked with
-    ``Idempotency-Replayed``. Raises whatever the verb raises; nothing is written then.
+    ``Idempotency-Replayed``. Raises whatever the verb raises; nothing is written then. A rehearsal
+    tells the ``impact`` in both cases.
     """
     note = http_request.note(query["note"]) or default_note
     dry_run = query["dry_run"]
     once = _Once.of_request(dry_run)
 
+    impacts: list[Impact] = []
+
     def work(transaction: Transaction) -> ResponseData | _Committed[T]:
+        # A unit may be run again: what the first run found does not count.
+        impacts.clear()
+        transaction.impact = impacts
         earlier = once and once.recall(transaction)
         if earlier:
             return earlier
@@ -64,7 +75,12 @@ def commit(
         return once.remember(transaction, _finish(render, result, transaction.head))
 
     run = database.rehearse if dry_run else database.write
-    outcome = run(auth.actor(), work, note)
+    try:
+        outcome = run(auth.actor(), work, note)
+    except DistconfError as error:
+        if impacts:
+            error.members = _render_impacts(impacts)
+        raise
     if isinstance(outcome, ResponseData):
         return outcome
     response = _finish(render, outcome.result, outcome.head)
@@ -72,7 +88,28 @@ def commit(
         # The revision was given back with the rehearsal; the next write gets it.
         del response.headers["Config-Revision"]
         response.headers["Config-Dry-Run"] = "true"
+        if impacts:
+            body = {**json.loads(response.body), **_render_impacts(impacts)}
+            response.body = json.dumps(body, ensure_ascii=False).encode()
     return response
+
+
+def _render_impacts(impacts: list[Impact]) -> dict[str, Any]:
+    """Return which resolved documents a rehearsed write would change, and in how many places."""
+    rendered: dict[str, Any] = {
+        "impact": [
+            {
+                "service": impact.service,
+                "environment": impact.environment,
+                "changed": len(impact.pointers),
+                "pointers": list(impact.pointers[:_MOST_POINTERS]),
+                "problems": [render_problem(problem) for problem in impact.problems],
+            }
+            for impact in impacts[:_MOST_IMPACTS]
+        ]
+    }
+    more = len(impacts) - _MOST_IMPACTS
+    return {**rendered, "impact_more": more} if more > 0 else rendered
 
 
 def json_of(schema: type[Answer], **headers: str) -> Render[Any]:

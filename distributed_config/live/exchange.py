@@ -16,9 +16,9 @@ KEY = "distributed_config.exchange"
 
 @dataclass(frozen=True)
 class Validity:
-    """How long a response is right: while the watermark ``word`` is not above ``revision``."""
+    """How long a response is right: while no watermark in ``basis`` is above ``revision``."""
 
-    word: int
+    basis: tuple[int, ...]
     revision: int
 
 

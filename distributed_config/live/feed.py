@@ -10,13 +10,14 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from distributed_config import wire
-from distributed_config.schemas.changes import render_change
+from distributed_config.schemas.changes import render_change, render_veiled
 from distributed_config.services import event_documents
 from distributed_config.services.access.identify import reidentify
 from distributed_config.services.event_documents import DocumentViews
 from distributed_config.services.journal.changes import Change, hidden_from, read_changes
 from distributed_config.services.journal.head import read_head
 from distributed_config.services.journal.kinds import ACCOUNT_KINDS, MARKING_KINDS, ChangeKind
+from distributed_config.services.layers.reach import Reach, find_reaches
 from distributed_config.services.policy.actor import LOCAL_OPERATOR, Actor
 from distributed_config.services.secrets.digests import without_secrets
 from distributed_config.wire import Position
@@ -51,7 +52,7 @@ def _encode_changes(
 ) -> str:
     reveal = subscription.reveals
     texts = (
-        event.with_document(reveal) if subscription.documents else event.plain(reveal)
+        event.with_document(reveal) if subscription.documents else subscription.render(event)
         for event in events
     )
     return f'{{"revision": {revision}, "changes": [{", ".join(texts)}]}}'
@@ -65,7 +66,9 @@ CHANGES = Encoder(_encode_changes)
 class Subscription:
     """Which changes one subscriber receives, after the revision ``after``.
 
-    Empty ``services``, or ``kinds``, do not filter; ``prefixes`` match services that begin so.
+    Empty ``services``, ``environments`` or ``kinds`` do not filter; ``prefixes`` match services
+    that begin so. ``resolved`` is a service and an environment: all that changes what their
+    resolved document is made of is received, and nothing else.
     ``reset`` tells that the subscriber's position could not be continued, and that it begins at
     ``after`` instead.
     """
@@ -76,6 +79,8 @@ class Subscription:
     services: frozenset[str] = frozenset()
     prefixes: tuple[str, ...] = ()
     kinds: frozenset[str] = frozenset()
+    environments: frozenset[str] = frozenset()
+    resolved: tuple[str, str] | None = None
     documents: bool = False
     reset: bool = False
     encoder: Encoder = CHANGES
@@ -89,22 +94,44 @@ class Subscription:
         """Return the position after ``revision``, from which a subscriber can continue."""
         return Position(revision, self.epoch)
 
+    def receives(self, event: "ChangeEvent") -> bool:
+        """Whether the subscriber receives ``event``: it asked for it, and may see it."""
+        if self.resolved is None:
+            return self.matches(event.change)
+        # Also a change of a layer that it may not see: it sees what comes of it.
+        is_here = event.change.organisation_id == self.actor.visibility.organisation
+        return is_here and event.reach is not None and event.reach.includes(self.resolved)
+
+    def render(self, event: "ChangeEvent") -> str:
+        """Return a change that the subscriber receives as JSON."""
+        if self.resolved is not None and not self.matches_scope(event.change):
+            return json.dumps(render_veiled(event.change, *self.resolved), ensure_ascii=False)
+        return event.plain(self.reveals)
+
     def matches(self, change: Change) -> bool:
-        """Whether the subscriber receives ``change``: it asked for it, and may see it."""
-        if not self._may_see(change):
+        """Whether the subscriber asked for ``change``, and may see it."""
+        if not self.matches_scope(change):
             return False
         if self.kinds and change.kind not in self.kinds:
+            return False
+        place = change.environment
+        if self.environments and place is not None and place not in self.environments:
             return False
         if not self.services and not self.prefixes:
             return True
         name = change.service
         return name is not None and (name in self.services or name.startswith(self.prefixes))
 
-    def _may_see(self, change: Change) -> bool:
+    def matches_scope(self, change: Change) -> bool:
+        """Whether the subscriber may see ``change``."""
         visibility = self.actor.visibility
         if change.organisation_id != visibility.organisation or change.kind in self._hidden:
             return False
-        return not visibility.scopes or change.service is None or visibility.allows(change.service)
+        if not visibility.scopes:
+            return True
+        if change.environment is not None and not visibility.allows_environment(change.environment):
+            return False
+        return change.service is None or visibility.allows(change.service)
 
     @cached_property
     def _hidden(self) -> frozenset[str]:
@@ -121,10 +148,11 @@ class ChangeEvent:
     """One change, encoded on first use.
 
     ``masked`` is the change for subscribers who may not read secrets. ``document`` is what became
-    current by it, ``previous`` what was current before; None where that was not read.
+    current by it, ``previous`` what was current before; None where that was not read. ``reach``
+    says which resolved documents it may have changed; None: none.
     """
 
-    __slots__ = ("_encoded", "change", "document", "masked", "previous")
+    __slots__ = ("_encoded", "change", "document", "masked", "previous", "reach")
 
     def __init__(
         self,
@@ -132,7 +160,9 @@ class ChangeEvent:
         masked: Change,
         document: DocumentViews | None,
         previous: DocumentViews | None,
+        reach: Reach | None,
     ) -> None:
+        self.reach = reach
         self.change = change
         self.masked = masked
         self.document = document
@@ -203,11 +233,17 @@ class RevisionEvents:
         views = [event.document for event in self.events if event.document is not None]
         return 1_500 * len(self.events) + 3 * sum(len(document.masked) for document in views)
 
-    def forget(self, organisation: int, service: str, number: int | None) -> None:
-        """Drop a deleted document; all documents of the service if ``number`` is None."""
+    def forget(self, deletion: Change) -> None:
+        """Drop a document that ``deletion`` deleted, or all of a series or a service."""
+        number = deletion.number
         for event in self.events:
             change = event.change
-            if (change.organisation_id, change.service) != (organisation, service):
+            if (change.organisation_id, change.service) != (
+                deletion.organisation_id,
+                deletion.service,
+            ):
+                continue
+            if deletion.environment not in {None, change.environment}:
                 continue
             if number is None or change.current == number:
                 event.document = None
@@ -215,20 +251,16 @@ class RevisionEvents:
                 event.previous = None
             self._messages.clear()
 
-    def matches(self, subscription: Subscription) -> bool:
-        """Whether ``subscription`` receives any of the changes."""
-        return any(subscription.matches(event.change) for event in self.events)
-
     def message_for(self, subscription: Subscription) -> EncodedMessage | None:
         """Return the message for ``subscription``; None if none of the changes is for it.
 
         Subscribers who receive all of the changes share one message.
         """
-        events = [event for event in self.events if subscription.matches(event.change)]
+        events = [event for event in self.events if subscription.receives(event)]
         if not events:
             return None
         # Parts are not cached: there may be as many of them as there are subscribers.
-        if len(events) < len(self.events):
+        if len(events) < len(self.events) or subscription.resolved is not None:
             return EncodedMessage(self.revision, events, subscription)
         form = (subscription.documents, subscription.encoder, subscription.reveals)
         if form not in self._messages:
@@ -285,14 +317,19 @@ class Feed:
         filters = {
             "services": [*subscription.services, *subscription.prefixes],
             "kinds": list(subscription.kinds),
+            "environments": list(subscription.environments),
         }
+        actor: Actor | None = subscription.actor
+        if subscription.resolved is not None:
+            # Which of them it receives shows in their reach alone.
+            actor, filters = None, {}
         with_previous = subscription.encoder.with_previous
         with_documents = subscription.documents or with_previous
         # After an outage very many subscribers catch up at once, and each holds a page in memory.
         limit = _PAGE_WITH_DOCUMENTS if with_documents else _PAGE
         return self._read(
             after,
-            subscription.actor,
+            actor,
             filters,
             limit,
             with_previous=with_previous,
@@ -314,13 +351,13 @@ class Feed:
             head = read_head(connection).revision
             changes = read_changes(connection, actor, after=after, limit=limit, **filters)
             masked = without_secrets(connection, changes)
+            nothing: list[DocumentViews | None] = [None] * len(changes)
+            documents = previous = nothing
             if with_documents:
-                events = _with_documents(connection, changes, masked, with_previous)
-            else:
-                events = [
-                    ChangeEvent(change, masked_change, None, None)
-                    for change, masked_change in zip(changes, masked, strict=True)
-                ]
+                documents, previous = _documents(connection, changes, with_previous)
+            reaches = find_reaches(connection, changes)
+            parts = zip(changes, masked, documents, previous, reaches, strict=True)
+            events = [ChangeEvent(*part) for part in parts]
         revisions = [
             RevisionEvents(revision, list(group))
             for revision, group in groupby(events, key=lambda event: event.change.revision)
@@ -330,10 +367,10 @@ class Feed:
         return Page(revisions, max(head, after) if is_complete else revisions[-1].revision)
 
 
-def _with_documents(
-    connection: Connection, changes: list[Change], masked: list[Change], with_previous: bool
-) -> list[ChangeEvent]:
-    """Return events with their documents; ``with_previous``: and with what was current before."""
+def _documents(
+    connection: Connection, changes: list[Change], with_previous: bool
+) -> tuple[list[DocumentViews | None], list[DocumentViews | None]]:
+    """Return what each change made current and, ``with_previous``, what was current before."""
     current = [event_documents.version_key(change) for change in changes]
     previous: list[event_documents.Key | None] = [None] * len(changes)
     if with_previous:
@@ -346,9 +383,7 @@ def _with_documents(
         stored = None if key is None else documents.get(key)
         return None if stored is None else stored.at(change.revision)
 
-    return [
-        ChangeEvent(change, masked_change, views(after, change), views(before, change))
-        for change, masked_change, after, before in zip(
-            changes, masked, current, previous, strict=True
-        )
-    ]
+    return (
+        [views(key, change) for key, change in zip(current, changes, strict=True)],
+        [views(key, change) for key, change in zip(previous, changes, strict=True)],
+    )

@@ -53,7 +53,7 @@ class Hub:
             # Read before the word is compared: whatever is raised after the comparison moves the
             # head away from this value, and so cannot be missed.
             seen = self._watermarks.head
-            if not self._watermarks.covers(validity.word, validity.revision):
+            if not self._watermarks.covers(validity.basis, validity.revision):
                 return True
             remaining = deadline - time.monotonic()
             if remaining <= 0 or self._closing:
@@ -87,7 +87,7 @@ class Hub:
 def block_until_stale(watermarks: Watermarks, validity: Validity, seconds: float) -> bool:
     """Block the thread until ``validity`` no longer holds; return False if time is up first."""
     deadline = time.monotonic() + seconds
-    while watermarks.covers(validity.word, validity.revision):
+    while watermarks.covers(validity.basis, validity.revision):
         if time.monotonic() >= deadline:
             return False
         time.sleep(POLL_SECONDS)

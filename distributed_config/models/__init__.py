@@ -12,10 +12,14 @@ from distributed_config.models.tables import (
     ConformanceRow,
     DefinitionRevisionRow,
     DefinitionRow,
+    DependencyRow,
     EntryRow,
+    EnvironmentRow,
+    ExtensionRow,
     HeadRow,
     IdempotencyRow,
     IndexRow,
+    InheritanceRow,
     KeptMarksRow,
     MembershipRow,
     OrganisationRow,
@@ -28,7 +32,7 @@ from distributed_config.models.tables import (
     VersionRow,
 )
 
-MIGRATION = "0006"
+MIGRATION = "0007"
 """The newest migration; the schema that this release works with. A test holds it true."""
 
 __all__ = [
@@ -40,10 +44,14 @@ __all__ = [
     "ConformanceRow",
     "DefinitionRevisionRow",
     "DefinitionRow",
+    "DependencyRow",
     "EntryRow",
+    "EnvironmentRow",
+    "ExtensionRow",
     "HeadRow",
     "IdempotencyRow",
     "IndexRow",
+    "InheritanceRow",
     "KeptMarksRow",
     "MembershipRow",
     "OrganisationRow",

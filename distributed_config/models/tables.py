@@ -35,6 +35,34 @@ class OrganisationRow(Base):
     created_at: Mapped[Moment]
 
 
+class EnvironmentRow(Base):
+    """A named variant of every service. ``inherits`` is another one; None: it stands alone.
+
+    ``default`` exists from the start, in every organisation.
+    """
+
+    __tablename__ = "environments"
+
+    organisation_id: Mapped[int] = mapped_column(ForeignKey("organisations.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    description: Mapped[str] = mapped_column(Text)
+    inherits: Mapped[str | None] = mapped_column(Text)
+    protected: Mapped[bool]
+    position: Mapped[int]
+    created_at: Mapped[Moment]
+
+
+class InheritanceRow(Base):
+    """What an environment has inherited from since a revision. Never updated, never deleted."""
+
+    __tablename__ = "inheritances"
+
+    organisation_id: Mapped[int] = mapped_column(ForeignKey("organisations.id"), primary_key=True)
+    environment: Mapped[str] = mapped_column(Text, primary_key=True)
+    revision: Mapped[Revision] = mapped_column(primary_key=True, autoincrement=False)
+    inherits: Mapped[str | None] = mapped_column(Text)
+
+
 class ServiceRow(Base):
     """A named configuration. A service that was deleted and created again is another row.
 
@@ -74,6 +102,32 @@ class KeptMarksRow(Base):
     schema: Mapped[str] = mapped_column(Text)
 
 
+class ExtensionRow(Base):
+    """What a service has extended since a revision: a JSON array of names. Never updated."""
+
+    __tablename__ = "extensions"
+
+    service_id: Mapped[int] = mapped_column(ForeignKey("services.id"), primary_key=True)
+    revision: Mapped[Revision] = mapped_column(primary_key=True, autoincrement=False)
+    extends: Mapped[str] = mapped_column(Text)
+
+
+class DependencyRow(Base):
+    """A service that another one rests on, by its name: ``target``.
+
+    ``environment`` is that of the series whose current document refers to it; "" where the
+    service extends it.
+    """
+
+    __tablename__ = "dependencies"
+    __table_args__ = (Index(None, "organisation_id", "target"),)
+
+    service_id: Mapped[int] = mapped_column(ForeignKey("services.id"), primary_key=True)
+    environment: Mapped[str] = mapped_column(Text, primary_key=True)
+    target: Mapped[str] = mapped_column(Text, primary_key=True)
+    organisation_id: Mapped[int] = mapped_column(ForeignKey("organisations.id"))
+
+
 class TagRow(Base):
     """A word that services can be searched by."""
 
@@ -108,7 +162,10 @@ class VersionRow(Base):
 
 
 class DefinitionRow(Base):
-    """A named JSON Schema that services conform to. ``changed_at`` moves with all it has."""
+    """A named JSON Schema that services conform to. ``changed_at`` moves with all it has.
+
+    ``applies_to`` says which documents have to conform: the ``resolved`` ones, or all ``layers``.
+    """
 
     __tablename__ = "definitions"
     __table_args__ = (UniqueConstraint("organisation_id", "name"), {"sqlite_autoincrement": True})
@@ -119,6 +176,7 @@ class DefinitionRow(Base):
     policy: Mapped[str] = mapped_column(Text)
     created_at: Mapped[Moment]
     changed_at: Mapped[Moment]
+    applies_to: Mapped[str] = mapped_column(Text, server_default="resolved", default="resolved")
 
 
 class DefinitionRevisionRow(Base):
@@ -169,15 +227,16 @@ class ConformanceRow(Base):
 
 
 class EntryRow(Base):
-    """What the current document of a service has under an index.
+    """What the current document of a series has under an index.
 
     ``services/conformance/index_keys.py`` says how the key is formed.
     """
 
     __tablename__ = "index_entries"
-    __table_args__ = (Index(None, "index_id", "key", "name", "service_id"),)
+    __table_args__ = (Index(None, "index_id", "environment", "key", "name", "service_id"),)
 
     service_id: Mapped[int] = mapped_column(ForeignKey("services.id"), primary_key=True)
+    environment: Mapped[str] = mapped_column(Text, primary_key=True)
     index_id: Mapped[int] = mapped_column(ForeignKey("definition_indexes.id"), primary_key=True)
     key: Mapped[str] = mapped_column(Text)
     name: Mapped[str] = mapped_column(Text)

@@ -12,6 +12,8 @@ from marshmallow import fields, post_dump, pre_dump
 from distributed_config.json_schema import Reason
 from distributed_config.schemas.base import Answer
 from distributed_config.schemas.fields import Time
+from distributed_config.services.conformance.rules import RESOLVED
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 
 _MOST_LISTED = 100
 
@@ -70,6 +72,8 @@ class CreatedAnswer(Answer):
 
 
 class ServiceAnswer(Answer):
+    """Of the environment that is asked for. `extends` and `environments` only where they tell."""
+
     name = fields.String(required=True)
     tags = fields.List(fields.String(), required=True)
     versions = fields.Integer(required=True)
@@ -78,11 +82,101 @@ class ServiceAnswer(Answer):
     definition = fields.String(required=True, allow_none=True)
     created_at = Time(required=True)
     updated_at = Time(required=True)
+    extends = fields.List(
+        fields.String(),
+        metadata={"description": "What it extends. Not there where that is nothing."},
+    )
+    environments = fields.List(
+        fields.String(),
+        metadata={"description": "Where it has versions. Not there where that is `default` alone."},
+    )
+
+    # Most servers have neither, and their answers stay what they were.
+    @post_dump
+    def _leave_out_what_is_usual(self, rendered: dict[str, Any], **_rest: Any) -> dict[str, Any]:
+        if not rendered.get("extends"):
+            rendered.pop("extends", None)
+        if rendered.get("environments") in (None, [], [DEFAULT_ENVIRONMENT]):
+            rendered.pop("environments", None)
+        return rendered
 
 
 class ServicesAnswer(Answer):
     services = fields.List(fields.Nested(ServiceAnswer), required=True)
     next = fields.String(allow_none=True, required=True)
+
+
+class EnvironmentAnswer(Answer):
+    name = fields.String(required=True)
+    description = fields.String(required=True)
+    inherits = fields.String(required=True, allow_none=True)
+    protected = fields.Boolean(required=True)
+    position = fields.Integer(required=True)
+    created_at = Time(required=True)
+
+
+class EnvironmentsAnswer(Answer):
+    environments = fields.List(fields.Nested(EnvironmentAnswer), required=True)
+
+
+class ExtendsAnswer(Answer):
+    success = fields.Boolean(required=True)
+    changed = fields.Boolean(required=True)
+    extends = fields.List(fields.String(), required=True)
+
+
+class LayerAnswer(Answer):
+    service = fields.String(required=True)
+    environment = fields.String(required=True)
+    version = fields.Integer(required=True, attribute="number")
+
+
+class OriginAnswer(LayerAnswer):
+    author = fields.String(required=True)
+    time = Time(required=True, attribute="created_at")
+    note = fields.String(required=True)
+
+
+class OverriddenAnswer(Answer):
+    """A value of an earlier layer that is not served."""
+
+    service = fields.String(required=True, attribute="layer.service")
+    environment = fields.String(required=True, attribute="layer.environment")
+    version = fields.Integer(required=True, attribute="layer.number")
+    value = fields.Raw(required=True)
+
+
+class ExplainedAnswer(Answer):
+    """A value, and where it comes from. `use` is the reference that led to it."""
+
+    pointer = fields.String(required=True)
+    value = fields.Raw(required=True)
+    origin = fields.Nested(OriginAnswer, required=True, data_key="from")
+    overrides = fields.List(fields.Nested(OverriddenAnswer), required=True)
+    use = fields.String()
+
+
+class ExplanationAnswer(Answer):
+    """Secrets are masked, whoever asks."""
+
+    service = fields.String(required=True)
+    environment = fields.String(required=True)
+    revision = fields.Integer(required=True)
+    layers = fields.List(fields.Nested(LayerAnswer), required=True)
+    values = fields.List(fields.Nested(ExplainedAnswer), required=True)
+
+
+class PromotedStep(Answer):
+    service = fields.String(required=True)
+    version = fields.Integer(required=True, attribute="number")
+    changed = fields.Boolean(required=True)
+
+
+class PromotionAnswer(Answer):
+    success = fields.Boolean(required=True)
+    source = fields.String(required=True, data_key="from")
+    target = fields.String(required=True, data_key="to")
+    changes = fields.List(fields.Nested(PromotedStep), required=True)
 
 
 class ReasonAnswer(Answer):
@@ -153,6 +247,18 @@ class DefinitionAnswer(Answer):
     revised_at = Time(required=True)
     # The attribute schema of a definition is the stored text; a response has its value.
     schema = fields.Dict(attribute="document.value")
+    applies_to = fields.String(
+        metadata={
+            "description": "`layers`: every stored document has to conform by itself. Not there "
+            "where what is resolved has to."
+        }
+    )
+
+    @post_dump
+    def _leave_out_what_is_usual(self, rendered: dict[str, Any], **_rest: Any) -> dict[str, Any]:
+        if rendered.get("applies_to") == RESOLVED:
+            del rendered["applies_to"]
+        return rendered
 
 
 class DefinitionSummary(DefinitionAnswer):

@@ -6,6 +6,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from distributed_config.schemas.fields import TAG, ServiceName, StrictInteger, seconds
 from distributed_config.schemas.loader import NestedPartial, PartialSchema
+from distributed_config.services.conformance.rules import LAYERS, RESOLVED
 
 
 class TagsBody(Schema):
@@ -29,6 +30,14 @@ class DefinitionBody(PartialSchema):
         metadata={"description": "Properties to find services by, as in `db.host`."},
     )
 
+    applies_to = fields.String(
+        validate=validate.OneOf((RESOLVED, LAYERS), error="It is one of: {choices}."),
+        metadata={
+            "description": "Which documents have to conform: the `resolved` ones, as programs get "
+            "them, or every stored one by itself, all `layers`; resolved by default."
+        },
+    )
+
 
 class NewDefinitionBody(DefinitionBody):
     schema = fields.Dict(
@@ -50,6 +59,48 @@ class PointersBody(Schema):
     )
 
 
+class EnvironmentChangeBody(Schema):
+    """A key that is left out stays as it is."""
+
+    description = fields.String(validate=validate.Length(max=1000))
+    inherits = fields.String(
+        allow_none=True,
+        metadata={
+            "description": "The environment whose documents lie below its own; null: none, it "
+            "stands alone."
+        },
+    )
+    protected = fields.Boolean(
+        metadata={"description": "Whether a write takes `config:publish` as well."}
+    )
+    position = StrictInteger(metadata={"description": "Its place in the order that people see."})
+
+
+class EnvironmentBody(EnvironmentChangeBody):
+    """It inherits `default`, unless `inherits` says otherwise."""
+
+    name = fields.String(required=True, metadata={"example": "staging"})
+
+
+class ExtendsBody(Schema):
+    extends = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "Services whose documents lie below, most general first."},
+    )
+
+
+class PromotionBody(Schema):
+    services = fields.List(ServiceName(), required=True, validate=validate.Length(min=1))
+    source = fields.String(required=True, data_key="from")
+    target = fields.String(required=True, data_key="to")
+    pointers = fields.List(
+        fields.String(),
+        load_default=None,
+        metadata={"description": "Copy only the values at these JSON pointers."},
+    )
+
+
 class AttachBody(Schema):
     definition = ServiceName(required=True)
 
@@ -58,6 +109,9 @@ class ChangesetStep(PartialSchema):
     """A change of one service: exactly one of the actions."""
 
     service = ServiceName(required=True)
+    environment = fields.String(
+        metadata={"description": "The environment, unless it is that of the request."}
+    )
     # Not a schema's to check: wire finds every problem of a document, with a pointer to each.
     document = fields.Raw(metadata={"description": "The whole new document."})
     merge = fields.Dict(metadata={"description": "A merge patch (RFC 7396)."})

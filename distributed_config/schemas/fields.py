@@ -1,11 +1,13 @@
 """Fields that several schemas share: strict numbers and switches, times, names."""
 
+import re
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
 from distributed_config import wire
 from distributed_config.errors import Invalid
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 
 TAG = validate.Regexp(r"[\w][\w.:\-]{0,62}\Z", error="A tag is a word of at most 63 characters.")
 
@@ -84,6 +86,23 @@ def definition_name() -> ServiceName:
     """Return the field of a definition's name, which is required and follows the same rules."""
     missing: dict[str, Any] = {"required": "A name is needed, as in ?definition=web."}
     return ServiceName(required=True, error_messages=missing, metadata={"example": "web"})
+
+
+def environment() -> fields.String:
+    """Return the field of an environment; whether there is one of that name, the database says."""
+    return fields.String(
+        load_default=DEFAULT_ENVIRONMENT,
+        metadata={"description": "The environment that is meant.", "example": "default"},
+    )
+
+
+class VersionOrEnvironment(fields.String):
+    """A version's number, as an integer, or the name of an environment."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **rest)
+        # No environment has a name of digits alone.
+        return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else text
 
 
 def dry_run() -> StrictBoolean:

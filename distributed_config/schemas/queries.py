@@ -11,8 +11,10 @@ from distributed_config.schemas.fields import (
     StrictBoolean,
     StrictInteger,
     Time,
+    VersionOrEnvironment,
     definition_name,
     dry_run,
+    environment,
     note,
     repeatable,
     service_name,
@@ -22,6 +24,7 @@ from distributed_config.services.journal.kinds import AuditKind, ChangeKind
 
 class ServiceQuery(Schema):
     service = service_name()
+    environment = environment()
 
 
 # Most of these exclude or need each other; what a schema cannot say is checked by the view.
@@ -47,6 +50,13 @@ class ConfigReadQuery(ServiceQuery):
         load_default=False,
         metadata={"description": "Fill in what the definition has defaults for."},
     )
+    resolved = StrictBoolean(
+        load_default=False,
+        metadata={
+            "description": "With `version=current` or `as_of=`: all layers merged, and references "
+            "filled in; what programs should use."
+        },
+    )
     min_revision = StrictInteger(
         load_default=None,
         metadata={"description": "Answer only from this revision on; waits up to 5 s for it."},
@@ -57,6 +67,9 @@ class ConfigReadQuery(ServiceQuery):
         # Each selects a version by itself; one of them would have to be ignored.
         if data.get("version") is not None and data.get("as_of") is not None:
             raise ValidationError("Give version= or as_of=, not both.", "as_of")
+        if data.get("resolved") and data.get("version") != "current" and not data.get("as_of"):
+            message = "It is for version=current or as_of=; a version by its number is one layer."
+            raise ValidationError(message, "resolved")
 
 
 class WriteQuery(ServiceQuery):
@@ -95,6 +108,7 @@ class PageQuery(Schema):
 
 
 class ServicesQuery(PageQuery):
+    environment = environment()
     search = fields.String(
         load_default="", metadata={"description": "A part of the name, in any case."}
     )
@@ -107,8 +121,37 @@ class VersionsQuery(ServiceQuery, PageQuery):
 
 
 class DiffQuery(ServiceQuery):
-    old = StrictInteger(required=True, data_key="from")
-    new = StrictInteger(required=True, data_key="to")
+    old = VersionOrEnvironment(
+        required=True,
+        data_key="from",
+        metadata={"description": "A version's number, or an environment."},
+    )
+    new = VersionOrEnvironment(
+        required=True, data_key="to", metadata={"description": "Another one of the same kind."}
+    )
+    resolved = StrictBoolean(
+        load_default=True,
+        metadata={"description": "Of environments: what programs get, or the stored documents."},
+    )
+
+    @validates_schema
+    def _both_of_one_kind(self, data: dict[str, Any], **_rest: Any) -> None:
+        # A version has a number in its own environment only.
+        if isinstance(data.get("old"), int) != isinstance(data.get("new"), int):
+            raise ValidationError("Give two versions or two environments.", "to")
+
+
+class ExplainQuery(ServiceQuery):
+    pointer = fields.String(
+        load_default="",
+        metadata={"description": "Only what is at this JSON pointer, or below it."},
+    )
+
+
+class EnvironmentQuery(Schema):
+    name = fields.String(required=True, metadata={"example": "staging"})
+    note = note()
+    dry_run = dry_run()
 
 
 class RollbackQuery(WriteQuery):
@@ -141,6 +184,16 @@ class ChangesQuery(Schema):
         metadata={"description": "The documents that became current as well, up to 64 KiB each."},
     )
     service = repeatable(fields.String(), "Only this service; one that ends in / is a prefix.")
+    environment = repeatable(
+        fields.String(), "Versions of this environment only, and what concerns all environments."
+    )
+    resolved = StrictBoolean(
+        load_default=False,
+        metadata={
+            "description": "With one `service` and one `environment`: every change of what its "
+            "resolved document is made of."
+        },
+    )
     kind = repeatable(
         fields.String(validate=validate.OneOf(tuple(ChangeKind), error="It is one of: {choices}.")),
         "Only this kind of change.",
@@ -151,6 +204,18 @@ class ChangesQuery(Schema):
             "description": "The epoch of an `after` that is a revision alone; another one is a 410."
         },
     )
+
+    @validates_schema
+    def _one_document(self, data: dict[str, Any], **_rest: Any) -> None:
+        if not data.get("resolved"):
+            return
+        services = data.get("service", [])
+        if len(services) != 1 or services[0].endswith("/") or len(data.get("environment", [])) > 1:
+            message = "It takes one service=, and at most one environment=."
+            raise ValidationError(message, "resolved")
+        # What became current is one layer; what programs get of it they ask for.
+        if data.get("include") or data.get("kind"):
+            raise ValidationError("It goes with neither include= nor kind=.", "resolved")
 
 
 class AuditFilter(Schema):
@@ -187,6 +252,7 @@ class AuditExportQuery(AuditFilter):
 
 
 class PublishQuery(Schema):
+    environment = environment()
     note = note()
     dry_run = dry_run()
 
@@ -237,6 +303,7 @@ class DeleteDefinitionQuery(DefinitionWriteQuery):
 
 
 class ConformingQuery(DefinitionQuery, PageQuery):
+    environment = environment()
     where = repeatable(
         fields.String(),
         "A condition on an indexed property, as in `db.port>=5000`, `tier=gold` or "
@@ -254,6 +321,7 @@ class ConformingQuery(DefinitionQuery, PageQuery):
 
 
 class ExportQuery(Schema):
+    environment = environment()
     prefix = fields.String(load_default="", metadata={"description": "How the name begins."})
     format = fields.String(
         load_default=None,

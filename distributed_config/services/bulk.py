@@ -10,6 +10,8 @@ from typing import Any
 from distributed_config.errors import Invalid, InvalidDocument, Problem
 from distributed_config.services.catalogue import name_begins_with
 from distributed_config.services.documents.load import each_current
+from distributed_config.services.layers.environments import require_visible
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.reader import Reader
 from distributed_config.services.secrets import Viewer
 from distributed_config.wire import (
@@ -22,14 +24,20 @@ from distributed_config.wire import (
 )
 
 
-def export(reader: Reader, prefix: str = "") -> Iterator[tuple[str, Document]]:
-    """Yield the current document of every service whose name begins with ``prefix``, by name.
+def export(
+    reader: Reader, prefix: str = "", environment: str = DEFAULT_ENVIRONMENT
+) -> Iterator[tuple[str, Document]]:
+    """Yield the current document in an environment of every service, by name.
+
+    ``prefix`` is how the names begin.
 
     A service without an enabled version is left out. Secrets are in the clear only for readers
-    who may read them. Raises DocumentDamaged when it gets to a damaged document.
+    who may read them. Raises EnvironmentNotFound, and DocumentDamaged when it gets to a damaged
+    document.
     """
     viewer = Viewer(reader.connection, reader.visibility.reads_secrets)
-    for document in each_current(reader, name_begins_with(prefix)):
+    require_visible(reader, environment)
+    for document in each_current(reader, name_begins_with(prefix), environment=environment):
         rendered = document.render(viewer)
         # The stored digest is of the sealed form, and that of a document with secrets is another.
         digest = digest_of(rendered.text) if rendered.etag_variant else document.digest

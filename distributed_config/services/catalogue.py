@@ -32,18 +32,25 @@ from distributed_config.services.documents.current import (
 from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.layers import extensions
+from distributed_config.services.layers.environments import require_visible
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.reader import Reader
 from distributed_config.services.secrets.digests import Digests
-from distributed_config.services.versions import require
+from distributed_config.services.versions import environments_of, require
 
 
 @dataclass(frozen=True)
 class Entry:
     """One service in the list.
 
-    ``versions`` counts deleted versions too. ``current`` is the number of the current version, and
-    ``digest`` is its; both are None where no version is enabled. ``updated_at`` is when the last
-    version was added. Times are microseconds since 1970.
+    It is of one environment. ``versions`` counts deleted versions too; 0: there are none there.
+    ``current`` is the number of the current version, and ``digest`` is its; both are None where no
+    version is enabled. ``updated_at`` is when the last version was added. Times are microseconds
+    since 1970.
+
+    ``extends`` are the services that it extends, and ``environments`` those in which it has
+    versions, as far as the reader may know of them.
     """
 
     id: int
@@ -55,6 +62,8 @@ class Entry:
     digest: str | None
     updated_at: int
     definition: str | None
+    extends: tuple[str, ...]
+    environments: tuple[str, ...]
 
 
 def services(
@@ -65,12 +74,14 @@ def services(
     search: str = "",
     prefix: str = "",
     tags: tuple[str, ...] = (),
+    environment: str = DEFAULT_ENVIRONMENT,
 ) -> list[Entry]:
-    """Return up to ``limit`` services after the name ``after``, by name.
+    """Return up to ``limit`` services after the name ``after``, by name, as in ``environment``.
 
     The order is that of the names' code points. ``search`` is a part of the name, in any case;
-    ``prefix`` its beginning; a service must have all ``tags``.
+    ``prefix`` its beginning; a service must have all ``tags``. Raises EnvironmentNotFound.
     """
+    require_visible(reader, environment)
     # Pages continue after a name. An offset would shift when services come and go.
     query = _SERVICES.where(
         ServiceRow.organisation_id == reader.visibility.organisation,
@@ -83,13 +94,15 @@ def services(
     for tag in tags:
         has_tag = select(TagRow.service_id).where(TagRow.tag == tag)
         query = query.where(ServiceRow.id.in_(has_tag))
-    return _entries(reader, query.order_by(ServiceRow.name).limit(limit))
+    return _entries(reader, query.order_by(ServiceRow.name).limit(limit), environment)
 
 
-def served_names(reader: Reader, prefix: str = "") -> list[str]:
-    """Return the names of the services that have a current version, in order of code points.
+def served_names(
+    reader: Reader, prefix: str = "", environment: str = DEFAULT_ENVIRONMENT
+) -> list[str]:
+    """Return the services that have a current version in an environment, by their names.
 
-    ``prefix`` is how the names begin.
+    The order is that of code points; ``prefix`` is how the names begin.
     """
     query = (
         select(ServiceRow.name)
@@ -101,7 +114,7 @@ def served_names(reader: Reader, prefix: str = "") -> list[str]:
         )
         .order_by(ServiceRow.name)
     )
-    return list(reader.connection.scalars(query, in_environment()))
+    return list(reader.connection.scalars(query, in_environment(environment)))
 
 
 def name_begins_with(prefix: str) -> ColumnElement[bool]:
@@ -110,16 +123,21 @@ def name_begins_with(prefix: str) -> ColumnElement[bool]:
     return func.substr(ServiceRow.name, 1, len(prefix)) == prefix if prefix else true()
 
 
-def services_by_id(reader: Reader, ids: Sequence[int]) -> list[Entry]:
-    """Return the services with these ids, in this order. All of them must exist."""
-    entries = _entries(reader, _SERVICES.where(ServiceRow.id.in_(ids)))
+def services_by_id(
+    reader: Reader, ids: Sequence[int], environment: str = DEFAULT_ENVIRONMENT
+) -> list[Entry]:
+    """Return the services with these ids, in this order, as in ``environment``.
+
+    All of them must exist.
+    """
+    entries = _entries(reader, _SERVICES.where(ServiceRow.id.in_(ids)), environment)
     by_id = {entry.id: entry for entry in entries}
     return [by_id[service_id] for service_id in ids]
 
 
 def service(reader: Reader, series: Series) -> Entry:
     """Return one service. Raises ServiceNotFound."""
-    [entry] = services_by_id(reader, [require(reader, series)])
+    [entry] = services_by_id(reader, [require(reader, series)], series.environment)
     return entry
 
 
@@ -128,6 +146,7 @@ def set_tags(transaction: Transaction, series: Series, tags: tuple[str, ...]) ->
 
     Raises ServiceNotFound.
     """
+    transaction.actor.require_every_environment()
     service_id = require(transaction.reader, series)
     new = tuple(sorted(set(tags)))
     # Not recorded: a request that is repeated must not look like a second change.
@@ -162,11 +181,14 @@ _LAST = (
 )
 
 
-def _entries(reader: Reader, query: Select[int, str, int, str, str]) -> list[Entry]:
+def _entries(
+    reader: Reader, query: Select[int, str, int, str, str], environment: str
+) -> list[Entry]:
     rows = reader.connection.execute(query).all()
     tags_of = _tags_of(reader.connection, [row.id for row in rows])
-    digests = None if reader.visibility.reads_secrets else Digests(reader.connection)
-    return [_entry(reader.connection, row, tags_of.get(row.id, ()), digests) for row in rows]
+    return [
+        _entry(reader, row, Series(row.name, environment), tags_of.get(row.id, ())) for row in rows
+    ]
 
 
 def _tags_of(connection: Connection, ids: list[int]) -> dict[int, tuple[str, ...]]:
@@ -182,28 +204,28 @@ def _tags_of(connection: Connection, ids: list[int]) -> dict[int, tuple[str, ...
 
 
 def _entry(
-    connection: Connection,
-    row: Row[int, str, int, str, str],
-    tags: tuple[str, ...],
-    digests: Digests | None,
+    reader: Reader, row: Row[int, str, int, str, str], series: Series, tags: tuple[str, ...]
 ) -> Entry:
-    """Return the entry of a service; ``digests`` is None for readers who may read secrets."""
-    # Two look-ups by the primary key for each service. One grouped join for the whole page would
+    """Return the entry of a service."""
+    # Some look-ups by the primary key for each service. One grouped join for the whole page would
     # read every version of every service on it.
-    series = Series(row.name)
-    last = connection.execute(_LAST, in_series(row.id, series.environment)).one()
+    connection = reader.connection
+    last = connection.execute(_LAST, in_series(row.id, series.environment)).one_or_none()
     current = find_current(connection, row.id, series.environment)
     digest = None if current is None else current.digest
-    if current is not None and digests is not None and row.secret_marks:
-        digest = digests.of_version(row.id, current.number, current.digest)
+    if current is not None and row.secret_marks and not reader.visibility.reads_secrets:
+        digest = Digests(connection).of_version(row.id, current.number, current.digest)
+    places = environments_of(connection, row.id)
     return Entry(
         id=row.id,
         name=row.name,
         created_at=row.created_at,
         tags=tags,
-        versions=last.number + 1,
+        versions=0 if last is None else last.number + 1,
         current=None if current is None else current.number,
         digest=digest,
-        updated_at=last.created_at,
+        updated_at=row.created_at if last is None else last.created_at,
         definition=row.definition,
+        extends=tuple(extensions.extends(connection, row.id)),
+        environments=tuple(filter(reader.visibility.allows_environment, places)),
     )

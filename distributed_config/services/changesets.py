@@ -5,6 +5,7 @@ response names every problem.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from distributed_config.errors import (
@@ -16,7 +17,8 @@ from distributed_config.errors import (
 )
 from distributed_config.services import catalogue, versions
 from distributed_config.services.documents.series import Series
-from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.journal.transaction import Transaction, postponing
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.versions import WriteResult
 from distributed_config.wire import Document, escape_pointer
 
@@ -27,48 +29,77 @@ _MOST_PROBLEMS = 100
 class Step:
     """The action on one service.
 
-    ``pointer`` leads to the step in the request, and ``place`` to its action. ``literal``: the
+    ``pointer`` leads to the step in the request, and ``place`` to its action. ``series`` has no
+    name where the request names none. ``literal``: the
     document itself is at ``place``, and not a change to one, so that pointers into the document
     continue there. A step that is not ``sound`` cannot be done at all; its action raises why.
     """
 
     pointer: str
     place: str
-    service: str
+    series: Series
     act: Callable[[Transaction], WriteResult]
     literal: bool
     sound: bool = True
 
 
-def broken(pointer: str, error: Invalid, service: str = "") -> Step:
+_NO_SERIES = Series("")
+
+
+def broken(pointer: str, error: Invalid, series: Series = _NO_SERIES) -> Step:
     """Return a step that is not sound, and raises ``error`` when its turn comes."""
 
     def refuse(_transaction: Transaction) -> WriteResult:
         raise error
 
-    return Step(pointer, pointer, service, refuse, literal=True, sound=False)
+    return Step(pointer, pointer, series, refuse, literal=True, sound=False)
 
 
 def publish(transaction: Transaction, steps: Sequence[Step]) -> list[WriteResult]:
     """Do every step, in order. Raises if any fails; the caller's transaction is then rolled back.
 
+    What layers make together is checked after the last step: one may need what another writes.
     The error is that of the first step that failed, so that its kind says what to do. Its
     ``problems`` are those of all of them, in order.
     """
     results: list[WriteResult] = []
-    failures: list[DistconfError] = []
-    problems: list[Problem] = []
+    failures = _Failures()
+    checks: list[tuple[Step, Callable[[], None]]] = []
     for step in _once(steps):
-        try:
+        with failures.of(step), postponing(transaction) as postponed:
             results.append(step.act(transaction))
+            checks += [(step, check) for _, check in postponed]
+    # After a failed step the others' documents need not fit together.
+    if not failures.errors:
+        for step, check in checks:
+            with failures.of(step):
+                check()
+    failures.raise_if_any()
+    return results
+
+
+class _Failures:
+    """The errors of steps, and the problems of all of them with pointers into the request."""
+
+    def __init__(self) -> None:
+        self.errors: list[DistconfError] = []
+        self._problems: list[Problem] = []
+
+    @contextmanager
+    def of(self, step: Step) -> Iterator[None]:
+        """Collect the error of a step."""
+        try:
+            yield
         except TooMuchWork:
             raise  # the limit is for all of them together, and the next step is above it too
         except DistconfError as error:
-            failures.append(error)
-            problems += _located(step, error)
-    if failures:
-        raise _with_all(failures[0], problems)
-    return results
+            self.errors.append(error)
+            self._problems += _located(step, error)
+
+    def raise_if_any(self) -> None:
+        """Raise the first error with all problems, if there is one."""
+        if self.errors:
+            raise _with_all(self.errors[0], self._problems)
 
 
 @dataclass(frozen=True)
@@ -81,14 +112,19 @@ class Imported:
 
 
 def import_all(
-    transaction: Transaction, documents: Sequence[tuple[str, Document | Invalid]]
+    transaction: Transaction,
+    documents: Sequence[tuple[str, Document | Invalid]],
+    environment: str = DEFAULT_ENVIRONMENT,
 ) -> Imported:
-    """Create or update every named service, in one revision.
+    """Create or update every named service in an environment, in one revision.
 
     A document that cannot be stored has its error in its place, and perhaps no name. Raises with
     the problems of all of them, whose pointers begin with the service's name.
     """
-    results = publish(transaction, [_import_step(name, document) for name, document in documents])
+    results = publish(
+        transaction,
+        [_import_step(Series(name, environment), document) for name, document in documents],
+    )
     return Imported(
         created=tuple(one.service for one in results if one.changed and one.number == 0),
         updated=tuple(one.service for one in results if one.changed and one.number > 0),
@@ -96,8 +132,15 @@ def import_all(
     )
 
 
-def prune(transaction: Transaction, keep: Collection[str], prefix: str = "") -> tuple[str, ...]:
-    """Delete the services that begin with ``prefix`` and are not in ``keep``; return their names.
+def prune(
+    transaction: Transaction,
+    keep: Collection[str],
+    prefix: str = "",
+    environment: str = DEFAULT_ENVIRONMENT,
+) -> tuple[str, ...]:
+    """Delete what begins with ``prefix`` and is not in ``keep``; return the services' names.
+
+    Of each service its versions in ``environment`` are deleted; it goes with its last ones.
 
     Services that the actor may not see stay, and so do those without a current version. Raises
     Forbidden without the right to publish, and Invalid if ``keep`` is empty.
@@ -109,22 +152,26 @@ def prune(transaction: Transaction, keep: Collection[str], prefix: str = "") -> 
         raise Invalid.from_problems([Problem("", message, "prune")])
     # An export leaves out services without a current version: that they are not in ``keep`` says
     # nothing about them.
-    served = catalogue.served_names(transaction.reader, prefix)
+    served = catalogue.served_names(transaction.reader, prefix, environment)
     gone = [name for name in served if name not in keep]
-    for name in gone:
-        versions.delete_with_versions(transaction, Series(name))
+    with postponing(transaction) as postponed:
+        for name in gone:
+            versions.delete_with_versions(transaction, Series(name, environment))
+    # Of those that go together, some may rest on others.
+    for _, check in postponed:
+        check()
     return tuple(gone)
 
 
-def _import_step(name: str, document: Document | Invalid) -> Step:
-    pointer = f"/{escape_pointer(name)}" if name else ""
+def _import_step(series: Series, document: Document | Invalid) -> Step:
+    pointer = f"/{escape_pointer(series.service)}" if series.service else ""
     if isinstance(document, Invalid):
-        return broken(pointer, document, name)
+        return broken(pointer, document, series)
     return Step(
         pointer,
         pointer,
-        name,
-        lambda transaction: versions.put(transaction, Series(name), document),
+        series,
+        lambda transaction: versions.put(transaction, series, document),
         literal=True,
     )
 
@@ -148,16 +195,16 @@ def _locate(step: Step, problem: Problem) -> Problem:
 def _once(steps: Sequence[Step]) -> Iterator[Step]:
     """Yield ``steps``, with a broken step in place of one that names a service again."""
     # Two steps for one service would depend on their order, which a client may not mean.
-    seen: set[str] = set()
+    seen: set[Series] = set()
     for step in steps:
-        repeated = step.service in seen
+        repeated = step.series in seen
         if repeated:
-            message = f"The service {step.service!r} is named more than once."
+            message = f"The service {step.series.service!r} is named more than once."
             yield broken(step.pointer, Invalid.from_problems([Problem("", message, "repeated")]))
         if not repeated or not step.sound:
             yield step
-        if step.service:  # a step that is not sound may name none
-            seen.add(step.service)
+        if step.series.service:  # a step that is not sound may name none
+            seen.add(step.series)
 
 
 def _with_all(error: DistconfError, problems: Sequence[Problem]) -> DistconfError:

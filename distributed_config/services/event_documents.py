@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, select, tuple_
+from sqlalchemy import Connection, bindparam, or_, select, tuple_
 
 from distributed_config.errors import DocumentDamaged, SecretUnreadable
 from distributed_config.models import ChangeRow, ServiceRow, VersionRow
@@ -40,6 +40,7 @@ _BEFORE = (
         ChangeRow.organisation_id == bindparam("organisation"),
         ChangeRow.service == bindparam("service_"),
         ChangeRow.kind.in_(CURRENT_CHANGING),
+        or_(ChangeRow.environment.is_(None), ChangeRow.environment == bindparam("environment_")),
         # Both columns: one revision may change a service several times.
         tuple_(ChangeRow.revision, ChangeRow.position)
         < tuple_(bindparam("revision_"), bindparam("position_")),
@@ -49,7 +50,7 @@ _BEFORE = (
 )
 
 # Built once, with lists of any length as its parameters: this runs for every event that is sent.
-_DOCUMENTS = load.DOCUMENTS.add_columns(VersionRow.environment, VersionRow.revision).where(
+_DOCUMENTS = load.DOCUMENTS.add_columns(VersionRow.revision).where(
     VersionRow.size <= bindparam("most_bytes"),
     tuple_(
         ServiceRow.organisation_id, ServiceRow.name, VersionRow.environment, VersionRow.number
@@ -92,13 +93,14 @@ def version_key(change: Change) -> Key | None:
 
 def previous_key(connection: Connection, change: Change) -> Key | None:
     """Return which version was current before ``change``, or None if none was."""
-    if change.service is None:
+    if change.service is None or change.environment is None:
         return None
     row = connection.execute(
         _BEFORE,
         {
             "organisation": change.organisation_id,
             "service_": change.service,
+            "environment_": change.environment,
             "revision_": change.revision,
             "position_": change.position,
         },

@@ -11,10 +11,16 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from distributed_config.errors import DocumentDamaged
-from distributed_config.models import ChangeRow, ConformanceRow, ServiceRow, VersionRow
+from distributed_config.models import (
+    ChangeRow,
+    ConformanceRow,
+    EnvironmentRow,
+    ServiceRow,
+    VersionRow,
+)
 from distributed_config.services.conformance import index_keys
 from distributed_config.services.documents import load
-from distributed_config.services.documents.current import in_environment, is_current
+from distributed_config.services.documents.current import is_current
 from distributed_config.services.journal.head import read_head
 from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.secrets import Viewer
@@ -132,7 +138,7 @@ def find_index_problems(connection: Connection, progress: Callable[[int, int], N
     paths = lru_cache(maxsize=None)(lambda which: index_keys.paths_of(connection, which))
     problems: list[str] = []
     done = 0
-    for rows in connection.execute(_CONFORMING, in_environment()).yield_per(_BATCH).partitions():
+    for rows in connection.execute(_CONFORMING).yield_per(_BATCH).partitions():
         keys = index_keys.keys_of(connection, [row.service_id for row in rows])
         for row in rows:
             with suppress(DocumentDamaged):  # the check of digests reports it
@@ -141,7 +147,10 @@ def find_index_problems(connection: Connection, progress: Callable[[int, int], N
                     index: index_keys.key_of(index_keys.value_at(value, path))
                     for path, index in paths(row.definition_id).items()
                 }
-                if keys.get(row.service_id, {}) != expected:
+                # A service that was never in an environment has no entries of it.
+                present = keys.get((row.service_id, row.place), {})
+                was_there = bool(present) or value is not None
+                if was_there and present != expected:
                     problems.append(f"the indexes do not have what the service {row.name!r} has")
         done += len(rows)
         progress(done, total)
@@ -155,9 +164,10 @@ def _indexed_value(viewer: Viewer, row: Any) -> Any:
 
 # The version is outer-joined: the entries of services without a current one are checked as well.
 _CONFORMING = (
-    select(*load.COLUMNS, ConformanceRow.definition_id)
+    select(*load.COLUMNS, ConformanceRow.definition_id, EnvironmentRow.name.label("place"))
     .select_from(ConformanceRow)
     .join(ServiceRow, ServiceRow.id == ConformanceRow.service_id)
-    .outerjoin(VersionRow, is_current(ConformanceRow.service_id))
+    .join(EnvironmentRow, EnvironmentRow.organisation_id == ServiceRow.organisation_id)
+    .outerjoin(VersionRow, is_current(ConformanceRow.service_id, EnvironmentRow.name))
     .order_by(ConformanceRow.definition_id, ConformanceRow.name)
 )

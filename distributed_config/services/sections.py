@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from distributed_config.models import ChangeRow, ServiceRow, VersionRow
 from distributed_config.services import event_documents
 from distributed_config.services.documents import load
 from distributed_config.services.documents.current import ENVIRONMENT, in_environment
 from distributed_config.services.journal.kinds import ChangeKind
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.reader import Reader
 from distributed_config.services.secrets import Viewer
 from distributed_config.wire import parse_stored
@@ -64,6 +65,8 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
 
 def history(reader: Reader, section: str = "", key: str = "") -> list[KeyChange]:
     """Return the changes of keys, newest first; "" stands for every section, and for every key.
+
+    Sections are those of the default environment.
 
     Everything that made another version current counts, or none. Of a deleted service, only the
     deletion is known: its documents are gone. Raises DocumentDamaged.
@@ -134,6 +137,7 @@ def _current_changes(reader: Reader, section: str) -> Iterator[Any]:
             ChangeRow.organisation_id == reader.visibility.organisation,
             reader.visibility.sql_filter(ChangeRow.service),
             ChangeRow.kind.in_(event_documents.CURRENT_CHANGING),
+            or_(ChangeRow.environment.is_(None), ChangeRow.environment == DEFAULT_ENVIRONMENT),
         )
         .order_by(ChangeRow.revision, ChangeRow.position)
     )

@@ -24,6 +24,7 @@ from distributed_config.services.journal.allowance import Allowance
 from distributed_config.services.journal.head import Head, advance_head
 from distributed_config.services.journal.pending import TABLES, Pending
 from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.layers import environments
 from distributed_config.services.policy.actor import Actor
 from distributed_config.wire import now
 
@@ -113,9 +114,9 @@ class Batch:
     """The units that one transaction of ``connection`` has run.
 
     ``head`` is the journal's head with what they recorded, ``outcomes`` what came of each, in the
-    order in which they ran. ``touched`` are the services that changed, as pairs of organisation
-    and name; ``affects_all`` says that a change belongs to no service. ``work_ms`` is as for
-    ``Writer``.
+    order in which they ran. ``touched`` are the series that changed, each an organisation, a
+    service and an environment; ``affects_all`` says that a change belongs to no service.
+    ``work_ms`` is as for ``Writer``.
     """
 
     def __init__(
@@ -133,7 +134,7 @@ class Batch:
         self._pending = Pending(self._connection)
         self.head = self._first
         self.outcomes: list[Outcome] = []
-        self.touched: set[tuple[int, str]] = set()
+        self.touched: set[tuple[int, str, str]] = set()
         self.affects_all = False
 
     @property
@@ -224,9 +225,22 @@ class Batch:
             # With the unit: no change without its entry in the audit log, and none twice.
             audit.seal(transaction)
         self.head = transaction.head
-        self.touched |= {(transaction.organisation, name) for name in transaction.touched_services}
+        self.touched.update(self._touched_by(transaction))
         self.affects_all |= transaction.affects_all
         return Outcome(job, result)
+
+    def _touched_by(self, transaction: Transaction) -> Iterator[tuple[int, str, str]]:
+        """Yield the series that a transaction changed."""
+        organisation = transaction.organisation
+        everywhere: list[str] | None = None
+        for service, environment in transaction.touched_series:
+            if environment is not None:
+                yield organisation, service, environment
+                continue
+            if everywhere is None:
+                everywhere = environments.names(self._connection, organisation)
+            for name in everywhere:
+                yield organisation, service, name
 
 
 def _concerns_all(error: Exception) -> bool:

@@ -1,11 +1,14 @@
 """How a process learns, in nanoseconds, that another one may have committed something.
 
 Beside the database lies a small file that every process maps into memory. It is an array of
-64-bit words. A service belongs to the word that a hash of its name picks, and the word holds the
-highest revision that *may* have touched one of its services. A writer raises the words of the
-services that it touched before it commits, while it holds the database's write lock. So:
+64-bit words. A series belongs to the word that a hash of its name picks, and the word holds the
+highest revision that *may* have touched one of its series. A writer raises the words of the
+series that it touched before it commits, while it holds the database's write lock. So:
 
-    a response that was computed at revision R is still right if its word is not above R.
+    a response that was computed at revision R is still right if none of its words is above R.
+
+A response about one series has one word. One about a resolved document has the words of all its
+layers, and of those that it would have if there were a document.
 
 Raising before the commit is what makes this safe whatever happens: a process killed between the
 two leaves a word that is too high, and responses are computed again until a later revision passes
@@ -33,6 +36,7 @@ from zlib import crc32
 
 from distributed_config.errors import CannotStart, DatabaseMoved
 from distributed_config.models.backup import named
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 
 _WORDS = 4096
 HEAD = 0
@@ -85,15 +89,15 @@ class Watermarks:
             os.close(descriptor)
 
     def raise_to(
-        self, revision: int, services: Iterable[tuple[int, str]], affects_all: bool
+        self, revision: int, series: Iterable[tuple[int, str, str]], affects_all: bool
     ) -> None:
         """Announce that ``revision`` may be committed. Only the holder of the write lock may.
 
-        ``services`` are pairs of organisation and name; ``affects_all`` says that a change
-        belongs to no service, so that every cached response expires.
+        ``series`` are each an organisation, a service and an environment; ``affects_all`` says
+        that a change belongs to no service, so that every cached response expires.
         """
-        for organisation, service in services:
-            self._words[word_of(organisation, service)] = revision
+        for organisation, service, environment in series:
+            self._words[word_of(organisation, service, environment)] = revision
         if affects_all:
             self._words[_EVERYTHING] = revision
         # Last: whoever sees the head must find the words above.
@@ -115,9 +119,17 @@ class Watermarks:
             self._words[_EVERYTHING] = _NEVER
             raise DatabaseMoved()
 
-    def covers(self, word: int, revision: int) -> bool:
-        """Return whether a response about ``word``, computed at ``revision``, is still right."""
-        return self._words[word] <= revision and self._words[_EVERYTHING] <= revision
+    def covers(self, basis: tuple[int, ...], revision: int) -> bool:
+        """Return whether a response that rests on the words ``basis`` is still right.
+
+        It was computed at ``revision``.
+        """
+        words = self._words
+        # A loop, and not all(): every cached response passes here, and rests on one word or two.
+        for word in basis:
+            if words[word] > revision:
+                return False
+        return words[_EVERYTHING] <= revision
 
     @property
     def failed(self) -> bool:
@@ -170,9 +182,12 @@ def read_acknowledged(database: Path) -> Acknowledged:
     return Acknowledged(*struct.unpack("@QQ", words)) if len(words) == 16 else Acknowledged()
 
 
-def word_of(organisation: int, service: str) -> int:
-    """Return the word of a service. Two that share one only expire each other's responses."""
-    return _RESERVED + crc32(f"{organisation}/{service}".encode()) % (_WORDS - _RESERVED)
+def word_of(organisation: int, service: str, environment: str = DEFAULT_ENVIRONMENT) -> int:
+    """Return the word of a series. Two that share one only expire each other's responses."""
+    # No name has an @ in it. The default environment has none here either, so that processes of
+    # an earlier release, while one replaces the other, still agree about its words.
+    place = service if environment == DEFAULT_ENVIRONMENT else f"{service}@{environment}"
+    return _RESERVED + crc32(f"{organisation}/{place}".encode()) % (_WORDS - _RESERVED)
 
 
 def _code_of(epoch: str) -> int:

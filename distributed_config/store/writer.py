@@ -137,6 +137,7 @@ class Writer:
         """Return what ``unit`` would return; everything that it wrote is undone."""
 
         def undo(transaction: Transaction) -> None:
+            transaction.is_rehearsal = True
             raise _Undone(unit(transaction))
 
         try:

@@ -149,6 +149,8 @@ ABOUT_A_SERVICE: list[tuple[str, str, Any, dict[str, Any]]] = [
     ("PUT", "/api/v1/services/secrets", {"pointers": ["/n"]}, {}),
     ("GET", "/api/v1/versions", None, {}),
     ("GET", "/api/v1/diff", None, {"from": 0, "to": 0}),
+    ("GET", "/api/v1/explain", None, {}),
+    ("PATCH", "/api/v1/services", {"extends": []}, {}),
     ("POST", "/api/v1/rollback", None, {"to": 0}),
 ]
 

@@ -155,7 +155,7 @@ def test_conversations_are_answered_alike_with_known_requests_and_without(
 def _cached(cache: ResponseCache, path: bytes, size: int = 1_000) -> tuple[Any, CachedResponse]:
     key = ("GET", path, b"", ((b"host", b"localhost"),))
     response = WsgiResponse(200, [(b"content-type", b"application/json")], b"x" * size)
-    cache.put(key, response, Validity(0, 0), "", ("GET", "/config", "200"))
+    cache.put(key, response, Validity((0,), 0), "", ("GET", "/config", "200"))
     found = cache.find(key)
     assert found is not None
     return key, found

@@ -419,9 +419,9 @@ def test_a_response_is_replayed_only_while_it_is_valid(
     key = ("GET", b"/config", b"service=web", ())
     answer = WsgiResponse(200, [(b"content-type", b"application/json")], b'{"n": 5}')
     steps = [
-        lambda: cache.put(key, answer, Validity(_WEB, 5), "", ("GET", "/config", "200")),
+        lambda: cache.put(key, answer, Validity((_WEB,), 5), "", ("GET", "/config", "200")),
         lambda: watermarks.raise_to(
-            revision, [(_ORGANISATION, service) for service in services], everything
+            revision, [(_ORGANISATION, service, "default") for service in services], everything
         ),
     ]
 
@@ -439,13 +439,15 @@ def test_a_watermark_raised_by_another_process_outdates_a_response(
     database = tmp_path / "distconf.db"
     cache = ResponseCache(Watermarks(database), 1_000_000)
     key = ("GET", b"/config", b"service=web", ())
-    cache.put(key, WsgiResponse(200, [], b"{}"), Validity(_WEB, 5), "", ("GET", "/config", "200"))
+    cache.put(
+        key, WsgiResponse(200, [], b"{}"), Validity((_WEB,), 5), "", ("GET", "/config", "200")
+    )
     assert cache.find(key) is not None
 
     raising = (
         "import sys; from pathlib import Path\n"
         "from distributed_config.store.watermarks import Watermarks\n"
-        f"Watermarks(Path(sys.argv[1])).raise_to(6, [({_ORGANISATION}, 'web')], False)"
+        f"Watermarks(Path(sys.argv[1])).raise_to(6, [({_ORGANISATION}, 'web', 'default')], False)"
     )
     subprocess.run([sys.executable, "-c", raising, str(database)], check=True, timeout=30)
 
@@ -476,8 +478,8 @@ def test_watermarks_are_raised_before_a_commit_is_visible(tmp_path: Path) -> Non
                 lambda transaction, d=document: versions.put(transaction, Series("web"), d),
             )
             assert watermarks.head == n + 1
-            assert not watermarks.covers(_WEB, n)
-            assert watermarks.covers(_WEB, n + 1)
+            assert not watermarks.covers((_WEB,), n)
+            assert watermarks.covers((_WEB,), n + 1)
     finally:
         writer.stop()
     assert seen == [(1, 0), (2, 1), (3, 2)]

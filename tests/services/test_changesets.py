@@ -36,7 +36,7 @@ def step(index: int, service: str, error: Exception | None = None, *, literal: b
             raise error
         return versions.put(transaction, Series(service), document({"n": 1}))
 
-    return Step(f"/{index}", f"/{index}/document", service, act, literal)
+    return Step(f"/{index}", f"/{index}/document", Series(service), act, literal)
 
 
 def invalid(pointer: str, rule: str = "type") -> InvalidDocument:

@@ -7,6 +7,7 @@ from distributed_config.services import bulk, catalogue, versions
 from distributed_config.services.documents.current import find_current
 from distributed_config.services.documents.load import load_current
 from distributed_config.services.documents.series import Series
+from distributed_config.services.layers import environment_changes
 from distributed_config.services.reader import Reader
 from distributed_config.services.versions import Version
 from tests.support.database import LIMITS, Database, document, parsed
@@ -17,8 +18,9 @@ STAGING = Series("web", "staging")
 
 @pytest.fixture
 def web(database: Database) -> Database:
-    """A service with the versions 0, 1 and 2, which hold their numbers."""
+    """A service with the versions 0, 1 and 2, which hold their numbers; and an environment."""
     with database.transaction() as transaction:
+        environment_changes.create(transaction, STAGING.environment)
         for number in range(3):
             versions.put(transaction, WEB, document({"n": number}))
     return database
@@ -90,7 +92,7 @@ def test_a_service_that_does_not_exist_has_nothing_current(database: Database) -
 
 def test_every_environment_has_a_series_of_its_own(web: Database) -> None:
     with web.transaction() as transaction:
-        first = versions.append(transaction, STAGING, document({"staging": 0}))
+        first = versions.create(transaction, STAGING, document({"staging": 0}))
         second = versions.put(transaction, STAGING, document({"staging": 1}))
         versions.merge(transaction, STAGING, {"merged": True}, LIMITS)
     assert (first.number, second.number, second.series) == (0, 1, STAGING)
@@ -111,7 +113,7 @@ def test_every_environment_has_a_series_of_its_own(web: Database) -> None:
 def test_the_past_of_one_environment_is_not_that_of_another(web: Database) -> None:
     with web.transaction() as transaction:
         revision = transaction.revision
-        versions.append(transaction, STAGING, document({"staging": 0}))
+        versions.create(transaction, STAGING, document({"staging": 0}))
     with web.reader() as reader:
         assert versions.as_of_revision(reader, WEB, revision).number == 2
         assert versions.as_of_revision(reader, STAGING, revision).number == 0

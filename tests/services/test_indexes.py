@@ -427,9 +427,9 @@ def fill(transaction: Transaction) -> None:
     for statement in (
         "INSERT INTO services VALUES (:id, 1, :name, 0, 1, '')",
         "INSERT INTO conformances VALUES (:id, 1, :name, 0)",
-        "INSERT INTO index_entries VALUES (:id, 1, :n, :name)",
-        "INSERT INTO index_entries VALUES (:id, 2, :t, :name)",
-        "INSERT INTO index_entries VALUES (:id, 3, :any, :name)",
+        "INSERT INTO index_entries VALUES (:id, 'default', 1, :n, :name)",
+        "INSERT INTO index_entries VALUES (:id, 'default', 2, :t, :name)",
+        "INSERT INTO index_entries VALUES (:id, 'default', 3, :any, :name)",
     ):
         connection.execute(text(statement), rows)
 

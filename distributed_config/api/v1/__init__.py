@@ -9,6 +9,7 @@ from distributed_config.api.v1 import (
     changes,
     changesets,
     definitions,
+    environments,
     services,
     tokens,
     transfer,
@@ -23,6 +24,7 @@ blueprint = Blueprint("v1", __name__, url_prefix="/api/v1")
 for room in (
     services,
     versions,
+    environments,
     definitions,
     changes,
     changesets,

@@ -2,12 +2,20 @@
 
 import json
 import random
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, request
 
-from distributed_config.errors import EpochChanged, Invalid, NotRepresentable, Problem
+from distributed_config.errors import (
+    EpochChanged,
+    Invalid,
+    NotRepresentable,
+    Problem,
+    ServiceNotFound,
+)
 from distributed_config.http import auth, database, secret_reads
 from distributed_config.http import request as http_request
 from distributed_config.http.database import reader_connection
@@ -17,10 +25,13 @@ from distributed_config.http.routes import route
 from distributed_config.live.exchange import Validity
 from distributed_config.live.feed import Subscription
 from distributed_config.schemas import answers, queries
-from distributed_config.schemas.changes import render_change
+from distributed_config.schemas.changes import render_change, render_veiled
 from distributed_config.services import event_documents
 from distributed_config.services.journal.changes import Change, read_changes
 from distributed_config.services.journal.head import Head, continues, read_head
+from distributed_config.services.layers import environments
+from distributed_config.services.layers.resolver import Resolver
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.secrets.digests import without_secrets
 from distributed_config.store.watermarks import HEAD, word_of
 from distributed_config.wire import Position, parse_position, parse_stored
@@ -42,7 +53,7 @@ _NONE: frozenset[str] = frozenset()
     permission="config:read",
     query=queries.ChangesQuery,
     answers={200: answers.ChangesAnswer},
-    refusals=(406, 410, 422),
+    refusals=(404, 406, 410, 422),
     headers=("Prefer", "Last-Event-ID"),
 )
 def list_changes(query: dict[str, Any]) -> ResponseData:
@@ -54,7 +65,12 @@ def list_changes(query: dict[str, Any]) -> ResponseData:
     the time is up. With `Accept: text/event-stream` the response is a stream of events, and a
     WebSocket on the same path sends the same; both begin with the next change unless `after` says
     otherwise. The `id` of an event is a position as `next` is.
+
+    Without `environment=` the changes of all environments are listed. With `resolved=true` those
+    of all layers are; of a layer that you may not see, only that it changed (`layer.changed`).
     """
+    for environment in query["environment"]:
+        environments.require_visible(auth.reader(), environment)
     head = read_head(reader_connection())
     # EventSource sends exactly this; a browser's page load has it nowhere in its Accept.
     best = (request.accept_mimetypes.best or "").partition(";")[0].strip().lower()
@@ -66,20 +82,26 @@ def _list(query: dict[str, Any], head: Head) -> ResponseData:
     if not continues(reader_connection(), position, head):
         raise EpochChanged()
     size = page_size(query["limit"])
+    basis = _basis(query)
     changes = read_changes(
         reader_connection(),
         auth.actor(),
         after=position.revision,
         limit=size,
-        services=tuple(query["service"]),
+        services=() if basis else tuple(query["service"]),
         kinds=tuple(query["kind"]),
+        environments=tuple(query["environment"]),
+        layers=([one for one, _ in basis], [place for _, place in basis]) if basis else None,
     )
     if not changes:
-        _wait_for_more(query, head)
+        _wait_for_more(query, head, basis)
     more = len(changes) >= size
     # Without more the client goes on from the head: also past what its filters left out.
     upto = Position(changes[-1].revision if more else head.revision, head.epoch)
+    render: Callable[[list[Change]], list[dict[str, Any]]]
     render = _render_with_documents if query["include"] == "document" else _render
+    if basis:
+        render = partial(_render_layers, _pair(query))
     body = {
         "changes": render(changes),
         "revision": upto.revision,
@@ -95,11 +117,42 @@ def _list(query: dict[str, Any], head: Head) -> ResponseData:
     )
 
 
-def _wait_for_more(query: dict[str, Any], head: Head) -> None:
+def _pair(query: dict[str, Any]) -> tuple[str, str]:
+    """Return the service and the environment of the resolved document that a query is about."""
+    [service] = query["service"]
+    [environment] = query["environment"] or [DEFAULT_ENVIRONMENT]
+    return service, environment
+
+
+def _basis(query: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the series that the query's resolved document rests on; [] if it is about none."""
+    if not query["resolved"]:
+        return []
+    service, environment = _pair(query)
+    environments.require_visible(auth.reader(), environment)
+    if not auth.actor().visibility.allows(service):
+        raise ServiceNotFound(service, environment)
+    resolver = Resolver(reader_connection(), auth.actor().organisation, reveal=False)
+    return sorted(resolver.basis(service, environment))
+
+
+def _wait_for_more(query: dict[str, Any], head: Head, basis: list[tuple[str, str]]) -> None:
     """Have the request held, if it would wait: no thread and no snapshot is held meanwhile."""
     seconds = query["wait"] or http_request.preferred_wait()
-    basis = Validity(_word(query["service"]), head.revision)
-    http_request.wait_for_change(basis, min(seconds, database.of().settings.wait_seconds))
+    organisation = auth.actor().organisation
+    words = {word_of(organisation, *pair) for pair in basis} or _words(query)
+    validity = Validity(tuple(words), head.revision)
+    http_request.wait_for_change(validity, min(seconds, database.of().settings.wait_seconds))
+
+
+def _render_layers(pair: tuple[str, str], changes: list[Change]) -> list[dict[str, Any]]:
+    """Render changes of layers; of those that the actor may not see, only that they happened."""
+    actor = auth.actor()
+    asking = Subscription(actor, 0, "", resolved=pair)
+    return [
+        render_change(change) if asking.matches_scope(change) else render_veiled(change, *pair)
+        for change in _visible(changes)
+    ]
 
 
 def _render(changes: list[Change]) -> list[dict[str, Any]]:
@@ -130,11 +183,14 @@ def _visible(changes: list[Change]) -> list[Change]:
     return without_secrets(reader_connection(), changes)
 
 
-def _word(services: list[str]) -> int:
-    """Return the watermark that is raised when any of ``services`` changes."""
+def _words(query: dict[str, Any]) -> set[int]:
+    """Return the watermarks one of which is raised when anything changes that the query names."""
+    services, places = query["service"], query["environment"]
     if len(services) == 1 and not services[0].endswith("/"):
-        return word_of(auth.actor().organisation, services[0])
-    return HEAD
+        organisation = auth.actor().organisation
+        places = places or environments.names(reader_connection(), organisation)
+        return {word_of(organisation, services[0], place) for place in places}
+    return {HEAD}
 
 
 def _position(position: Position, epoch: str | None) -> Position:
@@ -198,6 +254,8 @@ def _subscribe(query: dict[str, Any], head: Head) -> Subscription:
         services=frozenset(name for name in services if not name.endswith("/")) or _NONE,
         prefixes=tuple(name for name in services if name.endswith("/")),
         kinds=frozenset(query["kind"]) or _NONE,
+        environments=frozenset(query["environment"]) or _NONE,
+        resolved=_pair(query) if _basis(query) else None,
         documents=query["include"] == "document",
         reset=is_reset,
     )

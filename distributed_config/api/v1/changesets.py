@@ -43,15 +43,18 @@ def publish_changeset(query: dict[str, Any], body: dict[str, Any]) -> ResponseDa
     Each entry names a service and one action: `document` (create or replace), `merge`, `patch`,
     `rollback`, `enable` or `disable`; with `if_match` only if it is still that version.
     """
-    return commit(query, changesets.publish, _steps(body), render=_render_published)
+    steps = _steps(body, query["environment"])
+    return commit(query, changesets.publish, steps, render=_render_published)
 
 
 def _render_published(written: list[WriteResult], _head: Head) -> ResponseData:
     return json_response({"success": True, "services": answers.PublishedStep.render_all(written)})
 
 
-def _steps(body: dict[str, Any]) -> list[Step]:
+def _steps(body: dict[str, Any], environment: str) -> list[Step]:
     """Return the steps of a changeset, in the order of the request.
+
+    ``environment`` is that of the steps that name none.
 
     An entry with problems becomes a broken step, which raises them when it is its turn: so the
     response has the problems of all entries, also those that only the database can find.
@@ -67,7 +70,10 @@ def _steps(body: dict[str, Any]) -> list[Step]:
     # What is wrong with the body as a whole is a step as well: it is reported beside the entries'
     # own problems.
     about_all = [broken("", InvalidDocument.from_problems(problems))] if problems else []
-    return about_all + [_step(f"/changes/{i}", change) for i, change in enumerate(changes)]
+    return about_all + [
+        _step(f"/changes/{i}", {"environment": environment, **change})
+        for i, change in enumerate(changes)
+    ]
 
 
 def _step(pointer: str, change: dict[str, Any]) -> Step:
@@ -83,9 +89,12 @@ def _step(pointer: str, change: dict[str, Any]) -> Step:
                 for problem in error.problems
             ]
     if problems:
-        return broken(pointer, InvalidDocument.from_problems(problems), name)
+        series = Series(name, change["environment"])
+        return broken(pointer, InvalidDocument.from_problems(problems), series)
     [part] = [action for action in bodies.ChangesetStep.ACTIONS if action in change]
-    return Step(pointer, f"{pointer}/{part}", name, _act(change, document), document is not None)
+    series = Series(name, change["environment"])
+    act = _act(change, series, document)
+    return Step(pointer, f"{pointer}/{part}", series, act, document is not None)
 
 
 def _document(value: Any, name: str) -> Document:
@@ -97,9 +106,11 @@ def _document(value: Any, name: str) -> Document:
     return wire.make_document(value, limits, name) if name else wire.make_object(value, limits)
 
 
-def _act(change: dict[str, Any], document: Document | None) -> Callable[[Transaction], WriteResult]:
+def _act(
+    change: dict[str, Any], series: Series, document: Document | None
+) -> Callable[[Transaction], WriteResult]:
     """Return the one action of an entry; ``document`` is what it publishes, if it does."""
-    series, limits = Series(change["service"]), http_request.document_limits()
+    limits = http_request.document_limits()
     expect = _precondition(change.get("if_match"))
     if document is not None:
         return lambda transaction: versions.put(transaction, series, document, expect)

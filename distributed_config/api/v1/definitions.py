@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -30,6 +31,7 @@ from distributed_config.services.documents.preconditions import Precondition
 from distributed_config.services.journal import head
 from distributed_config.services.journal.head import Head
 from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.layers import environments
 from distributed_config.wire import Document
 
 blueprint = Blueprint("definitions", __name__)
@@ -105,7 +107,8 @@ def create_definition(query: dict[str, Any], body: dict[str, Any]) -> ResponseDa
     schema = body_schema(name, body)
     assert schema is not None  # the body's schema requires it
     policy, paths = body.get("policy", "none"), body.get("indexes", [])
-    return commit(query, definitions.create, name, schema, policy, paths, render=_render_definition)
+    create = partial(definitions.create, applies_to=body.get("applies_to", rules.RESOLVED))
+    return commit(query, create, name, schema, policy, paths, render=_render_definition)
 
 
 def _render_definition(definition: Definition, head: Head) -> ResponseData:
@@ -135,11 +138,12 @@ def put_definition(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
         schema=schema,
         policy=body.get("policy"),
         paths=body.get("indexes"),
+        applies_to=body.get("applies_to"),
         expect=conditions.precondition(),
         forced=query["force"],
         # It reads every document that conforms: far too long for the time that a write may take.
         # The write then looks only at what was written in between.
-        review=_review(name, schema),
+        review=_review(name, schema, body.get("applies_to")),
     )
     return commit(query, _put, name, revision, render=_render_put)
 
@@ -151,6 +155,7 @@ class _Revision:
     schema: Document | None
     policy: str | None
     paths: list[str] | None
+    applies_to: str | None
     expect: Precondition
     forced: bool
     review: Review | None
@@ -172,7 +177,10 @@ def _put(transaction: Transaction, name: str, revision: _Revision) -> _Put:
     # create at once, one is refused.
     if schema is not None and not definitions.exists(transaction, name, revision.expect):
         policy, paths = revision.policy or "none", revision.paths or []
-        created = definitions.create(transaction, name, schema, policy, paths)
+        applies_to = revision.applies_to or rules.RESOLVED
+        created = definitions.create(
+            transaction, name, schema, policy, paths, applies_to=applies_to
+        )
         return _Put(created, True, None, 201)
     result = definitions.revise(
         transaction,
@@ -180,6 +188,7 @@ def _put(transaction: Transaction, name: str, revision: _Revision) -> _Put:
         schema=schema,
         policy=revision.policy,
         paths=revision.paths,
+        applies_to=revision.applies_to,
         review=revision.review,
         forced=revision.forced,
         expect=revision.expect,
@@ -340,16 +349,18 @@ def list_conforming(query: dict[str, Any]) -> ResponseData:
         for filter_ in index_queries.parse_filters(query["where"])
     )
     sort = query["sort"] and definitions.indexed_path(definition, query["sort"])
+    environments.require_visible(auth.reader(), query["environment"])
+    names = NameFilter(search=query["search"], visibility=auth.actor().visibility)
     matches = index_search.find(
         connection,
         definition.id,
-        Query(filters, NameFilter(search=query["search"], visibility=auth.actor().visibility)),
+        Query(filters, names, environment=query["environment"]),
         Order(sort, descending=query["order"] == "desc"),
         after=index_queries.parse_position(query, epoch),
         limit=size + 1,
     )
     ids = [match.service_id for match in matches[:size]]
-    entries = catalogue.services_by_id(auth.reader(), ids)
+    entries = catalogue.services_by_id(auth.reader(), ids, query["environment"])
     body = {"definition": name, "services": answers.ServiceAnswer.render_all(entries)}
     return page_response(body, next_cursor(query, epoch, matches, size, _position_of))
 
@@ -359,12 +370,15 @@ def _position_of(match: Match) -> str:
     return json.dumps(match.position)
 
 
-def _review(name: str, schema: Document | None) -> Review | None:
-    """Return what ``schema`` would do as the next revision; None if there is nothing to compare."""
+def _review(name: str, schema: Document | None, applies_to: str | None = None) -> Review | None:
+    """Return what ``schema`` would do as the next revision; None if there is nothing to compare.
+
+    ``applies_to`` None leaves that as it is.
+    """
     definition = None if schema is None else definitions.lookup(auth.reader(), name)
     if schema is None or definition is None:
         return None
-    proposal = definition.proposal(schema)
+    proposal = definition.proposal(schema, applies_to)
     return evolution.review(reader_connection(), proposal, auth.actor().visibility)
 
 

@@ -12,6 +12,7 @@ from distributed_config.http.database import reader_connection
 from distributed_config.http.pagination import after_key, next_cursor, page_response, page_size
 from distributed_config.http.response import ResponseData, json_response
 from distributed_config.http.routes import route
+from distributed_config.http.series import series_of
 from distributed_config.http.writes import commit, json_of
 from distributed_config.schemas import answers, bodies, queries
 from distributed_config.services import catalogue, definitions
@@ -20,6 +21,7 @@ from distributed_config.services.documents.series import Series
 from distributed_config.services.journal import head
 from distributed_config.services.journal.head import Head
 from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.layers import extensions
 
 blueprint = Blueprint("services", __name__)
 
@@ -31,7 +33,7 @@ blueprint = Blueprint("services", __name__)
     permission="config:read",
     query=queries.ServicesQuery,
     answers={200: answers.ServicesAnswer},
-    refusals=(410, 422),
+    refusals=(404, 410, 422),
 )
 def list_services(query: dict[str, Any]) -> ResponseData:
     """List the services, by name."""
@@ -46,6 +48,7 @@ def list_services(query: dict[str, Any]) -> ResponseData:
         search=query["search"],
         prefix=query["prefix"],
         tags=tuple(query["tag"]),
+        environment=query["environment"],
     )
     body = {"services": answers.ServiceAnswer.render_all(entries[:size])}
     return page_response(body, next_cursor(query, epoch, entries, size, attrgetter("name")))
@@ -62,8 +65,33 @@ def list_services(query: dict[str, Any]) -> ResponseData:
 )
 def show_service(query: dict[str, Any]) -> ResponseData:
     """Show one service."""
-    entry = catalogue.service(auth.reader(), Series(query["service"]))
+    entry = catalogue.service(auth.reader(), series_of(query))
     return json_response(answers.ServiceAnswer.render(entry))
+
+
+@route(
+    blueprint,
+    "PATCH",
+    "/services",
+    permission="config:write",
+    query=queries.WriteQuery,
+    body=bodies.ExtendsBody,
+    answers={200: answers.ExtendsAnswer},
+    refusals=(404, 422, 507),
+    headers=("Idempotency-Key", "Config-Note"),
+)
+def extend_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
+    """Set which services a service extends, in all environments.
+
+    Their resolved documents are merged below its own, most general first.
+    """
+    targets = body["extends"]
+    render = partial(_render_extended, targets)
+    return commit(query, extensions.set_extends, query["service"], targets, render=render)
+
+
+def _render_extended(targets: list[str], changed: bool, _head: Head) -> ResponseData:
+    return json_response({"success": True, "changed": changed, "extends": targets})
 
 
 @route(
@@ -80,7 +108,7 @@ def show_service(query: dict[str, Any]) -> ResponseData:
 def tag_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Give a service exactly these tags."""
     # The whole set of tags, and not one more or less: so a repeated request changes nothing.
-    series, tags = Series(query["service"]), tuple(body["tags"])
+    series, tags = series_of(query), tuple(body["tags"])
     return commit(query, _set_tags, series, tags, render=json_of(answers.ServiceAnswer))
 
 
@@ -102,7 +130,7 @@ def _set_tags(transaction: Transaction, series: Series, tags: tuple[str, ...]) -
 )
 def attach_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Attach a service to a definition, to which its current version has to conform."""
-    series, definition = Series(query["service"]), body["definition"]
+    series, definition = series_of(query), body["definition"]
     render = partial(_render_attached, definition)
     return commit(query, definitions.attach, series, definition, render=render)
 
@@ -121,7 +149,7 @@ def detach_service(query: dict[str, Any]) -> ResponseData:
     """Detach a service from its definition."""
     http_request.refuse_body()
     render = partial(_render_attached, None)
-    return commit(query, definitions.detach, Series(query["service"]), render=render)
+    return commit(query, definitions.detach, series_of(query), render=render)
 
 
 def _render_attached(definition: str | None, changed: bool, _head: Head) -> ResponseData:
@@ -143,7 +171,7 @@ def show_pointers(query: dict[str, Any]) -> ResponseData:
 
     Those that its definition marks, with `"x-secret": true`, are not among them.
     """
-    pointers = definitions.secret_pointers(auth.reader(), Series(query["service"]))
+    pointers = definitions.secret_pointers(auth.reader(), series_of(query))
     return json_response({"pointers": pointers})
 
 
@@ -164,7 +192,7 @@ def mark_service(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     The values are masked at once, in old versions too, and encrypted from the next version on.
     Removing a pointer takes `config:read-secret`.
     """
-    series = Series(query["service"])
+    series = series_of(query)
     return commit(query, _set_pointers, series, body["pointers"], render=_render_pointers)
 
 

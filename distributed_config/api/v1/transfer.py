@@ -1,6 +1,7 @@
 """Everything at once, out and in."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint
@@ -31,10 +32,12 @@ blueprint = Blueprint("transfer", __name__)
     permission="config:read",
     query=queries.ExportQuery,
     answers={200: "document"},
-    refusals=(406, 422, 507),
+    refusals=(404, 406, 422, 507),
 )
 def export(query: dict[str, Any]) -> ResponseData:
     """Export the current documents of all services, as one object `{service: document}`.
+
+    They are those of one environment, as they are stored.
 
     Every export has an entry in the audit log before the response is sent.
     """
@@ -43,7 +46,7 @@ def export(query: dict[str, Any]) -> ResponseData:
     most = database.of().settings.answer_bytes
     values: dict[str, Any] = {}
     size = 0
-    for name, document in bulk.export(auth.reader(), query["prefix"]):
+    for name, document in bulk.export(auth.reader(), query["prefix"], query["environment"]):
         # Counted before anything is parsed: a value takes many times the memory of its text.
         size += len(document.text)
         if size > most:
@@ -69,7 +72,7 @@ def export(query: dict[str, Any]) -> ResponseData:
     query=queries.ImportQuery,
     body_types=("application/json", "application/yaml", "application/toml"),
     answers={200: answers.ImportedAnswer},
-    refusals=(422, 507),
+    refusals=(404, 422, 507),
     headers=("Idempotency-Key", "Config-Note"),
     example=examples.IMPORT,
 )
@@ -90,22 +93,28 @@ def import_all(query: dict[str, Any]) -> ResponseData:
         raise Invalid.from_problems([Problem("", message, "limit")])
     documents = bulk.documents_of(value, http_request.document_limits())
     prefix = query["prefix"] if query["prune"] else None
-    return commit(query, _import, documents, prefix, render=json_of(answers.ImportedAnswer))
+    imported = _Import(documents, prefix, query["environment"])
+    return commit(query, _import, imported, render=json_of(answers.ImportedAnswer))
 
 
-def _import(
-    transaction: Transaction,
-    documents: Sequence[tuple[str, Document | Invalid]],
-    pruned_prefix: str | None,
-) -> dict[str, Any]:
-    """Import ``documents``; then delete the other services that begin with ``pruned_prefix``.
+@dataclass(frozen=True)
+class _Import:
+    """What is imported, and where to. Other services that begin with ``pruned_prefix`` are deleted.
 
     A ``pruned_prefix`` of None deletes nothing.
     """
-    imported = changesets.import_all(transaction, documents)
+
+    documents: Sequence[tuple[str, Document | Invalid]]
+    pruned_prefix: str | None
+    environment: str
+
+
+def _import(transaction: Transaction, new: _Import) -> dict[str, Any]:
+    imported = changesets.import_all(transaction, new.documents, new.environment)
     deleted: tuple[str, ...] = ()
-    if pruned_prefix is not None:
-        deleted = changesets.prune(transaction, {name for name, _ in documents}, pruned_prefix)
+    if new.pruned_prefix is not None:
+        names = {name for name, _ in new.documents}
+        deleted = changesets.prune(transaction, names, new.pruned_prefix, new.environment)
     return {
         "success": True,
         "created": imported.created,

@@ -1,7 +1,7 @@
 """The history of one service: its versions, two of them side by side, and the way back."""
 
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Blueprint
 
@@ -12,6 +12,7 @@ from distributed_config.http.database import reader_connection
 from distributed_config.http.pagination import after_key, next_cursor, page_response, page_size
 from distributed_config.http.response import ResponseData, json_response
 from distributed_config.http.routes import route
+from distributed_config.http.series import series_of
 from distributed_config.http.writes import commit
 from distributed_config.schemas import answers, queries
 from distributed_config.schemas.versions import render_version, render_version_with_document
@@ -42,7 +43,7 @@ def list_versions(query: dict[str, Any]) -> ResponseData:
     before = after_key(query, epoch, int)
     history = versions.history(
         auth.reader(),
-        Series(name),
+        series_of(query),
         before=before,
         limit=size + 1,
         documents=query["documents"],
@@ -60,25 +61,40 @@ def list_versions(query: dict[str, Any]) -> ResponseData:
     permission="config:read",
     query=queries.DiffQuery,
     answers={200: answers.DiffAnswer},
-    refusals=(404, 410, 422),
+    refusals=(404, 409, 410, 422),
 )
 def diff(query: dict[str, Any]) -> ResponseData:
-    """Compare two versions of a service.
+    """Compare two versions of a service, or what programs get of it in two environments.
 
     `patch` is the JSON Patch that leads from one to the other, `text` a unified diff. Each has at
     most a megabyte; if there is more, `truncated` is true, and neither is complete.
     """
-    reader, series = auth.reader(), Series(query["service"])
     # Masked for those who may not read secrets: a difference would tell them otherwise.
-    old = versions.stored(reader, series, query["old"])
-    new = versions.stored(reader, series, query["new"])
+    old, new = (_side(query, query["service"], query[side]) for side in ("old", "new"))
     difference = compare(
-        wire.parse_stored(old.served),
-        wire.parse_stored(new.served),
-        f"{series.service} version {old.number}",
-        f"{series.service} version {new.number}",
+        wire.parse_stored(old.text), wire.parse_stored(new.text), old.name, new.name
     )
     return json_response(answers.DiffAnswer.render(difference))
+
+
+class _Side(NamedTuple):
+    """One side of a comparison: a document, and how it is called."""
+
+    text: str
+    name: str
+
+
+def _side(query: dict[str, Any], service: str, which: int | str) -> _Side:
+    """Return a version by its number, or what there is in the environment ``which``."""
+    if isinstance(which, int):
+        version = versions.stored(auth.reader(), series_of(query), which)
+        return _Side(version.served, f"{service} version {which}")
+    series = Series(service, which)
+    if query["resolved"]:
+        version = versions.resolved(auth.reader(), series).version
+    else:
+        version = versions.current(auth.reader(), series)
+    return _Side(version.served, f"{service} in {which}")
 
 
 @route(
@@ -94,7 +110,7 @@ def diff(query: dict[str, Any]) -> ResponseData:
 def roll_back(query: dict[str, Any]) -> ResponseData:
     """Append a copy of an older version: of the one before, unless `to` says which."""
     http_request.refuse_body()
-    series, number, expect = Series(query["service"]), query["to"], conditions.precondition()
+    series, number, expect = series_of(query), query["to"], conditions.precondition()
     return commit(
         query,
         versions.roll_back,

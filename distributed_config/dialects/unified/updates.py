@@ -14,6 +14,7 @@ from distributed_config.http.response import ResponseData
 from distributed_config.live.feed import ChangeEvent, Encoder, Subscription
 from distributed_config.services.event_documents import CURRENT_CHANGING
 from distributed_config.services.journal.head import read_head
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.sections import WRAPPER, changed
 from distributed_config.wire import parse_stored
 
@@ -28,7 +29,13 @@ def updates() -> ResponseData:
         raise failure(426, "Connect with a WebSocket.")
     # It begins with the next change: the dialect has no cursor, and its clients read first.
     head = read_head(reader_connection())
-    subscription = Subscription(auth.actor(), head.revision, head.epoch, encoder=ENCODER)
+    subscription = Subscription(
+        auth.actor(),
+        head.revision,
+        head.epoch,
+        environments=frozenset({DEFAULT_ENVIRONMENT}),
+        encoder=ENCODER,
+    )
     if subscription.reveals:
         secret_reads.record_secret_read("/")
     http_request.exchange_of_request().subscription = subscription

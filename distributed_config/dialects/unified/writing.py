@@ -132,7 +132,7 @@ def _step(section: str, values: Any, limits: DocumentLimits) -> Step:
         return _replace(transaction, section, values, limits)
 
     pointer = f"/{section}"
-    return Step(pointer, pointer, section, act, literal=True)
+    return Step(pointer, pointer, Series(section), act, literal=True)
 
 
 def _replace(

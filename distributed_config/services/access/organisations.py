@@ -9,6 +9,10 @@ from distributed_config.models import OrganisationRow
 from distributed_config.services.access.naming import check_account_name, require_distinct
 from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.layers.environment_changes import (
+    add_environment,
+    first_environment,
+)
 from distributed_config.services.policy.actor import Actor
 
 
@@ -33,6 +37,7 @@ def create_organisation(transaction: Transaction, name: str) -> Organisation:
         insert(OrganisationRow).returning(OrganisationRow.id),
         {"name": name, "created_at": transaction.now},
     ).scalar_one()
+    add_environment(transaction, organisation_id, first_environment(transaction.now))
     transaction.record(
         ChangeKind.ORGANISATION_CREATED,
         subject=f"organisation:{organisation_id}",

@@ -6,6 +6,7 @@ the database, serves strings, numbers and everything else.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Any
 
@@ -75,10 +76,19 @@ def paths_of(connection: Connection, definition_id: int) -> dict[str, int]:
     return {row.path: row.id for row in sorted(rows, key=lambda row: row.position)}
 
 
+@dataclass(frozen=True)
+class Place:
+    """The series that entries are of: its service, by id and name, and its environment."""
+
+    service_id: int
+    name: str
+    environment: str
+
+
 def write_entries(
-    connection: Connection, service_id: int, name: str, paths: Mapping[str, int], value: Any
+    connection: Connection, place: Place, paths: Mapping[str, int], value: Any
 ) -> None:
-    """Replace the entries of a service by those of ``value``, its current document.
+    """Replace the entries of a series by those of ``value``, its current document.
 
     None stands for no current document. ``paths`` are the indexes to write, by path; entries of
     others stay.
@@ -87,31 +97,38 @@ def write_entries(
         return
     rows = [
         {
-            "service_id": service_id,
+            "service_id": place.service_id,
+            "environment": place.environment,
             "index_id": index,
             "key": key_of(value_at(value, path)),
-            "name": name,
+            "name": place.name,
         }
         for path, index in paths.items()
     ]
-    connection.execute(_DELETE, [{"service": service_id, "which": row["index_id"]} for row in rows])
+    series = {"service": place.service_id, "place": place.environment}
+    connection.execute(_DELETE, [{**series, "which": row["index_id"]} for row in rows])
     connection.execute(_INSERT, rows)
 
 
-def keys_of(connection: Connection, services: Sequence[int]) -> dict[int, dict[int, str]]:
-    """Return the keys of each of ``services``, by the ids of their indexes."""
-    keys: dict[int, dict[int, str]] = {}
-    query = select(EntryRow.service_id, EntryRow.index_id, EntryRow.key)
-    for service_id, index_id, key in connection.execute(
+def keys_of(
+    connection: Connection, services: Sequence[int]
+) -> dict[tuple[int, str], dict[int, str]]:
+    """Return the keys of each series of ``services``, by the ids of their indexes."""
+    keys: dict[tuple[int, str], dict[int, str]] = {}
+    query = select(EntryRow.service_id, EntryRow.environment, EntryRow.index_id, EntryRow.key)
+    for service_id, environment, index_id, key in connection.execute(
         query.where(EntryRow.service_id.in_(services))
     ):
-        keys.setdefault(service_id, {})[index_id] = key
+        keys.setdefault((service_id, environment), {})[index_id] = key
     return keys
 
 
-def delete_entries(connection: Connection, service_id: int) -> None:
-    """Delete every entry of a service."""
-    connection.execute(delete(EntryRow).where(EntryRow.service_id == service_id))
+def delete_entries(connection: Connection, service_id: int, environment: str | None = None) -> None:
+    """Delete every entry of a service; of one series if ``environment`` names it."""
+    of_service = delete(EntryRow).where(EntryRow.service_id == service_id)
+    if environment is not None:
+        of_service = of_service.where(EntryRow.environment == environment)
+    connection.execute(of_service)
 
 
 def set_paths(connection: Connection, definition_id: int, paths: Sequence[str]) -> list[str]:
@@ -138,7 +155,9 @@ _PATHS = select(IndexRow.path, IndexRow.id, IndexRow.position).where(
 )
 
 _DELETE = delete(EntryRow).where(
-    EntryRow.service_id == bindparam("service"), EntryRow.index_id == bindparam("which")
+    EntryRow.service_id == bindparam("service"),
+    EntryRow.environment == bindparam("place"),
+    EntryRow.index_id == bindparam("which"),
 )
 
 _INSERT = insert(EntryRow)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 from distributed_config.errors import Invalid, Problem
 from distributed_config.models import ConformanceRow, EntryRow
 from distributed_config.services.conformance.index_keys import NO_KEY, key_of, paths_of
-from distributed_config.services.policy.visibility import Visibility
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Visibility
 
 # Up to so many matches are sorted in memory, which takes some milliseconds. With more of them, a
 # scan in order comes upon enough matches soon.
@@ -91,11 +91,15 @@ class NameFilter:
 
 @dataclass(frozen=True)
 class Query:
-    """The conditions on services, all of which must hold; ``among`` None: any service."""
+    """The conditions on services, all of which must hold; ``among`` None: any service.
+
+    The values that are compared are those of the documents in ``environment``.
+    """
 
     filters: tuple[Filter, ...] = ()
     names: NameFilter = NameFilter()
     among: frozenset[int] | None = None
+    environment: str = DEFAULT_ENVIRONMENT
 
     def fits(self, match: "Match") -> bool:
         """Return whether all conditions but the filters hold."""
@@ -133,12 +137,12 @@ def find(
     conditions = _conditions(paths, query, order)
     few = _few_matches(connection, conditions)
     if few is None:
-        source = _source(definition_id, paths, conditions, order)
+        source = _source(definition_id, paths, conditions, order, query.environment)
         scans = _scans(source, conditions, order, query, after)
         return _run_scans(connection, scans, offset, limit)
     matches = [
         match
-        for match in _with_positions(connection, few, paths, order)
+        for match in _with_positions(connection, few, paths, order, query.environment)
         if query.fits(match) and _is_after(match.position, after, order)
     ]
     # Two stable sorts: services without a value come last in both directions.
@@ -151,25 +155,27 @@ def count(connection: Connection, definition_id: int, query: Query) -> int:
     """Return how many services ``find`` would find without a limit. Raises as it does."""
     paths = paths_of(connection, definition_id)
     conditions = _conditions(paths, query, Order())
-    source = _source(definition_id, paths, conditions, Order())
+    source = _source(definition_id, paths, conditions, Order(), query.environment)
     scan = _scan(source, conditions, Order(), query, None).order_by(None)
     return connection.execute(select(func.count()).select_from(scan.subquery())).scalar_one()
 
 
 @dataclass(frozen=True)
 class _Condition:
-    """A filter with the id of its index."""
+    """A filter with the id of its index, on entries of one environment."""
 
     index: int
     filter: Filter
+    environment: str
 
     def on(self, entry: Any) -> ColumnElement[bool]:
         """Return the condition on an entry, for a search through the index."""
-        return and_(entry.index_id == self.index, self._of_keys(entry.key))
+        here = entry.environment == self.environment
+        return and_(entry.index_id == self.index, here, self._of_keys(entry.key))
 
     def of_service(self, entry: Any) -> ColumnElement[bool]:
         """Return the condition on an entry whose service is known already."""
-        return and_(_is_index(entry, self.index), self._of_keys(entry.key))
+        return and_(_is_index(entry, self.index, self.environment), self._of_keys(entry.key))
 
     def _of_keys(self, column: Any) -> ColumnElement[bool]:
         # Nothing is found by an object or an array: they have no key of their own.
@@ -190,11 +196,16 @@ class _Condition:
         return ranges[self.filter.operator]
 
 
-def _is_index(entry: Any, index: int) -> ColumnElement[bool]:
-    """Return the condition that an entry, whose service is known, belongs to an index."""
+def _is_index(entry: Any, index: int, environment: str) -> ColumnElement[bool]:
+    """Return the condition that an entry, whose service is known, belongs to an index.
+
+    It is that of the service's document in ``environment``.
+    """
     # Adding zero keeps SQLite from scanning the whole index instead of looking up the service.
     # Without statistics about the tables it would often choose that.
-    condition: ColumnElement[bool] = entry.index_id + 0 == index
+    condition: ColumnElement[bool] = and_(
+        entry.index_id + 0 == index, entry.environment == environment
+    )
     return condition
 
 
@@ -211,7 +222,10 @@ def _conditions(paths: Mapping[str, int], query: Query, order: Order) -> list[_C
     ]
     if problems:
         raise Invalid.from_problems(problems)
-    return [_Condition(paths[condition.path], condition) for condition in query.filters]
+    return [
+        _Condition(paths[condition.path], condition, query.environment)
+        for condition in query.filters
+    ]
 
 
 def _few_matches(connection: Connection, conditions: list[_Condition]) -> dict[int, str] | None:
@@ -242,13 +256,17 @@ def _few_matches(connection: Connection, conditions: list[_Condition]) -> dict[i
 
 
 def _with_positions(
-    connection: Connection, services: Mapping[int, str], paths: Mapping[str, int], order: Order
+    connection: Connection,
+    services: Mapping[int, str],
+    paths: Mapping[str, int],
+    order: Order,
+    environment: str,
 ) -> list[Match]:
     """Return ``services``, each with its position in ``order``."""
     query: Select[*tuple[Any, ...]]
     if order.path is not None:
         query = select(EntryRow.service_id, EntryRow.key).where(
-            _is_index(EntryRow, paths[order.path]), EntryRow.service_id.in_(services)
+            _is_index(EntryRow, paths[order.path], environment), EntryRow.service_id.in_(services)
         )
     elif order.by == "changed":
         query = select(ConformanceRow.service_id, ConformanceRow.changed_at).where(
@@ -291,11 +309,16 @@ class _Source:
 
 
 def _source(
-    definition_id: int, paths: Mapping[str, int], conditions: list[_Condition], order: Order
+    definition_id: int,
+    paths: Mapping[str, int],
+    conditions: list[_Condition],
+    order: Order,
+    environment: str,
 ) -> _Source:
     if order.path is not None:
         entry = aliased(EntryRow)
-        return _Source(entry, entry.index_id == paths[order.path], [entry.key, entry.name])
+        here = and_(entry.index_id == paths[order.path], entry.environment == environment)
+        return _Source(entry, here, [entry.key, entry.name])
     row = aliased(ConformanceRow)
     conforming = row.definition_id == definition_id
     if order.by == "changed":

@@ -34,10 +34,18 @@ from distributed_config.services.reader import Reader
 from distributed_config.services.secrets import ValidationInput, Viewer
 from distributed_config.wire import in_order
 
+_BATCH = 500
+
+RESOLVED, LAYERS = "resolved", "layers"
+"""Which documents a definition applies to: what programs get, or every stored one by itself."""
+
 
 @dataclass(frozen=True)
 class Rule:
-    """The rule of one service: the newest revision of its definition."""
+    """The rule of one service: the newest revision of its definition.
+
+    ``applies_to`` says which documents have to conform: RESOLVED ones, or all LAYERS.
+    """
 
     service_id: int
     service: str
@@ -45,6 +53,7 @@ class Rule:
     definition: str
     number: int
     schema: str
+    applies_to: str = RESOLVED
 
     def require(self, document: ValidationInput, which: str = "") -> None:
         """Raise NotConforming with every problem of ``document``.
@@ -91,6 +100,23 @@ def rule_for_service(connection: Connection, service_id: int) -> Rule | None:
     row = connection.execute(_RULE, {"service": service_id}).one_or_none()
     if row is None:
         return None
+    return _rule(row)
+
+
+def rules_for(connection: Connection, names: Sequence[str], organisation: int) -> dict[str, Rule]:
+    """Return the rules of those services in ``names`` that conform to a definition, by name.
+
+    Raises DocumentDamaged.
+    """
+    found: dict[str, Rule] = {}
+    # In batches: a statement has a limited number of parameters.
+    for start in range(0, len(names), _BATCH):
+        batch = {"names": names[start : start + _BATCH], "organisation": organisation}
+        found |= {row.service: _rule(row) for row in connection.execute(_RULES, batch)}
+    return found
+
+
+def _rule(row: Any) -> Rule:
     intact(row.schema, row.digest)
     return Rule(*row[:-1])
 
@@ -193,6 +219,16 @@ def detach_definition(connection: Connection, service_id: int) -> None:
     connection.execute(delete(ConformanceRow).where(ConformanceRow.service_id == service_id))
 
 
+def delete_series(connection: Connection, service_id: int, environment: str) -> None:
+    """Delete what is recorded here about one series, which is about to be deleted."""
+    index_keys.delete_entries(connection, service_id, environment)
+    connection.execute(
+        delete(CheckRow).where(
+            CheckRow.service_id == service_id, CheckRow.environment == environment
+        )
+    )
+
+
 def delete_conformance(connection: Connection, service_id: int) -> None:
     """Delete everything that is recorded here about a service, which is about to be deleted."""
     detach_definition(connection, service_id)
@@ -210,10 +246,19 @@ def accept(
 ) -> None:
     """Let version ``number`` become current. Raises NotConforming if it must not.
 
-    Records the revision that it was checked against, and updates the indexes. ``which`` is the
-    subject of the error text.
+    ``which`` is the subject of the error text.
     """
     rule.require(document, which)
+    record_check(transaction, rule, environment, number, document.masked)
+
+
+def record_check(
+    transaction: Transaction, rule: Rule, environment: str, number: int, masked: Any
+) -> None:
+    """Record the revision that a version is checked against, and update the indexes.
+
+    ``masked`` is the version's document without its secrets.
+    """
     # A version can become current more than once; the last check is the one that counts.
     parameters = {**in_series(rule.service_id, environment), "which": number}
     transaction.connection.execute(_DELETE_CHECK, parameters)
@@ -228,18 +273,19 @@ def accept(
         },
     )
     # Indexes hold the masked document: a search must not confirm a guess at a secret.
-    _update_indexes(transaction, rule, document.masked)
+    _update_indexes(transaction, rule, environment, masked)
 
 
-def clear(transaction: Transaction, rule: Rule) -> None:
-    """Record that nothing of the service is served any more."""
-    _update_indexes(transaction, rule, None)
+def clear(transaction: Transaction, rule: Rule, environment: str) -> None:
+    """Record that nothing of a series is served any more."""
+    _update_indexes(transaction, rule, environment, None)
 
 
-def _update_indexes(transaction: Transaction, rule: Rule, value: Any) -> None:
+def _update_indexes(transaction: Transaction, rule: Rule, environment: str, value: Any) -> None:
     connection = transaction.connection
     paths = index_keys.paths_of(connection, rule.definition_id)
-    index_keys.write_entries(connection, rule.service_id, rule.service, paths, value)
+    place = index_keys.Place(rule.service_id, rule.service, environment)
+    index_keys.write_entries(connection, place, paths, value)
     connection.execute(_TOUCH, {"service": rule.service_id, "at": transaction.now})
 
 
@@ -253,6 +299,7 @@ _RULE = (
         DefinitionRow.name,
         DefinitionRevisionRow.number,
         DefinitionRevisionRow.schema,
+        DefinitionRow.applies_to,
         DefinitionRevisionRow.digest,
     )
     .select_from(ConformanceRow)
@@ -261,6 +308,39 @@ _RULE = (
     .where(ConformanceRow.service_id == bindparam("service"))
     .order_by(DefinitionRevisionRow.number.desc())
     .limit(1)
+)
+
+_NEWEST_REVISION = (
+    select(DefinitionRevisionRow.number)
+    .where(DefinitionRevisionRow.definition_id == DefinitionRow.id)
+    .order_by(DefinitionRevisionRow.number.desc())
+    .limit(1)
+    .correlate(DefinitionRow)
+    .scalar_subquery()
+)
+
+_RULES = (
+    select(
+        ConformanceRow.service_id,
+        ConformanceRow.name.label("service"),
+        DefinitionRow.id,
+        DefinitionRow.name,
+        DefinitionRevisionRow.number,
+        DefinitionRevisionRow.schema,
+        DefinitionRow.applies_to,
+        DefinitionRevisionRow.digest,
+    )
+    .select_from(ConformanceRow)
+    .join(DefinitionRow, DefinitionRow.id == ConformanceRow.definition_id)
+    .join(
+        DefinitionRevisionRow,
+        (DefinitionRevisionRow.definition_id == DefinitionRow.id)
+        & (DefinitionRevisionRow.number == _NEWEST_REVISION),
+    )
+    .where(
+        DefinitionRow.organisation_id == bindparam("organisation"),
+        ConformanceRow.name.in_(bindparam("names", expanding=True)),
+    )
 )
 
 _SCHEMA = (

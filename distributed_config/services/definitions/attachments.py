@@ -1,6 +1,6 @@
 """Services attached to the definition that they conform to, and detached from it."""
 
-from distributed_config.errors import PreconditionFailed
+from distributed_config.errors import PreconditionFailed, ServiceExists
 from distributed_config.json_schema import covers
 from distributed_config.services import versions
 from distributed_config.services.conformance import rules
@@ -10,7 +10,7 @@ from distributed_config.services.definitions.secret_pointers import (
     refuse_marked_indexes,
     require_to_unmark,
 )
-from distributed_config.services.documents.preconditions import Precondition
+from distributed_config.services.documents.preconditions import Precondition, no_precondition
 from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
@@ -25,6 +25,7 @@ def attach(transaction: Transaction, series: Series, name: str) -> bool:
     Raises NotConforming if the current version does not, and Invalid if the service conforms to
     another definition, or the definition has an index on one of the service's secrets.
     """
+    transaction.actor.require_every_environment()
     definition = require(transaction.reader, name)
     service_id = versions.require(transaction.reader, series)
     before = rules.rule_for_service(transaction.connection, service_id)
@@ -47,11 +48,24 @@ def create_service(
 
     Raises what ``versions.create`` raises, and DefinitionNotFound.
     """
+    if versions.lookup(transaction.reader, series) is not None:
+        return _create_series(transaction, series, document, name)
     definition = require(transaction.reader, name)
     written = versions.create(transaction, series, document, definition.id)
     refuse_marked_indexes(transaction, definition, written.service_id)
     transaction.record(ChangeKind.SERVICE_ATTACHED, series.service, definition=name)
     return written
+
+
+def _create_series(
+    transaction: Transaction, series: Series, document: Document, name: str
+) -> WriteResult:
+    """Give a service that has versions elsewhere its first one here. Raises ServiceExists."""
+    if series.environment in versions.environments_of(
+        transaction.connection, versions.require(transaction.reader, series)
+    ):
+        raise ServiceExists(series.service)
+    return put_service(transaction, series, document, name, no_precondition)
 
 
 def put_service(
@@ -73,6 +87,7 @@ def put_service(
     refuse_another(before)
     # Judged before anything is marked: the client's entity tag is of the version without marks.
     versions.check_expected(transaction, series, expect)
+    transaction.actor.require_every_environment()
     # Attached before the document is stored: what the definition marks is never in the clear.
     rules.attach_definition(transaction, service_id, series.service, definition.id)
     refuse_marked_indexes(transaction, definition, service_id)
@@ -89,6 +104,7 @@ def detach(transaction: Transaction, series: Series) -> bool:
     Raises ServiceNotFound, or Forbidden without the right to publish or, where the definition
     marks secrets, to read them.
     """
+    transaction.actor.require_every_environment()
     service_id = versions.require(transaction.reader, series)
     before = rules.rule_for_service(transaction.connection, service_id)
     if before is None:

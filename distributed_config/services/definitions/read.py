@@ -20,7 +20,8 @@ class Definition:
     """A definition at one of its revisions.
 
     ``number`` to ``forced``, ``revised_at`` and ``schema`` are of the revision; the rest is of the
-    definition as it is now. ``services`` counts those that the reader may see. Times are
+    definition as it is now. ``applies_to`` says which documents have to conform: the ``resolved``
+    ones, or all ``layers``. ``services`` counts those that the reader may see. Times are
     microseconds since 1970.
     """
 
@@ -28,6 +29,7 @@ class Definition:
     name: str
     policy: str
     indexes: tuple[str, ...]
+    applies_to: str
     services: int
     number: int
     digest: str
@@ -49,9 +51,13 @@ class Definition:
         """The revision's part of its entity tag."""
         return stamp_of(self.id, self.digest)
 
-    def proposal(self, schema: Document) -> Proposal:
-        """Return the proposal of ``schema`` in place of this revision's."""
-        return Proposal(self.id, self.number, self.document, schema)
+    def proposal(self, schema: Document, applies_to: str | None = None) -> Proposal:
+        """Return the proposal of ``schema`` in place of this revision's.
+
+        ``applies_to`` None leaves that as it is.
+        """
+        to = applies_to or self.applies_to
+        return Proposal(self.id, self.number, self.document, schema, to)
 
 
 def require(reader: Reader, name: str, number: int | None = None) -> Definition:
@@ -150,6 +156,7 @@ def _every_revision() -> Select[*tuple[Any, ...]]:
         DefinitionRow.id,
         DefinitionRow.name,
         DefinitionRow.policy,
+        DefinitionRow.applies_to,
         DefinitionRow.created_at,
         DefinitionRow.changed_at,
         DefinitionRevisionRow.number,

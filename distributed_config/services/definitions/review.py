@@ -19,8 +19,14 @@ from distributed_config.services.conformance import rules
 from distributed_config.services.documents import load
 from distributed_config.services.documents.current import in_environment, is_current
 from distributed_config.services.journal import head
+from distributed_config.services.journal.kinds import ENVIRONMENT_KINDS
 from distributed_config.services.journal.transaction import Transaction
-from distributed_config.services.policy.visibility import Visibility
+from distributed_config.services.layers import graph
+from distributed_config.services.layers.chains import load_chains
+from distributed_config.services.layers.effects import validation_input
+from distributed_config.services.layers.graph import has_layers
+from distributed_config.services.layers.resolver import Resolved, Resolver
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT, Visibility
 from distributed_config.wire import Document
 
 _MOST_PROBLEMS_OF_ONE = 10
@@ -38,19 +44,24 @@ class NonConforming:
 
 @dataclass(frozen=True)
 class Proposal:
-    """``new`` in place of ``old``, which is revision ``number`` of a definition."""
+    """``new`` in place of ``old``, which is revision ``number`` of a definition.
+
+    ``applies_to`` says which documents it would apply to, the ``resolved`` ones or all ``layers``.
+    """
 
     definition_id: int
     number: int
     old: Document
     new: Document
+    applies_to: str = rules.RESOLVED
 
 
 @dataclass(frozen=True)
 class Review:
     """The effects of a proposal, as the journal stood at ``revision``.
 
-    ``unfit`` holds the services whose current documents would not conform, by name. ``checked`` is
+    ``unfit`` holds the services whose current documents would not conform, by name; documents in
+    other environments than the default one by the name, an @ and the environment. ``checked`` is
     how many services conform to the definition now.
     """
 
@@ -69,12 +80,15 @@ def review(connection: Connection, proposal: Proposal, visibility: Visibility) -
     """
     # Of the same snapshot as the documents: ``refresh`` checks again what changed after it.
     revision = head.read_head(connection).revision
-    parameters = {"definition": proposal.definition_id, **in_environment()}
-    rows = connection.execute(_CURRENT, parameters).yield_per(_BATCH)
-    unfit = dict(_non_conforming(connection, rows, proposal.new, visibility.reads_secrets))
+    names = [name for _, name in rules.services(connection, proposal.definition_id)]
+    if has_layers(connection, visibility.organisation):
+        unfit = dict(_non_conforming_layers(connection, proposal, visibility, names))
+    else:
+        parameters = {"definition": proposal.definition_id, **in_environment()}
+        rows = connection.execute(_CURRENT, parameters).yield_per(_BATCH)
+        unfit = dict(_non_conforming(connection, rows, proposal.new, visibility.reads_secrets))
     compatibility = compare(proposal.old.value, proposal.new.value)
-    checked = rules.count(connection, proposal.definition_id)
-    return Review(proposal, revision, compatibility, checked, unfit)
+    return Review(proposal, revision, compatibility, len(names), unfit)
 
 
 def refresh(transaction: Transaction, proposal: Proposal, before: Review | None) -> Review:
@@ -86,6 +100,8 @@ def refresh(transaction: Transaction, proposal: Proposal, before: Review | None)
     connection = transaction.connection
     if before is None or before.proposal != proposal:
         return review(connection, proposal, transaction.visibility)
+    if has_layers(connection, transaction.organisation):
+        return _refresh_layers(transaction, before)
     names = _changed_since(transaction, before.revision)
     changed = set(names)
     unfit = {name: fault for name, fault in before.unfit.items() if name not in changed}
@@ -97,6 +113,24 @@ def refresh(transaction: Transaction, proposal: Proposal, before: Review | None)
         reveal = transaction.visibility.reads_secrets
         unfit |= dict(_non_conforming(connection, rows, proposal.new, reveal))
     return replace(before, unfit=unfit, checked=rules.count(connection, proposal.definition_id))
+
+
+def _refresh_layers(transaction: Transaction, before: Review) -> Review:
+    """Return the review as of now, where documents are made of layers."""
+    connection, proposal = transaction.connection, before.proposal
+    names = _changed_since(transaction, before.revision)
+    if _environments_changed_since(transaction, before.revision):
+        return review(connection, proposal, transaction.visibility)
+    changed = graph.dependents(connection, transaction.organisation, names)
+    mine = [name for _, name in rules.services(connection, proposal.definition_id)]
+    again = sorted(set(changed) & set(mine))
+    kept = {
+        label: fault
+        for label, fault in before.unfit.items()
+        if label.partition("@")[0] not in changed
+    }
+    found = _non_conforming_layers(connection, proposal, transaction.visibility, again)
+    return replace(before, unfit={**kept, **dict(found)}, checked=len(mine))
 
 
 def violations(review: Review, policy: str) -> list[Problem]:
@@ -170,6 +204,51 @@ def _changed_since(transaction: Transaction, revision: int) -> list[str]:
         .distinct()
     )
     return [name for name in names if name is not None]
+
+
+def _environments_changed_since(transaction: Transaction, revision: int) -> bool:
+    """Whether an environment was created, changed or deleted after ``revision``."""
+    changes = select(ChangeRow.revision).where(
+        ChangeRow.organisation_id == transaction.organisation,
+        ChangeRow.revision > revision,
+        ChangeRow.kind.in_(ENVIRONMENT_KINDS),
+    )
+    return transaction.connection.execute(changes.limit(1)).first() is not None
+
+
+def _non_conforming_layers(
+    connection: Connection, proposal: Proposal, visibility: Visibility, names: Sequence[str]
+) -> Iterator[tuple[str, NonConforming]]:
+    """Yield what does not conform of ``names`` in all environments, by service and environment."""
+    chains = load_chains(connection, visibility.organisation)
+    # In batches: what is resolved stays in memory with its resolver.
+    for start in range(0, len(names), _BATCH):
+        batch = names[start : start + _BATCH]
+        resolver = Resolver(
+            connection, visibility.organisation, reveal=visibility.reads_secrets, chains=chains
+        )
+        resolver.prefetch(batch, chains.parents)
+        for name in batch:
+            for environment in chains.parents:
+                document = _checked_document(resolver, proposal, name, environment)
+                if document is None:
+                    continue
+                problems = rules.problems_of(proposal.new.text, validation_input(document))
+                if problems:
+                    is_default = environment == DEFAULT_ENVIRONMENT
+                    label = name if is_default else f"{name}@{environment}"
+                    first = tuple(problems[:_MOST_PROBLEMS_OF_ONE])
+                    yield label, NonConforming(document.last.number, first)
+
+
+def _checked_document(
+    resolver: Resolver, proposal: Proposal, name: str, environment: str
+) -> Resolved | None:
+    """Return the document of a service in an environment that a proposal applies to, if any."""
+    if proposal.applies_to == rules.RESOLVED:
+        return resolver.resolve(name, environment)
+    layer = resolver.layers_of(name).get(environment)
+    return None if layer is None else Resolved(name, environment, layer.value, (layer,))
 
 
 def _non_conforming(

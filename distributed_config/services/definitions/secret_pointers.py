@@ -30,6 +30,7 @@ def set_secret_pointers(transaction: Transaction, series: Series, pointers: Sequ
     lead to an indexed property, and Forbidden if an actor without the right to read secrets
     removes one.
     """
+    transaction.actor.require_every_environment()
     service_id = versions.require(transaction.reader, series)
     new = list(dict.fromkeys(pointers))
     before = secret_pointers(transaction.reader, series)

@@ -47,11 +47,18 @@ class RevisionResult:
 
 
 def create(
-    transaction: Transaction, name: str, schema: Document, policy: str, paths: Sequence[str]
+    transaction: Transaction,
+    name: str,
+    schema: Document,
+    policy: str,
+    paths: Sequence[str],
+    *,
+    applies_to: str = rules.RESOLVED,
 ) -> Definition:
     """Create the definition ``name`` with ``schema`` as revision 0.
 
-    ``paths`` are its indexes. Raises DefinitionExists, Invalid or InvalidDocument.
+    ``paths`` are its indexes; ``applies_to`` is as in ``Definition``. Raises DefinitionExists,
+    Invalid or InvalidDocument.
     """
     transaction.actor.require("definition:write")
     if lookup(transaction.reader, name) is not None:
@@ -63,6 +70,7 @@ def create(
             "organisation_id": transaction.organisation,
             "name": name,
             "policy": policy,
+            "applies_to": applies_to,
             "created_at": transaction.now,
             "changed_at": transaction.now,
         },
@@ -82,11 +90,14 @@ def revise(
     schema: Document | None = None,
     policy: str | None = None,
     paths: Sequence[str] | None = None,
+    applies_to: str | None = None,
     review: Review | None = None,
     forced: bool = False,
     expect: Precondition = no_precondition,
 ) -> RevisionResult:
-    """Give the definition another schema, policy or indexes; what is None stays.
+    """Give the definition another schema, policy or indexes, or make it apply to other documents.
+
+    What is None stays.
 
     ``review`` is one of this schema from before the write lock was held. Raises BreakingRevision
     if the schema would break what the policy protects, or a current document, unless it is
@@ -110,13 +121,35 @@ def revise(
     if not covers(after.text, before.schema):
         require_to_unmark(transaction, name)
     renewed: Review | None = None
+    proposal = before.proposal(after, applies_to)
     if after.digest != before.digest:
-        renewed = evolution.refresh(transaction, before.proposal(after), review)
+        renewed = evolution.refresh(transaction, proposal, review)
         _revise_schema(transaction, before, after, renewed, policy or before.policy, forced=forced)
+    elif proposal.applies_to != before.applies_to:
+        _require_fit(evolution.refresh(transaction, proposal, None), forced=forced)
     changed = _update_settings(transaction, before, policy, paths) or renewed is not None
+    changed = _apply_to(transaction, before, proposal.applies_to) or changed
     if changed:
         transaction.connection.execute(_TOUCH, {"which": before.id, "at": transaction.now})
     return RevisionResult(require(transaction.reader, name), changed, renewed)
+
+
+def _require_fit(review: Review, *, forced: bool) -> None:
+    """Raise BreakingRevision if a document would not conform any more, unless it is ``forced``."""
+    violations = evolution.violations(review, "none")
+    if violations and not forced:
+        raise evolution.to_error(review, "none", violations)
+
+
+def _apply_to(transaction: Transaction, before: Definition, applies_to: str) -> bool:
+    """Make the definition apply to other documents. Returns whether that changed anything."""
+    if applies_to == before.applies_to:
+        return False
+    row = update(DefinitionRow).where(DefinitionRow.id == before.id)
+    transaction.connection.execute(row.values(applies_to=applies_to))
+    note = transaction.note or f"applies to {applies_to}"
+    transaction.record(ChangeKind.DEFINITION_CHANGED, definition=before.name, note=note)
+    return True
 
 
 def _revise_schema(
@@ -177,7 +210,7 @@ def delete_definition(
         require_to_unmark(transaction, name)
     for service_id, service in services:
         if cascade == "delete":
-            versions.delete_with_versions(transaction, Series(service))
+            versions.delete_everywhere(transaction, service)
         else:
             transaction.actor.require(versions.PUBLISH)
             rules.detach_definition(transaction.connection, service_id)
@@ -248,5 +281,8 @@ def _index_again(transaction: Transaction, definition: Definition, new: Sequence
         return
     for service_id, service in rules.services(transaction.connection, definition.id):
         transaction.allowance.count(changes=1)
-        value = versions.current_value(transaction.connection, service_id, Series(service))
-        index_keys.write_entries(transaction.connection, service_id, service, paths, value)
+        for environment in versions.environments_of(transaction.connection, service_id):
+            series = Series(service, environment)
+            value = versions.current_value(transaction.connection, service_id, series)
+            place = index_keys.Place(service_id, service, environment)
+            index_keys.write_entries(transaction.connection, place, paths, value)

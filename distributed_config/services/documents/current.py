@@ -41,20 +41,20 @@ def in_series(service_id: int, environment: str) -> dict[str, Any]:
 def in_environment(environment: str = DEFAULT_ENVIRONMENT) -> dict[str, Any]:
     """Return the parameters of a statement about the series of many services.
 
-    Verbs about one series pass its environment. Those that list or compare services know of none
-    but the default, and this is the one place where they get it from.
+    Verbs pass the environment that they are about; the default one is meant unless another is
+    said.
     """
     return {"in_environment": environment}
 
 
-def current_number(service_id: Any) -> ScalarSelect[int]:
-    """Return the subquery for the number of a service's current version; NULL: none is enabled.
+def current_number(service_id: Any, environment: Any = ENVIRONMENT) -> ScalarSelect[int]:
+    """Return the subquery for the number of a series' current version; NULL: none is enabled.
 
-    ``service_id`` is a column of the enclosing query, or a parameter.
+    ``service_id`` and ``environment`` are columns of the enclosing query, or parameters.
     """
     # Ordered, and not max(): SQLite walks the primary key from its end and stops at the first
     # enabled version, however many there are before it.
-    newest_first = _candidates(service_id).order_by(VersionRow.number.desc())
+    newest_first = _candidates(service_id, environment).order_by(VersionRow.number.desc())
     return newest_first.limit(1).scalar_subquery()
 
 
@@ -63,28 +63,28 @@ def has_current(service_id: Any) -> ColumnElement[bool]:
 
     ``service_id`` is as for ``current_number``.
     """
-    return _candidates(service_id).exists()
+    return _candidates(service_id, ENVIRONMENT).exists()
 
 
-def is_current(service_id: Any) -> ColumnElement[bool]:
-    """Return the condition on a version that it is the current one of a service.
+def is_current(service_id: Any, environment: Any = ENVIRONMENT) -> ColumnElement[bool]:
+    """Return the condition on a version that it is the current one of a series.
 
-    ``service_id`` is as for ``current_number``.
+    ``service_id`` and ``environment`` are as for ``current_number``.
     """
     return and_(
         VersionRow.service_id == service_id,
-        VersionRow.environment == ENVIRONMENT,
-        VersionRow.number == current_number(service_id),
+        VersionRow.environment == environment,
+        VersionRow.number == current_number(service_id, environment),
     )
 
 
-def _candidates(service_id: Any) -> Select[int]:
+def _candidates(service_id: Any, environment: Any) -> Select[int]:
     """Select the versions of which the highest is current. This is the rule."""
     return (
         select(VersionRow.number)
         .where(
             VersionRow.service_id == service_id,
-            VersionRow.environment == ENVIRONMENT,
+            VersionRow.environment == environment,
             VersionRow.enabled,
         )
         # The enclosing query often reads versions as well; those here are others.

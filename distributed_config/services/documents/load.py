@@ -18,6 +18,7 @@ from distributed_config.services.documents.current import (
     is_current,
 )
 from distributed_config.services.documents.stored import intact
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.reader import Reader
 from distributed_config.services.secrets import DocumentKey, Viewer
 from distributed_config.services.secrets.masking import Rendered
@@ -27,6 +28,7 @@ COLUMNS = (
     ServiceRow.organisation_id,
     ServiceRow.name,
     ServiceRow.secret_marks,
+    VersionRow.environment,
     VersionRow.number,
     VersionRow.digest,
     VersionRow.document,
@@ -56,8 +58,8 @@ class StoredText(NamedTuple):
 
 def verify_row(row: Any) -> StoredText:
     """Return the document in a row that begins with ``COLUMNS``. Raises DocumentDamaged."""
-    service_id, organisation, name, marks, number, digest, text = row[: len(COLUMNS)]
-    key = DocumentKey(service_id, organisation, name, marks)
+    service_id, organisation, name, marks, environment, number, digest, text = row[: len(COLUMNS)]
+    key = DocumentKey(service_id, organisation, name, marks, environment)
     return StoredText(key, number, digest, intact(text, digest))
 
 
@@ -71,8 +73,10 @@ def load_current(connection: Connection, service_id: int, environment: str) -> S
     return None if row is None else verify_row(row)
 
 
-def each_current(reader: Reader, *conditions: ColumnElement[bool]) -> Iterator[StoredText]:
-    """Yield the current documents that the reader may see, ordered by the service's name.
+def each_current(
+    reader: Reader, *conditions: ColumnElement[bool], environment: str = DEFAULT_ENVIRONMENT
+) -> Iterator[StoredText]:
+    """Yield the current documents in an environment that the reader may see, by service.
 
     ``conditions`` are on ServiceRow. A service without an enabled version is left out. Raises
     DocumentDamaged when it gets to a damaged document.
@@ -83,5 +87,5 @@ def each_current(reader: Reader, *conditions: ColumnElement[bool]) -> Iterator[S
         reader.visibility.sql_filter(ServiceRow.name),
         *conditions,
     ).order_by(ServiceRow.name)
-    for row in reader.connection.execute(query, in_environment()):
+    for row in reader.connection.execute(query, in_environment(environment)):
         yield verify_row(row)

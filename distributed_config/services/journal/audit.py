@@ -85,12 +85,13 @@ def seal(transaction: Transaction) -> None:
     if not transaction.wrote:
         return
     # An entry names its service if there is only one; of several the changes tell.
-    is_of_one = not transaction.affects_all and len(transaction.touched_services) == 1
+    services = {service for service, _ in transaction.touched_series}
+    is_of_one = not transaction.affects_all and len(services) == 1
     _append(
         transaction,
         AuditKind.CHANGED,
         transaction.organisation,
-        service=next(iter(transaction.touched_services)) if is_of_one else None,
+        service=next(iter(services)) if is_of_one else None,
         revision=transaction.revision,
         # Written by hand: every write pays for it, and neither value needs escaping.
         detail=f'{{"changes": {transaction.recorded}, "digest": "{transaction.digest}"}}',

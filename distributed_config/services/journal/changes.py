@@ -1,14 +1,18 @@
 """The changes of the journal, as an actor may read them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
 
 from distributed_config.models import ChangeRow
-from distributed_config.services.journal.kinds import ACCOUNT_KINDS, DEFINITION_KINDS
+from distributed_config.services.journal.kinds import (
+    ACCOUNT_KINDS,
+    DEFINITION_KINDS,
+    ENVIRONMENT_KINDS,
+)
 from distributed_config.services.journal.transaction import COLUMNS
 from distributed_config.services.policy.actor import Actor
 from distributed_config.services.policy.visibility import name_filter
@@ -53,19 +57,33 @@ def read_changes(
     limit: int,
     services: Sequence[str] = (),
     kinds: Sequence[str] = (),
+    environments: Sequence[str] = (),
+    layers: tuple[Sequence[str], Sequence[str]] | None = None,
 ) -> list[Change]:
     """Return the changes after revision ``after`` that ``actor`` may read, oldest first.
 
     ``actor`` None reads all changes of all organisations. There are at least ``limit`` of them, if
     there are so many, and more where the last revision needs it: a revision is never cut, because
     a cursor cannot stand inside of one. An entry of ``services`` that ends in ``/`` is a prefix.
+    ``environments`` leaves out versions in others; what concerns all of them stays.
+
+    ``layers`` are the services and environments of which a resolved document is made. Then all
+    changes of these are returned, and of environments, also those that ``actor`` may not see.
     """
-    query = _readable(actor, select(*COLUMNS).where(ChangeRow.revision > after))
+    everything: Select[*tuple[Any, ...]] = select(*COLUMNS).where(ChangeRow.revision > after)
+    query = (
+        _readable(actor, everything)
+        if layers is None
+        else everything.where(*_of_layers(actor, *layers))
+    )
     query = query.order_by(ChangeRow.revision, ChangeRow.position)
     if services:
         query = query.where(name_filter(ChangeRow.service, tuple(services)))
     if kinds:
         query = query.where(ChangeRow.kind.in_(kinds))
+    if environments:
+        here = ChangeRow.environment.is_(None) | ChangeRow.environment.in_(environments)
+        query = query.where(here)
     found = [Change(**row._asdict()) for row in connection.execute(query.limit(limit))]
     # Only then can the last revision have been cut.
     if len(found) == limit:
@@ -74,6 +92,16 @@ def read_changes(
         )
         found += [Change(**row._asdict()) for row in connection.execute(rest)]
     return found
+
+
+def _of_layers(
+    actor: Actor | None, services: Sequence[str], environments: Sequence[str]
+) -> Iterator[ColumnElement[bool]]:
+    """Yield the conditions on changes of what a resolved document is made of."""
+    if actor is not None:
+        yield ChangeRow.organisation_id == actor.organisation
+    here = or_(ChangeRow.environment.is_(None), ChangeRow.environment.in_(environments))
+    yield or_(ChangeRow.kind.in_(ENVIRONMENT_KINDS), and_(ChangeRow.service.in_(services), here))
 
 
 def changes_of_revision(
@@ -100,7 +128,9 @@ def _readable(actor: Actor | None, query: Select[*tuple[Any, ...]]) -> Select[*t
     )
     if not actor.visibility.is_unrestricted:
         # Changes of no service (definitions, accounts) are governed by permissions alone.
+        visibility = actor.visibility
         query = query.where(
-            ChangeRow.service.is_(None) | actor.visibility.sql_filter(ChangeRow.service)
+            ChangeRow.service.is_(None) | visibility.sql_filter(ChangeRow.service),
+            visibility.environment_filter(ChangeRow.environment),
         )
     return query

@@ -20,11 +20,15 @@ class ChangeKind(StrEnum):
     VERSION_DELETED = "version.deleted"
     SERVICE_ATTACHED = "service.attached"
     SERVICE_DETACHED = "service.detached"
+    SERVICE_EXTENDED = "service.extended"
     DEFINITION_CREATED = "definition.created"
     DEFINITION_REVISED = "definition.revised"
     DEFINITION_FORCED = "definition.forced"
     DEFINITION_CHANGED = "definition.changed"
     DEFINITION_DELETED = "definition.deleted"
+    ENVIRONMENT_CREATED = "environment.created"
+    ENVIRONMENT_CHANGED = "environment.changed"
+    ENVIRONMENT_DELETED = "environment.deleted"
     ORGANISATION_CREATED = "organisation.created"
     ORGANISATION_CHANGED = "organisation.changed"
     USER_CREATED = "user.created"
@@ -50,6 +54,7 @@ class AuditKind(StrEnum):
     EXPORT = "export"
     AUDIT_EXPORT = "audit.export"
     SECRET_READ = "secret.read"  # noqa: S105  # the name of an event, not a secret
+    REFERENCED = "referenced"
     PRUNED = "pruned"
 
 
@@ -65,6 +70,8 @@ MARKING_KINDS = frozenset(
 """Changes that may mark other places as secret, in versions that are stored already."""
 
 DEFINITION_KINDS = frozenset(kind for kind in ChangeKind if kind.startswith("definition."))
+
+ENVIRONMENT_KINDS = frozenset(kind for kind in ChangeKind if kind.startswith("environment."))
 
 ACCOUNT_KINDS = frozenset(
     kind

@@ -1,10 +1,13 @@
 """The transaction: what every verb that writes takes first, and records its changes in."""
 
 import hashlib
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, update
 
+from distributed_config.errors import Problem
 from distributed_config.models import ChangeRow, HeadRow
 from distributed_config.services.journal.allowance import Allowance
 from distributed_config.services.journal.head import Head
@@ -32,6 +35,20 @@ COLUMNS = (
 """All columns of a change, in the order in which it is digested. The audit log seals this order."""
 
 
+@dataclass(frozen=True)
+class Impact:
+    """A resolved document that a write changes, and the pointers to the places in it."""
+
+    service: str
+    environment: str
+    pointers: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+
+Postponed = tuple[str, Callable[[], None]]
+"""A check that waits for the end of several writes, and the service that was written."""
+
+
 class Transaction:
     """One unit of work that writes: its connection, its actor, and the changes it records.
 
@@ -41,8 +58,13 @@ class Transaction:
     ``organisation`` is the id of the one that the actor acts in, and ``visibility`` the limits of
     what the actor may see.
 
-    ``touched_services`` and ``affects_all`` say which cached responses the changes outdate: those
-    about these services, or all of them, because one change belongs to no service.
+    ``touched_series`` and ``affects_all`` say which cached responses the changes outdate: those
+    about these series, each a service and its environment, or None for all of its environments;
+    or all responses, because one change belongs to no service.
+
+    ``is_rehearsal`` says that all of it will be undone; ``impact`` is then what it would change.
+    ``postponed`` collects checks of what layers make together, for a verb that writes several of
+    them; None: each write is checked by itself.
 
     There are three clocks, in microseconds. ``now`` is the time that changes get, and never runs
     backwards. ``wall`` is what the system clock says, for expiry times. ``steady`` only counts
@@ -76,8 +98,11 @@ class Transaction:
         self.steady = head.steady.at
         self._initial_head = head
         self.note = note
-        self.touched_services: set[str] = set()
+        self.touched_series: set[tuple[str, str | None]] = set()
         self.affects_all = False
+        self.is_rehearsal = False
+        self.impact: list[Impact] = []
+        self.postponed: list[Postponed] | None = None
         self.audit_head = head.audit_head
         self.pending = pending or Pending(connection)
         self.allowance = allowance or Allowance()
@@ -167,7 +192,18 @@ class Transaction:
         if service is None:
             self.affects_all = True
         else:
-            self.touched_services.add(service)
+            self.touched_series.add((service, environment))
+
+
+@contextmanager
+def postponing(transaction: Transaction) -> Iterator[list[Postponed]]:
+    """Collect the checks of the block, for the caller to run after its last write."""
+    postponed: list[Postponed] = []
+    transaction.postponed, before = postponed, transaction.postponed
+    try:
+        yield postponed
+    finally:
+        transaction.postponed = before
 
 
 def _join(about: str, note: str) -> str:

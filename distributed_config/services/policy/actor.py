@@ -58,6 +58,14 @@ class Actor:
                 "their rights are limited to some. Ask the administrator of your organisation."
             )
 
+    def require_every_environment(self) -> None:
+        """Raise Forbidden if the actor's rights are limited to some environments."""
+        if not self.visibility.has_every_environment:
+            raise Forbidden(
+                f"{self.name} may not do this: it holds in all environments, and their rights are "
+                "limited to some. Ask the administrator of your organisation."
+            )
+
     def require_administrator(self) -> None:
         """Raise Forbidden unless the actor administers the whole server."""
         if not self.is_administrator:

@@ -13,6 +13,7 @@ PERMISSIONS = {
     "config:publish": "Enable, disable, roll back and delete versions; delete and detach services.",
     "definition:read": "Read definitions.",
     "definition:write": "Create, revise and delete definitions.",
+    "environment:manage": "Create, change and delete environments.",
     "token:manage": "Create, change, rotate and revoke the organisation's tokens.",
     "user:manage": "Create and change users, memberships and roles of the organisation.",
     "organisation:manage": "Create and rename organisations.",
@@ -28,7 +29,7 @@ READ_SECRET = "config:read-secret"  # noqa: S105  # the name of a permission, no
 ROLES = {
     "administrator": frozenset({EVERYTHING}),
     "organisation-administrator": frozenset(
-        {"config:*", "definition:*", "token:*", "user:*", "audit:*"}
+        {"config:*", "definition:*", "environment:*", "token:*", "user:*", "audit:*"}
     ),
     "publisher": frozenset(
         {"config:read", "config:write", "config:publish", "definition:read", "definition:write"}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, false, or_, true
+from sqlalchemy import ColumnElement, or_, true
 
 DEFAULT_ORGANISATION = 1
 DEFAULT_ENVIRONMENT = "default"
@@ -25,11 +25,12 @@ class Scope:
         return not self.services and not self.environments
 
     def contains(self, service: str) -> bool:
-        """Whether ``service``, in the default environment, lies in this scope."""
-        # Rights for other environments alone show nothing of the default one.
-        if self.environments and DEFAULT_ENVIRONMENT not in self.environments:
-            return False
+        """Whether ``service`` lies in this scope, in whichever environment."""
         return self._contains_prefix(service)
+
+    def contains_environment(self, environment: str) -> bool:
+        """Whether ``environment`` lies in this scope."""
+        return not self.environments or environment in self.environments
 
     def contains_scope(self, other: "Scope") -> bool:
         """Whether everything in ``other`` lies in this scope too."""
@@ -56,9 +57,11 @@ class Scope:
 
 @dataclass(frozen=True)
 class Visibility:
-    """The services of one organisation that lie in all of ``scopes``.
+    """The services and environments of one organisation that lie in all of ``scopes``.
 
-    A user's token has two scopes, its user's and its own, and sees what lies in both.
+    A user's token has two scopes, its user's and its own, and sees what lies in both. A service is
+    visible by its name: that it exists, its tags and its definition are the same everywhere. Its
+    versions are visible in those environments that are visible.
     ``reads_secrets`` says whether secrets are shown in the clear; Actor derives it from its
     permissions.
     """
@@ -72,9 +75,18 @@ class Visibility:
         """Whether the whole organisation is visible."""
         return all(scope.is_unrestricted for scope in self.scopes)
 
+    @property
+    def has_every_environment(self) -> bool:
+        """Whether no environment is hidden."""
+        return not any(scope.environments for scope in self.scopes)
+
     def allows(self, service: str) -> bool:
         """Whether ``service`` is visible."""
         return all(scope.contains(service) for scope in self.scopes)
+
+    def allows_environment(self, environment: str) -> bool:
+        """Whether the versions in ``environment`` are visible."""
+        return all(scope.contains_environment(environment) for scope in self.scopes)
 
     def sql_filter(self, name: Any) -> ColumnElement[bool]:
         """Return the condition that the column ``name`` holds a visible service.
@@ -85,10 +97,20 @@ class Visibility:
         # wrong.
         condition: ColumnElement[bool] = true()
         for scope in self.scopes:
-            if scope.environments and DEFAULT_ENVIRONMENT not in scope.environments:
-                return false()
             if scope.services:
                 condition = condition & name_filter(name, scope.services)
+        return condition
+
+    def environment_filter(self, environment: Any) -> ColumnElement[bool]:
+        """Return the condition that the column ``environment`` holds a visible one, or none.
+
+        It says in SQL what ``allows_environment`` says.
+        """
+        condition: ColumnElement[bool] = true()
+        for scope in self.scopes:
+            if scope.environments:
+                inside = environment.is_(None) | environment.in_(scope.environments)
+                condition = condition & inside
         return condition
 
 

@@ -38,7 +38,14 @@ from distributed_config.services.secrets.sealing import (
     rewrap,
     unreadable_keys,
 )
-from distributed_config.services.secrets.values import DocumentKey, to_json, tokens_of
+from distributed_config.services.secrets.values import (
+    DocumentKey,
+    is_sealed_text,
+    pointer_of,
+    to_json,
+    tokens_of,
+    with_replaced,
+)
 
 __all__ = [
     "DEFINITION_ONLY",
@@ -57,12 +64,14 @@ __all__ = [
     "find_secrets",
     "fingerprint",
     "is_fingerprint",
+    "is_sealed_text",
     "keys",
     "load_stored",
     "marks_by",
     "marks_of",
     "match_elements",
     "oldest_key",
+    "pointer_of",
     "pointers",
     "rewrap",
     "services_with_pointers",
@@ -73,4 +82,5 @@ __all__ = [
     "validation_input",
     "validation_input_alone",
     "validation_input_of_stored",
+    "with_replaced",
 ]

@@ -73,6 +73,14 @@ class Draft:
         sealed = all(is_sealed(self.base.secrets[source]) for source in self.carried.values())
         return in_place and sealed and to_json(self.masked) == to_json(self.base.masked)
 
+    def validated_secrets(self) -> dict[Path, Any]:
+        """Return the value of each secret as it is validated: in the clear, or the mask.
+
+        Masked are those that stay, for an actor who may not read them. Raises SecretUnreadable.
+        """
+        kept = {path: self._open(path) if self.reveal else MASK for path in self.carried}
+        return {**self.new, **kept}
+
     def validation_input(self) -> ValidationInput:
         """Return the document as it is validated. Raises SecretUnreadable."""
         if self.reveal or not self.carried:
@@ -89,13 +97,25 @@ class Draft:
         for path in (*self.new, *self.carried):
             source = self.carried.get(path)
             # A seal is bound to its place: one that stays there is stored as it is, byte for byte.
-            if source == path and self.base is not None and is_sealed(self.base.secrets[path]):
-                sealed[path] = self.base.secrets[path]
+            if source == path and self._is_of_base and is_sealed(self._stored(path)):
+                sealed[path] = self._stored(path)
             else:
                 value = self.new[path] if path in self.new else self._open(path)
                 key = key or newest_key(connection, now)
                 sealed[path] = seal(key, self.document_key, path, value)
         return to_json(with_replaced(self.value, sealed))
+
+    @property
+    def _is_of_base(self) -> bool:
+        """Whether it is in the same series as the document that it is based on."""
+        if self.base is None:
+            return False
+        old, new = self.base.document_key, self.document_key
+        return (old.service_id, old.environment) == (new.service_id, new.environment)
+
+    def _stored(self, path: Path) -> Any:
+        assert self.base is not None
+        return self.base.secrets[path]
 
     def _open(self, path: Path) -> Any:
         assert self.base is not None  # nothing is carried over without a base

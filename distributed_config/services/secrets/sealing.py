@@ -15,6 +15,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from distributed_config.errors import SecretUnreadable
 from distributed_config.models import SecretKeyRow
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.secrets.keyring import decrypt, encrypt, from_connection
 from distributed_config.services.secrets.values import (
     SEALED,
@@ -28,8 +29,11 @@ from distributed_config.wire import SECRET_KEY
 
 def _associated_data(key_id: str, document_key: DocumentKey, path: Path) -> bytes:
     """Return what a seal is bound to: a sealed value that is copied elsewhere does not open."""
-    service = (document_key.organisation, document_key.name)
-    return json.dumps(["distconf secret 1", key_id, *service, pointer_of(path)]).encode()
+    place = [document_key.organisation, document_key.name, pointer_of(path)]
+    # What was sealed before there were other environments has none in it.
+    if document_key.environment != DEFAULT_ENVIRONMENT:
+        place.append(document_key.environment)
+    return json.dumps(["distconf secret 1", key_id, *place]).encode()
 
 
 def seal(

@@ -19,12 +19,13 @@ SEALED = re.compile(r"1\.([0-9a-f]{16})\.([A-Za-z0-9_=-]+)")
 
 @dataclass(frozen=True)
 class DocumentKey:
-    """The service that a document belongs to. ``secret_marks`` is the column of ServiceRow."""
+    """The series that a document belongs to. ``secret_marks`` is the column of ServiceRow."""
 
     service_id: int
     organisation: int
     name: str
     secret_marks: str
+    environment: str
 
 
 class KeptSecret(str):
@@ -52,6 +53,11 @@ def is_sealed(value: Any) -> bool:
         return False
     text = value[SECRET_KEY]
     return isinstance(text, str) and SEALED.fullmatch(text) is not None
+
+
+def is_sealed_text(text: str) -> bool:
+    """Whether the text of a stored document may have a sealed secret in it."""
+    return SEAL in text
 
 
 def with_replaced(value: Any, by: Mapping[Path, Any]) -> Any:

@@ -1,6 +1,7 @@
 """The versions of a series: read, added, turned on and off, and deleted."""
 
 from distributed_config.services.versions.availability import (
+    delete_everywhere,
     delete_service,
     delete_version,
     delete_with_versions,
@@ -16,7 +17,9 @@ from distributed_config.services.versions.read import (
     change_times,
     count_services,
     current,
+    current_seen,
     current_value,
+    environments_of,
     history,
     lookup,
     masked_text,
@@ -25,9 +28,16 @@ from distributed_config.services.versions.read import (
     stored,
     version_times,
 )
+from distributed_config.services.versions.resolved import (
+    ResolvedVersion,
+    resolve,
+    resolved,
+    revision_at,
+)
 from distributed_config.services.versions.values import PUBLISH, Version, WriteResult
 from distributed_config.services.versions.write import (
     append,
+    copy,
     create,
     merge,
     patch,
@@ -37,6 +47,7 @@ from distributed_config.services.versions.write import (
 
 __all__ = [
     "PUBLISH",
+    "ResolvedVersion",
     "Version",
     "WriteResult",
     "all_existing",
@@ -46,14 +57,18 @@ __all__ = [
     "change_times",
     "check_current",
     "check_expected",
+    "copy",
     "count_services",
     "create",
     "current",
+    "current_seen",
     "current_value",
+    "delete_everywhere",
     "delete_service",
     "delete_version",
     "delete_with_versions",
     "disable_service",
+    "environments_of",
     "history",
     "lookup",
     "masked_text",
@@ -62,6 +77,9 @@ __all__ = [
     "patch",
     "put",
     "require",
+    "resolve",
+    "resolved",
+    "revision_at",
     "roll_back",
     "set_enabled",
     "stored",

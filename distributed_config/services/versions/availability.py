@@ -3,19 +3,22 @@
 from sqlalchemy import delete
 
 from distributed_config.errors import NoCurrentVersion, StillEnabled
-from distributed_config.models import ServiceRow, TagRow, VersionRow
+from distributed_config.models import ExtensionRow, ServiceRow, TagRow, VersionRow
 from distributed_config.services.conformance import rules
 from distributed_config.services.documents.current import find_current, in_series
 from distributed_config.services.documents.preconditions import Precondition, no_precondition
 from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.layers import environments, graph
+from distributed_config.services.layers.effects import Effects
 from distributed_config.services.secrets import kept_marks
 from distributed_config.services.versions.conformity import accept_stored
 from distributed_config.services.versions.preconditions import require_expected
-from distributed_config.services.versions.read import load_version
+from distributed_config.services.versions.read import find_service, load_version
 from distributed_config.services.versions.render import version_stamp
 from distributed_config.services.versions.statements import (
+    ANY_VERSION,
     DISABLE_ALL,
     ENABLED_NUMBERS,
     ERASE,
@@ -44,6 +47,7 @@ def set_enabled(
     # Not recorded: a request that is repeated must not look like a second change.
     if version.enabled == enabled:
         return WriteResult(series, number, stamp, before, changed=False)
+    effects = _effects(transaction, service, series)
     parameters = {**in_series(service.id, series.environment), "which": number, "to": enabled}
     transaction.connection.execute(SET_ENABLED, parameters)
     current = _current_number(transaction, service, series)
@@ -60,6 +64,8 @@ def set_enabled(
         current=current,
         digest=version.digest,
     )
+    if effects is not None:
+        effects.settle(service.id)
     return WriteResult(series, number, stamp, current)
 
 
@@ -108,6 +114,7 @@ def disable_service(
     before = find_current(transaction.connection, service.id, series.environment)
     if before is None:
         raise NoCurrentVersion(series.service)
+    effects = _effects(transaction, service, series)
     transaction.connection.execute(DISABLE_ALL, in_series(service.id, series.environment))
     accept_stored(transaction, service, series, None, "")
     # One change, and not one for each version: to subscribers it is a single event.
@@ -118,13 +125,18 @@ def disable_service(
         number=before.number,
         digest=before.digest,
     )
+    if effects is not None:
+        effects.settle(service.id)
     return before.number
 
 
 def delete_service(
     transaction: Transaction, series: Series, expect: Precondition = no_precondition
 ) -> None:
-    """Delete the service and all its versions. Raises StillEnabled if any version is enabled."""
+    """Delete a series; the service goes with its last one.
+
+    Raises StillEnabled if any version is enabled, and ServiceInUse if others rest on the service.
+    """
     transaction.actor.require(PUBLISH)
     service = require_expected(transaction, series, expect)
     enabled = transaction.connection.scalars(
@@ -142,13 +154,24 @@ def delete_service(
 def delete_with_versions(
     transaction: Transaction, series: Series, expect: Precondition = no_precondition
 ) -> None:
-    """Delete the service and all its versions, enabled or not.
+    """Delete a series and all its versions, enabled or not; the service goes with its last one.
 
-    For requests that say so, as the deletion of a definition with its services.
+    For requests that say so. Raises what ``delete_service`` raises, but for StillEnabled.
     """
     transaction.actor.require(PUBLISH)
     service = require_expected(transaction, series, expect)
     _delete(transaction, service, series)
+
+
+def delete_everywhere(transaction: Transaction, name: str) -> None:
+    """Delete a service in all environments, whether its versions are enabled or not.
+
+    For requests that say so, as the deletion of a definition with its services.
+    """
+    for environment in environments.names(transaction.connection, transaction.organisation):
+        service = find_service(transaction.reader, Series(name, environment))
+        if service is not None and service.has_versions:
+            delete_with_versions(transaction, Series(name, environment))
 
 
 def _current_number(transaction: Transaction, service: ServiceKey, series: Series) -> int | None:
@@ -156,10 +179,41 @@ def _current_number(transaction: Transaction, service: ServiceKey, series: Serie
     return None if key is None else key.number
 
 
+def _effects(transaction: Transaction, service: ServiceKey, series: Series) -> Effects | None:
+    """Return the effects of a change of what is current; None where it is nobody else's layer."""
+    if service.has_layers:
+        return Effects.of_series(transaction, series)
+    return None
+
+
 def _delete(transaction: Transaction, service: ServiceKey, series: Series) -> None:
+    connection = transaction.connection
+    effects = _effects(transaction, service, series)
+    rules.delete_series(connection, service.id, series.environment)
+    connection.execute(
+        delete(VersionRow).where(
+            VersionRow.service_id == service.id, VersionRow.environment == series.environment
+        )
+    )
+    if connection.execute(ANY_VERSION, {"of_service": service.id}).first() is None:
+        _delete_service(transaction, service, series)
+        if effects is not None:
+            effects.require_unused()
+    else:
+        # It stays where it has other versions, so this concerns one environment.
+        transaction.record(
+            ChangeKind.SERVICE_DELETED, series.service, environment=series.environment
+        )
+    if effects is not None:
+        effects.settle(service.id)
+
+
+def _delete_service(transaction: Transaction, service: ServiceKey, series: Series) -> None:
+    """Delete a service that has no versions left."""
     # Marks outlive the service, see ``kept_marks``; they are read before the rows are gone.
     kept_marks.keep(transaction, service.id, series.service)
     rules.delete_conformance(transaction.connection, service.id)
-    for column in (VersionRow.service_id, TagRow.service_id, ServiceRow.id):
+    graph.delete_of_service(transaction.connection, service.id)
+    for column in (ExtensionRow.service_id, TagRow.service_id, ServiceRow.id):
         transaction.connection.execute(delete(column.class_).where(column == service.id))
     transaction.record(ChangeKind.SERVICE_DELETED, series.service)

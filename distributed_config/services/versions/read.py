@@ -19,6 +19,7 @@ from distributed_config.services.documents.current import in_environment, in_ser
 from distributed_config.services.documents.load import load_current
 from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.layers.environments import require_visible
 from distributed_config.services.reader import Reader
 from distributed_config.services.secrets import DocumentKey, Viewer
 from distributed_config.services.versions.render import VersionRenderer, version_of_row
@@ -27,6 +28,7 @@ from distributed_config.services.versions.statements import (
     COUNT,
     CURRENT,
     CURRENT_AT_REVISION,
+    ENVIRONMENTS,
     EXISTING,
     FIND,
     HISTORY,
@@ -42,18 +44,25 @@ from distributed_config.wire import Document, parse_stored
 
 
 def lookup(reader: Reader, series: Series) -> int | None:
-    """Return the service's id, or None if there is no such service."""
+    """Return the service's id, or None if there is no such service in any environment."""
     service = find_service(reader, series)
     return None if service is None else service.id
 
 
 def require(reader: Reader, series: Series) -> int:
-    """Return the service's id. Raises ServiceNotFound."""
-    return require_service(reader, series).id
+    """Return the service's id, whether or not it has versions in the series' environment.
+
+    Raises ServiceNotFound or EnvironmentNotFound.
+    """
+    service_id = lookup(reader, series)
+    if service_id is None:
+        raise ServiceNotFound(series.service)
+    return service_id
 
 
 def current(reader: Reader, series: Series) -> Version:
     """Return the version that is served. Raises ServiceNotFound or NoCurrentVersion."""
+    require_visible(reader, series.environment)
     # Here, as in ``find_service``, a service outside the reader's view is one that does not exist:
     # another error would confirm a guess at its name.
     row = (
@@ -62,11 +71,16 @@ def current(reader: Reader, series: Series) -> Version:
         else None
     )
     if row is None:
-        raise ServiceNotFound(series.service)
+        raise ServiceNotFound(series.service, series.environment)
     if row.number is None:
+        require_service(reader, series)
         raise NoCurrentVersion(series.service)
     key = DocumentKey(
-        row.service_id, reader.visibility.organisation, series.service, row.secret_marks
+        row.service_id,
+        reader.visibility.organisation,
+        series.service,
+        row.secret_marks,
+        series.environment,
     )
     version = version_of_row(series.service, row)
     return _renderer(reader).render(key, version, row.moved_at)
@@ -186,6 +200,23 @@ def current_value(connection: Connection, service_id: int, series: Series) -> di
     return parse_stored(document.render(Viewer(connection, reveal=False)).text)
 
 
+def environments_of(connection: Connection, service_id: int) -> list[str]:
+    """Return the environments in which a service has versions, by name."""
+    return list(connection.scalars(ENVIRONMENTS, {"of_service": service_id}))
+
+
+def current_seen(reader: Reader, series: Series) -> dict[str, Any] | None:
+    """Return the current document as the reader may see it; None: nothing is current."""
+    service = find_service(reader, series)
+    document = (
+        None if service is None else load_current(reader.connection, service.id, series.environment)
+    )
+    if document is None:
+        return None
+    viewer = Viewer(reader.connection, reader.visibility.reads_secrets)
+    return parse_stored(document.render(viewer).text)
+
+
 def count_services(reader: Reader) -> int:
     """Return how many services the reader may see."""
     query = COUNT.where(reader.visibility.sql_filter(ServiceRow.name))
@@ -194,7 +225,11 @@ def count_services(reader: Reader) -> int:
 
 
 def find_service(reader: Reader, series: Series) -> ServiceKey | None:
-    """Return the service, or None if there is none that the reader may see."""
+    """Return the service, or None if there is none that the reader may see.
+
+    Its series need not have a version. Raises EnvironmentNotFound.
+    """
+    require_visible(reader, series.environment)
     if not reader.visibility.allows(series.service):
         return None
     row = reader.connection.execute(FIND, _named(reader, series)).one_or_none()
@@ -202,10 +237,13 @@ def find_service(reader: Reader, series: Series) -> ServiceKey | None:
 
 
 def require_service(reader: Reader, series: Series) -> ServiceKey:
-    """Return the service. Raises ServiceNotFound."""
+    """Return the service of a series that has versions.
+
+    Raises ServiceNotFound or EnvironmentNotFound.
+    """
     service = find_service(reader, series)
-    if service is None:
-        raise ServiceNotFound(series.service)
+    if service is None or not service.has_versions:
+        raise ServiceNotFound(series.service, series.environment)
     return service
 
 
@@ -225,7 +263,11 @@ def load_version(connection: Connection, service_id: int, series: Series, number
 def document_key(reader: Reader, series: Series, service: ServiceKey) -> DocumentKey:
     """Return whose documents the versions of ``service`` are, for masking and sealing."""
     return DocumentKey(
-        service.id, reader.visibility.organisation, series.service, service.secret_marks
+        service.id,
+        reader.visibility.organisation,
+        series.service,
+        service.secret_marks,
+        series.environment,
     )
 
 

@@ -17,6 +17,7 @@ from distributed_config.models import (
 )
 from distributed_config.services.documents.current import ENVIRONMENT, SERIES, SERVICE, is_current
 from distributed_config.services.journal.kinds import MARKING_KINDS
+from distributed_config.services.layers.graph import HAS_LAYERS
 
 NAMED = and_(
     ServiceRow.organisation_id == bindparam("organisation"), ServiceRow.name == bindparam("name")
@@ -53,6 +54,7 @@ FIND = (
         ),
         ConformanceRow.definition_id,
         ServiceRow.secret_marks,
+        HAS_LAYERS.label("has_layers"),
     )
     .outerjoin(ConformanceRow, ConformanceRow.service_id == ServiceRow.id)
     .where(NAMED)
@@ -133,6 +135,16 @@ ENABLED_NUMBERS = (
     select(VersionRow.number).where(SERIES, VersionRow.enabled).order_by(VersionRow.number)
 )
 
+# Each environment with a version has one with number 0.
+ENVIRONMENTS = (
+    select(VersionRow.environment)
+    .where(VersionRow.service_id == SERVICE, VersionRow.number == 0)
+    .order_by(VersionRow.environment)
+)
+
+# In whichever environment.
+ANY_VERSION = select(VersionRow.number).where(VersionRow.service_id == SERVICE).limit(1)
+
 INSERT_VERSION = insert(VersionRow)
 
 SET_ENABLED = update(VersionRow).where(_ONE).values(enabled=bindparam("to"))
@@ -174,9 +186,9 @@ CURRENT_AT_REVISION = (
         ChangeRow.organisation_id == bindparam("organisation"),
         ChangeRow.service == bindparam("name"),
         ChangeRow.environment == ENVIRONMENT,
-        # An earlier service of the same name has other documents under the same numbers.
+        # An earlier series of the same name has other documents under the same numbers.
         ChangeRow.revision
-        >= select(ServiceRow.created_revision).where(ServiceRow.id == SERVICE).scalar_subquery(),
+        >= select(VersionRow.revision).where(SERIES, VersionRow.number == 0).scalar_subquery(),
     )
     .order_by(ChangeRow.revision.desc(), ChangeRow.position.desc())
     .limit(1)

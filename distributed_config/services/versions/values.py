@@ -82,10 +82,18 @@ class ServiceKey(NamedTuple):
     """A service, as verbs look it up once.
 
     ``last`` is the number of its last version, -1 if there is none in the environment. ``marks``
-    is "" where nothing can be secret.
+    is "" where nothing can be secret. ``has_layers`` says that its organisation has anything that
+    layers come from or are watched for: another environment, a protected one, an extension or a
+    reference.
     """
 
     id: int
     last: int
     definition_id: int | None
     secret_marks: str
+    has_layers: bool
+
+    @property
+    def has_versions(self) -> bool:
+        """Whether there is a version in the environment; it may be deleted."""
+        return self.last >= 0

@@ -19,8 +19,10 @@ from distributed_config.services.documents.series import Series
 from distributed_config.services.documents.stored import intact
 from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.layers.effects import Effects, hidden_secrets
+from distributed_config.services.layers.merging import MARK_OF_USE
 from distributed_config.services.patches import merged, patched
-from distributed_config.services.secrets import Draft, StoredDocument, kept_marks
+from distributed_config.services.secrets import Draft, StoredDocument, kept_marks, to_json
 from distributed_config.services.versions.conformity import accept_new
 from distributed_config.services.versions.preconditions import check_precondition, require_expected
 from distributed_config.services.versions.read import (
@@ -54,6 +56,7 @@ def create(
 ) -> WriteResult:
     """Create the service with ``document`` as version 0; it may conform to a definition.
 
+    A service that has versions in other environments only gets its first one in this one.
     Whatever was secret in a deleted service of the same name is secret in this one. Raises
     ServiceExists, OutOfScope, NotConforming, or Forbidden where the definition would unmark it.
     """
@@ -61,8 +64,11 @@ def create(
     # A name outside the actor's scope looks free even if it is taken, so this comes first.
     if not transaction.visibility.allows(series.service):
         raise OutOfScope(series.service)
-    if find_service(transaction.reader, series) is not None:
-        raise ServiceExists(series.service)
+    service = find_service(transaction.reader, series)
+    if service is not None:
+        if service.has_versions:
+            raise ServiceExists(series.service)
+        return _insert(transaction, service, series, document)
     marks = kept_marks.restore(transaction, series.service, definition_id)
     service_id = transaction.connection.execute(
         INSERT_SERVICE,
@@ -75,12 +81,13 @@ def create(
         },
     ).scalar_one()
     transaction.record(ChangeKind.SERVICE_CREATED, series.service)
-    if definition_id is None:
-        return _insert(transaction, ServiceKey(service_id, -1, None, marks), series, document)
     # Attached before there is a version: what the definition marks is never stored in the clear.
-    rules.attach_definition(transaction, service_id, series.service, definition_id)
+    if definition_id is not None:
+        rules.attach_definition(transaction, service_id, series.service, definition_id)
     # Looked up again: attaching may have changed the marks.
-    return _insert(transaction, require_service(transaction.reader, series), series, document)
+    created = find_service(transaction.reader, series)
+    assert created is not None
+    return _insert(transaction, created, series, document)
 
 
 def append(
@@ -111,7 +118,7 @@ def put(
     Raises what ``create`` and ``append`` raise, but for ServiceExists and ServiceNotFound.
     """
     service = find_service(transaction.reader, series)
-    if service is None:
+    if service is None or not service.has_versions:
         if not expect(None):
             raise PreconditionFailed(series.service, None)
         return create(transaction, series, document)
@@ -121,14 +128,8 @@ def put(
     draft = _draft(transaction, service, series, document)
     current = find_current(transaction.connection, service.id, series.environment)
     if current is not None and _is_same(current, document, draft):
-        return WriteResult(
-            series,
-            current.number,
-            version_stamp(transaction.connection, service, current.number, current.digest),
-            current.number,
-            changed=False,
-            has_secrets=draft is not None and draft.has_secrets,
-        )
+        unchanged = _unchanged(transaction, service, series)
+        return replace(unchanged, has_secrets=draft is not None and draft.has_secrets)
     removed = _removed_keys(transaction, service, series, document)
     return replace(_insert(transaction, service, series, document, draft), removed=removed)
 
@@ -192,6 +193,41 @@ def roll_back(
     return _insert(transaction, service, series, document, draft)
 
 
+def copy(transaction: Transaction, source: Series, target: Series) -> WriteResult:
+    """Make the current document of ``source`` that of ``target``, unless it is so already.
+
+    Both are series of one service. Secrets are sealed again for their new place, which takes no
+    right to read them. Raises ServiceNotFound or NoCurrentVersion besides what ``put`` raises.
+    """
+    transaction.actor.require("config:read")
+    origin = require_service(transaction.reader, source)
+    current = find_current(transaction.connection, origin.id, source.environment)
+    if current is None:
+        raise NoCurrentVersion(source.service)
+    version = load_version(transaction.connection, origin.id, source, current.number)
+    document = Document(version.served, version.digest)
+    if not origin.secret_marks:
+        return put(transaction, target, document)
+    transaction.allowance.count(size=version.size)
+    service = find_service(transaction.reader, target)
+    assert service is not None  # it has the other series
+    key = document_key(transaction.reader, source, origin)
+    base = secrets.load_stored(transaction.connection, key, version.served)
+    before = _current_stored(transaction, service, target)
+    # Whether the secrets are the same, only those may learn who may read them.
+    if (
+        before is not None
+        and transaction.visibility.reads_secrets
+        and to_json(before.revealed) == to_json(base.revealed)
+    ):
+        return _unchanged(transaction, service, target)
+    key = document_key(transaction.reader, target, service)
+    marks = secrets.marks_of(transaction.connection, key)
+    value = base.editable(reveal=False)
+    draft = secrets.draft_document(key, marks, value, base, reveal=False)
+    return _insert(transaction, service, target, document, draft)
+
+
 @dataclass(frozen=True)
 class _Base:
     """The current document, as the actor who patches it may work on it.
@@ -233,6 +269,14 @@ def _append_result(
     document = make_document(value, limits, series.service)
     draft = _draft_from(transaction, value, base.stored) if base.stored else None
     return _insert(transaction, base.service, series, document, draft)
+
+
+def _unchanged(transaction: Transaction, service: ServiceKey, series: Series) -> WriteResult:
+    """Return the result of a write that is what is current already."""
+    current = find_current(transaction.connection, service.id, series.environment)
+    assert current is not None
+    stamp = version_stamp(transaction.connection, service, current.number, current.digest)
+    return WriteResult(series, current.number, stamp, current.number, changed=False)
 
 
 def _draft(
@@ -290,7 +334,8 @@ def _insert(
     transaction.actor.require(WRITE)
     number = service.last + 1
     draft = draft or _draft(transaction, service, series, document)
-    accept_new(transaction, service, series, document, draft)
+    effects = _effects(transaction, service, series, document)
+    accept_new(transaction, service, series, document, draft, is_layer=effects is not None)
     text, digest = document.text, document.digest
     # Sealed after the check: a sealed value would conform to no rule for the value itself.
     if draft is not None:
@@ -320,6 +365,9 @@ def _insert(
         current=number,
         digest=digest,
     )
+    if effects is not None:
+        hidden = None if draft is None else hidden_secrets(draft, series.service)
+        effects.settle(service.id, hidden)
     return WriteResult(
         series,
         number,
@@ -328,6 +376,18 @@ def _insert(
         service_id=service.id,
         has_secrets=draft is not None and draft.has_secrets,
     )
+
+
+def _effects(
+    transaction: Transaction, service: ServiceKey, series: Series, document: Document
+) -> Effects | None:
+    """Return the effects of a new version; None where it is served as it is, to nobody else.
+
+    Then there is nothing to compare: most writes are spared that.
+    """
+    if service.has_layers or MARK_OF_USE in document.text:
+        return Effects.of_series(transaction, series)
+    return None
 
 
 def _removed_keys(

@@ -1,0 +1,66 @@
+"""Which environment inherits from which, now and at earlier revisions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, select
+
+from distributed_config.models import EnvironmentRow, InheritanceRow
+
+MOST_DEEP = 8
+"""How many environments a chain has at most, from its root down."""
+
+
+@dataclass(frozen=True)
+class Chains:
+    """The environments of an organisation, each with the one that it inherits from, or None."""
+
+    parents: Mapping[str, str | None]
+
+    def of(self, environment: str) -> tuple[str, ...]:
+        """Return the chain that ends at ``environment``, its root first; () if there is none.
+
+        Raises ValueError for a circle, with the environments on it.
+        """
+        if environment not in self.parents:
+            return ()
+        chain: list[str] = []
+        name: str | None = environment
+        # A parent that does not exist any more had no documents when it went.
+        while name is not None and name in self.parents:
+            if name in chain:
+                raise ValueError(" → ".join([*chain, name]))
+            chain.append(name)
+            name = self.parents[name]
+        return tuple(reversed(chain))
+
+    def below(self, environment: str) -> list[str]:
+        """Return the environments whose chains contain ``environment``, itself among them."""
+        return [name for name in self.parents if environment in self.of(name)]
+
+
+def load_chains(connection: Connection, organisation: int) -> Chains:
+    """Return the chains of an organisation as they are now."""
+    rows = connection.execute(_NOW, {"organisation": organisation})
+    return Chains({row.name: row.inherits for row in rows})
+
+
+def load_chains_at(connection: Connection, organisation: int, revision: int) -> Chains:
+    """Return the chains of an organisation as they were when the journal stood at ``revision``."""
+    rows = connection.execute(_THEN, {"organisation": organisation, "at": revision})
+    # In the order of revisions: the newest one of each environment wins.
+    return Chains({row.environment: row.inherits for row in rows})
+
+
+_NOW = select(EnvironmentRow.name, EnvironmentRow.inherits).where(
+    EnvironmentRow.organisation_id == bindparam("organisation")
+)
+
+_THEN = (
+    select(InheritanceRow.environment, InheritanceRow.inherits)
+    .where(
+        InheritanceRow.organisation_id == bindparam("organisation"),
+        InheritanceRow.revision <= bindparam("at"),
+    )
+    .order_by(InheritanceRow.revision)
+)

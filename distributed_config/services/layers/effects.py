@@ -1,0 +1,367 @@
+"""What a write changes: the resolved documents that rest on it, before and after.
+
+A verb takes ``Effects`` before it writes, and settles them when all that it wrote is there. Then
+every resolved document that the write changed is checked: its definition holds, its references
+lead somewhere, nothing rests on itself, and a protected environment takes more than the right to
+write. What does not pass raises, and the transaction is undone.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import select
+
+from distributed_config.errors import (
+    BreaksOthers,
+    Forbidden,
+    InvalidDocument,
+    NotConforming,
+    Problem,
+    ServiceInUse,
+)
+from distributed_config.models import ServiceRow
+from distributed_config.services import secrets
+from distributed_config.services.conformance import rules
+from distributed_config.services.conformance.rules import Rule
+from distributed_config.services.documents.series import Series
+from distributed_config.services.journal import audit
+from distributed_config.services.journal.kinds import AuditKind
+from distributed_config.services.journal.transaction import Impact, Transaction
+from distributed_config.services.layers import environments, graph, merging
+from distributed_config.services.layers.chains import Chains, load_chains
+from distributed_config.services.layers.merging import MISSING, Hidden, Reference
+from distributed_config.services.layers.resolver import Pair, Resolved, Resolver, targets_of
+from distributed_config.services.policy.permissions import READ_SECRET
+from distributed_config.services.secrets import ValidationInput
+from distributed_config.wire import MASK
+
+PUBLISH = "config:publish"
+
+_CHANGES_AT_ONCE = 25
+"""How many resolved documents take about as long to check as one change takes to write."""
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """Why a resolved document may not become what it would be."""
+
+    pair: Pair
+    problems: Sequence[Problem]
+    rule: Rule | None = None
+
+
+class Effects:
+    """The resolved documents of ``services`` in ``places``, as they are before a write.
+
+    ``written`` is the series that is written; None for a write of something else. ``chains`` are
+    those before the write.
+    """
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        chains: Chains,
+        services: Sequence[str],
+        places: Sequence[str],
+        written: Series | None = None,
+    ) -> None:
+        self._transaction = transaction
+        self._written = written
+        self._pairs = [(service, place) for service in services for place in places]
+        transaction.allowance.count(changes=len(self._pairs) // _CHANGES_AT_ONCE)
+        resolver = self._resolver(chains)
+        resolver.prefetch(services, places)
+        self._before = {pair: self._resolve(resolver, pair) for pair in self._pairs}
+        self._references: dict[str, str] = {}
+        if written is not None:
+            layer = resolver.layers_of(written.service).get(written.environment)
+            if layer is not None:
+                self._references = _texts_of_references(layer.value)
+
+    @classmethod
+    def of_series(cls, transaction: Transaction, series: Series) -> "Effects":
+        """Return the effects of a write to one series.
+
+        Raises Forbidden where the environment is protected and the actor may not publish.
+        """
+        connection, organisation = transaction.connection, transaction.organisation
+        environment = environments.find(transaction.reader, series.environment)
+        if environment is not None and environment.protected:
+            _require_to_publish(transaction, series.environment)
+        chains = load_chains(connection, organisation)
+        services = graph.dependents(connection, organisation, [series.service])
+        return cls(transaction, chains, services, chains.below(series.environment), series)
+
+    @classmethod
+    def of_services(cls, transaction: Transaction, services: Sequence[str]) -> "Effects":
+        """Return the effects of a write to ``services`` in all environments."""
+        connection, organisation = transaction.connection, transaction.organisation
+        chains = load_chains(connection, organisation)
+        resting = graph.dependents(connection, organisation, services)
+        return cls(transaction, chains, resting, list(chains.parents))
+
+    def settle(self, service_id: int, document: dict[str, Any] | None = None) -> None:
+        """Record what the written series refers to now, and check all that the write changed.
+
+        ``document`` is the new one with its secrets as ``Hidden``, where it has any. Raises
+        InvalidDocument, NotConforming, BreaksOthers or Forbidden; where the verb writes several
+        series, only after the last one.
+        """
+        assert self._written is not None
+        self._record_references(service_id)
+        self.check_or_postpone(self._written.service, partial(self._check, document))
+
+    def settle_all(self) -> None:
+        """Check all that the write changed. Raises BreaksOthers or Forbidden."""
+        self._check(None)
+
+    def require_unused(self) -> None:
+        """Raise ServiceInUse if the written service is gone, and others rest on it."""
+        assert self._written is not None
+        name = self._written.service
+        self.check_or_postpone(name, partial(_require_unused, self._transaction, name))
+
+    def check_or_postpone(self, service: str, check: Callable[[], None]) -> None:
+        """Run ``check`` now, or leave it to the verb that writes several series."""
+        if self._transaction.postponed is None:
+            check()
+        else:
+            self._transaction.postponed.append((service, check))
+
+    def _resolver(self, chains: Chains) -> Resolver:
+        transaction = self._transaction
+        return Resolver(
+            transaction.connection,
+            transaction.organisation,
+            reveal=transaction.visibility.reads_secrets,
+            chains=chains,
+        )
+
+    def _resolve(self, resolver: Resolver, pair: Pair) -> Resolved | None:
+        self._transaction.allowance.check()
+        return resolver.resolve(*pair)
+
+    def _record_references(self, service_id: int) -> None:
+        transaction, series = self._transaction, self._written
+        assert series is not None
+        resolver = self._resolver(load_chains(transaction.connection, transaction.organisation))
+        resolver.prefetch([series.service], [series.environment])
+        layer = resolver.layers_of(series.service).get(series.environment)
+        targets = () if layer is None else targets_of(layer.text, layer.value)
+        is_new = graph.replace_targets(
+            transaction.connection,
+            transaction.organisation,
+            service_id,
+            series.environment,
+            targets,
+        )
+        if is_new:
+            refuse_circle(transaction, series.service)
+
+    def _check(self, document: dict[str, Any] | None) -> None:
+        transaction, series = self._transaction, self._written
+        resolver = self._resolver(load_chains(transaction.connection, transaction.organisation))
+        if series is not None and document is not None:
+            resolver.override(series.service, series.environment, document)
+        services = list(dict.fromkeys(service for service, _ in self._pairs))
+        resolver.prefetch(services, {place for _, place in self._pairs})
+        changed = list(self._changed(resolver))
+        self._refuse_protected([pair for pair, _, _ in changed])
+        if series is not None:
+            self._check_references(resolver, series)
+        applying = rules.rules_for(transaction.connection, services, transaction.organisation)
+        faults = []
+        for pair, pointers, after in changed:
+            transaction.allowance.check()
+            fault = _fault_of(pair, after, applying.get(pair[0]))
+            if fault is not None:
+                faults.append(fault)
+            if transaction.is_rehearsal:
+                problems = () if fault is None else tuple(fault.problems)
+                transaction.impact.append(Impact(*pair, pointers, problems))
+        self._refuse(faults)
+
+    def _changed(
+        self, resolver: Resolver
+    ) -> Iterator[tuple[Pair, tuple[str, ...], Resolved | None]]:
+        """Yield the documents that are others now, each with the pointers to what changed."""
+        for pair, before in self._before.items():
+            after = self._resolve(resolver, pair)
+            old = MISSING if before is None else before.value
+            new = MISSING if after is None else after.value
+            # Compared as a whole first: most documents differ in a few places, or in none.
+            unsound = after is not None and after.problems
+            if unsound or not merging.same(old, new):
+                pointers = tuple(merging.changed_pointers(old, new))
+                yield pair, pointers, after
+
+    def _refuse_protected(self, changed: Sequence[Pair]) -> None:
+        """Raise Forbidden if a protected environment is changed by who may not publish."""
+        transaction = self._transaction
+        if transaction.actor.may(PUBLISH) or not changed:
+            return
+        known = environments.all_environments(transaction.connection, transaction.organisation)
+        protected = {environment.name for environment in known if environment.protected}
+        for _, place in changed:
+            if place in protected:
+                _require_to_publish(transaction, place)
+
+    def _check_references(self, resolver: Resolver, series: Series) -> None:
+        """Check that the writer may read what the document newly refers to, and say so."""
+        transaction = self._transaction
+        layer = resolver.layers_of(series.service).get(series.environment)
+        if layer is None or merging.MARK_OF_USE not in layer.text:
+            return
+        new = {
+            pointer: found
+            for pointer, found in merging.references(layer.value)
+            if isinstance(found, Reference) and self._references.get(pointer) != str(found)
+        }
+        problems = [
+            problem
+            for pointer, found in new.items()
+            if (problem := self._hidden_from_writer(resolver, series, pointer, found))
+        ]
+        if problems:
+            raise InvalidDocument.from_problems(problems)
+        if new:
+            detail = {
+                "environment": series.environment,
+                "uses": sorted({found.service for found in new.values()}),
+            }
+            audit.record(
+                transaction,
+                AuditKind.REFERENCED,
+                organisation=transaction.organisation,
+                service=series.service,
+                detail=detail,
+            )
+
+    def _hidden_from_writer(
+        self, resolver: Resolver, series: Series, pointer: str, found: Reference
+    ) -> Problem | None:
+        transaction = self._transaction
+        if not transaction.visibility.allows(found.service) or not transaction.actor.may(
+            "config:read"
+        ):
+            message = f"There is no service {found.service!r} that you may read."
+            return Problem(pointer, message, "reference")
+        target = resolver.resolve(found.service, series.environment)
+        place = MISSING if target is None else merging.value_at(target.value, found.tokens)
+        # Who may read the result may not be allowed to read the secret where it is: so the one
+        # who shows it to them has to be.
+        if merging.hidden_places(place) and not transaction.actor.may(READ_SECRET):
+            message = f"It leads to a secret; to use it elsewhere takes {READ_SECRET}."
+            return Problem(pointer, message, "secret")
+        return None
+
+    def _refuse(self, faults: Sequence[_Fault]) -> None:
+        """Raise the error for all ``faults``, if there are any."""
+        if not faults:
+            return
+        series = self._written
+        own = None if series is None else (series.service, series.environment)
+        for fault in faults:
+            if fault.pair == own:
+                raise _own_error(fault)
+        places = [f"{service!r} in {place!r}" for service, place in (one.pair for one in faults)]
+        problems = [
+            (place, problem)
+            for place, fault in zip(places, faults, strict=True)
+            for problem in fault.problems
+        ]
+        raise BreaksOthers(places, problems)
+
+
+def refuse_circle(transaction: Transaction, service: str) -> None:
+    """Raise InvalidDocument if ``service`` rests on itself."""
+    circle = graph.find_circle(transaction.connection, transaction.organisation, service)
+    if circle is not None:
+        message = f"It would rest on itself: {' → '.join(circle)}. Leave out one of these steps."
+        raise InvalidDocument.from_problems([Problem("", message, "circle")])
+
+
+def check_rule(transaction: Transaction, service: str) -> None:
+    """Raise NotConforming unless each resolved document of ``service`` conforms to its rule."""
+    chains = load_chains(transaction.connection, transaction.organisation)
+    rule = rules.rules_for(transaction.connection, [service], transaction.organisation).get(service)
+    resolver = Resolver(
+        transaction.connection,
+        transaction.organisation,
+        reveal=transaction.visibility.reads_secrets,
+        chains=chains,
+    )
+    resolver.prefetch([service], chains.parents)
+    for place in chains.parents:
+        fault = _fault_of((service, place), resolver.resolve(service, place), rule)
+        if fault is not None:
+            raise _own_error(fault, f"{service!r} in {place!r}")
+
+
+def validation_input(resolved: Resolved) -> ValidationInput:
+    """Return a resolved document as it is checked against a definition."""
+    if not resolved.hidden:
+        value = resolved.value
+        return ValidationInput(value, len(secrets.to_json(value)), value)
+    masks = dict.fromkeys(resolved.hidden, MASK)
+    masked = secrets.with_replaced(resolved.value, masks)
+    value = merging.unwrapped(resolved.value)
+    unseen = frozenset(
+        secrets.pointer_of(path) for path, here in resolved.hidden.items() if here.is_masked
+    )
+    return ValidationInput(value, len(secrets.to_json(value)), masked, unseen)
+
+
+def _fault_of(pair: Pair, after: Resolved | None, rule: Rule | None) -> _Fault | None:
+    if after is None:
+        return None
+    if after.problems:
+        return _Fault(pair, after.problems)
+    if rule is None or rule.applies_to != rules.RESOLVED:
+        return None
+    problems = rules.problems_of(rule.schema, validation_input(after))
+    return _Fault(pair, problems, rule) if problems else None
+
+
+def _own_error(fault: _Fault, subject: str = "") -> InvalidDocument:
+    if fault.rule is None:
+        return InvalidDocument.from_problems(fault.problems)
+    subject = subject or f"This configuration of {fault.pair[0]!r}"
+    return NotConforming(fault.rule.definition, fault.rule.number, fault.problems, subject)
+
+
+def _texts_of_references(value: Any) -> dict[str, str]:
+    return {pointer: str(found) for pointer, found in merging.references(value)}
+
+
+def _require_unused(transaction: Transaction, name: str) -> None:
+    connection, organisation = transaction.connection, transaction.organisation
+    # It may have been created again since.
+    named = (ServiceRow.organisation_id == organisation, ServiceRow.name == name)
+    if connection.execute(select(ServiceRow.id).where(*named)).first() is not None:
+        return
+    first = graph.first_dependent(connection, organisation, name)
+    if first is not None:
+        raise ServiceInUse(name, first)
+
+
+def _require_to_publish(transaction: Transaction, environment: str) -> None:
+    if not transaction.actor.may(PUBLISH):
+        raise Forbidden(
+            f"This changes what programs get in {environment!r}, which is protected: it takes the "
+            f"permission {PUBLISH}. Ask somebody who may publish there."
+        )
+
+
+def hidden_secrets(draft: secrets.Draft, service: str) -> dict[str, Any]:
+    """Return a draft's document with a ``Hidden`` in place of each secret.
+
+    Those that came with it are in the clear; those that stay are as its writer may see them.
+    """
+    value: dict[str, Any] = secrets.with_replaced(
+        draft.value,
+        {path: Hidden(value, service) for path, value in draft.validated_secrets().items()},
+    )
+    return value

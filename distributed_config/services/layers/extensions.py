@@ -1,0 +1,103 @@
+"""What a service extends: other services, whose documents lie below its own."""
+
+import json
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, bindparam, delete, insert, select
+
+from distributed_config.errors import Invalid, Problem, ServiceNotFound
+from distributed_config.models import ExtensionRow, ServiceRow
+from distributed_config.services.journal.kinds import ChangeKind
+from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.layers import graph
+from distributed_config.services.layers.effects import Effects, refuse_circle
+from distributed_config.services.layers.resolver import MOST_LAYERS
+
+
+def extends(connection: Connection, service_id: int) -> list[str]:
+    """Return the services that a service extends, most general first."""
+    text = connection.execute(_NEWEST, {"service": service_id}).scalar_one_or_none()
+    found: list[str] = json.loads(text or "[]")
+    return found
+
+
+def set_extends(transaction: Transaction, name: str, targets: Sequence[str]) -> bool:
+    """Make a service extend exactly ``targets``, most general first. Return whether it is new.
+
+    Raises ServiceNotFound, Invalid with every problem, InvalidDocument for a circle, BreaksOthers,
+    or Forbidden.
+    """
+    transaction.actor.require("config:write")
+    transaction.actor.require_every_environment()
+    service_id = _service_id(transaction, name)
+    if service_id is None:
+        raise ServiceNotFound(name)
+    problems = list(_problems(transaction, name, targets))
+    if problems:
+        raise Invalid.from_problems(problems)
+    if list(targets) == extends(transaction.connection, service_id):
+        return False
+    effects = Effects.of_services(transaction, [name])
+    _store(transaction, service_id, targets)
+    transaction.record(ChangeKind.SERVICE_EXTENDED, name, about=", ".join(targets) or "nothing")
+    effects.check_or_postpone(name, effects.settle_all)
+    return True
+
+
+def _store(transaction: Transaction, service_id: int, targets: Sequence[str]) -> None:
+    connection, organisation = transaction.connection, transaction.organisation
+    # One transaction may change it twice.
+    at = {"service": service_id, "at": transaction.revision}
+    connection.execute(_DROP, at)
+    connection.execute(
+        insert(ExtensionRow),
+        {
+            "service_id": service_id,
+            "revision": transaction.revision,
+            "extends": json.dumps(list(targets), ensure_ascii=False),
+        },
+    )
+    if graph.replace_targets(connection, organisation, service_id, graph.EXTENDS, targets):
+        name = connection.execute(_NAME, {"service": service_id}).scalar_one()
+        refuse_circle(transaction, name)
+
+
+def _problems(transaction: Transaction, name: str, targets: Sequence[str]) -> list[Problem]:
+    problems = []
+    if len(targets) > MOST_LAYERS:
+        problems.append(Problem("/extends", f"At most {MOST_LAYERS} can be extended.", "limit"))
+    for position, target in enumerate(targets[:MOST_LAYERS]):
+        pointer = f"/extends/{position}"
+        if target == name:
+            problems.append(Problem(pointer, "A service cannot extend itself.", "circle"))
+        elif target in targets[:position]:
+            problems.append(Problem(pointer, f"{target!r} is named twice.", "repeated"))
+        elif _service_id(transaction, target) is None:
+            message = f"There is no service {target!r}. Create it first, or leave it out."
+            problems.append(Problem(pointer, message, "service"))
+    return problems
+
+
+def _service_id(transaction: Transaction, name: str) -> int | None:
+    if not transaction.visibility.allows(name):
+        return None
+    parameters = {"organisation": transaction.organisation, "name": name}
+    return transaction.connection.execute(_SERVICE, parameters).scalar_one_or_none()
+
+
+_NEWEST = (
+    select(ExtensionRow.extends)
+    .where(ExtensionRow.service_id == bindparam("service"))
+    .order_by(ExtensionRow.revision.desc())
+    .limit(1)
+)
+
+_DROP = delete(ExtensionRow).where(
+    ExtensionRow.service_id == bindparam("service"), ExtensionRow.revision == bindparam("at")
+)
+
+_SERVICE = select(ServiceRow.id).where(
+    ServiceRow.organisation_id == bindparam("organisation"), ServiceRow.name == bindparam("name")
+)
+
+_NAME = select(ServiceRow.name).where(ServiceRow.id == bindparam("service"))

@@ -1,0 +1,567 @@
+"""Resolved documents: the layers of a service in an environment, merged, with references filled in.
+
+    resolved(S, E) is the merge of resolved(P, E) for each service P that S extends, in order, and
+    then of the current documents of S in E's chain of environments, from its root down to E. In
+    it, each reference is replaced by what the resolved document of its service in E has there.
+
+It is computed when it is read, from one snapshot, so that nothing has to be rewritten when a layer
+changes, and that an earlier state can be resolved as well.
+"""
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, null, select
+
+from distributed_config.errors import Problem, VersionDeleted
+from distributed_config.models import (
+    ChangeRow,
+    EnvironmentRow,
+    ExtensionRow,
+    InheritanceRow,
+    ServiceRow,
+    VersionRow,
+)
+from distributed_config.services import secrets
+from distributed_config.services.documents import load
+from distributed_config.services.documents.current import is_current
+from distributed_config.services.layers import merging
+from distributed_config.services.layers.chains import Chains, load_chains, load_chains_at
+from distributed_config.services.layers.merging import MISSING, Hidden
+from distributed_config.services.secrets import DocumentKey, SecretPaths
+from distributed_config.wire import MASK, parse_stored
+
+MOST_LAYERS = 32
+MOST_REFERENCES = 500
+MOST_WEIGHT = 16 << 20
+"""About the longest text of a resolved document. References can multiply what is stored once."""
+
+_BATCH = 500
+_NOW = (1 << 63) - 1
+
+Pair = tuple[str, str]
+"""A service, and an environment."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One current document that a resolved document is made of.
+
+    ``value`` has a ``Hidden`` in place of each secret. Times are microseconds since 1970.
+    """
+
+    key: DocumentKey
+    environment: str
+    number: int
+    digest: str
+    text: str
+    value: dict[str, Any]
+    author: str
+    note: str
+    created_at: int
+    revision: int
+
+    @property
+    def service(self) -> str:
+        """The name of the service that the document belongs to."""
+        return self.key.name
+
+    @property
+    def may_have_secrets(self) -> bool:
+        """Whether its service has marks, or the document a sealed value."""
+        return bool(self.key.secret_marks) or secrets.is_sealed_text(self.text)
+
+    def __str__(self) -> str:
+        return f"{self.service}@{self.environment}:{self.number}"
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a program gets of a service in an environment.
+
+    ``layers`` are in the order in which they were merged; ``uses`` are the services that its
+    references led to, by name. ``problems`` say what is not sound in it, with pointers into it:
+    what a reference leads to is missing, or a limit is passed. ``references`` counts those that
+    were filled in, in all of its layers.
+    """
+
+    service: str
+    environment: str
+    value: dict[str, Any]
+    layers: tuple[Layer, ...]
+    uses: frozenset[str] = frozenset()
+    problems: tuple[Problem, ...] = ()
+    references: int = 0
+
+    @property
+    def last(self) -> Layer:
+        """The layer whose number the document has."""
+        return self.layers[-1]
+
+    @property
+    def changed_at(self) -> int:
+        """When the newest of its layers was added, in microseconds since 1970."""
+        return max(layer.created_at for layer in self.layers)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is one layer as it is stored."""
+        return len(self.layers) == 1 and not self.references
+
+    @cached_property
+    def hidden(self) -> dict[tuple[str | int, ...], Hidden]:
+        """The secrets in it, by their paths."""
+        if not any(layer.may_have_secrets for layer in self.layers) and not self.uses:
+            return {}
+        return merging.hidden_places(self.value)
+
+
+@dataclass
+class _Service:
+    """A service as it was loaded: what it extends, and its layers by environment.
+
+    ``moved_at`` is when anything of that changed last, in the environments that were loaded.
+    """
+
+    key: DocumentKey
+    extends: tuple[str, ...]
+    layers: dict[str, Layer] = field(default_factory=dict)
+    moved_at: int = 0
+
+
+class Resolver:
+    """Makes resolved documents of one organisation, from one snapshot of the database.
+
+    ``reveal`` shows secrets in the clear. ``at`` is the revision whose state is resolved; None is
+    the present one. ``chains`` are those of the same moment; they are loaded unless given.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        organisation: int,
+        *,
+        reveal: bool,
+        at: int | None = None,
+        chains: Chains | None = None,
+    ) -> None:
+        self._connection = connection
+        self._organisation = organisation
+        self._reveal = reveal
+        self._at = at
+        self.chains = chains or (
+            load_chains(connection, organisation)
+            if at is None
+            else load_chains_at(connection, organisation, at)
+        )
+        self._services: dict[str, _Service | None] = {}
+        self._loaded: set[Pair] = set()
+        self._marks: dict[int, SecretPaths] = {}
+        self._resolved: dict[Pair, Resolved | None] = {}
+        self._overrides: dict[Pair, dict[str, Any]] = {}
+        self._open: list[Pair] = []
+
+    def override(self, service: str, environment: str, value: dict[str, Any]) -> None:
+        """Take ``value`` for the document of a series: it may show what the stored one hides."""
+        self._overrides[service, environment] = value
+
+    def basis(self, service: str, environment: str) -> set[Pair]:
+        """Return every series that the resolved document rests on, or would if there were one."""
+        self.prefetch([service], [environment])
+        return {
+            (name, layer)
+            for name in self._closure([service])
+            for layer in self.chains.of(environment)
+        }
+
+    def moved_at(self, basis: Iterable[Pair]) -> int:
+        """Return when anything of ``basis`` changed last, in microseconds since 1970."""
+        found = (self._services.get(service) for service, _ in basis)
+        return max((service.moved_at for service in found if service is not None), default=0)
+
+    def layers_of(self, service: str) -> dict[str, Layer]:
+        """Return the loaded layers of one service, by environment."""
+        found = self._services.get(service)
+        return {} if found is None else found.layers
+
+    def extends_of(self, service: str) -> tuple[str, ...]:
+        """Return what a loaded service extends, most general first."""
+        found = self._services.get(service)
+        return () if found is None else found.extends
+
+    def resolve(self, service: str, environment: str) -> Resolved | None:
+        """Return the resolved document, or None if the service has no layer there.
+
+        Raises DocumentDamaged, SecretUnreadable, or VersionDeleted for an earlier state.
+        """
+        pair = (service, environment)
+        if pair not in self._resolved:
+            self.prefetch([service], [environment])
+            self._open.append(pair)
+            self._resolved[pair] = self._resolve(service, environment)
+            self._open.pop()
+        return self._resolved[pair]
+
+    def prefetch(self, services: Iterable[str], environments: Iterable[str]) -> None:
+        """Load the layers of ``services``, and of all that they rest on, in few statements."""
+        chain = sorted({name for one in environments for name in self.chains.of(one)})
+        newest = list(dict.fromkeys(services))
+        seen = set(newest)
+        while newest and chain:
+            missing = [name for name in newest if not {(name, e) for e in chain} <= self._loaded]
+            for start in range(0, len(missing), _BATCH):
+                self._load_batch(missing[start : start + _BATCH], chain)
+            self._loaded |= {(name, environment) for name in missing for environment in chain}
+            newest = [name for name in self._rests_on(newest) if name not in seen]
+            seen |= set(newest)
+
+    def _closure(self, services: Iterable[str]) -> list[str]:
+        found = dict.fromkeys(services)
+        newest = list(found)
+        while newest:
+            newest = [name for name in self._rests_on(newest) if name not in found]
+            found |= dict.fromkeys(newest)
+        return list(found)
+
+    def _rests_on(self, services: Iterable[str]) -> dict[str, None]:
+        """Return the services that ``services`` extend or refer to, as far as they are loaded."""
+        found: dict[str, None] = {}
+        for name in services:
+            service = self._services.get(name)
+            if service is None:
+                continue
+            found |= dict.fromkeys(service.extends)
+            for layer in service.layers.values():
+                found |= dict.fromkeys(targets_of(layer.text, layer.value))
+        return found
+
+    def _load_batch(self, names: list[str], chain: list[str]) -> None:
+        parameters = {
+            "organisation": self._organisation,
+            "names": names,
+            "chain": chain,
+            "at": _NOW if self._at is None else self._at,
+        }
+        statement = _LAYERS_NOW if self._at is None else _LAYERS_THEN
+        for name in names:
+            self._services.setdefault(name, None)
+        for row in self._connection.execute(statement, parameters):
+            service = self._services[row.name]
+            if service is None:
+                key = DocumentKey(
+                    row.service_id, row.organisation_id, row.name, row.secret_marks, row.place
+                )
+                extends = tuple(json.loads(row.extends or "[]"))
+                service = self._services[row.name] = _Service(key, extends)
+            service.moved_at = max(service.moved_at, *filter(None, row[-3:]))
+            if row.number is not None and row.place not in service.layers:
+                service.layers[row.place] = self._layer(row)
+
+    def _layer(self, row: Any) -> Layer:
+        if row.deleted_revision is not None:
+            raise VersionDeleted(row.name, row.number)
+        stored = load.verify_row(row)
+        return Layer(
+            key=stored.key,
+            environment=row.place,
+            number=stored.number,
+            digest=stored.digest,
+            text=stored.text,
+            value=self._value(stored),
+            author=row.author,
+            note=row.note,
+            created_at=row.created_at,
+            revision=row.revision,
+        )
+
+    def _value(self, stored: load.StoredText) -> dict[str, Any]:
+        key = stored.key
+        if not key.secret_marks and not secrets.is_sealed_text(stored.text):
+            return parse_stored(stored.text)
+        found = secrets.load_stored(self._connection, key, stored.text, self._marks_of(key))
+        value: dict[str, Any] = secrets.with_replaced(
+            found.value,
+            {
+                path: Hidden(found.open(path) if self._reveal else MASK, key.name)
+                for path in found.secrets
+            },
+        )
+        return value
+
+    def _marks_of(self, key: DocumentKey) -> SecretPaths:
+        if key.service_id not in self._marks:
+            self._marks[key.service_id] = secrets.marks_of(self._connection, key)
+        return self._marks[key.service_id]
+
+    def _resolve(self, name: str, environment: str) -> Resolved | None:
+        service = self._services.get(name)
+        if service is None:
+            return None
+        value: Any = MISSING
+        # By identity: services that two others extend are layers once.
+        layers: dict[tuple[str, str], Layer] = {}
+        uses: set[str] = set()
+        problems: list[Problem] = []
+        references = 0
+        for parent in service.extends:
+            part = self._part(parent, environment, problems)
+            if part is None:
+                continue
+            value = part.value if value is MISSING else merging.merge(value, part.value)
+            layers |= {(layer.service, layer.environment): layer for layer in part.layers}
+            uses |= part.uses
+            references += part.references
+        for link in self.chains.of(environment):
+            layer = service.layers.get(link)
+            if layer is None:
+                continue
+            own = self._overrides.get((name, link), layer.value)
+            value = own if value is MISSING else merging.merge(value, own)
+            layers[name, link] = layer
+        if value is MISSING:
+            return None
+        resolved = Resolved(name, environment, value, tuple(layers.values()))
+        resolved = self._fill_in(resolved, uses, problems, references)
+        return self._hide(resolved)
+
+    def _part(self, name: str, environment: str, problems: list[Problem]) -> Resolved | None:
+        """Return the resolved document of another service; None if it is not there."""
+        if (name, environment) in self._open:
+            way = " → ".join([*(service for service, _ in self._open), name])
+            problems.append(Problem("", f"It rests on itself: {way}.", "circle"))
+            return None
+        return self.resolve(name, environment)
+
+    def _fill_in(
+        self, merged: Resolved, uses: set[str], problems: list[Problem], references: int
+    ) -> Resolved:
+        found = {}
+        if any(merging.MARK_OF_USE in layer.text for layer in merged.layers):
+            found = dict(merging.references(merged.value))
+        counted: set[str] = set()
+
+        def find(pointer: str, text: Any) -> Any:
+            nonlocal references
+            reference = merging.parse_reference(text)
+            if isinstance(reference, str):
+                return None
+            references += 1
+            uses.add(reference.service)
+            target = self._part(reference.service, merged.environment, problems)
+            if target is not None and reference.service not in counted:
+                counted.add(reference.service)
+                references += target.references
+                uses.update(target.uses)
+                problems.extend(
+                    Problem(pointer, f"{text!r} leads to what is not sound: {one.message}")
+                    for one in target.problems[:1]
+                )
+            place = MISSING if target is None else merging.value_at(target.value, reference.tokens)
+            if place is MISSING:
+                problems.append(_nothing_at(pointer, text, merged.environment, target is None))
+                return None
+            return place
+
+        value = merged.value
+        if found:
+            problems += [
+                Problem(pointer, why, "reference")
+                for pointer, why in found.items()
+                if isinstance(why, str)
+            ]
+            value = merging.fill_in(value, find)
+            if not isinstance(value, dict):
+                problems.append(Problem("", "The whole document is not an object.", "reference"))
+                value = {}
+        problems += _passed_limits(value, len(merged.layers), references)
+        return Resolved(
+            merged.service,
+            merged.environment,
+            value,
+            merged.layers,
+            frozenset(uses),
+            tuple(problems),
+            references,
+        )
+
+    def _hide(self, resolved: Resolved) -> Resolved:
+        """Hide what the marks of any of its services hide: also what another layer put there."""
+        value = resolved.value
+        if resolved.is_plain:
+            return resolved
+        for key in {layer.key for layer in resolved.layers if layer.key.secret_marks}:
+            marked = {
+                path: Hidden(here if self._reveal else MASK, key.name)
+                for path, here in secrets.find_secrets(value, self._marks_of(key))
+                if not isinstance(here, Hidden)
+            }
+            if marked:
+                value = secrets.with_replaced(value, marked)
+        if value is resolved.value:
+            return resolved
+        return Resolved(
+            resolved.service,
+            resolved.environment,
+            value,
+            resolved.layers,
+            resolved.uses,
+            resolved.problems,
+            resolved.references,
+        )
+
+
+def targets_of(text: str, value: Any) -> Collection[str]:
+    """Return the services that a document refers to. ``text`` is the document as it is stored."""
+    if merging.MARK_OF_USE not in text:
+        return ()
+    found = merging.references(value)
+    return {one.service: None for _, one in found if isinstance(one, merging.Reference)}
+
+
+def _nothing_at(pointer: str, text: str, environment: str, is_service: bool) -> Problem:
+    what = "the service has no document" if is_service else "there is nothing at that place"
+    return Problem(pointer, f"{text!r} leads to nothing: {what} in {environment!r}.", "reference")
+
+
+def _passed_limits(value: Any, layers: int, references: int) -> list[Problem]:
+    problems = []
+    if layers > MOST_LAYERS:
+        message = f"It would have {layers} layers; at most {MOST_LAYERS} are allowed."
+        problems.append(Problem("", message, "limit"))
+    if references > MOST_REFERENCES:
+        message = f"It would have {references} references; at most {MOST_REFERENCES} are allowed."
+        problems.append(Problem("", message, "limit"))
+    # Documents alone are bounded already: only what is used in many places can grow.
+    elif references and merging.weight_of(value, MOST_WEIGHT) > MOST_WEIGHT:
+        message = f"Its references would make it longer than {MOST_WEIGHT} bytes."
+        problems.append(Problem("", message, "limit"))
+    return problems
+
+
+# --- statements, each built once: the layers of some services in some environments
+
+_EXTENDS = (
+    select(ExtensionRow.extends)
+    .where(ExtensionRow.service_id == ServiceRow.id, ExtensionRow.revision <= bindparam("at"))
+    .order_by(ExtensionRow.revision.desc())
+    .limit(1)
+    .scalar_subquery()
+    .label("extends")
+)
+
+
+def _layers(environment: Any) -> Any:
+    """Select what is needed of every service in each ``environment``, a column."""
+    return select(
+        *load.COLUMNS,
+        environment.label("place"),
+        _EXTENDS,
+        VersionRow.author,
+        VersionRow.note,
+        VersionRow.created_at,
+        VersionRow.revision,
+        VersionRow.deleted_revision,
+    )
+
+
+_NAMED = and_(
+    ServiceRow.organisation_id == bindparam("organisation"),
+    ServiceRow.name.in_(bindparam("names", expanding=True)),
+)
+
+
+def _last_change(*conditions: Any) -> Any:
+    """Select when the last change with ``conditions`` happened."""
+    return (
+        select(ChangeRow.changed_at)
+        .where(ChangeRow.organisation_id == ServiceRow.organisation_id, *conditions)
+        .order_by(ChangeRow.revision.desc())
+        .limit(1)
+        .correlate(ServiceRow, EnvironmentRow)
+        .scalar_subquery()
+    )
+
+
+# Three, and not one with OR: each is one look into the index by service and environment.
+_MOVED = (
+    _last_change(
+        ChangeRow.service == ServiceRow.name, ChangeRow.environment == EnvironmentRow.name
+    ).label("series_moved"),
+    _last_change(ChangeRow.service == ServiceRow.name, ChangeRow.environment.is_(None)).label(
+        "service_moved"
+    ),
+    _last_change(ChangeRow.service.is_(None), ChangeRow.environment == EnvironmentRow.name).label(
+        "environment_moved"
+    ),
+)
+
+_LAYERS_NOW = (
+    _layers(EnvironmentRow.name)
+    .add_columns(*_MOVED)
+    .select_from(ServiceRow)
+    .join(
+        EnvironmentRow,
+        and_(
+            EnvironmentRow.organisation_id == ServiceRow.organisation_id,
+            EnvironmentRow.name.in_(bindparam("chain", expanding=True)),
+        ),
+    )
+    # Outer-joined: a service without a layer of its own may extend others.
+    .outerjoin(VersionRow, is_current(ServiceRow.id, EnvironmentRow.name))
+    .where(_NAMED)
+)
+
+# Environments that do not exist any more as well: an earlier state may have had them.
+_EVER = (
+    select(InheritanceRow.environment)
+    .where(
+        InheritanceRow.organisation_id == bindparam("organisation"),
+        InheritanceRow.environment.in_(bindparam("chain", expanding=True)),
+    )
+    .distinct()
+    .subquery()
+)
+
+_FIRST = VersionRow.__table__.alias("first_version")
+_CURRENT_THEN = (
+    select(ChangeRow.current)
+    .where(
+        ChangeRow.organisation_id == ServiceRow.organisation_id,
+        ChangeRow.service == ServiceRow.name,
+        ChangeRow.environment == _EVER.c.environment,
+        ChangeRow.revision <= bindparam("at"),
+        # An earlier series of the same name has other documents under the same numbers.
+        ChangeRow.revision
+        >= select(_FIRST.c.revision)
+        .where(
+            _FIRST.c.service_id == ServiceRow.id,
+            _FIRST.c.environment == _EVER.c.environment,
+            _FIRST.c.number == 0,
+        )
+        .correlate(ServiceRow, _EVER)
+        .scalar_subquery(),
+    )
+    .order_by(ChangeRow.revision.desc(), ChangeRow.position.desc())
+    .limit(1)
+    .correlate(ServiceRow, _EVER)
+    .scalar_subquery()
+)
+
+_LAYERS_THEN = (
+    _layers(_EVER.c.environment)
+    .add_columns(null(), null(), null())
+    .select_from(ServiceRow)
+    .join(_EVER, ServiceRow.organisation_id == bindparam("organisation"))
+    .outerjoin(
+        VersionRow,
+        and_(
+            VersionRow.service_id == ServiceRow.id,
+            VersionRow.environment == _EVER.c.environment,
+            VersionRow.number == _CURRENT_THEN,
+        ),
+    )
+    .where(_NAMED)
+)
