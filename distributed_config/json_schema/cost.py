@@ -1,10 +1,8 @@
-"""The work that validating a document takes, counted before it is validated.
+"""The work that validating a document takes, known before it is validated.
 
-A schema of forty lines can demand 2^40 looks at a value: each of its parts refers twice to the next
-one; or it refers twice to itself one level deeper, and so doubles with each level of the document.
-Whatever makes one value be looked at too often in any document is found when the schema is stored.
-What depends on the document is counted for that document: which schemas apply to each of its
-values, and how many times.
+A schema of forty lines can refer to itself twice, one level deeper, and so double the looks with
+each level of a document. So they are counted for the document: which schemas apply to each of its
+values, and how many times. Where no document of its length could take too long, that is spared.
 
 All schemas that may apply count, alternatives and conditions included, so that validation never
 takes longer than counted.
@@ -13,18 +11,13 @@ takes longer than counted.
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
-from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
 
+from distributed_config.json_schema.ceiling import Ceiling, ceiling_of
+from distributed_config.json_schema.in_place import WeighedSchema, weighed_schemas
 from distributed_config.json_schema.outline import Node, Outline, Part
-from distributed_config.json_schema.weights import Weight, comparing_all, effort_of, weight_of
-
-MOST_LOOKS = 10_000
-"""The most looks that a schema may ask for at one value, whatever the document is."""
-MOST_NESTED = 1_000
-"""The most schemas that may apply to one value, each because of the one before."""
+from distributed_config.json_schema.weights import comparing_all, effort_of
 
 # Together these take less than 250 ms of one core, on a slow machine.
 MOST_WORK = 8_000_000
@@ -45,87 +38,8 @@ Uses = tuple[tuple[int, int], ...]
 """The schemas that apply to a value, by their numbers, and how many times each applies."""
 
 
-class LoopsInPlace(ValueError):
-    """A schema refers to itself without going deeper; the text is the pointer of one such place."""
-
-
 class TooMuchWork(ValueError):
     """Validating a document would take too long."""
-
-
-@dataclass(frozen=True)
-class InPlace:
-    """The most that a schema demands at one value: looks, and schemas nested in each other."""
-
-    looks: int
-    nested: int
-
-
-def most_in_place(outline: Outline) -> InPlace:
-    """Return the most that one schema of ``outline`` demands at one value.
-
-    Raises LoopsInPlace.
-    """
-    looks: list[int] = []
-    marks: list[int] = []
-    nested: list[int] = []
-    for schema in _schemas(outline):
-        # A schema that marks runs those in place a second time, to learn what they evaluate.
-        again = 1 + schema.marks
-        inner = sum(looks[other] for other in schema.same)
-        inner_marks = sum(marks[other] for other in schema.same)
-        mark = schema.weight.value + again * (inner + inner_marks)
-        # Numbers grow with the schema; beyond the limit it does not matter by how much.
-        marks.append(min(mark, MOST_LOOKS + 1))
-        own = schema.weight.value + inner + (mark if schema.marks else 0)
-        looks.append(min(own, MOST_LOOKS + 1))
-        nested.append(1 + max((nested[other] for other in schema.same), default=0))
-    return InPlace(max(looks), max(nested))
-
-
-@dataclass(frozen=True)
-class _Schema:
-    """One schema, with the numbers of those that apply to the same value because of it.
-
-    ``marks`` says that it has to find out which members or elements the schemas in ``same`` have
-    evaluated, for which the validator runs these again.
-    """
-
-    node: Node
-    weight: Weight
-    same: tuple[int, ...]
-    marks: bool
-
-
-def _schemas(outline: Outline) -> list[_Schema]:
-    """Return all schemas, each after those that apply to the same value because of it."""
-    order = _order(outline)
-    numbers = {pointer: number for number, pointer in enumerate(order)}
-
-    def convert(node: Node) -> _Schema:
-        same = tuple(numbers[pointer] for pointer in _next_in_place(outline, node))
-        marks = "unevaluatedProperties" in node.schema or "unevaluatedItems" in node.schema
-        return _Schema(node, weight_of(node, outline.draft), same, marks)
-
-    return [convert(outline.nodes[pointer]) for pointer in order]
-
-
-def _order(outline: Outline) -> list[str]:
-    graph = {
-        pointer: list(_next_in_place(outline, node)) for pointer, node in outline.nodes.items()
-    }
-    try:
-        return list(TopologicalSorter(graph).static_order())
-    except CycleError as error:
-        raise LoopsInPlace(error.args[1][0]) from None
-
-
-def _next_in_place(outline: Outline, node: Node) -> Iterator[str]:
-    yield from (pointer for pointer, _ in node.same)
-    for reference in node.references:
-        target = outline.target(reference)
-        if target is not None:
-            yield target[0]
 
 
 class Meter:
@@ -136,10 +50,20 @@ class Meter:
     """
 
     def __init__(self, outline: Outline) -> None:
-        self.schemas = _schemas(outline)
+        self.schemas = weighed_schemas(outline)
         self._numbers = {schema.node.pointer: number for number, schema in enumerate(self.schemas)}
         self._places: dict[Uses, _Place] = {}
         self._cached = self._created = 0
+
+    def affords_any(self, length: int) -> bool:
+        """Whether every document whose text has so many letters, or fewer, is surely affordable.
+
+        False means that this depends on the document; see ``require_affordable``.
+        """
+        ceiling = self._ceiling
+        if ceiling is None:
+            return False
+        return ceiling.looks * length <= MOST_WORK and ceiling.calls <= _MOST_CALLS
 
     def require_affordable(self, value: Any, most: int = MOST_WORK, at: Part = ("", None)) -> None:
         """Raise TooMuchWork if validating ``value`` may take more than ``most`` looks.
@@ -153,8 +77,12 @@ class Meter:
             self._cached = 0
         _Work(most).add(self._start(at), value, 0)
 
+    @cached_property
+    def _ceiling(self) -> Ceiling | None:
+        return ceiling_of(self.schemas)
+
     def is_reportable(self, value: Any) -> bool:
-        """Whether every problem of ``value``, which is affordable, can be reported in time."""
+        """Whether every problem of ``value``, which was counted as affordable, can be reported."""
         return _reporting(self._start(), value, 0)[1] <= _MOST_REPORTED
 
     def place(self, parts: Iterable[tuple[Part, int]]) -> "_Place | None":
@@ -290,13 +218,13 @@ class _Use(NamedTuple):
     It is the last of ``nested`` schemas that each apply because of the one before.
     """
 
-    schema: _Schema
+    schema: WeighedSchema
     times: int
     runs: int
     nested: int
 
 
-def _spread(schemas: list[_Schema], uses: Uses) -> Iterator[_Use]:
+def _spread(schemas: list[WeighedSchema], uses: Uses) -> Iterator[_Use]:
     """Yield all schemas that apply to a value to which ``uses`` do.
 
     A schema runs more often than it applies where another one ``marks``: to know which members are

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema_rs
 
 from distributed_config.errors import InvalidDocument, Problem
-from distributed_config.json_schema.cost import (
+from distributed_config.json_schema.in_place import (
     MOST_LOOKS,
     MOST_NESTED,
     LoopsInPlace,

@@ -36,20 +36,29 @@ class Checker:
     def problems(self, value: Any, size: int) -> list[Problem]:
         """Return every rule that ``value`` breaks; an empty list if it conforms.
 
-        ``size`` is the size of its text in bytes. Where reporting every problem would take too
-        long, only the first one is reported.
+        ``size`` is the length of its text, in letters or in bytes. Where reporting every problem
+        would take too long, only the first one is reported.
         """
-        try:
-            self._meter.require_affordable(value)
-        except TooMuchWork:
+        # Walking through the document takes twenty times as long as checking it, and so is left out
+        # where it cannot matter.
+        counted = not self._meter.affords_any(size)
+        if counted and not self._is_affordable(value):
             return [_TOO_MUCH_WORK]
         # Most documents conform, and finding that out is quicker than collecting errors.
         if self._validator.is_valid(value):
             return []
-        if size > _MOST_REPORTED_IN_FULL or not self._meter.is_reportable(value):
+        small = size <= _MOST_REPORTED_IN_FULL and (counted or self._is_affordable(value))
+        if not small or not self._meter.is_reportable(value):
             return self._first(value, size)
         errors = self._validator.iter_errors(value)
         return list(dict.fromkeys(problem for error in errors for problem in self._report(error)))
+
+    def _is_affordable(self, value: Any) -> bool:
+        try:
+            self._meter.require_affordable(value)
+        except TooMuchWork:
+            return False
+        return True
 
     def _first(self, value: Any, size: int) -> list[Problem]:
         brief = self._brief if size <= _MOST_REPORTED else None
