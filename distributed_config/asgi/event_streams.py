@@ -16,7 +16,7 @@ from functools import partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary, ref
 
-from distributed_config.asgi.direct_events import Direct, as_chunk
+from distributed_config.asgi.direct_events import Direct
 from distributed_config.asgi.places import Place
 from distributed_config.asgi.recent_events import RecentEvents
 from distributed_config.asgi.response_cache import is_expired
@@ -47,6 +47,8 @@ _logger = logging.getLogger(__name__)
 
 Deliver = Callable[[int, EncodedMessage | None], Awaitable[None]]
 """Sends to a subscriber: the revision it is at now, and a message; None is a heartbeat."""
+
+_Attend = Callable[[Subscriber, Deliver], Awaitable[None]]
 
 
 class Streams:
@@ -91,20 +93,52 @@ class Streams:
     ) -> bool:
         """Deliver the events of ``subscription`` until the stream ends; then return true.
 
-        ``direct`` is a quicker way to deliver, for as long as the client takes everything at once;
-        None: there is none. With ``on_end`` as well, this returns false as soon as there is nothing
-        to deliver: the stream goes on without the caller's task, and ``on_end`` is called when it
-        ends.
+        With ``direct``, this returns false as soon as there is nothing to deliver: the stream goes
+        on without the caller's task, and ``on_end`` is called when it ends.
 
         The stream ends with the process, when the client does not read, when the actor's rights
         change, when ``place`` is taken away, and at ``expires_at`` in microseconds.
         """
         task = asyncio.current_task()
         assert task is not None  # the server runs every request in a task
+        subscriber = self._add(subscription, expires_at, place, direct=direct, on_end=on_end)
+        subscriber.task = task
+        try:
+            await self._begin(subscriber, deliver)
+        finally:
+            if subscriber.resume is None:
+                self._forget(subscriber)
+        return subscriber.resume is None
+
+    def take_on(
+        self,
+        subscription: Subscription,
+        expires_at: int | None,
+        place: Place,
+        *,
+        direct: Direct,
+        on_end: Callable[[], None],
+    ) -> None:
+        """Deliver the events of ``subscription`` without the caller's task, as ``serve`` goes on.
+
+        ``on_end`` is called when the stream has ended.
+        """
+        subscriber = self._add(subscription, expires_at, place, direct=direct, on_end=on_end)
+        direct.connection.detach(partial(self._lose, subscriber))
+        self._give_task(subscriber, direct, self._begin)
+
+    def _add(
+        self,
+        subscription: Subscription,
+        expires_at: int | None,
+        place: Place,
+        *,
+        direct: Direct | None,
+        on_end: Callable[[], None] | None,
+    ) -> Subscriber:
         subscriber = Subscriber(
             self._share(replace(subscription, after=0, reset=False)),
             subscription.after,
-            task=task,
             expires_at=expires_at,
             direct=direct,
             on_end=on_end,
@@ -116,18 +150,7 @@ class Streams:
             # What is in memory lacks the previous documents; these subscribers begin after it.
             self._with_previous = True
             self._recent.begin_after(self._recent.last)
-        try:
-            await self._start()
-            # From here on every change of rights arrives as an event. This look is for those
-            # between the check of the request and now.
-            if subscription.actor in await self._run(
-                partial(self._feed.reauthorise, {subscription.actor})
-            ):
-                await self._attend(subscriber, deliver)
-        finally:
-            if subscriber.resume is None:
-                self._forget(subscriber)
-        return subscriber.resume is None
+        return subscriber
 
     def _share(self, wanted: Subscription) -> Subscription:
         """Return the subscription that all have who want the same."""
@@ -138,13 +161,22 @@ class Streams:
             self._wanted[wanted] = ref(wanted)
         return shared
 
+    async def _begin(self, subscriber: Subscriber, deliver: Deliver) -> None:
+        """Deliver to a new subscriber."""
+        await self._start()
+        # From here on every change of rights arrives as an event. This look is for those between
+        # the check of the request and now.
+        actor = subscriber.subscription.actor
+        if actor in await self._run(partial(self._feed.reauthorise, {actor})):
+            await self._attend(subscriber, deliver)
+
     async def _attend(self, subscriber: Subscriber, deliver: Deliver) -> None:
         """Deliver until the stream ends, or has nothing to deliver and goes on without a task."""
         while not (self._closing or subscriber.ended):
             if subscriber.cursor < self._recent.last:
                 await self._catch_up(subscriber, deliver)
                 continue
-            if subscriber.direct is not None and subscriber.on_end is not None:
+            if subscriber.direct is not None:
                 self._detach(subscriber, subscriber.direct)
                 return
             subscriber.waiting = asyncio.get_running_loop().create_future()
@@ -173,31 +205,36 @@ class Streams:
 
     def _resume(self, subscriber: Subscriber, direct: Direct) -> None:
         subscriber.resume = None
-        loop = asyncio.get_running_loop()
-        subscriber.task = loop.create_task(self._go_on(subscriber, direct))
+        self._give_task(subscriber, direct, self._attend)
 
-    async def _go_on(self, subscriber: Subscriber, direct: Direct) -> None:
+    def _give_task(self, subscriber: Subscriber, direct: Direct, attend: _Attend) -> None:
+        loop = asyncio.get_running_loop()
+        subscriber.task = loop.create_task(self._go_on(subscriber, direct, attend))
+
+    async def _go_on(self, subscriber: Subscriber, direct: Direct, attend: _Attend) -> None:
         """Deliver to a detached connection, until the stream ends or waits without a task again."""
+        connection, framing = direct.connection, direct.framing
 
         async def deliver(revision: int, message: EncodedMessage | None) -> None:
-            await direct.connection.send(as_chunk(subscriber.subscription, revision, message))
+            await connection.send(framing.encode(subscriber.subscription, revision, message))
 
         try:
-            await self._attend(subscriber, deliver)
+            await attend(subscriber, deliver)
             if subscriber.resume is None:
-                direct.connection.end()
+                last = framing.end_of_process if self._closing else framing.end_of_stream
+                await connection.end(last)
         except asyncio.CancelledError:
-            direct.connection.drop()
+            connection.break_off()
             raise
         except Exception:  # whatever it is: half an event must not be followed by another
             _logger.exception("a stream broke off")
-            direct.connection.drop()
+            connection.break_off()
         finally:
             if subscriber.resume is None:
                 self._end(subscriber)
 
     def _lose(self, subscriber: Subscriber) -> None:
-        """End a stream whose connection is lost."""
+        """End a stream whose connection is lost, or was ended by the client."""
         subscriber.ended = True
         if subscriber.resume is not None:
             subscriber.resume = None
