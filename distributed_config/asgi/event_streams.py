@@ -9,7 +9,6 @@ database. So a slow subscriber costs nobody anything: its own sending waits, and
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -17,14 +16,13 @@ from functools import partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary, ref
 
-from distributed_config.asgi.direct_events import Direct, as_chunk
+from distributed_config.asgi.direct_events import Direct
 from distributed_config.asgi.places import Place
+from distributed_config.asgi.recent_events import RecentEvents
 from distributed_config.asgi.response_cache import is_expired
 from distributed_config.asgi.subscriber import CATCH_UP, Messages, Subscriber
 from distributed_config.live import metrics
 from distributed_config.live.feed import (
-    DELETION_KINDS,
-    SECRET_KINDS,
     EncodedMessage,
     Feed,
     Page,
@@ -43,13 +41,14 @@ HEARTBEAT = 10.0
 _AFTER_FAILURE = 1.0
 _NOTIFIED_AT_ONCE = 64
 _SCANNED_AT_ONCE = 512
-_MOST_BYTES = 8 << 20
 _SEND_SECONDS = 30.0  # a client that takes longer to read one message is dropped
 
 _logger = logging.getLogger(__name__)
 
 Deliver = Callable[[int, EncodedMessage | None], Awaitable[None]]
 """Sends to a subscriber: the revision it is at now, and a message; None is a heartbeat."""
+
+_Attend = Callable[[Subscriber, Deliver], Awaitable[None]]
 
 
 class Streams:
@@ -62,10 +61,7 @@ class Streams:
         self._subscribers: set[Subscriber] = set()
         # One description for all subscribers who want the same, as long as there are any.
         self._wanted: WeakKeyDictionary[Subscription, ref[Subscription]] = WeakKeyDictionary()
-        self._recent: deque[RevisionEvents] = deque()
-        self._bytes = 0
-        # _recent holds everything after _first, up to and including _last.
-        self._first = self._last = 0
+        self._recent = RecentEvents()
         self._starting: asyncio.Future[None] | None = None
         self._broadcasting: asyncio.Task[None] | None = None
         self._closing = False
@@ -97,20 +93,52 @@ class Streams:
     ) -> bool:
         """Deliver the events of ``subscription`` until the stream ends; then return true.
 
-        ``direct`` is a quicker way to deliver, for as long as the client takes everything at once;
-        None: there is none. With ``on_end`` as well, this returns false as soon as there is nothing
-        to deliver: the stream goes on without the caller's task, and ``on_end`` is called when it
-        ends.
+        With ``direct``, this returns false as soon as there is nothing to deliver: the stream goes
+        on without the caller's task, and ``on_end`` is called when it ends.
 
         The stream ends with the process, when the client does not read, when the actor's rights
         change, when ``place`` is taken away, and at ``expires_at`` in microseconds.
         """
         task = asyncio.current_task()
         assert task is not None  # the server runs every request in a task
+        subscriber = self._add(subscription, expires_at, place, direct=direct, on_end=on_end)
+        subscriber.task = task
+        try:
+            await self._begin(subscriber, deliver)
+        finally:
+            if subscriber.resume is None:
+                self._forget(subscriber)
+        return subscriber.resume is None
+
+    def take_on(
+        self,
+        subscription: Subscription,
+        expires_at: int | None,
+        place: Place,
+        *,
+        direct: Direct,
+        on_end: Callable[[], None],
+    ) -> None:
+        """Deliver the events of ``subscription`` without the caller's task, as ``serve`` goes on.
+
+        ``on_end`` is called when the stream has ended.
+        """
+        subscriber = self._add(subscription, expires_at, place, direct=direct, on_end=on_end)
+        direct.connection.detach(partial(self._lose, subscriber))
+        self._give_task(subscriber, direct, self._begin)
+
+    def _add(
+        self,
+        subscription: Subscription,
+        expires_at: int | None,
+        place: Place,
+        *,
+        direct: Direct | None,
+        on_end: Callable[[], None] | None,
+    ) -> Subscriber:
         subscriber = Subscriber(
             self._share(replace(subscription, after=0, reset=False)),
             subscription.after,
-            task=task,
             expires_at=expires_at,
             direct=direct,
             on_end=on_end,
@@ -121,19 +149,8 @@ class Streams:
         if subscription.encoder.with_previous and not self._with_previous:
             # What is in memory lacks the previous documents; these subscribers begin after it.
             self._with_previous = True
-            self._first = self._last
-        try:
-            await self._start()
-            # From here on every change of rights arrives as an event. This look is for those
-            # between the check of the request and now.
-            if subscription.actor in await self._run(
-                partial(self._feed.reauthorise, {subscription.actor})
-            ):
-                await self._attend(subscriber, deliver)
-        finally:
-            if subscriber.resume is None:
-                self._forget(subscriber)
-        return subscriber.resume is None
+            self._recent.begin_after(self._recent.last)
+        return subscriber
 
     def _share(self, wanted: Subscription) -> Subscription:
         """Return the subscription that all have who want the same."""
@@ -144,13 +161,22 @@ class Streams:
             self._wanted[wanted] = ref(wanted)
         return shared
 
+    async def _begin(self, subscriber: Subscriber, deliver: Deliver) -> None:
+        """Deliver to a new subscriber."""
+        await self._start()
+        # From here on every change of rights arrives as an event. This look is for those between
+        # the check of the request and now.
+        actor = subscriber.subscription.actor
+        if actor in await self._run(partial(self._feed.reauthorise, {actor})):
+            await self._attend(subscriber, deliver)
+
     async def _attend(self, subscriber: Subscriber, deliver: Deliver) -> None:
         """Deliver until the stream ends, or has nothing to deliver and goes on without a task."""
         while not (self._closing or subscriber.ended):
-            if subscriber.cursor < self._last:
+            if subscriber.cursor < self._recent.last:
                 await self._catch_up(subscriber, deliver)
                 continue
-            if subscriber.direct is not None and subscriber.on_end is not None:
+            if subscriber.direct is not None:
                 self._detach(subscriber, subscriber.direct)
                 return
             subscriber.waiting = asyncio.get_running_loop().create_future()
@@ -179,31 +205,36 @@ class Streams:
 
     def _resume(self, subscriber: Subscriber, direct: Direct) -> None:
         subscriber.resume = None
-        loop = asyncio.get_running_loop()
-        subscriber.task = loop.create_task(self._go_on(subscriber, direct))
+        self._give_task(subscriber, direct, self._attend)
 
-    async def _go_on(self, subscriber: Subscriber, direct: Direct) -> None:
+    def _give_task(self, subscriber: Subscriber, direct: Direct, attend: _Attend) -> None:
+        loop = asyncio.get_running_loop()
+        subscriber.task = loop.create_task(self._go_on(subscriber, direct, attend))
+
+    async def _go_on(self, subscriber: Subscriber, direct: Direct, attend: _Attend) -> None:
         """Deliver to a detached connection, until the stream ends or waits without a task again."""
+        connection, framing = direct.connection, direct.framing
 
         async def deliver(revision: int, message: EncodedMessage | None) -> None:
-            await direct.connection.send(as_chunk(subscriber.subscription, revision, message))
+            await connection.send(framing.encode(subscriber.subscription, revision, message))
 
         try:
-            await self._attend(subscriber, deliver)
+            await attend(subscriber, deliver)
             if subscriber.resume is None:
-                direct.connection.end()
+                last = framing.end_of_process if self._closing else framing.end_of_stream
+                await connection.end(last)
         except asyncio.CancelledError:
-            direct.connection.drop()
+            connection.break_off()
             raise
         except Exception:  # whatever it is: half an event must not be followed by another
             _logger.exception("a stream broke off")
-            direct.connection.drop()
+            connection.break_off()
         finally:
             if subscriber.resume is None:
                 self._end(subscriber)
 
     def _lose(self, subscriber: Subscriber) -> None:
-        """End a stream whose connection is lost."""
+        """End a stream whose connection is lost, or was ended by the client."""
         subscriber.ended = True
         if subscriber.resume is not None:
             subscriber.resume = None
@@ -220,8 +251,8 @@ class Streams:
 
     async def _catch_up(self, subscriber: Subscriber, deliver: Deliver) -> None:
         """Send what comes after the cursor: from memory if it is recent enough for that."""
-        if subscriber.cursor >= self._first:
-            page = Page(self._recent_after(subscriber.cursor), self._last)
+        if subscriber.cursor >= self._recent.first:
+            page = Page(self._recent.after(subscriber.cursor), self._recent.last)
         else:
             page = await self._run(
                 partial(self._feed.read_for, subscriber.subscription, subscriber.cursor)
@@ -238,15 +269,6 @@ class Streams:
                 subscriber.sending_since = 0.0
             subscriber.cursor = revision.revision
         subscriber.cursor = max(subscriber.cursor, page.up_to)
-
-    def _recent_after(self, cursor: int) -> list[RevisionEvents]:
-        """Return the recent revisions after ``cursor``; most often that is the last one."""
-        after: list[RevisionEvents] = []
-        for revision in reversed(self._recent):
-            if revision.revision <= cursor:
-                break
-            after.append(revision)
-        return after[::-1]
 
     async def _run(self, read: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, read)
@@ -267,9 +289,7 @@ class Streams:
             self._broadcasting = asyncio.get_running_loop().create_task(self._broadcast())
 
     async def _read_head(self) -> None:
-        self._recent.clear()
-        self._bytes = 0
-        self._first = self._last = await self._run(self._feed.head)
+        self._recent.begin_after(await self._run(self._feed.head))
 
     async def _broadcast(self) -> None:
         backoff, alive = Backoff(), time.monotonic()
@@ -278,16 +298,16 @@ class Streams:
                 alive = time.monotonic()
                 self._drop_slow()
                 await self._notify_all()
-            if self._watermarks.head <= self._last:
+            if self._watermarks.head <= self._recent.last:
                 await asyncio.sleep(POLL_SECONDS)
                 continue
             page = await self._next_page()
-            if page is not None and page.up_to > self._last:
+            if page is not None and page.up_to > self._recent.last:
                 backoff.reset()
                 # Before anybody hears of it: some of them may not any more.
                 if concerns_rights(page.revisions):
                     await self._drop_unauthorised()
-                self._remember(page)
+                self._recent.remember(page)
                 await self._notify(page.revisions)
             else:
                 # The commit of a raised watermark is not there yet, or cannot be read.
@@ -299,37 +319,11 @@ class Streams:
         """Return the next events; None if they cannot be read just now."""
         try:
             return await self._run(
-                partial(self._feed.read_all, self._last, with_previous=self._with_previous)
+                partial(self._feed.read_all, self._recent.last, with_previous=self._with_previous)
             )
         except Exception:  # whatever it is, the streams stay open and the next read may succeed
             _logger.exception("the journal could not be read for the streams")
             return None
-
-    def _remember(self, page: Page) -> None:
-        for revision in page.revisions:
-            self._forget_deleted(revision)
-            self._forget_secrets(revision)
-            self._recent.append(revision)
-            self._bytes += revision.size
-        self._last = page.up_to
-        while self._bytes > _MOST_BYTES and self._recent:
-            dropped = self._recent.popleft()
-            self._bytes -= dropped.size
-            self._first = dropped.revision
-
-    def _forget_deleted(self, new: RevisionEvents) -> None:
-        """Drop documents that were deleted now from the recent events that hold them."""
-        for change in (event.change for event in new.events):
-            if change.kind in DELETION_KINDS and change.service is not None:
-                for revision in self._recent:
-                    revision.forget(change)
-
-    def _forget_secrets(self, new: RevisionEvents) -> None:
-        """Drop all recent events if what is secret changed: they were masked by the old rule."""
-        if any(event.change.kind in SECRET_KINDS for event in new.events) and self._recent:
-            self._recent.clear()
-            self._bytes = 0
-            self._first = new.revision - 1
 
     async def _notify(self, revisions: list[RevisionEvents]) -> None:
         """Notify the subscribers who receive any of ``revisions``.
@@ -345,7 +339,7 @@ class Streams:
             if messages is None:
                 messages = [(each.revision, each.message_for(subscription)) for each in revisions]
                 found[id(subscription)] = messages
-            notified += subscriber.offer(messages, self._last)
+            notified += subscriber.offer(messages, self._recent.last)
             if notified >= _NOTIFIED_AT_ONCE or scanned % _SCANNED_AT_ONCE == _SCANNED_AT_ONCE - 1:
                 notified = 0
                 await asyncio.sleep(0)

@@ -7,17 +7,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from weakref import WeakValueDictionary
 
 from distributed_config.asgi.access_log import AccessLog
-from distributed_config.asgi.direct_events import (
-    CONNECTION,
-    Direct,
-    Encode,
-    as_chunk,
-    as_frame,
-    heartbeat,
-)
+from distributed_config.asgi.direct_events import CHUNKS, CONNECTION, Connection, Direct, heartbeat
 from distributed_config.asgi.dispatcher import READ_METHODS, Dispatcher
 from distributed_config.asgi.event_streams import Streams
 from distributed_config.asgi.known_requests import LEARN, KnownRequests
@@ -34,6 +28,7 @@ from distributed_config.asgi.websocket import (
     WebSocketSession,
     as_event_stream_request,
     closing_frame,
+    take_over,
 )
 from distributed_config.asgi.wsgi_bridge import (
     Receive,
@@ -115,7 +110,7 @@ class Gateway:
             stream = await self._read(scope, receive, send)
             # Only now, when the frames of the read are gone: each open stream would hold them.
             if stream is not None:
-                await self._stream(stream, send, self._direct(scope, as_chunk))
+                await self._stream(stream, send, self._connection(scope))
         else:
             await self._forward(scope, receive, send, None)
 
@@ -227,12 +222,12 @@ class Gateway:
             self._places.give_back(stream.place)
             raise
 
-    def _direct(self, scope: Scope, encode: Encode) -> Direct | None:
-        """Return the quicker way to the connection of a request; None where there is none."""
-        connection = scope.get(CONNECTION) if self._settings.direct_events else None
-        return None if connection is None else Direct(connection, encode)
+    def _connection(self, scope: Scope) -> Connection | None:
+        """Return the connection of a request, if it can be written to directly."""
+        connection: Connection | None = scope.get(CONNECTION)
+        return connection if self._settings.direct_events else None
 
-    async def _stream(self, stream: _OpenStream, send: Send, direct: Direct | None) -> None:
+    async def _stream(self, stream: _OpenStream, send: Send, connection: Connection | None) -> None:
         """Send server-sent events, after the response with which the application began."""
 
         async def deliver(revision: int, message: EncodedMessage | None) -> None:
@@ -244,13 +239,8 @@ class Gateway:
                 body = message.body
             await send({"type": "http.response.body", "body": body, "more_body": True})
 
-        place = stream.place
-
         # It lives as long as the stream, and holds nothing that can go.
-        def end() -> None:
-            self._in_progress -= 1
-            self._places.give_back(place)
-
+        end = partial(self._end_stream, stream.place)
         self._in_progress += 1
         has_ended = True
         try:
@@ -259,7 +249,7 @@ class Gateway:
                 deliver,
                 stream.expires_at,
                 stream.place,
-                direct=direct,
+                direct=None if connection is None else Direct(connection, CHUNKS),
                 on_end=end,
             )
             if has_ended:
@@ -271,6 +261,10 @@ class Gateway:
             # The response goes on without this request. For the server it ends as if the client
             # had gone: it writes nothing more, and leaves the connection.
             raise asyncio.CancelledError
+
+    def _end_stream(self, place: Place) -> None:
+        self._in_progress -= 1
+        self._places.give_back(place)
 
     def _open_stream(self, exchange: Exchange) -> _OpenStream | None:
         """Return the stream that the application allowed; None if none, or no place for it."""
@@ -303,17 +297,27 @@ class Gateway:
             await send({"type": "websocket.accept"})
             await send(closing_frame(response))
             return
+        end = partial(self._end_stream, stream.place)
         self._in_progress += 1
+        direct = None
         try:
             await send({"type": "websocket.accept"})
-            session = WebSocketSession(receive, send)
-            direct = self._direct(scope, as_frame)
-            await session.run(
-                self._streams, stream.subscription, stream.expires_at, stream.place, direct
-            )
+            connection = self._connection(scope)
+            direct = None if connection is None else take_over(connection, stream.subscription)
+            if direct is None:
+                session = WebSocketSession(receive, send)
+                await session.run(
+                    self._streams, stream.subscription, stream.expires_at, stream.place
+                )
         finally:
-            self._in_progress -= 1
-            self._places.give_back(stream.place)
+            if direct is None:
+                end()
+        if direct is not None:
+            self._streams.take_on(
+                stream.subscription, stream.expires_at, stream.place, direct=direct, on_end=end
+            )
+            # The stream goes on without this request, as in ``_stream``.
+            raise asyncio.CancelledError
 
     def _put(
         self, key: Key | None, scope: Scope, response: WsgiResponse, exchange: Exchange

@@ -8,6 +8,7 @@ What is asked of its state here, and of nothing else of it, is in this file.
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from gunicorn.asgi.protocol import HIGH_WATER_LIMIT, ASGIProtocol
 from gunicorn.workers.base import Worker
 
 from distributed_config.asgi.direct_events import CONNECTION
+from distributed_config.asgi.frames import CLOSING_SECONDS, Conversation
 from distributed_config.asgi.known_requests import LEARN, LONGEST, KnownRequests
 from distributed_config.asgi.response_cache import CachedResponse
 from distributed_config.asgi.wsgi_bridge import Scope
@@ -28,6 +30,7 @@ class QuickProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no type
     _body_receiver: Any
     _request_ready: Any
     _response_buffer: Any
+    _websocket: Any
 
     def __init__(self, worker: Worker, known: KnownRequests | None) -> None:
         super().__init__(worker)
@@ -40,6 +43,9 @@ class QuickProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no type
         self._head = b""
         # Set while the connection is detached from its request.
         self._on_lost: Callable[[], None] | None = None
+        # What a client says over a WebSocket that is not gunicorn's any more.
+        self._conversation: Conversation | None = None
+        self._has_said_something = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Begin to serve the connection."""
@@ -50,8 +56,13 @@ class QuickProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no type
     def data_received(self, data: bytes) -> None:
         """Answer a known request at once; hand everything else to gunicorn's protocol."""
         if self._on_lost is not None:
-            return  # the response does not end before the connection: no request can follow
-        if self._known is not None:
+            # A response does not end before the connection, so that no request can follow it.
+            if self._conversation is not None:
+                self._converse(self._conversation, data)
+            return
+        if self._websocket is not None:
+            self._has_said_something = True
+        elif self._known is not None:
             if self._is_idle:
                 response = self._known.answer(data, self._client)
                 if response is not None:
@@ -75,14 +86,29 @@ class QuickProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no type
         Only for whole parts of a response or a WebSocket, between those that were sent before and
         those that will be.
         """
-        socket = self._websocket
-        if self._closed or self.has_backlog or (socket and (socket.closed or socket._close_sent)):
+        if self._closed or self.has_backlog:
             return False
         self.transport.write(data)
         return True
 
+    def take_frames(self, answer_to: Callable[[str], str | None]) -> bool:
+        """Answer the client of a WebSocket from now on; return whether it does.
+
+        It does not if the client spoke before it was accepted, which nobody should: gunicorn's
+        reader may have read a part of a frame.
+        """
+        if self._has_said_something:
+            return False
+        # gunicorn sends a closing frame when a request ends whose WebSocket is open.
+        self._websocket.closed = True
+        self._websocket = None
+        self._conversation = Conversation(answer_to, self.cfg.websocket_max_message_size)
+        return True
+
     def detach(self, on_lost: Callable[[], None]) -> None:
         """Keep the connection when its request ends; call ``on_lost`` if it is lost before ``end``.
+
+        It is lost as well when the client ends a WebSocket.
 
         The request has to end by being cancelled, as if the client had gone.
         """
@@ -106,15 +132,52 @@ class QuickProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no type
         self.transport.write(data)
         await self._flow_control.drain()
 
-    def end(self) -> None:
-        """End the response on a detached connection, and close it."""
+    async def end(self, last: bytes) -> None:
+        """Write ``last`` on a detached connection, and close it.
+
+        A WebSocket is closed when the client has answered, or should have.
+        """
+        if self._closed:
+            return
+        self._safe_write(last)
+        if self._conversation is not None:
+            self._conversation.is_closing = True
+            gone = asyncio.Event()
+            self._on_lost = gone.set
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSING_SECONDS):
+                    await gone.wait()
         self._on_lost = None
-        self._safe_write(b"0\r\n\r\n")
         self._close_transport()
+
+    def break_off(self) -> None:
+        """Close a detached connection at once, unless it is being closed."""
+        if not self._closed:
+            self.drop()
 
     def drop(self) -> None:
         """Close the connection at once; what was not sent yet is lost."""
         self.transport.abort()
+
+    def resume_writing(self) -> None:
+        """Note that the client has taken enough for more to be written."""
+        super().resume_writing()
+        if self._conversation is not None:
+            self._resume_reading()
+
+    def _converse(self, conversation: Conversation, data: bytes) -> None:
+        """Answer what a client says over a WebSocket."""
+        answer = conversation.answer(data)
+        if answer:
+            self._safe_write(answer)
+        if conversation.is_over:
+            on_lost, self._on_lost = self._on_lost, None
+            self._close_transport()
+            if on_lost is not None:
+                on_lost()
+        elif answer and self._flow_control.write_paused:
+            # Who does not read the answers is not asked for more questions.
+            self._pause_reading()
 
     def _close_transport(self) -> None:
         """Close the connection, unless it was detached from the request that ends here."""
@@ -188,7 +251,7 @@ class QuickProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no type
         return scope
 
     def _build_websocket_scope(self, request: Any, sockname: Any, peername: Any) -> Scope:
-        """Add how to write to the connection at once."""
+        """Add how to write to the connection without the request."""
         scope: Scope = super()._build_websocket_scope(request, sockname, peername)
         scope[CONNECTION] = self
         return scope

@@ -38,7 +38,6 @@ class Subscriber:
         subscription: Subscription,
         cursor: int,
         *,
-        task: "asyncio.Task[Any] | None",
         expires_at: int | None,
         direct: Direct | None,
         on_end: Callable[[], None] | None,
@@ -50,7 +49,7 @@ class Subscriber:
         self.expires_at = expires_at
         self.ended = False
         self.cursor = cursor
-        self.task = task
+        self.task: asyncio.Task[Any] | None = None
         self.waiting: asyncio.Future[EncodedMessage | None] | None = None
         self.sending_since = 0.0
 
@@ -106,7 +105,7 @@ class Subscriber:
             self.waiting.set_result(message)
 
     def _pushed(self, message: EncodedMessage | None) -> bool:
-        """Write ``message`` to its connection, and leave its task waiting, where that can be."""
+        """Write ``message`` to its connection, where that can be."""
         if self.direct is None or self.ended or is_expired(self.expires_at):
             return False
         return self.direct.push(self.subscription, self.cursor, message)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from distributed_config.asgi.direct_events import Direct, as_chunk
+from distributed_config.asgi.direct_events import CHUNKS, Direct
 from distributed_config.asgi.event_streams import Streams
 from distributed_config.asgi.places import Place
 from distributed_config.asgi.quick_protocol import QuickProtocol
@@ -37,10 +37,13 @@ class Line:
     async def send(self, data: bytes) -> None:
         self.write_now(data)
 
-    def end(self) -> None:
+    def take_frames(self, _answer_to: Callable[[str], str | None]) -> bool:
+        return False
+
+    async def end(self, _last: bytes) -> None:
         self.has_ended = True
 
-    def drop(self) -> None:
+    def break_off(self) -> None:
         self.has_ended = True
 
 
@@ -66,7 +69,7 @@ async def _detached(streams: Streams, ends: list[str], service: str) -> Line:
         _deliver,
         None,
         Place("somebody"),
-        direct=Direct(line, as_chunk),
+        direct=Direct(line, CHUNKS),
         on_end=lambda: ends.append(service),
     )
     assert not has_ended
@@ -91,6 +94,27 @@ def test_a_stream_that_is_lost_while_it_gets_a_task_again_ends_once(
     asyncio.run(run())
 
     assert ends == ["web"]
+    assert len(streams) == 0
+
+
+def test_a_stream_that_is_lost_before_its_own_task_has_begun_ends_once(streams: Streams) -> None:
+    ends: list[str] = []
+
+    async def run() -> None:
+        line = Line()
+        streams.take_on(
+            Subscription(LOCAL_OPERATOR, 0, "epoch"),
+            None,
+            Place("somebody"),
+            direct=Direct(line, CHUNKS),
+            on_end=lambda: ends.append("ended"),
+        )
+        line.on_lost()
+        await asyncio.sleep(0.1)
+
+    asyncio.run(run())
+
+    assert ends == ["ended"]
     assert len(streams) == 0
 
 

@@ -1,18 +1,21 @@
 """Events that are written to connections at once are those that tasks would send, byte for byte."""
 
+import json
 import random
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from itertools import count
 from typing import Any
 
 import pytest
 
 from tests.support.feed import head_of, random_filter, random_write
 from tests.support.server import Server
-from tests.support.subscribers import WAYS, request_for
+from tests.support.subscribers import WAYS, FramesReader, Watcher, frame_of, request_for
 from tests.support.waiting import until
 
 
@@ -102,3 +105,116 @@ def test_a_response_without_a_beginning_has_its_head_before_its_first_event(
         until(lambda: b"\r\n\r\n" in listener.came and b"event: changes" in listener.heard)
     finally:
         listener.sock.close()
+
+
+def test_watchers_of_a_dialect_hear_the_same_with_direct_events_and_without(
+    servers: list[Server], name: str
+) -> None:
+    """Its messages have no event and no id, and there are no heartbeats."""
+    api = servers[0].api
+    api.put(name, {"n": 0})
+    request = request_for("websocket", 80, {}, {}, target="/config/updates")
+    with ExitStack() as opened:
+        pair = [Listener(server.port, request) for server in servers]
+        for each in pair:
+            opened.callback(each.sock.close)
+        until(lambda: all(b"\r\n\r\n" in each.came for each in pair))
+        for number in range(1, 20):
+            api.put(name, {"n": number, "text": "x" * number * 20})
+            # No key of the dialect changes with this.
+            assert api.define(f"{name}-{number}", {}).status_code == 201
+        last = b"x" * 19 * 20
+        until(lambda: all(last in each.heard for each in pair), 10)
+
+        until(lambda: pair[0].heard == pair[1].heard, 10)
+
+
+_ENDS = [
+    b"",
+    frame_of(0x8, b"\x03\xe8bye"),
+    frame_of(0x8, b"\x03\xe9"),
+    frame_of(0x8, b"!"),
+    frame_of(0x1, b"\xff"),
+    frame_of(0x0, b"a part of nothing"),
+    frame_of(0x5, b""),
+    b"\x81\x02{}",
+    b"\x81\xff" + bytes(8),
+    b"garbage of several bytes",
+]
+
+
+def _conversation(choose: random.Random) -> bytes:
+    """What a client may say: pings of both kinds, in one piece or in parts, and other things."""
+    said = b""
+    for number in range(choose.randrange(4, 12)):
+        ping = json.dumps({"ping": [number, "é" * choose.randrange(60)]}).encode()
+        cut = choose.randrange(len(ping))
+        between = frame_of(0x9, b"between %d" % number) if number % 2 else b""
+        said += choose.choice(
+            [
+                frame_of(0x1, ping),
+                frame_of(0x1, ping[:cut], end=False) + between + frame_of(0x0, ping[cut:]),
+                frame_of(0x9, b"%d" % number) + frame_of(0xA, b"unasked"),
+                frame_of(0x2, ping) + frame_of(0x1, ping[:cut]),
+            ]
+        )
+    return said
+
+
+def _say(watcher: Watcher, said: bytes, choose: random.Random) -> None:
+    """Send ``said`` cut anywhere."""
+    watcher.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    while said:
+        size = choose.choice([1, 2, 3, 7, 40, 1_000])
+        watcher.sock.sendall(said[:size])
+        said = said[size:]
+        time.sleep(choose.choice([0, 0, 0.001]))
+
+
+def _answers(reader: FramesReader) -> tuple[list[bytes], list[Any]]:
+    """Pings of the two kinds overtake each other where tasks answer them."""
+    return reader.pongs, [said for said in reader.said if said["event"] == "pong"]
+
+
+def test_conversations_are_alike_with_direct_events_and_without(
+    servers: list[Server], name: str, drill: bool
+) -> None:
+    api = servers[0].api
+    seeds = range(60 if drill else 12)
+    ready = threading.Event()  # the writes may end
+
+    def write() -> None:
+        for number in count():
+            api.put(name, {"n": number})
+            if ready.wait(0.01):
+                return
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    try:
+        for seed in seeds:
+            choose = random.Random(seed)
+            said, end = _conversation(choose), _ENDS[seed % len(_ENDS)]
+            heard = [_heard(server, name, said, end, seed) for server in servers]
+            assert heard[0] == heard[1], f"seed {seed}"
+    finally:
+        ready.set()
+        writing.join()
+
+
+def _heard(server: Server, name: str, said: bytes, end: bytes, seed: int) -> list[Any]:
+    """What a server answers while it has something to tell: the answers, and how it closes."""
+    asked = b'{"ping": "is that all?"}'
+    with closing(Watcher(server.port, "websocket", service=name)) as watcher:
+        assert watcher.next().name == "hello"
+        _say(watcher, said + frame_of(0x1, asked), random.Random(seed))
+        watcher.wait_for(lambda reader: {"event": "pong", "pong": "is that all?"} in reader.said)
+        watcher.news()
+        if end:
+            watcher.sock.sendall(end)
+            watcher.rest(10)
+        reader = watcher.reader
+        assert isinstance(reader, FramesReader)
+        events = [each["revision"] for each in reader.said if each["event"] == "changes"]
+        assert events == list(range(events[0], events[0] + len(events)))
+        return [_answers(reader), reader.closed]

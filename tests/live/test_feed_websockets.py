@@ -1,10 +1,12 @@
 """The WebSocket protocol of the change feed, frame by frame."""
 
 import struct
+import time
+from pathlib import Path
 
 import pytest
 
-from tests.support.feed import Watch, revision_of
+from tests.support.feed import Watch, fill, large, revision_of, revisions
 from tests.support.server import Api, Server
 from tests.support.subscribers import frame_of
 
@@ -104,3 +106,26 @@ def test_a_close_is_answered_with_the_same_code(server: Server, watch: Watch, co
 
     assert watcher.reader.closed is not None
     assert watcher.reader.closed[0] == code
+
+
+def test_who_closes_while_much_is_unread_gets_all_that_was_sent_and_an_answer(
+    tmp_path: Path, watch: Watch
+) -> None:
+    """A browser closes like this, and reads on until the server has answered."""
+    with Server(tmp_path / "instance", workers=1) as own:
+        fill(own, 150, large)
+        _close_while_much_is_unread(own, watch)
+
+
+def _close_while_much_is_unread(own: Server, watch: Watch) -> None:
+    watcher = watch(own, "websocket", after=0, include="document", buffer=4096)
+    # More than the kernel holds: the server waits for the client to read.
+    time.sleep(0.3)
+
+    watcher.send(0x8, b"\x03\xe8")
+    told = revisions(watcher.rest(20))
+
+    assert watcher.reader.closed is not None
+    assert watcher.reader.closed[0] == 1000
+    assert told == sorted(told)
+    assert 0 < len(told) < 150
