@@ -2,6 +2,8 @@
 
 Times are microseconds since 1970 in UTC. ``revision`` is always the journal's. The journal's rows
 name services by their text, because they outlive them.
+
+One file: the whole schema is read on one page.
 """
 
 from typing import Annotated

@@ -1,4 +1,7 @@
-"""Definitions: their revisions, what a new one would do, and the services that conform to them."""
+"""Definitions: their revisions, what a new one would do, and the services that conform to them.
+
+One file: the routes of one resource share their checks and renderings.
+"""
 
 import json
 from dataclasses import dataclass, replace

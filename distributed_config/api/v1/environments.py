@@ -12,7 +12,7 @@ from distributed_config.http.response import ResponseData, json_response
 from distributed_config.http.routes import route
 from distributed_config.http.series import series_of
 from distributed_config.http.writes import commit, json_of
-from distributed_config.schemas import account_answers, answers, bodies, queries
+from distributed_config.schemas import account_answers, bodies, layer_answers, queries
 from distributed_config.services import promotions, versions
 from distributed_config.services.journal.head import Head, read_head
 from distributed_config.services.journal.transaction import Transaction
@@ -36,12 +36,12 @@ _MANAGE: dict[str, Any] = {
     "GET",
     "/environments",
     permission="config:read",
-    answers={200: answers.EnvironmentsAnswer},
+    answers={200: layer_answers.EnvironmentsAnswer},
 )
 def list_environments() -> ResponseData:
     """List the environments, in the order in which people see them."""
     found = environments.environments(auth.reader())
-    body = {"environments": answers.EnvironmentAnswer.render_all(found)}
+    body = {"environments": layer_answers.EnvironmentAnswer.render_all(found)}
     return json_response(body, Cache_Control="private, no-cache")
 
 
@@ -52,12 +52,12 @@ def list_environments() -> ResponseData:
     **_MANAGE,
     query=queries.AccountWriteQuery,
     body=bodies.EnvironmentBody,
-    answers={200: answers.EnvironmentAnswer},
+    answers={200: layer_answers.EnvironmentAnswer},
     refusals=(422, 507),
 )
 def create_environment(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Create an environment."""
-    return commit(query, _create, body, render=json_of(answers.EnvironmentAnswer))
+    return commit(query, _create, body, render=json_of(layer_answers.EnvironmentAnswer))
 
 
 def _create(transaction: Transaction, body: dict[str, Any]) -> Environment:
@@ -71,12 +71,12 @@ def _create(transaction: Transaction, body: dict[str, Any]) -> Environment:
     **_MANAGE,
     query=queries.EnvironmentQuery,
     body=bodies.EnvironmentChangeBody,
-    answers={200: answers.EnvironmentAnswer},
+    answers={200: layer_answers.EnvironmentAnswer},
     refusals=(404, 422, 507),
 )
 def change_environment(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     """Change an environment; what is left out stays as it is."""
-    render = json_of(answers.EnvironmentAnswer)
+    render = json_of(layer_answers.EnvironmentAnswer)
     return commit(query, environment_changes.change, query["name"], body, render=render)
 
 
@@ -106,7 +106,7 @@ def _render_deleted(_nothing: None, _head: Head) -> ResponseData:
     "/explain",
     permission="config:read",
     query=queries.ExplainQuery,
-    answers={200: answers.ExplanationAnswer},
+    answers={200: layer_answers.ExplanationAnswer},
     refusals=(404, 409, 422),
 )
 def explain(query: dict[str, Any]) -> ResponseData:
@@ -134,7 +134,7 @@ def explain(query: dict[str, Any]) -> ResponseData:
         "layers": found.layers,
         "values": values,
     }
-    rendered = answers.ExplanationAnswer.render(body)
+    rendered = layer_answers.ExplanationAnswer.render(body)
     return json_response(rendered, Cache_Control="private, no-cache")
 
 
@@ -145,7 +145,7 @@ def explain(query: dict[str, Any]) -> ResponseData:
     permission="config:write",
     query=queries.AccountWriteQuery,
     body=bodies.PromotionBody,
-    answers={200: answers.PromotionAnswer},
+    answers={200: layer_answers.PromotionAnswer},
     refusals=(404, 410, 422, 507),
     headers=("Idempotency-Key", "Config-Note"),
 )
@@ -174,4 +174,4 @@ def _render_promoted(promotion: Promotion, written: list[WriteResult], _head: He
         "target": promotion.target,
         "changes": written,
     }
-    return json_response(answers.PromotionAnswer.render(body))
+    return json_response(layer_answers.PromotionAnswer.render(body))

@@ -14,7 +14,7 @@ from distributed_config.http.response import ResponseData, json_response
 from distributed_config.http.routes import route
 from distributed_config.http.series import series_of
 from distributed_config.http.writes import commit, json_of
-from distributed_config.schemas import answers, bodies, queries
+from distributed_config.schemas import answers, bodies, layer_answers, queries
 from distributed_config.services import catalogue, definitions
 from distributed_config.services.catalogue import Entry
 from distributed_config.services.documents.series import Series
@@ -76,7 +76,7 @@ def show_service(query: dict[str, Any]) -> ResponseData:
     permission="config:write",
     query=queries.WriteQuery,
     body=bodies.ExtendsBody,
-    answers={200: answers.ExtendsAnswer},
+    answers={200: layer_answers.ExtendsAnswer},
     refusals=(404, 422, 507),
     headers=("Idempotency-Key", "Config-Note"),
 )

@@ -124,13 +124,13 @@ def _refresh_layers(transaction: Transaction, before: Review) -> Review:
     changed = graph.dependents(connection, transaction.organisation, names)
     mine = [name for _, name in rules.services(connection, proposal.definition_id)]
     again = sorted(set(changed) & set(mine))
-    kept = {
+    others = {
         label: fault
         for label, fault in before.unfit.items()
         if label.partition("@")[0] not in changed
     }
     found = _non_conforming_layers(connection, proposal, transaction.visibility, again)
-    return replace(before, unfit={**kept, **dict(found)}, checked=len(mine))
+    return replace(before, unfit={**others, **dict(found)}, checked=len(mine))
 
 
 def violations(review: Review, policy: str) -> list[Problem]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from distributed_config.services.layers import merging
 from distributed_config.services.layers.merging import MISSING, USE, Reference
-from distributed_config.services.layers.resolver import Layer, Resolver
+from distributed_config.services.layers.resolver import Resolver
+from distributed_config.services.layers.stored_layers import Layer
 from distributed_config.wire import escape_pointer
 
 

@@ -32,9 +32,10 @@ def set_extends(transaction: Transaction, name: str, targets: Sequence[str]) -> 
     service_id = _service_id(transaction, name)
     if service_id is None:
         raise ServiceNotFound(name)
-    problems = list(_problems(transaction, name, targets))
+    problems = _problems(transaction, name, targets)
     if problems:
         raise Invalid.from_problems(problems)
+    _require_services(transaction, targets)
     if list(targets) == extends(transaction.connection, service_id):
         return False
     effects = Effects.of_services(transaction, [name])
@@ -72,10 +73,24 @@ def _problems(transaction: Transaction, name: str, targets: Sequence[str]) -> li
             problems.append(Problem(pointer, "A service cannot extend itself.", "circle"))
         elif target in targets[:position]:
             problems.append(Problem(pointer, f"{target!r} is named twice.", "repeated"))
-        elif _service_id(transaction, target) is None:
-            message = f"There is no service {target!r}. Create it first, or leave it out."
-            problems.append(Problem(pointer, message, "service"))
     return problems
+
+
+def _require_services(transaction: Transaction, targets: Sequence[str]) -> None:
+    """Raise ServiceNotFound, with a problem for each, if some of ``targets`` do not exist."""
+    missing = [name for name in targets if _service_id(transaction, name) is None]
+    if not missing:
+        return
+    error = ServiceNotFound(missing[0])
+    error.problems = tuple(
+        Problem(
+            f"/extends/{targets.index(name)}",
+            f"There is no service {name!r}. Create it first, or leave it out.",
+            "service",
+        )
+        for name in missing
+    )
+    raise error
 
 
 def _service_id(transaction: Transaction, name: str) -> int | None:

@@ -8,31 +8,20 @@ It is computed when it is read, from one snapshot, so that nothing has to be rew
 changes, and that an earlier state can be resolved as well.
 """
 
-import json
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, null, select
+from sqlalchemy import Connection
 
-from distributed_config.errors import Problem, VersionDeleted
-from distributed_config.models import (
-    ChangeRow,
-    EnvironmentRow,
-    ExtensionRow,
-    InheritanceRow,
-    ServiceRow,
-    VersionRow,
-)
+from distributed_config.errors import Problem
 from distributed_config.services import secrets
-from distributed_config.services.documents import load
-from distributed_config.services.documents.current import is_current
 from distributed_config.services.layers import merging
 from distributed_config.services.layers.chains import Chains, load_chains, load_chains_at
 from distributed_config.services.layers.merging import MISSING, Hidden
-from distributed_config.services.secrets import DocumentKey, SecretPaths
-from distributed_config.wire import MASK, parse_stored
+from distributed_config.services.layers.stored_layers import Layer, StoredLayers
+from distributed_config.wire import MASK
 
 MOST_LAYERS = 32
 MOST_REFERENCES = 500
@@ -44,38 +33,6 @@ _NOW = (1 << 63) - 1
 
 Pair = tuple[str, str]
 """A service, and an environment."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One current document that a resolved document is made of.
-
-    ``value`` has a ``Hidden`` in place of each secret. Times are microseconds since 1970.
-    """
-
-    key: DocumentKey
-    environment: str
-    number: int
-    digest: str
-    text: str
-    value: dict[str, Any]
-    author: str
-    note: str
-    created_at: int
-    revision: int
-
-    @property
-    def service(self) -> str:
-        """The name of the service that the document belongs to."""
-        return self.key.name
-
-    @property
-    def may_have_secrets(self) -> bool:
-        """Whether its service has marks, or the document a sealed value."""
-        return bool(self.key.secret_marks) or secrets.is_sealed_text(self.text)
-
-    def __str__(self) -> str:
-        return f"{self.service}@{self.environment}:{self.number}"
 
 
 @dataclass(frozen=True)
@@ -119,19 +76,6 @@ class Resolved:
         return merging.hidden_places(self.value)
 
 
-@dataclass
-class _Service:
-    """A service as it was loaded: what it extends, and its layers by environment.
-
-    ``moved_at`` is when anything of that changed last, in the environments that were loaded.
-    """
-
-    key: DocumentKey
-    extends: tuple[str, ...]
-    layers: dict[str, Layer] = field(default_factory=dict)
-    moved_at: int = 0
-
-
 class Resolver:
     """Makes resolved documents of one organisation, from one snapshot of the database.
 
@@ -148,18 +92,13 @@ class Resolver:
         at: int | None = None,
         chains: Chains | None = None,
     ) -> None:
-        self._connection = connection
-        self._organisation = organisation
         self._reveal = reveal
-        self._at = at
+        self._stored = StoredLayers(connection, organisation, reveal=reveal, at=at)
         self.chains = chains or (
             load_chains(connection, organisation)
             if at is None
             else load_chains_at(connection, organisation, at)
         )
-        self._services: dict[str, _Service | None] = {}
-        self._loaded: set[Pair] = set()
-        self._marks: dict[int, SecretPaths] = {}
         self._resolved: dict[Pair, Resolved | None] = {}
         self._overrides: dict[Pair, dict[str, Any]] = {}
         self._open: list[Pair] = []
@@ -179,17 +118,17 @@ class Resolver:
 
     def moved_at(self, basis: Iterable[Pair]) -> int:
         """Return when anything of ``basis`` changed last, in microseconds since 1970."""
-        found = (self._services.get(service) for service, _ in basis)
+        found = (self._stored.get(service) for service, _ in basis)
         return max((service.moved_at for service in found if service is not None), default=0)
 
     def layers_of(self, service: str) -> dict[str, Layer]:
         """Return the loaded layers of one service, by environment."""
-        found = self._services.get(service)
+        found = self._stored.get(service)
         return {} if found is None else found.layers
 
     def extends_of(self, service: str) -> tuple[str, ...]:
         """Return what a loaded service extends, most general first."""
-        found = self._services.get(service)
+        found = self._stored.get(service)
         return () if found is None else found.extends
 
     def resolve(self, service: str, environment: str) -> Resolved | None:
@@ -210,11 +149,9 @@ class Resolver:
         chain = sorted({name for one in environments for name in self.chains.of(one)})
         newest = list(dict.fromkeys(services))
         seen = set(newest)
+        # Level by level: what a document refers to shows when it was read.
         while newest and chain:
-            missing = [name for name in newest if not {(name, e) for e in chain} <= self._loaded]
-            for start in range(0, len(missing), _BATCH):
-                self._load_batch(missing[start : start + _BATCH], chain)
-            self._loaded |= {(name, environment) for name in missing for environment in chain}
+            self._stored.read(newest, chain)
             newest = [name for name in self._rests_on(newest) if name not in seen]
             seen |= set(newest)
 
@@ -230,7 +167,7 @@ class Resolver:
         """Return the services that ``services`` extend or refer to, as far as they are loaded."""
         found: dict[str, None] = {}
         for name in services:
-            service = self._services.get(name)
+            service = self._stored.get(name)
             if service is None:
                 continue
             found |= dict.fromkeys(service.extends)
@@ -238,66 +175,8 @@ class Resolver:
                 found |= dict.fromkeys(targets_of(layer.text, layer.value))
         return found
 
-    def _load_batch(self, names: list[str], chain: list[str]) -> None:
-        parameters = {
-            "organisation": self._organisation,
-            "names": names,
-            "chain": chain,
-            "at": _NOW if self._at is None else self._at,
-        }
-        statement = _LAYERS_NOW if self._at is None else _LAYERS_THEN
-        for name in names:
-            self._services.setdefault(name, None)
-        for row in self._connection.execute(statement, parameters):
-            service = self._services[row.name]
-            if service is None:
-                key = DocumentKey(
-                    row.service_id, row.organisation_id, row.name, row.secret_marks, row.place
-                )
-                extends = tuple(json.loads(row.extends or "[]"))
-                service = self._services[row.name] = _Service(key, extends)
-            service.moved_at = max(service.moved_at, *filter(None, row[-3:]))
-            if row.number is not None and row.place not in service.layers:
-                service.layers[row.place] = self._layer(row)
-
-    def _layer(self, row: Any) -> Layer:
-        if row.deleted_revision is not None:
-            raise VersionDeleted(row.name, row.number)
-        stored = load.verify_row(row)
-        return Layer(
-            key=stored.key,
-            environment=row.place,
-            number=stored.number,
-            digest=stored.digest,
-            text=stored.text,
-            value=self._value(stored),
-            author=row.author,
-            note=row.note,
-            created_at=row.created_at,
-            revision=row.revision,
-        )
-
-    def _value(self, stored: load.StoredText) -> dict[str, Any]:
-        key = stored.key
-        if not key.secret_marks and not secrets.is_sealed_text(stored.text):
-            return parse_stored(stored.text)
-        found = secrets.load_stored(self._connection, key, stored.text, self._marks_of(key))
-        value: dict[str, Any] = secrets.with_replaced(
-            found.value,
-            {
-                path: Hidden(found.open(path) if self._reveal else MASK, key.name)
-                for path in found.secrets
-            },
-        )
-        return value
-
-    def _marks_of(self, key: DocumentKey) -> SecretPaths:
-        if key.service_id not in self._marks:
-            self._marks[key.service_id] = secrets.marks_of(self._connection, key)
-        return self._marks[key.service_id]
-
     def _resolve(self, name: str, environment: str) -> Resolved | None:
-        service = self._services.get(name)
+        service = self._stored.get(name)
         if service is None:
             return None
         value: Any = MISSING
@@ -395,7 +274,7 @@ class Resolver:
         for key in {layer.key for layer in resolved.layers if layer.key.secret_marks}:
             marked = {
                 path: Hidden(here if self._reveal else MASK, key.name)
-                for path, here in secrets.find_secrets(value, self._marks_of(key))
+                for path, here in secrets.find_secrets(value, self._stored.secret_paths(key))
                 if not isinstance(here, Hidden)
             }
             if marked:
@@ -439,129 +318,3 @@ def _passed_limits(value: Any, layers: int, references: int) -> list[Problem]:
         message = f"Its references would make it longer than {MOST_WEIGHT} bytes."
         problems.append(Problem("", message, "limit"))
     return problems
-
-
-# --- statements, each built once: the layers of some services in some environments
-
-_EXTENDS = (
-    select(ExtensionRow.extends)
-    .where(ExtensionRow.service_id == ServiceRow.id, ExtensionRow.revision <= bindparam("at"))
-    .order_by(ExtensionRow.revision.desc())
-    .limit(1)
-    .scalar_subquery()
-    .label("extends")
-)
-
-
-def _layers(environment: Any) -> Any:
-    """Select what is needed of every service in each ``environment``, a column."""
-    return select(
-        *load.COLUMNS,
-        environment.label("place"),
-        _EXTENDS,
-        VersionRow.author,
-        VersionRow.note,
-        VersionRow.created_at,
-        VersionRow.revision,
-        VersionRow.deleted_revision,
-    )
-
-
-_NAMED = and_(
-    ServiceRow.organisation_id == bindparam("organisation"),
-    ServiceRow.name.in_(bindparam("names", expanding=True)),
-)
-
-
-def _last_change(*conditions: Any) -> Any:
-    """Select when the last change with ``conditions`` happened."""
-    return (
-        select(ChangeRow.changed_at)
-        .where(ChangeRow.organisation_id == ServiceRow.organisation_id, *conditions)
-        .order_by(ChangeRow.revision.desc())
-        .limit(1)
-        .correlate(ServiceRow, EnvironmentRow)
-        .scalar_subquery()
-    )
-
-
-# Three, and not one with OR: each is one look into the index by service and environment.
-_MOVED = (
-    _last_change(
-        ChangeRow.service == ServiceRow.name, ChangeRow.environment == EnvironmentRow.name
-    ).label("series_moved"),
-    _last_change(ChangeRow.service == ServiceRow.name, ChangeRow.environment.is_(None)).label(
-        "service_moved"
-    ),
-    _last_change(ChangeRow.service.is_(None), ChangeRow.environment == EnvironmentRow.name).label(
-        "environment_moved"
-    ),
-)
-
-_LAYERS_NOW = (
-    _layers(EnvironmentRow.name)
-    .add_columns(*_MOVED)
-    .select_from(ServiceRow)
-    .join(
-        EnvironmentRow,
-        and_(
-            EnvironmentRow.organisation_id == ServiceRow.organisation_id,
-            EnvironmentRow.name.in_(bindparam("chain", expanding=True)),
-        ),
-    )
-    # Outer-joined: a service without a layer of its own may extend others.
-    .outerjoin(VersionRow, is_current(ServiceRow.id, EnvironmentRow.name))
-    .where(_NAMED)
-)
-
-# Environments that do not exist any more as well: an earlier state may have had them.
-_EVER = (
-    select(InheritanceRow.environment)
-    .where(
-        InheritanceRow.organisation_id == bindparam("organisation"),
-        InheritanceRow.environment.in_(bindparam("chain", expanding=True)),
-    )
-    .distinct()
-    .subquery()
-)
-
-_FIRST = VersionRow.__table__.alias("first_version")
-_CURRENT_THEN = (
-    select(ChangeRow.current)
-    .where(
-        ChangeRow.organisation_id == ServiceRow.organisation_id,
-        ChangeRow.service == ServiceRow.name,
-        ChangeRow.environment == _EVER.c.environment,
-        ChangeRow.revision <= bindparam("at"),
-        # An earlier series of the same name has other documents under the same numbers.
-        ChangeRow.revision
-        >= select(_FIRST.c.revision)
-        .where(
-            _FIRST.c.service_id == ServiceRow.id,
-            _FIRST.c.environment == _EVER.c.environment,
-            _FIRST.c.number == 0,
-        )
-        .correlate(ServiceRow, _EVER)
-        .scalar_subquery(),
-    )
-    .order_by(ChangeRow.revision.desc(), ChangeRow.position.desc())
-    .limit(1)
-    .correlate(ServiceRow, _EVER)
-    .scalar_subquery()
-)
-
-_LAYERS_THEN = (
-    _layers(_EVER.c.environment)
-    .add_columns(null(), null(), null())
-    .select_from(ServiceRow)
-    .join(_EVER, ServiceRow.organisation_id == bindparam("organisation"))
-    .outerjoin(
-        VersionRow,
-        and_(
-            VersionRow.service_id == ServiceRow.id,
-            VersionRow.environment == _EVER.c.environment,
-            VersionRow.number == _CURRENT_THEN,
-        ),
-    )
-    .where(_NAMED)
-)

@@ -78,8 +78,8 @@ class Draft:
 
         Masked are those that stay, for an actor who may not read them. Raises SecretUnreadable.
         """
-        kept = {path: self._open(path) if self.reveal else MASK for path in self.carried}
-        return {**self.new, **kept}
+        old = {path: self._open(path) if self.reveal else MASK for path in self.carried}
+        return {**self.new, **old}
 
     def validation_input(self) -> ValidationInput:
         """Return the document as it is validated. Raises SecretUnreadable."""

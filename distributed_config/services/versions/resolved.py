@@ -12,7 +12,8 @@ from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.head import read_head
 from distributed_config.services.layers.environments import require_visible
 from distributed_config.services.layers.merging import unwrapped
-from distributed_config.services.layers.resolver import Layer, Pair, Resolved, Resolver
+from distributed_config.services.layers.resolver import Pair, Resolved, Resolver
+from distributed_config.services.layers.stored_layers import Layer
 from distributed_config.services.reader import Reader
 from distributed_config.services.secrets.digests import Digests
 from distributed_config.services.versions.read import environments_of, lookup

@@ -1,4 +1,7 @@
-"""Versions added to a series: created, appended, patched and rolled back."""
+"""Versions added to a series: created, appended, patched, rolled back and copied.
+
+One file: all of these verbs end in ``_insert``, which nothing else may call.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Any
