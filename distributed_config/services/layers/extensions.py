@@ -32,7 +32,7 @@ def set_extends(transaction: Transaction, name: str, targets: Sequence[str]) -> 
     service_id = _service_id(transaction, name)
     if service_id is None:
         raise ServiceNotFound(name)
-    problems = _problems(transaction, name, targets)
+    problems = _problems(name, targets)
     if problems:
         raise Invalid.from_problems(problems)
     _require_services(transaction, targets)
@@ -63,7 +63,7 @@ def _store(transaction: Transaction, service_id: int, targets: Sequence[str]) ->
         refuse_circle(transaction, name)
 
 
-def _problems(transaction: Transaction, name: str, targets: Sequence[str]) -> list[Problem]:
+def _problems(name: str, targets: Sequence[str]) -> list[Problem]:
     problems = []
     if len(targets) > MOST_LAYERS:
         problems.append(Problem("/extends", f"At most {MOST_LAYERS} can be extended.", "limit"))
