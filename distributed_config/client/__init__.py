@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from distributed_config.client.client import Client, Configuration, Written
     from distributed_config.client.http.backoff import Backoff
     from distributed_config.client.http.events import Revision
+    from distributed_config.client.http.resolved import Layer
     from distributed_config.client.live.config import Bound, Config
     from distributed_config.errors import DistconfError
 
@@ -29,6 +30,7 @@ __all__ = [
     "Config",
     "Configuration",
     "DistconfError",
+    "Layer",
     "Revision",
     "Written",
 ]
@@ -40,6 +42,7 @@ _MODULES = {
     "Config": "client.live.config",
     "Configuration": "client.client",
     "DistconfError": "errors",
+    "Layer": "client.http.resolved",
     "Revision": "client.http.events",
     "Written": "client.client",
 }

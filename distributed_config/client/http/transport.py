@@ -5,18 +5,21 @@ breaks, a response that is cut short, and the statuses 429, 502, 503 and 504. Th
 writes as well, because each carries an idempotency key of its own.
 """
 
+import copy
 import http.client
 import os
 import ssl
 import threading
 import weakref
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from distributed_config.client.http.address import parse_address
 from distributed_config.client.http.backoff import Backoff
 from distributed_config.client.http.connection import Connection
 from distributed_config.client.http.messages import Request, Response, error_from
+from distributed_config.client.http.resolved import ResolvedRequests
 from distributed_config.client.http.token_file import FileToken, check_token
 from distributed_config.errors import DistconfError, Unreachable
 
@@ -64,8 +67,16 @@ class Transport:
             # Loading the system's certificates is slow, so it is done once, and not for each
             # connection.
             self._context = ssl.create_default_context()
+        self._resolved = ResolvedRequests()
         self._closed = threading.Event()
         self._forget_connections()
+
+    def twin(self) -> "Transport":
+        """Return a transport to the same server, with connections and an end of its own."""
+        twin = copy.copy(self)
+        twin._closed = threading.Event()
+        twin._forget_connections()
+        return twin
 
     def send(self, request: Request) -> Response:
         """Return the response, after as many attempts as are allowed.
@@ -73,6 +84,9 @@ class Transport:
         Raises the error that the server answered with, as an instance of the server's own class;
         or Unreachable.
         """
+        return self._resolved.send(request, self._send)
+
+    def _send(self, request: Request) -> Response:
         for number in range(1, self._retries + 2):
             failure: DistconfError
             try:
@@ -113,21 +127,26 @@ class Transport:
         # A stream occupies its connection, so it has one of its own.
         connection = self._open_connection()
         connection.allow(timeout)
-        token = self._token
         try:
             with _FailureAsUnreachable(self.url):
-                response = self._exchange(request, connection)
-                if response.status == _UNAUTHENTICATED and self._has_newer_token(token):
-                    response.read()
-                    response = self._exchange(request, connection)
-                if response.status >= 400:
-                    raise error_from(_whole_response(response, None))
+                response = self._resolved.send(request, partial(self._begin_stream, connection))
                 while line := response.readline():
                     yield line.rstrip(b"\r\n")
                     connection.allow(timeout)
                 raise Unreachable(f"{self.url} ended the stream.")
         finally:
             connection.close()
+
+    def _begin_stream(self, connection: Connection, request: Request) -> http.client.HTTPResponse:
+        """Return a response with its lines still to be read; raise the error in any other."""
+        token = self._token
+        response = self._exchange(request, connection)
+        if response.status == _UNAUTHENTICATED and self._has_newer_token(token):
+            response.read()
+            response = self._exchange(request, connection)
+        if response.status >= 400:
+            raise error_from(_whole_response(response, None))
+        return response
 
     def pause(self, seconds: float) -> bool:
         """Wait for ``seconds``. Return whether the transport was closed meanwhile, at once then."""
