@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from distributed_config.client.client import Client, Configuration, Written
     from distributed_config.client.http.backoff import Backoff
     from distributed_config.client.http.events import Revision
+    from distributed_config.client.http.in_process import InProcessTransport
     from distributed_config.client.http.resolved import Layer
     from distributed_config.client.live.config import Bound, Config
     from distributed_config.errors import DistconfError
@@ -30,6 +31,7 @@ __all__ = [
     "Config",
     "Configuration",
     "DistconfError",
+    "InProcessTransport",
     "Layer",
     "Revision",
     "Written",
@@ -42,6 +44,7 @@ _MODULES = {
     "Config": "client.live.config",
     "Configuration": "client.client",
     "DistconfError": "errors",
+    "InProcessTransport": "client.http.in_process",
     "Layer": "client.http.resolved",
     "Revision": "client.http.events",
     "Written": "client.client",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from distributed_config.client.http.backoff import Backoff
+from distributed_config.client.http.connection import Connector, SocketConnector
 from distributed_config.client.http.events import Revision, follow
 from distributed_config.client.http.messages import (
     Request,
@@ -80,6 +81,9 @@ class Client:
     to ``default``. ``timeout`` is in seconds, for each attempt; ``retries`` come on top of the
     first attempt, after the pauses of ``backoff``.
 
+    ``transport`` takes the place of ``url``: an InProcessTransport calls an application without a
+    socket.
+
     ``actor`` names the author of writes in the journal of a server without access control, which
     marks it as unverified. Other servers know the author, and ignore it.
 
@@ -98,11 +102,15 @@ class Client:
         retries: int = 3,
         backoff: Backoff | None = None,
         actor: str = "",
+        transport: Connector | None = None,
     ) -> None:
+        if transport is not None and url is not None:
+            message = "Give either an address or a transport: a client has one server."
+            raise Invalid.from_problems([Problem("", message, "url", "url")])
         self.service = service
         self.environment = environment_from(environment, os.environ)
         self.transport = Transport(
-            url or os.environ.get("DISTCONF_URL") or DEFAULT_URL,
+            transport or SocketConnector(url or os.environ.get("DISTCONF_URL") or DEFAULT_URL),
             token_from(os.environ) if token is None else token,
             timeout=timeout,
             retries=retries,

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from distributed_config.client.client import Client
 from distributed_config.client.http.backoff import Backoff
+from distributed_config.client.http.connection import Connector
 from distributed_config.client.http.messages import Request
 from distributed_config.client.http.queries import series_query, version_query
 from distributed_config.client.http.transport import Transport
@@ -52,13 +53,13 @@ class Config(View):
     the server for at most ``deadline`` seconds, and not at all where nobody listens and there is a
     snapshot. It raises NeverLoaded if there is none of the three.
 
-    ``url``, ``token``, ``environment`` and ``backoff`` are those of ``Client``. The document is the
-    resolved one, with all layers merged, and follows each of them; with ``resolved=False`` it is
-    that of the one series, as it is stored. ``snapshots`` is the folder of
-    snapshots, True for the default one, False for none. ``bind`` is a type that every
-    configuration has to fit from the very first, as with the method of that name; so one that does
-    not fit can never replace the last good snapshot. ``fill_defaults`` fills in the defaults of
-    the service's definition.
+    ``url``, ``token``, ``environment``, ``backoff`` and ``transport`` are those of ``Client``. The
+    document is the resolved one, with all layers merged, and follows each of them; with
+    ``resolved=False`` it is that of the one series, as it is stored. ``snapshots`` is the folder of
+    snapshots, True for the default one, False for none; with a ``transport`` True is none.
+    ``bind`` is a type that every configuration has to fit from the very first, as with the method
+    of that name; so one that does not fit can never replace the last good snapshot.
+    ``fill_defaults`` fills in the defaults of the service's definition.
 
     After a fork the parent and the child both follow the server. Following ends with ``close``, or
     when neither the program nor a listener refers to the Config any more.
@@ -80,16 +81,26 @@ class Config(View):
         bind: type[Any] | None = None,
         fill_defaults: bool = False,
         backoff: Backoff | None = None,
+        transport: Connector | None = None,
     ) -> None:
         self.service = service
         # No retries: the background has a backoff of its own, which the application can see.
-        self._client = Client(url, token=token, environment=environment, retries=0, backoff=backoff)
+        self._client = Client(
+            url,
+            token=token,
+            environment=environment,
+            retries=0,
+            backoff=backoff,
+            transport=transport,
+        )
         self._query = {
             **series_query(service, self.environment),
             **version_query(None, None, defaults=fill_defaults, resolved=resolved),
         }
         self._snapshot_key = name_snapshot(service, self.environment, resolved, fill_defaults)
-        self._snapshots = open_snapshots(snapshots, self._client.transport.url)
+        # Applications in this process all have one address, and are not to share snapshots.
+        folder = snapshots if transport is None or snapshots is not True else False
+        self._snapshots = open_snapshots(folder, self._client.transport.url)
         self._bindings: list[Bound[Any]] = [] if bind is None else [Bound(self, bind, None)]
         self._listeners = Listeners(service)
         self._condition = threading.Condition()
