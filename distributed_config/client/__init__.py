@@ -9,13 +9,16 @@
     cfg["port"]
 
 ``Client`` sends a request with each call. ``Config`` is a live view of one service, which needs no
-server to start or to run. Errors are those of ``distributed_config.errors``.
+server to start or to run. ``AsyncClient`` and ``AsyncConfig`` are the same for asyncio. Errors are
+those of ``distributed_config.errors``.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from distributed_config.client.aio.client import AsyncClient
+    from distributed_config.client.aio.config import AsyncConfig
     from distributed_config.client.client import Client, Configuration, Written
     from distributed_config.client.http.backoff import Backoff
     from distributed_config.client.http.events import Revision
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from distributed_config.errors import DistconfError
 
 __all__ = [
+    "AsyncClient",
+    "AsyncConfig",
     "Backoff",
     "Bound",
     "Client",
@@ -38,6 +43,8 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AsyncClient": "client.aio.client",
+    "AsyncConfig": "client.aio.config",
     "Backoff": "client.http.backoff",
     "Bound": "client.live.config",
     "Client": "client.client",

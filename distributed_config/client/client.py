@@ -17,11 +17,11 @@ from distributed_config.client.http.messages import (
 )
 from distributed_config.client.http.queries import (
     DEFAULT_ENVIRONMENT,
+    document_query,
     environment_from,
     flag,
     series_query,
     unless_default,
-    version_query,
 )
 from distributed_config.client.http.resolved import Layer, parse_layers
 from distributed_config.client.http.token_file import token_from
@@ -155,11 +155,11 @@ class Client:
         seconds until the server has that revision, so that a program reads its own writes. Raises
         ServiceNotFound, NoCurrentVersion, VersionNotFound, …
         """
-        query = {
-            **self._series(service, environment),
-            **version_query(version, as_of, defaults=defaults, resolved=resolved),
-            "min_revision": min_revision,
-        }
+        series = self._series(service, environment)
+        query = document_query(
+            series, version=version, as_of=as_of, defaults=defaults, resolved=resolved
+        )
+        query["min_revision"] = min_revision
         response = self.transport.send(Request("GET", "/config", query))
         return Configuration(
             service=query["service"],
@@ -189,11 +189,11 @@ class Client:
         select the version as in ``get``. Raises NotRepresentable for a document that the format
         cannot hold.
         """
-        query = {
-            **self._series(service, environment),
-            **version_query(version, as_of, defaults=defaults, resolved=resolved),
-            "format": format,
-        }
+        series = self._series(service, environment)
+        query = document_query(
+            series, version=version, as_of=as_of, defaults=defaults, resolved=resolved
+        )
+        query["format"] = format
         try:
             return self.transport.send(Request("GET", "/config", query)).body.decode()
         except UnicodeDecodeError:

@@ -24,13 +24,19 @@ def environment_from(name: str | None, environ: Mapping[str, str]) -> str:
     return name or environ.get("DISTCONF_ENVIRONMENT") or DEFAULT_ENVIRONMENT
 
 
-def version_query(
-    version: int | None, as_of: int | str | None, *, defaults: bool, resolved: bool
+def document_query(
+    series: Mapping[str, Any],
+    *,
+    version: int | None = None,
+    as_of: int | str | None = None,
+    defaults: bool = False,
+    resolved: bool = False,
 ) -> dict[str, Any]:
-    """Return the query for one version of a service, the current one unless another is named."""
+    """Return the query for one document of a series, the current one unless another is named."""
     # Without ``version`` the server answers with every version, as its original contract has it.
     is_current = version is None and as_of is None
     return {
+        **series,
         "version": "current" if is_current else version,
         "as_of": as_of,
         "defaults": flag(defaults),

@@ -1,4 +1,7 @@
-"""``Config``: a live view of one service, which needs no server to start or to run."""
+"""``Config``: a live view of one service, which needs no server to start or to run.
+
+One file: the first load, the background and the bindings change one state under one lock.
+"""
 
 import logging
 import threading
@@ -12,7 +15,7 @@ from distributed_config.client.client import Client
 from distributed_config.client.http.backoff import Backoff
 from distributed_config.client.http.connection import Connector
 from distributed_config.client.http.messages import Request
-from distributed_config.client.http.queries import series_query, version_query
+from distributed_config.client.http.queries import document_query, series_query
 from distributed_config.client.http.transport import Transport
 from distributed_config.client.live import background
 from distributed_config.client.live.binding import bind as bind_value
@@ -93,10 +96,8 @@ class Config(View):
             backoff=backoff,
             transport=transport,
         )
-        self._query = {
-            **series_query(service, self.environment),
-            **version_query(None, None, defaults=fill_defaults, resolved=resolved),
-        }
+        series = series_query(service, self.environment)
+        self._query = document_query(series, defaults=fill_defaults, resolved=resolved)
         self._snapshot_key = name_snapshot(service, self.environment, resolved, fill_defaults)
         # Applications in this process all have one address, and are not to share snapshots.
         folder = snapshots if transport is None or snapshots is not True else False
@@ -104,6 +105,7 @@ class Config(View):
         self._bindings: list[Bound[Any]] = [] if bind is None else [Bound(self, bind, None)]
         self._listeners = Listeners(service)
         self._condition = threading.Condition()
+        self._wakers: list[Callable[[], None]] = []
         self._closed = threading.Event()
         self._confirmed_at: float | None = None
         self.problem: DistconfError | None = None
@@ -139,6 +141,11 @@ class Config(View):
         age = self.age
         return age is None or age > _STALE_AFTER
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed; it follows nothing any more then."""
+        return self._closed.is_set()
+
     # --- changes
 
     def on_change(self, callback: Callback, pointer: str = "") -> Callable[[], None]:
@@ -162,6 +169,11 @@ class Config(View):
                     background.release(self)
 
         return end
+
+    def wake_on_news(self, wake: Callable[[], None]) -> None:
+        """Call ``wake`` after each response and failure, and at the end; it must not block."""
+        with self._condition:
+            self._wakers.append(wake)
 
     def wait_for(self, version: int, timeout: float | None = None) -> bool:
         """Wait until ``version`` or a later one is current.
@@ -218,7 +230,13 @@ class Config(View):
         self._client.close()
         with self._condition:
             background.unregister(self)
-            self._condition.notify_all()
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        """Wake whoever waits for news; with the lock held."""
+        self._condition.notify_all()
+        for wake in self._wakers:
+            wake()
 
     # --- the first load
 
@@ -368,12 +386,12 @@ class Config(View):
             # While a document is rejected, the one that is read is not the server's.
             if self._rejected is None:
                 self._confirmed_at = time.monotonic()
-            self._condition.notify_all()
+            self._wake_all()
 
     def _record_failure(self, error: DistconfError) -> None:
         with self._condition:
             self.problem = error
-            self._condition.notify_all()
+            self._wake_all()
 
     def _restart_in_child(self) -> None:
         """Start again in the child of a fork: threads and connections stayed with the parent."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from distributed_config.client.http.backoff import Backoff, RetryTimer
 from distributed_config.client.http.messages import Request
-from distributed_config.client.http.queries import environment_from, series_query, version_query
+from distributed_config.client.http.queries import document_query, environment_from, series_query
 from distributed_config.client.live.config import Config
 from distributed_config.client.live.state import State
 from distributed_config.client.sidecar.atomic_swap import (
@@ -316,13 +316,15 @@ class TargetFile:
 
         Without a server, an existing file stays; a new YAML file is JSON, which is YAML as well.
         """
-        query = {
-            **series_query(self.target.service, self._environment),
-            # The number of a version says nothing about the layers below it; a revision does. A
-            # snapshot has none, but then the server's own state is on its way.
-            **version_query(None, state.revision, defaults=self.target.defaults, resolved=True),
-            "format": self.target.kind,
-        }
+        # The number of a version says nothing about the layers below it; a revision does. A
+        # snapshot has none, but then the server's own state is on its way.
+        query = document_query(
+            series_query(self.target.service, self._environment),
+            as_of=state.revision,
+            defaults=self.target.defaults,
+            resolved=True,
+        )
+        query["format"] = self.target.kind
         try:
             return config.transport.send(Request("GET", "/config", query, {"Accept": "*/*"})).body
         except (ClientError, Unavailable) as error:
