@@ -17,7 +17,13 @@ from distributed_config.client.live.snapshots import Snapshot, Snapshots
 from distributed_config.client.sidecar.plan import load_plan
 from distributed_config.client.sidecar.target_file import TargetFile
 from tests.support.snapshots import save_snapshot
-from tests.support.stubs import Stub, document_response, http_response, problem_response
+from tests.support.stubs import (
+    Stub,
+    document_response,
+    http_response,
+    layered_response,
+    problem_response,
+)
 from tests.support.waiting import eventually
 
 DOCUMENT = document_response(b'{"n": 1}')
@@ -38,11 +44,6 @@ def unknown_parameters(*names: str) -> bytes:
     ]
     body = {"code": "invalid", "detail": f"{names[0]}: {message}", "problems": problems}
     return http_response(422, json.dumps(body).encode())
-
-
-def layered(layers: str, document: bytes = b'{"n": 1}', etag: str = "a") -> bytes:
-    headers = {"Config_Version": "3", "Config_Revision": "9", "Config_Layers": layers}
-    return http_response(200, document, ETag=f'"{etag}"', **headers)
 
 
 def queries(stub: Stub) -> list[dict[str, list[str]]]:
@@ -93,7 +94,7 @@ def test_each_call_names_its_environment_and_never_the_default_one(
 def test_a_resolved_document_has_its_layers() -> None:
     layers = "team/lög@default:2, web@prod:3"
     with (
-        closing(Stub(layered(layers.encode().decode("latin-1")))) as stub,
+        closing(Stub(layered_response(layers.encode().decode("latin-1")))) as stub,
         Client(stub.url, service="web", environment="prod") as client,
     ):
         read = client.get(resolved=True)
@@ -108,7 +109,7 @@ def test_a_resolved_document_has_its_layers() -> None:
 @pytest.mark.parametrize("layers", ["web", "web@default", "web:1", "@default:1", "web@default:x"])
 def test_layers_that_no_server_would_send_are_no_answer(layers: str) -> None:
     with (
-        closing(Stub(layered(layers))) as stub,
+        closing(Stub(layered_response(layers))) as stub,
         Client(stub.url, service="web") as client,
         pytest.raises(errors.Unreachable),
     ):
@@ -168,8 +169,8 @@ def test_another_problem_with_the_parameter_is_told_and_not_evaded() -> None:
 def changing() -> Iterator[Stub]:
     """A server whose second answer differs in a layer only; each further one takes long."""
     answers = (
-        layered("log@default:1, web@default:3", b'{"n": 1}', "a"),
-        layered("log@default:2, web@default:3", b'{"n": 2}', "b"),
+        layered_response("log@default:1, web@default:3", b'{"n": 1}', "a"),
+        layered_response("log@default:2, web@default:3", b'{"n": 2}', "b"),
     )
     with closing(Stub(*answers, BUSY)) as stub:
         yield stub
@@ -248,7 +249,7 @@ def test_a_target_of_a_sidecar_has_an_environment_of_its_own_or_that_of_the_plan
     asked: str,
 ) -> None:
     monkeypatch.setenv("DISTCONF_ENVIRONMENT", "env")
-    with closing(Stub(layered("web@prod:3"), BUSY)) as stub:
+    with closing(Stub(layered_response("web@prod:3"), BUSY)) as stub:
         target = {"service": "web", "file": str(tmp_path / "web.json"), **target}
         options = {"url": stub.url, "snapshots": False, **plan}
         loaded = load_plan({"targets": [target], **options})
@@ -266,7 +267,7 @@ def test_what_only_the_server_writes_is_resolved_at_the_revision_of_the_state(
     tmp_path: Path,
 ) -> None:
     # The connection of the sync and that of the background are two, so the answers are the same.
-    with closing(Stub(layered("log@default:1, web@prod:3", b'{"n": 1}'))) as stub:
+    with closing(Stub(layered_response("log@default:1, web@prod:3", b'{"n": 1}'))) as stub:
         target = {"service": "web", "file": str(tmp_path / "web.toml"), "environment": "prod"}
         plan = load_plan({"targets": [target], "url": stub.url, "snapshots": False})
         file = TargetFile(plan.targets[0], plan)

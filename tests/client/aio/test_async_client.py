@@ -12,8 +12,7 @@ import pytest
 
 from distributed_config import errors
 from distributed_config.client import AsyncClient, Client, InProcessTransport
-from tests.client.aio.conftest import Run
-from tests.client.conftest import QUICK
+from tests.client.conftest import QUICK, Run
 from tests.support.proxies import Proxy
 from tests.support.server import Server
 from tests.support.stubs import Stub, document_response, problem_response

@@ -16,8 +16,7 @@ import pytest
 import distributed_config.client.live.config as config_module
 from distributed_config import errors
 from distributed_config.client import AsyncConfig, Client, Config
-from tests.client.aio.conftest import Run
-from tests.client.conftest import QUICK
+from tests.client.conftest import QUICK, Run
 from tests.support.proxies import Proxy
 from tests.support.scripts import threads_of
 from tests.support.server import Server
