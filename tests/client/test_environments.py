@@ -12,7 +12,7 @@ import pytest
 
 import distributed_config.client.http.resolved as resolved_module
 from distributed_config import errors
-from distributed_config.client import Client, Config, Layer
+from distributed_config.client import Client, Config, InProcessTransport, Layer
 from distributed_config.client.live.snapshots import Snapshot, Snapshots
 from distributed_config.client.sidecar.plan import load_plan
 from distributed_config.client.sidecar.target_file import TargetFile
@@ -144,14 +144,37 @@ def test_the_changes_of_a_server_from_before_layers_are_followed() -> None:
     assert ["resolved" in query for query in queries(stub)] == [True, False]
 
 
-def test_a_server_from_before_environments_never_answers_for_another_one() -> None:
-    refusals = unknown_parameters("environment", "resolved"), unknown_parameters("environment")
-    with closing(Stub(*refusals)) as stub:
-        client = Client(stub.url, service="web", environment="prod")
-        with closing(client), pytest.raises(errors.Invalid, match="environment"):
-            client.get(resolved=True)
-        with pytest.raises(errors.NeverLoaded, match="environment"):
-            Config("web", url=stub.url, environment="prod", snapshots=False, deadline=1)
+class OldServer:
+    """A server that has a document in its only environment, and refuses what it does not know."""
+
+    def __init__(self, *unknown: str) -> None:
+        self._unknown = unknown
+        self.served = 0
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        refused = [name for name in self._unknown if f"{name}=" in environ["QUERY_STRING"]]
+        if refused:
+            start_response("422 UNPROCESSABLE", [])
+            return [unknown_parameters(*refused).partition(b"\r\n\r\n")[2]]
+        self.served += 1
+        start_response("200 OK", [("Config-Version", "0"), ("Config-Revision", "1")])
+        return [b'{"n": 1}']
+
+
+@pytest.mark.parametrize("unknown", [["environment", "resolved"], ["environment"]])
+def test_a_server_from_before_environments_never_answers_for_another_one(
+    unknown: list[str],
+) -> None:
+    server = OldServer(*unknown)
+    transport = InProcessTransport(server)
+    client = Client(transport=transport, service="web", environment="prod")
+    with closing(client), pytest.raises(errors.Invalid, match="environment"):
+        client.get(resolved=True)
+    with pytest.raises(errors.NeverLoaded, match="environment"):
+        Config("web", transport=transport, environment="prod", deadline=1)
+
+    assert server.served == 0
+    assert Client(transport=transport).get("web", resolved=True).value == {"n": 1}
 
 
 def test_another_problem_with_the_parameter_is_told_and_not_evaded() -> None:
