@@ -5,12 +5,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 
 import distributed_config.client.http.resolved as resolved_module
+import distributed_config.client.integrations.django as into_django
+import distributed_config.client.integrations.dynaconf as into_dynaconf
+import distributed_config.client.integrations.flask as into_flask
 from distributed_config import errors
 from distributed_config.client import Client, Config, InProcessTransport, Layer
 from distributed_config.client.live.snapshots import Snapshot, Snapshots
@@ -317,3 +321,36 @@ def test_an_environment_in_a_plan_is_text() -> None:
         "/environment",
         "/targets/0/environment",
     }
+
+
+def into_a_flask_app(**options: Any) -> Config:
+    return into_flask.init_app(SimpleNamespace(config={}, extensions={}), "web", **options)
+
+
+def into_django_settings(**options: Any) -> Config:
+    return into_django.load({}, "web", **options)
+
+
+@pytest.mark.parametrize("load", [into_a_flask_app, into_django_settings])
+def test_integrations_pass_an_environment_on(
+    load: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISTCONF_ENVIRONMENT", "prod")
+    transport = InProcessTransport(OldServer())
+
+    with load(transport=transport) as first, load(transport=transport, environment="eu") as second:
+        assert (first.environment, second.environment) == ("prod", "eu")
+
+
+def test_dynaconf_loads_from_the_environment_that_is_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {}
+    with closing(Stub(layered_response("web@prod:3"), BUSY)) as stub:
+        given = {"URL": stub.url, "SERVICE": "web", "ENVIRONMENT": "prod", "SNAPSHOTS": tmp_path}
+        for name, value in given.items():
+            monkeypatch.setenv(f"DISTCONF_{name}", str(value))
+        into_dynaconf.load(settings, silent=False)
+
+    assert settings == {"n": 1}
+    assert queries(stub)[0]["environment"] == ["prod"]

@@ -47,6 +47,11 @@ def test_a_client_reads_and_writes_without_a_socket(client: Client, name: str) -
         client.get(f"{name}/no")
 
 
+def test_changes_need_a_server_and_that_is_told(client: Client) -> None:
+    with pytest.raises(errors.NotRepresentable, match="distconf serve"):
+        next(client.changes())
+
+
 def test_a_configuration_follows_an_application_and_ends_at_once(
     client: Client,
     transport: InProcessTransport,
