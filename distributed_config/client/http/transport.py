@@ -63,6 +63,7 @@ class Transport:
 
     def twin(self) -> "Transport":
         """Return a transport to the same server, with connections and an end of its own."""
+        # It shares what was learnt about the server, and what is slow to make.
         twin = copy.copy(self)
         twin._closed = threading.Event()
         twin._forget_connections()
