@@ -218,9 +218,17 @@ class Client:
             query["cursor"] = page["next"]
 
     def diff(
-        self, old: int, new: int, service: str | None = None, *, environment: str | None = None
+        self,
+        old: int | str,
+        new: int | str,
+        service: str | None = None,
+        *,
+        environment: str | None = None,
     ) -> dict[str, Any]:
-        """Return how two versions differ: ``patch`` (RFC 6902) and ``text``, a unified diff."""
+        """Return how two versions differ: ``patch`` (RFC 6902) and ``text``, a unified diff.
+
+        Two environments, by their names, are compared as well: what programs get in each.
+        """
         query = {**self._series(service, environment), "from": old, "to": new}
         difference = self.transport.send(Request("GET", "/api/v1/diff", query)).json()
         if not {"patch", "text"} <= difference.keys():
@@ -240,8 +248,9 @@ class Client:
         """Yield every revision after ``after`` as it happens, until the client is closed.
 
         ``after`` is the ``position`` of a Revision; None starts now. A plain number belongs to the
-        database's first epoch: after a restore it begins with a ``reset``. With ``resolved`` a
-        change of any layer of ``services`` is told.
+        database's first epoch: after a restore it begins with a ``reset``. ``environment``
+        limits the changes to one, and so does the client's own unless that is ``default``. With
+        ``resolved`` they are those of every layer of the one service that is named.
 
         The stream resumes by itself after the server was away, with every revision once and in
         order. Where that is impossible, because the server's database was restored, a Revision
@@ -250,7 +259,7 @@ class Client:
         query = {
             "after": after,
             "service": list(services),
-            "environment": unless_default(environment or self.environment),
+            "environment": environment or unless_default(self.environment),
             "kind": list(kinds),
             "include": "document" if documents else None,
             "resolved": flag(resolved),
