@@ -8,17 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.manual import DOCS, blocks
 from tests.support.server import Server
-
-DOCS = Path(__file__).parent.parent / "docs"
-
-
-def blocks(page: str, language: str) -> list[str]:
-    """Return the code blocks of ``page`` in ``language``, in order."""
-    texts: list[str] = re.findall(
-        rf"^```{language}\n(.*?)^```", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL
-    )
-    return texts
 
 
 def anchors(text: str) -> set[str]:
@@ -56,13 +47,6 @@ def test_a_repository_is_imported_as_the_manual_says(own_server: Server, tmp_pat
     assert own_server.api.get("web").json() == {"port": 8080}
     assert own_server.api.get("team/api").json() == {"port": 8081}
     assert own_server.api.get("gone").status_code == 404
-
-
-def test_the_python_of_the_page_on_fastapi_is_python(tmp_path: Path) -> None:
-    [code] = blocks("fastapi.md", "python")
-
-    compile(code, "fastapi.md", "exec")
-    assert 'Config("web", defaults=' in code
 
 
 PAGES = [

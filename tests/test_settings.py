@@ -12,6 +12,11 @@ def test_nothing_needs_to_be_set() -> None:
     assert load({}) == Settings()
 
 
+@pytest.mark.parametrize("name", ["URL", "TOKEN_FILE", "SERVICE", "SNAPSHOTS", "ENVIRONMENT"])
+def test_a_setting_of_the_clients_may_share_the_environment(name: str) -> None:
+    assert load({f"DISTCONF_{name}": "x"}) == Settings()
+
+
 def test_every_problem_is_told_at_once() -> None:
     environ = {
         "DISTCONF_WORKERS": "many",

@@ -1,5 +1,6 @@
 """``Client``: the requests that a program makes to a server, one call for each."""
 
+import copy
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,12 +8,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from distributed_config.client.http.backoff import Backoff
+from distributed_config.client.http.connection import Connector, SocketConnector
 from distributed_config.client.http.events import Revision, follow
 from distributed_config.client.http.messages import (
     Request,
     Response,
     not_a_configuration_server,
 )
+from distributed_config.client.http.queries import (
+    DEFAULT_ENVIRONMENT,
+    document_query,
+    environment_from,
+    flag,
+    series_query,
+    unless_default,
+)
+from distributed_config.client.http.resolved import Layer, parse_layers
 from distributed_config.client.http.token_file import token_from
 from distributed_config.client.http.transport import Transport
 from distributed_config.errors import Invalid, InvalidDocument, Problem
@@ -22,10 +33,11 @@ DEFAULT_URL = "http://127.0.0.1:5000"
 
 @dataclass(frozen=True)
 class Configuration:
-    """A version of a service. ``text`` is the document byte for byte as it is stored.
+    """A version of a service. ``text`` is the document byte for byte as the server sent it.
 
     ``version`` is its number, ``etag`` its entity tag (RFC 9110), and ``revision`` the position of
-    the server's journal when it was read.
+    the server's journal when it was read. A resolved document has the ``layers`` that it was merged
+    from, most general first, and ``version`` is the number of the last one.
     """
 
     service: str
@@ -34,6 +46,8 @@ class Configuration:
     text: str
     etag: str
     revision: int
+    environment: str = DEFAULT_ENVIRONMENT
+    layers: tuple[Layer, ...] = ()
 
     def __getitem__(self, key: str) -> Any:
         return self.value[key]
@@ -63,8 +77,12 @@ class Client:
 
     ``url`` and ``token`` default to DISTCONF_URL and DISTCONF_TOKEN (or DISTCONF_TOKEN_FILE, which
     is read again when the server refuses its token). ``service`` is the one that calls are about
-    unless they name another. ``timeout`` is in seconds, for each attempt; ``retries`` come on top
-    of the first attempt, after the pauses of ``backoff``.
+    unless they name another; so is ``environment``, which defaults to DISTCONF_ENVIRONMENT, or else
+    to ``default``. ``timeout`` is in seconds, for each attempt; ``retries`` come on top of the
+    first attempt, after the pauses of ``backoff``.
+
+    ``transport`` takes the place of ``url``: an InProcessTransport calls an application without a
+    socket.
 
     ``actor`` names the author of writes in the journal of a server without access control, which
     marks it as unverified. Other servers know the author, and ignore it.
@@ -79,14 +97,20 @@ class Client:
         *,
         token: str | None = None,
         service: str | None = None,
+        environment: str | None = None,
         timeout: float = 10.0,
         retries: int = 3,
         backoff: Backoff | None = None,
         actor: str = "",
+        transport: Connector | None = None,
     ) -> None:
+        if transport is not None and url is not None:
+            message = "Give either an address or a transport: a client has one server."
+            raise Invalid.from_problems([Problem("", message, "url", "url")])
         self.service = service
+        self.environment = environment_from(environment, os.environ)
         self.transport = Transport(
-            url or os.environ.get("DISTCONF_URL") or DEFAULT_URL,
+            transport or SocketConnector(url or os.environ.get("DISTCONF_URL") or DEFAULT_URL),
             token_from(os.environ) if token is None else token,
             timeout=timeout,
             retries=retries,
@@ -99,6 +123,12 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def twin(self) -> "Client":
+        """Return a client like this one, with connections and an end of its own."""
+        twin = copy.copy(self)
+        twin.transport = self.transport.twin()
+        return twin
 
     def close(self) -> None:
         """End all connections; calls that wait for a response raise Unreachable."""
@@ -113,20 +143,28 @@ class Client:
         version: int | None = None,
         as_of: int | str | None = None,
         defaults: bool = False,
+        resolved: bool = False,
         min_revision: int | None = None,
+        environment: str | None = None,
     ) -> Configuration:
         """Return the current configuration, or version ``version``, or the one current ``as_of``.
 
-        ``as_of`` is a revision or an RFC 3339 time. ``defaults`` fills in those of the service's
-        definition. ``min_revision`` waits for a few seconds until the server has that revision,
-        so that a program reads its own writes. Raises ServiceNotFound, NoCurrentVersion,
-        VersionNotFound, …
+        ``as_of`` is a revision or an RFC 3339 time. ``resolved`` returns what a program gets, with
+        all layers merged and references filled in, and not the document as it is stored.
+        ``defaults`` fills in those of the service's definition. ``min_revision`` waits for a few
+        seconds until the server has that revision, so that a program reads its own writes. Raises
+        ServiceNotFound, NoCurrentVersion, VersionNotFound, …
         """
-        name = self._service_name(service)
-        query = {**_selection(name, version, as_of, defaults), "min_revision": min_revision}
+        series = self._series(service, environment)
+        query = document_query(
+            series, version=version, as_of=as_of, defaults=defaults, resolved=resolved
+        )
+        query["min_revision"] = min_revision
         response = self.transport.send(Request("GET", "/config", query))
         return Configuration(
-            service=name,
+            service=query["service"],
+            environment=environment or self.environment,
+            layers=parse_layers(response.headers.get("config-layers", "")),
             version=response.number("config-version"),
             value=response.json(),
             text=response.body.decode(errors="replace"),
@@ -142,6 +180,8 @@ class Client:
         version: int | None = None,
         as_of: int | str | None = None,
         defaults: bool = False,
+        resolved: bool = False,
+        environment: str | None = None,
     ) -> str:
         """Return a configuration as the server writes it in ``format``.
 
@@ -149,21 +189,25 @@ class Client:
         select the version as in ``get``. Raises NotRepresentable for a document that the format
         cannot hold.
         """
-        name = self._service_name(service)
-        query = {**_selection(name, version, as_of, defaults), "format": format}
+        series = self._series(service, environment)
+        query = document_query(
+            series, version=version, as_of=as_of, defaults=defaults, resolved=resolved
+        )
+        query["format"] = format
         try:
             return self.transport.send(Request("GET", "/config", query)).body.decode()
         except UnicodeDecodeError:
             raise not_a_configuration_server() from None
 
     def history(
-        self, service: str | None = None, *, documents: bool = False
+        self,
+        service: str | None = None,
+        *,
+        documents: bool = False,
+        environment: str | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Yield every version, newest first; each page is loaded when it is needed."""
-        query: dict[str, Any] = {
-            "service": self._service_name(service),
-            "documents": _flag(documents),
-        }
+        query = {**self._series(service, environment), "documents": flag(documents)}
         while True:
             page = self.transport.send(Request("GET", "/api/v1/versions", query)).json()
             if not isinstance(page.get("versions"), list):
@@ -173,9 +217,19 @@ class Client:
                 return
             query["cursor"] = page["next"]
 
-    def diff(self, old: int, new: int, service: str | None = None) -> dict[str, Any]:
-        """Return how two versions differ: ``patch`` (RFC 6902) and ``text``, a unified diff."""
-        query = {"service": self._service_name(service), "from": old, "to": new}
+    def diff(
+        self,
+        old: int | str,
+        new: int | str,
+        service: str | None = None,
+        *,
+        environment: str | None = None,
+    ) -> dict[str, Any]:
+        """Return how two versions differ: ``patch`` (RFC 6902) and ``text``, a unified diff.
+
+        Two environments, by their names, are compared as well: what programs get in each.
+        """
+        query = {**self._series(service, environment), "from": old, "to": new}
         difference = self.transport.send(Request("GET", "/api/v1/diff", query)).json()
         if not {"patch", "text"} <= difference.keys():
             raise not_a_configuration_server()
@@ -188,11 +242,15 @@ class Client:
         services: Sequence[str] = (),
         kinds: Sequence[str] = (),
         documents: bool = False,
+        resolved: bool = False,
+        environment: str | None = None,
     ) -> Iterator[Revision]:
         """Yield every revision after ``after`` as it happens, until the client is closed.
 
         ``after`` is the ``position`` of a Revision; None starts now. A plain number belongs to the
-        database's first epoch: after a restore it begins with a ``reset``.
+        database's first epoch: after a restore it begins with a ``reset``. ``environment``
+        limits the changes to one, and so does the client's own unless that is ``default``. With
+        ``resolved`` they are those of every layer of the one service that is named.
 
         The stream resumes by itself after the server was away, with every revision once and in
         order. Where that is impossible, because the server's database was restored, a Revision
@@ -201,8 +259,10 @@ class Client:
         query = {
             "after": after,
             "service": list(services),
+            "environment": environment or unless_default(self.environment),
             "kind": list(kinds),
             "include": "document" if documents else None,
+            "resolved": flag(resolved),
         }
         return follow(self.transport, query)
 
@@ -217,12 +277,13 @@ class Client:
         if_match: str = "",
         definition: str | None = None,
         dry_run: bool = False,
+        environment: str | None = None,
     ) -> Written:
         """Create the service, or append a version unless ``value`` is current already."""
         query = {
-            "service": self._service_name(service),
+            **self._series(service, environment),
             "definition": definition,
-            "dry_run": _flag(dry_run),
+            "dry_run": flag(dry_run),
         }
         headers = {"Content-Type": "application/json"}
         request = Request("PUT", "/config", query, headers, _encode(value))
@@ -236,30 +297,43 @@ class Client:
         note: str = "",
         if_match: str = "",
         dry_run: bool = False,
+        environment: str | None = None,
     ) -> Written:
         """Append a version that is the current one with ``changes``.
 
         A mapping is a merge patch (RFC 7396), and a sequence is a JSON Patch (RFC 6902).
         """
-        query = {"service": self._service_name(service), "dry_run": _flag(dry_run)}
+        query = {**self._series(service, environment), "dry_run": flag(dry_run)}
         form = "merge-patch" if isinstance(changes, Mapping) else "json-patch"
         headers = {"Content-Type": f"application/{form}+json"}
         request = Request("PATCH", "/config", query, headers, _encode(changes))
         return self._write(request, note, if_match)
 
     def rollback(
-        self, to: int | None, service: str | None = None, *, note: str = "", dry_run: bool = False
+        self,
+        to: int | None,
+        service: str | None = None,
+        *,
+        note: str = "",
+        dry_run: bool = False,
+        environment: str | None = None,
     ) -> Written:
         """Append a copy of version ``to``; None means the enabled one before the current."""
-        query = {"service": self._service_name(service), "to": to, "dry_run": _flag(dry_run)}
+        query = {**self._series(service, environment), "to": to, "dry_run": flag(dry_run)}
         return self._write(Request("POST", "/api/v1/rollback", query), note)
 
     def enable(
-        self, version: int, enabled: bool = True, service: str | None = None, *, note: str = ""
+        self,
+        version: int,
+        enabled: bool = True,
+        service: str | None = None,
+        *,
+        note: str = "",
+        environment: str | None = None,
     ) -> Written:
         """Turn a version on, or off with ``enabled=False``."""
         query = {
-            "service": self._service_name(service),
+            **self._series(service, environment),
             "version": version,
             "enabled": "true" if enabled else "false",
         }
@@ -278,26 +352,13 @@ class Client:
             headers["If-Match"] = if_match
         return _write_result(self.transport.send(replace(request, query=query, headers=headers)))
 
-    def _service_name(self, service: str | None) -> str:
+    def _series(self, service: str | None, environment: str | None) -> dict[str, Any]:
+        """Return the query for a series. Raises Invalid if nothing names a service."""
         name = service or self.service
         if not name:
             message = "Name a service, in the call or when the client is created."
             raise Invalid.from_problems([Problem("", message, "name", "service")])
-        return name
-
-
-def _selection(
-    name: str, version: int | None, as_of: int | str | None, defaults: bool
-) -> dict[str, Any]:
-    """Return the query for one version of a service, the current one unless another is named."""
-    # Without ``version`` the server answers with every version, as its original contract has it.
-    is_current = version is None and as_of is None
-    return {
-        "service": name,
-        "version": "current" if is_current else version,
-        "as_of": as_of,
-        "defaults": _flag(defaults),
-    }
+        return series_query(name, environment or self.environment)
 
 
 def _write_result(response: Response) -> Written:
@@ -335,8 +396,3 @@ def _to_builtin(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
         return list(value)
     raise TypeError(f"a {type(value).__name__} has no place in it")
-
-
-def _flag(on: bool) -> str | None:
-    """Return a switch for the query; None leaves it out."""
-    return "true" if on else None

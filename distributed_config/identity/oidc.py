@@ -30,6 +30,7 @@ from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import JWKRegistry, Key, KeySet
 from joserfc.jws import JWSRegistry
 
+from distributed_config.client.http.connection import SocketConnector
 from distributed_config.client.http.messages import Request
 from distributed_config.client.http.transport import Transport
 from distributed_config.errors import ProviderUnavailable, Unauthenticated, Unreachable
@@ -355,7 +356,8 @@ def _asked(
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     # One connection for each question: log-ins are rare, and providers close idle ones.
     headers = {"Connection": "close", **headers}
-    transport = Transport(f"{parts.scheme}://{parts.netloc}", timeout=_TIMEOUT, retries=0)
+    connector = SocketConnector(f"{parts.scheme}://{parts.netloc}")
+    transport = Transport(connector, timeout=_TIMEOUT, retries=0)
     try:
         response = transport.send_once(
             Request(method, target, headers=headers, body=body, most=_MOST_BYTES)

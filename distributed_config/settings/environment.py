@@ -22,6 +22,7 @@ _CLIENT = {
     "DISTCONF_PROFILES",
     "DISTCONF_SERVICE",
     "DISTCONF_SNAPSHOTS",
+    "DISTCONF_ENVIRONMENT",
 }
 # Kubernetes sets these in every pod beside a Service that is called distconf.
 _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_TCP\w*)?)$")

@@ -1,6 +1,9 @@
 """Fixtures that the tests of the client share."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+import gc
+import warnings
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ QUICK = Backoff(first=0.02, most=0.1)
 NOBODY = 65_534
 
 Configs = Callable[..., Config]
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 @pytest.fixture
@@ -64,3 +68,19 @@ def gate(server: Server) -> Iterator[Gate]:
     gate.open()
     yield gate
     gate.shut()
+
+
+@pytest.fixture
+def run(caplog: pytest.LogCaptureFixture) -> Run:
+    """Run a coroutine in asyncio's debug mode, where nothing may be left or complained about."""
+
+    def run(work: Coroutine[Any, Any, Any]) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            result = asyncio.run(asyncio.wait_for(work, 30), debug=True)
+            gc.collect()
+        # In debug mode asyncio also logs every step that blocks the loop for a tenth of a second.
+        assert [each for each in caplog.records if each.name == "asyncio"] == []
+        return result
+
+    return run

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import distributed_config.client
 from distributed_config.client import Client, Configuration
 from tests.support.needs import need
 from tests.support.scripts import printed, script
@@ -15,11 +16,33 @@ from tests.support.server import Server
 pytestmark = pytest.mark.many
 
 
+PUBLIC = [
+    "AsyncClient",
+    "AsyncConfig",
+    "Backoff",
+    "Bound",
+    "Client",
+    "Config",
+    "Configuration",
+    "DistconfError",
+    "InProcessTransport",
+    "Layer",
+    "Revision",
+    "Written",
+]
+
+
+def test_the_public_names_of_the_client_are_these() -> None:
+    assert distributed_config.client.__all__ == PUBLIC
+    assert [getattr(distributed_config.client, name).__name__ for name in PUBLIC] == PUBLIC
+
+
 LOADED = """
 import json, sys
 before = set(sys.modules)
 import distributed_config.client
 from distributed_config.client import *
+import distributed_config.client.integrations.starlette
 found = {name: getattr(sys.modules[name], "__file__", "") for name in set(sys.modules) - before}
 print(json.dumps(found))
 """
@@ -69,7 +92,7 @@ def python310() -> str:
 
 
 ON_310 = """
-import enum, json, py_compile, sys, tempfile
+import asyncio, enum, json, py_compile, sys, tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Literal, Optional, Tuple, Union
@@ -103,6 +126,19 @@ with Client(url, service=name) as client:
     except DistconfError as error:
         assert error.code == "version-not-found"
 assert Config(name, url="http://127.0.0.1:1", snapshots=folder, deadline=0, defaults={}).source
+async def main():
+    async with AsyncClient(url, service=name) as client:
+        async with await AsyncConfig.open(name, url=url, snapshots=False) as cfg:
+            changes = cfg.changes("/n")
+            await client.patch({"n": 2})
+            assert await anext(changes) == (2, 1)
+            assert not await cfg.wait_for(9, 0.01)
+        assert [each["number"] async for each in client.history()] == [2, 1, 0]
+        try:
+            await asyncio.wait_for(anext(client.changes()), 0.1)
+        except asyncio.TimeoutError:
+            pass
+asyncio.run(main(), debug=True)
 print(json.dumps("done"))
 """
 

@@ -70,6 +70,12 @@ def document_response(body: bytes, version: str = "0") -> bytes:
     )
 
 
+def layered_response(layers: str, document: bytes = b'{"n": 1}', etag: str = "a") -> bytes:
+    """Return a response with a resolved document."""
+    headers = {"Config_Version": "3", "Config_Revision": "9", "Config_Layers": layers}
+    return http_response(200, document, ETag=f'"{etag}"', **headers)
+
+
 def problem_response(status: int, code: str, **headers: str) -> bytes:
     body = {"code": code, "detail": "It is so.", "problems": []}
     return http_response(status, json.dumps(body).encode(), **headers)

@@ -5,18 +5,20 @@ breaks, a response that is cut short, and the statuses 429, 502, 503 and 504. Th
 writes as well, because each carries an idempotency key of its own.
 """
 
+import copy
 import http.client
 import os
-import ssl
 import threading
 import weakref
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
-from distributed_config.client.http.address import parse_address
 from distributed_config.client.http.backoff import Backoff
-from distributed_config.client.http.connection import Connection
+from distributed_config.client.http.connection import Connection, Connector, RawResponse
 from distributed_config.client.http.messages import Request, Response, error_from
+from distributed_config.client.http.resolved import ResolvedRequests
 from distributed_config.client.http.token_file import FileToken, check_token
 from distributed_config.errors import DistconfError, Unreachable
 
@@ -29,43 +31,43 @@ _FRAMING_HEADERS = {"content-length", "transfer-encoding"}
 
 
 class Transport:
-    """Sends requests to the server at ``url``, over one connection for each thread.
+    """Sends requests to the server of ``connector``, over one connection for each thread.
 
     ``timeout`` is in seconds, for each attempt; ``retries`` come on top of the first attempt. A
     token from a file is read again when the server refuses it. ``actor`` names the author of
-    writes, for servers without access control. Raises Invalid for an address or a token that
-    cannot be one.
+    writes, for servers without access control. Raises Invalid for a token that cannot be one.
     """
 
     def __init__(
         self,
-        url: str,
+        connector: Connector,
         token: str = "",
         *,
         timeout: float = 10.0,
         retries: int = 3,
         backoff: Backoff | None = None,
-        context: ssl.SSLContext | None = None,
         actor: str = "",
     ) -> None:
-        parts = parse_address(url)
-        self.url = url.rstrip("/")
+        self.url = connector.url
         self.timeout = timeout
         self.backoff = backoff or Backoff()
         self._retries = retries
         self._token = check_token(token)
         # http.client encodes headers as Latin-1; this makes it send the bytes of UTF-8.
         self._actor = actor.encode().decode("latin-1")
-        self._host, self._port = parts.hostname or "", parts.port
-        self._base = parts.path.rstrip("/")
-        self._is_secure = parts.scheme == "https"
-        self._context = context
-        if self._is_secure and context is None:
-            # Loading the system's certificates is slow, so it is done once, and not for each
-            # connection.
-            self._context = ssl.create_default_context()
+        self._connector = connector
+        self._base = urlsplit(connector.url).path.rstrip("/")
+        self._resolved = ResolvedRequests()
         self._closed = threading.Event()
         self._forget_connections()
+
+    def twin(self) -> "Transport":
+        """Return a transport to the same server, with connections and an end of its own."""
+        # It shares what was learnt about the server, and what is slow to make.
+        twin = copy.copy(self)
+        twin._closed = threading.Event()
+        twin._forget_connections()
+        return twin
 
     def send(self, request: Request) -> Response:
         """Return the response, after as many attempts as are allowed.
@@ -73,6 +75,9 @@ class Transport:
         Raises the error that the server answered with, as an instance of the server's own class;
         or Unreachable.
         """
+        return self._resolved.send(request, self._send)
+
+    def _send(self, request: Request) -> Response:
         for number in range(1, self._retries + 2):
             failure: DistconfError
             try:
@@ -113,21 +118,26 @@ class Transport:
         # A stream occupies its connection, so it has one of its own.
         connection = self._open_connection()
         connection.allow(timeout)
-        token = self._token
         try:
             with _FailureAsUnreachable(self.url):
-                response = self._exchange(request, connection)
-                if response.status == _UNAUTHENTICATED and self._has_newer_token(token):
-                    response.read()
-                    response = self._exchange(request, connection)
-                if response.status >= 400:
-                    raise error_from(_whole_response(response, None))
+                response = self._resolved.send(request, partial(self._begin_stream, connection))
                 while line := response.readline():
                     yield line.rstrip(b"\r\n")
                     connection.allow(timeout)
                 raise Unreachable(f"{self.url} ended the stream.")
         finally:
             connection.close()
+
+    def _begin_stream(self, connection: Connection, request: Request) -> RawResponse:
+        """Return a response with its lines still to be read; raise the error in any other."""
+        token = self._token
+        response = self._exchange(request, connection)
+        if response.status == _UNAUTHENTICATED and self._has_newer_token(token):
+            response.read()
+            response = self._exchange(request, connection)
+        if response.status >= 400:
+            raise error_from(_whole_response(response, None))
+        return response
 
     def pause(self, seconds: float) -> bool:
         """Wait for ``seconds``. Return whether the transport was closed meanwhile, at once then."""
@@ -171,24 +181,18 @@ class Transport:
             return response
         raise AssertionError("the block returns or raises")
 
-    def _exchange(self, request: Request, connection: Connection) -> http.client.HTTPResponse:
+    def _exchange(self, request: Request, connection: Connection) -> RawResponse:
         """Send a request, and return the response with its body still to be read."""
         headers = {"Accept": "application/json", "User-Agent": "distconf", **request.headers}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         if self._actor and request.method != "GET":
             headers["Config-Actor"] = self._actor
-        target = self._base + request.target
-        try:
-            connection.http.request(request.method, target, request.body, headers)
-        except (BrokenPipeError, ConnectionResetError):
-            # A server may refuse a large body before the end, and its reason is there to be read.
-            if connection.http.sock is None:
-                raise
+        connection.send(request.method, self._base + request.target, request.body, headers)
         # close() may have come while the connection was being opened, and found no socket yet.
         if self._closed.is_set():
             raise Unreachable("The client was closed.")
-        return connection.http.getresponse()
+        return connection.receive()
 
     def _has_newer_token(self, refused: str) -> bool:
         """Whether there is another token by now than the one that the server refused.
@@ -211,12 +215,7 @@ class Transport:
     def _open_connection(self) -> Connection:
         if self._closed.is_set():
             raise Unreachable("The client was closed.")
-        raw: http.client.HTTPConnection
-        if self._is_secure:
-            raw = http.client.HTTPSConnection(self._host, self._port, context=self._context)
-        else:
-            raw = http.client.HTTPConnection(self._host, self._port)
-        connection = Connection(raw)
+        connection = self._connector.connect()
         with self._guard:
             self._connections.add(connection)
         return connection
@@ -254,7 +253,7 @@ class _FailureAsUnreachable:
             raise failure from None
 
 
-def _whole_response(raw: http.client.HTTPResponse, most: int | None) -> Response:
+def _whole_response(raw: RawResponse, most: int | None) -> Response:
     """Read a response to its end. Raises ValueError if its body is longer than ``most`` bytes."""
     # One byte more than allowed tells a body of exactly that size from a longer one.
     body = raw.read() if most is None else raw.read(most + 1)

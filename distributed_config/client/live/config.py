@@ -1,4 +1,7 @@
-"""``Config``: a live view of one service, which needs no server to start or to run."""
+"""``Config``: a live view of one service, which needs no server to start or to run.
+
+One file: the first load, the background and the bindings change one state under one lock.
+"""
 
 import logging
 import threading
@@ -10,14 +13,16 @@ from typing import Any, Generic, TypeVar
 
 from distributed_config.client.client import Client
 from distributed_config.client.http.backoff import Backoff
+from distributed_config.client.http.connection import Connector
 from distributed_config.client.http.messages import Request
+from distributed_config.client.http.queries import document_query, series_query
 from distributed_config.client.http.transport import Transport
 from distributed_config.client.live import background
 from distributed_config.client.live.binding import bind as bind_value
 from distributed_config.client.live.frozen import FrozenDict, freeze
 from distributed_config.client.live.listeners import Callback, Listeners, make_listener
-from distributed_config.client.live.snapshots import Snapshot, open_snapshots
-from distributed_config.client.live.state import State
+from distributed_config.client.live.snapshots import Snapshot, name_snapshot, open_snapshots
+from distributed_config.client.live.state import State, state_from
 from distributed_config.client.live.view import View
 from distributed_config.errors import (
     DistconfError,
@@ -51,11 +56,13 @@ class Config(View):
     the server for at most ``deadline`` seconds, and not at all where nobody listens and there is a
     snapshot. It raises NeverLoaded if there is none of the three.
 
-    ``url``, ``token`` and ``backoff`` are those of ``Client``. ``snapshots`` is the folder of
-    snapshots, True for the default one, False for none. ``bind`` is a type that every
-    configuration has to fit from the very first, as with the method of that name; so one that does
-    not fit can never replace the last good snapshot. ``fill_defaults`` fills in the defaults of
-    the service's definition.
+    ``url``, ``token``, ``environment``, ``backoff`` and ``transport`` are those of ``Client``. The
+    document is the resolved one, with all layers merged, and follows each of them; with
+    ``resolved=False`` it is that of the one series, as it is stored. ``snapshots`` is the folder of
+    snapshots, True for the default one, False for none; with a ``transport`` True is none.
+    ``bind`` is a type that every configuration has to fit from the very first, as with the method
+    of that name; so one that does not fit can never replace the last good snapshot.
+    ``fill_defaults`` fills in the defaults of the service's definition.
 
     After a fork the parent and the child both follow the server. Following ends with ``close``, or
     when neither the program nor a listener refers to the Config any more.
@@ -69,25 +76,36 @@ class Config(View):
         *,
         url: str | None = None,
         token: str | None = None,
+        environment: str | None = None,
+        resolved: bool = True,
         defaults: Mapping[str, Any] | None = None,
         deadline: float = 3.0,
         snapshots: str | Path | bool = True,
         bind: type[Any] | None = None,
         fill_defaults: bool = False,
         backoff: Backoff | None = None,
+        transport: Connector | None = None,
     ) -> None:
         self.service = service
         # No retries: the background has a backoff of its own, which the application can see.
-        self._client = Client(url, token=token, retries=0, backoff=backoff)
-        self._query = {"service": service, "version": "current"}
-        if fill_defaults:
-            self._query["defaults"] = "true"
-        # With defaults filled in it is another document, and must not be taken for the plain one.
-        self._snapshot_key = f"{service}?defaults" if fill_defaults else service
-        self._snapshots = open_snapshots(snapshots, self._client.transport.url)
+        self._client = Client(
+            url,
+            token=token,
+            environment=environment,
+            retries=0,
+            backoff=backoff,
+            transport=transport,
+        )
+        series = series_query(service, self.environment)
+        self._query = document_query(series, defaults=fill_defaults, resolved=resolved)
+        self._snapshot_key = name_snapshot(service, self.environment, resolved, fill_defaults)
+        # Applications in this process all have one address, and are not to share snapshots.
+        folder = snapshots if transport is None or snapshots is not True else False
+        self._snapshots = open_snapshots(folder, self._client.transport.url)
         self._bindings: list[Bound[Any]] = [] if bind is None else [Bound(self, bind, None)]
         self._listeners = Listeners(service)
         self._condition = threading.Condition()
+        self._wakers: list[Callable[[], None]] = []
         self._closed = threading.Event()
         self._confirmed_at: float | None = None
         self.problem: DistconfError | None = None
@@ -101,6 +119,11 @@ class Config(View):
         self._load_first(fallback, deadline)
         background.register(self)
         weakref.finalize(self, self._client.close)
+
+    @property
+    def environment(self) -> str:
+        """The environment that it is read in."""
+        return self._client.environment
 
     @property
     def transport(self) -> Transport:
@@ -117,6 +140,11 @@ class Config(View):
         """Whether the server has not confirmed the configuration for a minute."""
         age = self.age
         return age is None or age > _STALE_AFTER
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed; it follows nothing any more then."""
+        return self._closed.is_set()
 
     # --- changes
 
@@ -141,6 +169,11 @@ class Config(View):
                     background.release(self)
 
         return end
+
+    def wake_on_news(self, wake: Callable[[], None]) -> None:
+        """Call ``wake`` after each response and failure, and at the end; it must not block."""
+        with self._condition:
+            self._wakers.append(wake)
 
     def wait_for(self, version: int, timeout: float | None = None) -> bool:
         """Wait until ``version`` or a later one is current.
@@ -197,7 +230,13 @@ class Config(View):
         self._client.close()
         with self._condition:
             background.unregister(self)
-            self._condition.notify_all()
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        """Wake whoever waits for news; with the lock held."""
+        self._condition.notify_all()
+        for wake in self._wakers:
+            wake()
 
     # --- the first load
 
@@ -287,14 +326,14 @@ class Config(View):
             self._mark_fresh()
             return
         response.json()  # raises Unreachable unless it is an object, as a server's document is
-        version = response.number("config-version")
-        etag = response.headers.get("etag", "")
+        state = state_from(response)
         self._rejected = None
         try:
-            self._apply(response.body.decode(), version, etag)
+            self._apply(state, response.body.decode())
         except Rejected as error:
             self._rejected = error
-            self._etag = etag  # the same document would be rejected again: wait for another one
+            # The same document would be rejected again: wait for another one.
+            self._etag = state.etag
             raise
         finally:
             # A document that failed in any other way, as on a full disk, is requested again.
@@ -311,23 +350,23 @@ class Config(View):
             timeout = _LONG_POLL + _LONG_POLL_MARGIN
         return Request("GET", "/config", self._query, headers, timeout=timeout)
 
-    def _apply(self, text: str, version: int, etag: str) -> None:
-        """Make a document the current one, if it fits every binding. Raises Rejected if not."""
-        value = freeze(parse_stored(text))
+    def _apply(self, state: State, text: str) -> None:
+        """Make a state the current one, if it fits every binding. Raises Rejected if not."""
         is_applied = False
         while not is_applied:
             bindings = self._bindings
-            instances = self._bind_all(value)
+            instances = self._bind_all(state.value)
             with self._condition:
                 # A binding that was added meanwhile has not seen this document: try again.
                 is_applied = self._bindings is bindings
                 if is_applied:
                     old, old_source = self._state.value, self._state.source
-                    self._swap(State(value, version, etag, "server"), instances)
+                    self._swap(state, instances)
         self._mark_fresh()
         try:
             if self._snapshots is not None:
-                self._snapshots.save(self._snapshot_key, Snapshot(version, etag, text))
+                assert state.version is not None  # the server's always has one
+                self._snapshots.save(self._snapshot_key, Snapshot(state.version, state.etag, text))
         finally:  # the document is current, whatever happens to its copy
             if old_source != "nothing":
                 self._listeners.notify(old, self._state.value)
@@ -347,12 +386,12 @@ class Config(View):
             # While a document is rejected, the one that is read is not the server's.
             if self._rejected is None:
                 self._confirmed_at = time.monotonic()
-            self._condition.notify_all()
+            self._wake_all()
 
     def _record_failure(self, error: DistconfError) -> None:
         with self._condition:
             self.problem = error
-            self._condition.notify_all()
+            self._wake_all()
 
     def _restart_in_child(self) -> None:
         """Start again in the child of a fork: threads and connections stayed with the parent."""
@@ -361,10 +400,7 @@ class Config(View):
         # A thread of the parent may have held the lock at the fork, and nobody here would free it.
         self._condition = threading.Condition()
         self._etag = self._state.etag
-        transport = self._client.transport
-        self._client = Client(
-            transport.url, token=transport.token, retries=0, backoff=transport.backoff
-        )
+        self._client = self._client.twin()
         self._thread = background.start_thread(self)
 
 

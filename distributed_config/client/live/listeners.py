@@ -49,27 +49,41 @@ class Listeners:
         None stands for a value that is missing. An exception is logged.
         """
         for listener in list(self._listeners):
-            before, after = at(old, listener.path), at(new, listener.path)
+            change = change_at(listener.path, old, new)
             # One listener may remove another one, which then must not be called any more.
-            if _is_same_json(before, after) or listener not in self._listeners:
+            if change is None or listener not in self._listeners:
                 continue
             try:
-                listener.callback(
-                    None if after is MISSING else after, None if before is MISSING else before
-                )
+                listener.callback(*change)
             except BaseException:  # the application's, also sys.exit(); the others are still called
                 _logger.exception("a listener to %r failed", self._service)
 
 
 def make_listener(callback: Callback, pointer: str) -> Listener:
     """Return a listener. Raises Invalid for a callback or a JSON pointer that is none."""
+    path = path_of(pointer)
     if not callable(callback):
         message = f"{callback!r} cannot be called; give a function of the new value and the old."
         raise Invalid.from_problems([Problem("", message, "type", "callback")])
+    return Listener(callback, path)
+
+
+def path_of(pointer: str) -> tuple[str, ...]:
+    """Return the tokens of a JSON pointer. Raises Invalid if it is none."""
     if pointer and not pointer.startswith("/"):
         message = f"{pointer!r} is not a JSON pointer, as in /db/host."
         raise Invalid.from_problems([Problem("", message, "pointer", "pointer")])
-    return Listener(callback, parse_pointer(pointer))
+    return parse_pointer(pointer)
+
+
+def change_at(
+    path: tuple[str, ...], old: Mapping[str, Any], new: Mapping[str, Any]
+) -> tuple[Any, Any] | None:
+    """Return the new value at ``path`` and the old one; None if they are the same."""
+    before, after = at(old, path), at(new, path)
+    if _is_same_json(before, after):
+        return None
+    return None if after is MISSING else after, None if before is MISSING else before
 
 
 def _is_same_json(one: Any, other: Any) -> bool:

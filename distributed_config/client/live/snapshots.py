@@ -18,6 +18,7 @@ from pathlib import Path
 
 from distributed_config.client.files import write_atomically
 from distributed_config.client.http.address import normalise_address
+from distributed_config.client.http.queries import DEFAULT_ENVIRONMENT
 
 # Four times the largest document that a server can be set to accept. Reading stops there: the file
 # may have been replaced by an endless device.
@@ -111,6 +112,20 @@ class Snapshots:
         if not isinstance(version, int) or version < 0:
             raise ValueError("it has no version")
         return Snapshot(version, str(head["etag"]), text)
+
+
+def name_snapshot(service: str, environment: str, resolved: bool, fill_defaults: bool) -> str:
+    """Return the name of a document's snapshot: none is ever taken for another one's.
+
+    The resolved document in the default environment has the name from before there were others.
+    """
+    parts = {
+        f"environment={environment}": environment != DEFAULT_ENVIRONMENT,
+        "stored": not resolved,
+        "defaults": fill_defaults,
+    }
+    marks = "&".join(mark for mark, is_set in parts.items() if is_set)
+    return f"{service}?{marks}" if marks else service
 
 
 def open_snapshots(folder: str | Path | bool, url: str) -> Snapshots | None:

@@ -57,7 +57,7 @@ class View(Mapping[str, Any]):
     __hash__ = object.__hash__
 
     def __repr__(self) -> str:
-        return f"<Config {self.service!r} version {self.version} from {self.source}>"
+        return f"<{type(self).__name__} {self.service!r} version {self.version} from {self.source}>"
 
     @property
     def value(self) -> Mapping[str, Any]:

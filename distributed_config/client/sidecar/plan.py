@@ -16,7 +16,7 @@ from distributed_config.errors import Invalid, Problem
 
 @dataclass(frozen=True)
 class Target:
-    """A file that follows a service.
+    """A file that follows a service, in the plan's environment unless it names another one.
 
     ``check`` is a command that is run on the new file before it is put in place; ``{file}`` in it
     is that file. Afterwards ``reload`` is run, ``signal`` is sent to the process in ``pidfile``,
@@ -26,6 +26,7 @@ class Target:
 
     service: str
     file: str
+    environment: str = ""
     format: str = ""
     template: str = ""
     mode: str = ""
@@ -61,6 +62,7 @@ class Plan:
     targets: tuple[Target, ...]
     url: str | None = None
     token: str | None = field(default=None, repr=False)
+    environment: str | None = None
     debounce: float = 0.2
     splay: float = 0.0
     health: str = ""
@@ -99,6 +101,7 @@ _TEXT, _NUMBER, _SWITCH = (str,), (int, float), (bool,)
 _PLAN_TYPES: dict[str, tuple[type, ...]] = {
     "url": (str, type(None)),
     "token": (str, type(None)),
+    "environment": (str, type(None)),
     "debounce": _NUMBER,
     "splay": _NUMBER,
     "deadline": _NUMBER,
@@ -106,7 +109,7 @@ _PLAN_TYPES: dict[str, tuple[type, ...]] = {
     "snapshots": (str, bool),
 }
 _TARGET_TYPES: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("service", "file", "format", "template", "mode"), _TEXT),
+    **dict.fromkeys(("service", "file", "environment", "format", "template", "mode"), _TEXT),
     **dict.fromkeys(("signal", "pidfile", "notify"), _TEXT),
     **dict.fromkeys(("defaults", "symlink"), _SWITCH),
     **dict.fromkeys(("check", "reload"), (str, list)),

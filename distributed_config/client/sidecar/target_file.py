@@ -6,6 +6,7 @@ notified.
 """
 
 import logging
+import os
 import random
 import threading
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from typing import Any
 
 from distributed_config.client.http.backoff import Backoff, RetryTimer
 from distributed_config.client.http.messages import Request
+from distributed_config.client.http.queries import document_query, environment_from, series_query
 from distributed_config.client.live.config import Config
 from distributed_config.client.live.state import State
 from distributed_config.client.sidecar.atomic_swap import (
@@ -56,6 +58,7 @@ class TargetFile:
         self.problem = _LOADING
         """The reason why the file is not current; empty if it is."""
         self._plan = plan
+        self._environment = environment_from(target.environment or plan.environment, os.environ)
         self._config: Config | None = None
         self._news = threading.Event()
         self._ended = threading.Event()
@@ -151,6 +154,7 @@ class TargetFile:
             problems.append(server_problem.detail)
         return {
             "service": self.target.service,
+            "environment": self._environment,
             "file": self.target.file,
             "good": self.is_good,
             "version": written.version if written else None,
@@ -222,6 +226,7 @@ class TargetFile:
             self.target.service,
             url=self._plan.url,
             token=self._plan.token,
+            environment=self._environment,
             # With defaults it goes on looking for the server, instead of raising NeverLoaded.
             defaults={},
             deadline=self._plan.deadline,
@@ -311,12 +316,15 @@ class TargetFile:
 
         Without a server, an existing file stays; a new YAML file is JSON, which is YAML as well.
         """
-        query = {
-            "service": self.target.service,
-            "version": state.version,
-            "format": self.target.kind,
-            "defaults": "true" if self.target.defaults else None,
-        }
+        # The number of a version says nothing about the layers below it; a revision does. A
+        # snapshot has none, but then the server's own state is on its way.
+        query = document_query(
+            series_query(self.target.service, self._environment),
+            as_of=state.revision,
+            defaults=self.target.defaults,
+            resolved=True,
+        )
+        query["format"] = self.target.kind
         try:
             return config.transport.send(Request("GET", "/config", query, {"Accept": "*/*"})).body
         except (ClientError, Unavailable) as error:
