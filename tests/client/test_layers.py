@@ -1,11 +1,14 @@
 """Environments and layers of a real server, as a program has them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from distributed_config.client import Client, Config, Layer
+from distributed_config.client.sidecar.plan import load_plan
+from distributed_config.client.sidecar.target_file import TargetFile
 from tests.client.conftest import QUICK
 from tests.support.server import Server
 from tests.support.waiting import eventually
@@ -37,6 +40,7 @@ def test_the_stored_and_the_resolved_document_are_read(prod: Client) -> None:
     assert (read.value, read.layers, read.environment) == (RESOLVED, LAYERS, "prod")
     assert prod.get().value == {"n": 3}
     assert prod.get(environment="default").value == {"n": 1, "host": "a"}
+    assert prod.get(resolved=True, as_of=read.revision).value == RESOLVED
     assert prod.text(resolved=True, format="properties") == "level=info\nn=3\nhost=a\n"
     assert prod.diff("default", "prod")["patch"] == [{"op": "replace", "path": "/n", "value": 3}]
 
@@ -68,3 +72,20 @@ def test_changes_of_a_resolved_document_are_those_of_its_layers(prod: Client) ->
         ("lög", "default"),
         ("web", "prod"),
     ]
+
+
+def test_a_sidecar_writes_what_is_resolved(
+    prod: Client, own_server: Server, tmp_path: Path
+) -> None:
+    file = tmp_path / "web.toml"
+    target = {"service": "web", "file": str(file), "environment": "prod"}
+    plan = load_plan({"targets": [target], "url": own_server.url, "snapshots": False})
+    written = TargetFile(plan.targets[0], plan)
+
+    assert written.sync()
+    assert file.read_text() == 'level = "info"\nn = 2\nhost = "a"\n'
+    prod.patch({"level": "debug"}, "lög", environment="default")
+    assert eventually(written._has_news)
+    assert written.sync()
+    assert file.read_text() == 'level = "debug"\nn = 2\nhost = "a"\n'
+    written.stop()
