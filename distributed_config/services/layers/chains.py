@@ -1,7 +1,7 @@
 """Which environment inherits from which, now and at earlier revisions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, bindparam, select
 
@@ -17,11 +17,19 @@ class Chains:
 
     parents: Mapping[str, str | None]
 
+    # The chains that were found, because one resolved document takes the same one many times.
+    _found: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
+
     def of(self, environment: str) -> tuple[str, ...]:
         """Return the chain that ends at ``environment``, its root first; () if there is none.
 
         Raises ValueError for a circle, with the environments on it.
         """
+        if environment not in self._found:
+            self._found[environment] = self._find(environment)
+        return self._found[environment]
+
+    def _find(self, environment: str) -> tuple[str, ...]:
         if environment not in self.parents:
             return ()
         chain: list[str] = []

@@ -32,7 +32,7 @@ from distributed_config.services.journal.transaction import Impact, Transaction
 from distributed_config.services.layers import environments, graph, merging
 from distributed_config.services.layers.chains import Chains, load_chains
 from distributed_config.services.layers.merging import MISSING, Hidden, Reference
-from distributed_config.services.layers.resolver import Pair, Resolved, Resolver, targets_of
+from distributed_config.services.layers.resolver import Pair, Resolved, Resolver
 from distributed_config.services.policy.permissions import READ_SECRET
 from distributed_config.services.secrets import ValidationInput
 from distributed_config.wire import MASK
@@ -149,7 +149,7 @@ class Effects:
         resolver = self._resolver(load_chains(transaction.connection, transaction.organisation))
         resolver.prefetch([series.service], [series.environment])
         layer = resolver.layers_of(series.service).get(series.environment)
-        targets = () if layer is None else targets_of(layer.text, layer.value)
+        targets = frozenset[str]() if layer is None else layer.targets
         is_new = graph.replace_targets(
             transaction.connection,
             transaction.organisation,

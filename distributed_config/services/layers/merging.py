@@ -7,6 +7,7 @@ Values may hold a ``Hidden``, which stands for a secret and stays one wherever i
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from distributed_config.wire import MASK, escape_pointer, name_problem, parse_pointer
@@ -75,6 +76,12 @@ def parse_reference(text: Any) -> Reference | str:
     """Return the reference that ``text`` is, or the sentence that says why it is none."""
     if not isinstance(text, str) or "#" not in text:
         return "A reference is SERVICE#/pointer, as in platform/database#/host."
+    return _parse_reference(text)
+
+
+# Remembered: each reference is looked at when layers are read, merged and checked.
+@lru_cache(maxsize=4_096)
+def _parse_reference(text: str) -> Reference | str:
     service, _, pointer = text.partition("#")
     problem = name_problem(service)
     if problem:

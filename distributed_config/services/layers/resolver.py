@@ -8,7 +8,7 @@ It is computed when it is read, from one snapshot, so that nothing has to be rew
 changes, and that an earlier state can be resolved as well.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -102,6 +102,7 @@ class Resolver:
         self._resolved: dict[Pair, Resolved | None] = {}
         self._overrides: dict[Pair, dict[str, Any]] = {}
         self._open: list[Pair] = []
+        self._ready: set[Pair] = set()
 
     def override(self, service: str, environment: str, value: dict[str, Any]) -> None:
         """Take ``value`` for the document of a series: it may show what the stored one hides."""
@@ -110,11 +111,8 @@ class Resolver:
     def basis(self, service: str, environment: str) -> set[Pair]:
         """Return every series that the resolved document rests on, or would if there were one."""
         self.prefetch([service], [environment])
-        return {
-            (name, layer)
-            for name in self._closure([service])
-            for layer in self.chains.of(environment)
-        }
+        chain = self.chains.of(environment)
+        return {(name, layer) for name in self._closure([service]) for layer in chain}
 
     def moved_at(self, basis: Iterable[Pair]) -> int:
         """Return when anything of ``basis`` changed last, in microseconds since 1970."""
@@ -138,7 +136,8 @@ class Resolver:
         """
         pair = (service, environment)
         if pair not in self._resolved:
-            self.prefetch([service], [environment])
+            if pair not in self._ready:
+                self.prefetch([service], [environment])
             self._open.append(pair)
             self._resolved[pair] = self._resolve(service, environment)
             self._open.pop()
@@ -146,7 +145,8 @@ class Resolver:
 
     def prefetch(self, services: Iterable[str], environments: Iterable[str]) -> None:
         """Load the layers of ``services``, and of all that they rest on, in few statements."""
-        chain = sorted({name for one in environments for name in self.chains.of(one)})
+        places = set(environments)
+        chain = sorted({name for one in places for name in self.chains.of(one)})
         newest = list(dict.fromkeys(services))
         seen = set(newest)
         # Level by level: what a document refers to shows when it was read.
@@ -154,6 +154,7 @@ class Resolver:
             self._stored.read(newest, chain)
             newest = [name for name in self._rests_on(newest) if name not in seen]
             seen |= set(newest)
+        self._ready |= {(name, place) for name in seen for place in places}
 
     def _closure(self, services: Iterable[str]) -> list[str]:
         found = dict.fromkeys(services)
@@ -172,7 +173,7 @@ class Resolver:
                 continue
             found |= dict.fromkeys(service.extends)
             for layer in service.layers.values():
-                found |= dict.fromkeys(targets_of(layer.text, layer.value))
+                found |= dict.fromkeys(layer.targets)
         return found
 
     def _resolve(self, name: str, environment: str) -> Resolved | None:
@@ -290,14 +291,6 @@ class Resolver:
             resolved.problems,
             resolved.references,
         )
-
-
-def targets_of(text: str, value: Any) -> Collection[str]:
-    """Return the services that a document refers to. ``text`` is the document as it is stored."""
-    if merging.MARK_OF_USE not in text:
-        return ()
-    found = merging.references(value)
-    return {one.service: None for _, one in found if isinstance(one, merging.Reference)}
 
 
 def _nothing_at(pointer: str, text: str, environment: str, is_service: bool) -> Problem:

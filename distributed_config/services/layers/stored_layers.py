@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, null, select
@@ -19,7 +20,7 @@ from distributed_config.models import (
 from distributed_config.services import secrets
 from distributed_config.services.documents import load
 from distributed_config.services.documents.current import is_current
-from distributed_config.services.layers.merging import Hidden
+from distributed_config.services.layers.merging import MARK_OF_USE, Hidden, Reference, references
 from distributed_config.services.secrets import DocumentKey, SecretPaths
 from distributed_config.wire import MASK, parse_stored
 
@@ -44,6 +45,14 @@ class Layer:
     note: str
     created_at: int
     revision: int
+
+    @cached_property
+    def targets(self) -> frozenset[str]:
+        """The services that the document refers to."""
+        if MARK_OF_USE not in self.text:
+            return frozenset()
+        found = references(self.value)
+        return frozenset(one.service for _, one in found if isinstance(one, Reference))
 
     @property
     def service(self) -> str:
