@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar, TypeVarTuple
 
 from flask import request
@@ -15,9 +16,12 @@ from distributed_config.http.problems import render_problem
 from distributed_config.http.response import ResponseData, json_response
 from distributed_config.schemas.base import Answer
 from distributed_config.services import idempotency
+from distributed_config.services.documents.series import Series
 from distributed_config.services.idempotency import StoredResponse
-from distributed_config.services.journal.head import Head
+from distributed_config.services.journal.head import Head, read_head
 from distributed_config.services.journal.transaction import Impact, Transaction
+from distributed_config.services.layers import prechecks
+from distributed_config.services.layers.prechecks import Precheck, TooManyToCheck
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -27,6 +31,7 @@ Render = Callable[[T, Head], ResponseData]
 
 
 _MOST_IMPACTS, _MOST_POINTERS = 100, 20
+_MOST_PRECHECKS = 3
 
 
 @dataclass(frozen=True)
@@ -57,11 +62,13 @@ def commit(
     once = _Once.of_request(dry_run)
 
     impacts: list[Impact] = []
+    found = _Prechecks()
 
     def work(transaction: Transaction) -> ResponseData | _Committed[T]:
         # A unit may be run again: what the first run found does not count.
         impacts.clear()
         transaction.impact = impacts
+        transaction.prechecks = found.now
         earlier = once and once.recall(transaction)
         if earlier:
             return earlier
@@ -76,7 +83,7 @@ def commit(
 
     run = database.rehearse if dry_run else database.write
     try:
-        outcome = run(auth.actor(), work, note)
+        outcome = _run_with_prechecks(partial(run, auth.actor(), work, note), found)
     except DistconfError as error:
         if impacts:
             error.members = _render_impacts(impacts)
@@ -92,6 +99,32 @@ def commit(
             body = {**json.loads(response.body), **_render_impacts(impacts)}
             response.body = json.dumps(body, ensure_ascii=False).encode()
     return response
+
+
+class _Prechecks:
+    """The checks that were made before the lock was held, by series; None: no more are made."""
+
+    def __init__(self) -> None:
+        self.now: dict[Series, Precheck] | None = {}
+
+    def add(self, write: TooManyToCheck) -> None:
+        """Check a write on a new snapshot. Raises what the write would raise."""
+        database.release()
+        connection = database.reader_connection()
+        found = prechecks.check(connection, auth.actor(), read_head(connection), write)
+        self.now = {**(self.now or {}), write.series: found}
+
+
+def _run_with_prechecks(run: Callable[[], T], found: _Prechecks) -> T:
+    """Return what ``run`` returns; what is too much to check under the lock is checked before."""
+    for _ in range(_MOST_PRECHECKS):
+        try:
+            return run()
+        except TooManyToCheck as write:
+            found.add(write)
+    # Others write all the time: now it is checked while they wait, as far as the limit allows.
+    found.now = None
+    return run()
 
 
 def _render_impacts(impacts: list[Impact]) -> dict[str, Any]:

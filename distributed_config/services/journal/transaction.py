@@ -1,9 +1,10 @@
 """The transaction: what every verb that writes takes first, and records its changes in."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import Connection, update
 
@@ -64,7 +65,8 @@ class Transaction:
 
     ``is_rehearsal`` says that all of it will be undone; ``impact`` is then what it would change.
     ``postponed`` collects checks of what layers make together, for a verb that writes several of
-    them; None: each write is checked by itself.
+    them; None: each write is checked by itself. ``prechecks`` are by series, see
+    ``services/layers/prechecks.py``; None: everything is checked under the lock.
 
     There are three clocks, in microseconds. ``now`` is the time that changes get, and never runs
     backwards. ``wall`` is what the system clock says, for expiry times. ``steady`` only counts
@@ -103,6 +105,7 @@ class Transaction:
         self.is_rehearsal = False
         self.impact: list[Impact] = []
         self.postponed: list[Postponed] | None = None
+        self.prechecks: Mapping[Any, Any] | None = None
         self.audit_head = head.audit_head
         self.pending = pending or Pending(connection)
         self.allowance = allowance or Allowance()

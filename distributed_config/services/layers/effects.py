@@ -56,7 +56,7 @@ class Effects:
     """The resolved documents of ``services`` in ``places``, as they are before a write.
 
     ``written`` is the series that is written; None for a write of something else. ``chains`` are
-    those before the write.
+    those before the write. Without ``services`` there is nothing to check.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Effects:
     ) -> None:
         self._transaction = transaction
         self._written = written
+        self.services = services
         self._pairs = [(service, place) for service in services for place in places]
         transaction.allowance.count(changes=len(self._pairs) // _CHANGES_AT_ONCE)
         resolver = self._resolver(chains)
@@ -76,6 +77,7 @@ class Effects:
         self._before = {pair: self._resolve(resolver, pair) for pair in self._pairs}
         self._references: dict[str, str] = {}
         if written is not None:
+            resolver.prefetch([written.service], [written.environment])
             layer = resolver.layers_of(written.service).get(written.environment)
             if layer is not None:
                 self._references = _texts_of_references(layer.value)
@@ -101,6 +103,25 @@ class Effects:
         chains = load_chains(connection, organisation)
         resting = graph.dependents(connection, organisation, services)
         return cls(transaction, chains, resting, list(chains.parents))
+
+    @classmethod
+    def checked(cls, transaction: Transaction, series: Series) -> "Effects":
+        """Return the effects of a write to one series whose dependents were checked already."""
+        chains = load_chains(transaction.connection, transaction.organisation)
+        return cls(transaction, chains, [], [], series)
+
+    def check_as_if(self, text: str) -> set[str]:
+        """Check what a write of ``text``, which has no secrets, would change.
+
+        Returns the services that the checked documents rest on. Raises what ``settle`` raises.
+        """
+        assert self._written is not None
+        resolver = self._resolver(
+            load_chains(self._transaction.connection, self._transaction.organisation)
+        )
+        resolver.replace(self._written.service, self._written.environment, text)
+        self._check_with(resolver)
+        return resolver.services
 
     def settle(self, service_id: int, document: dict[str, Any] | None = None) -> None:
         """Record what the written series refers to now, and check all that the write changed.
@@ -165,7 +186,11 @@ class Effects:
         resolver = self._resolver(load_chains(transaction.connection, transaction.organisation))
         if series is not None and document is not None:
             resolver.override(series.service, series.environment, document)
-        services = list(dict.fromkeys(service for service, _ in self._pairs))
+        self._check_with(resolver)
+
+    def _check_with(self, resolver: Resolver) -> None:
+        transaction, series = self._transaction, self._written
+        services = list(self.services)
         resolver.prefetch(services, {place for _, place in self._pairs})
         changed = list(self._changed(resolver))
         self._refuse_protected([pair for pair, _, _ in changed])

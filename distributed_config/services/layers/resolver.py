@@ -108,6 +108,16 @@ class Resolver:
         """Take ``value`` for the document of a series: it may show what the stored one hides."""
         self._overrides[service, environment] = value
 
+    def replace(self, service: str, environment: str, text: str) -> None:
+        """Take ``text``, which has no secrets, for the stored document of a series."""
+        self.prefetch([service], [environment])
+        self._stored.replace(service, environment, text)
+
+    @property
+    def services(self) -> set[str]:
+        """The names of all services that were looked for."""
+        return self._stored.names
+
     def basis(self, service: str, environment: str) -> set[Pair]:
         """Return every series that the resolved document rests on, or would if there were one."""
         self.prefetch([service], [environment])

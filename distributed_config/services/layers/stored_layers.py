@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -102,6 +102,28 @@ class StoredLayers:
     def get(self, name: str) -> StoredService | None:
         """Return a service that was read; None if there is none."""
         return self._services.get(name)
+
+    @property
+    def names(self) -> set[str]:
+        """The names that were looked for, also those of services that do not exist."""
+        return set(self._services)
+
+    def replace(self, name: str, environment: str, text: str) -> None:
+        """Take ``text``, which has no secrets, for the current document of a service."""
+        service = self._services[name]
+        assert service is not None  # nothing rests on a service that does not exist
+        service.layers[environment] = Layer(
+            key=replace(service.key, environment=environment),
+            environment=environment,
+            number=-1,
+            digest="",
+            text=text,
+            value=parse_stored(text),
+            author="",
+            note="",
+            created_at=0,
+            revision=0,
+        )
 
     def read(self, names: Iterable[str], environments: Collection[str]) -> None:
         """Read the layers of services in ``environments``, unless that was done.

@@ -24,6 +24,7 @@ from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.layers.effects import Effects, hidden_secrets
 from distributed_config.services.layers.merging import MARK_OF_USE
+from distributed_config.services.layers.prechecks import prechecked_effects
 from distributed_config.services.patches import merged, patched
 from distributed_config.services.secrets import Draft, StoredDocument, kept_marks, to_json
 from distributed_config.services.versions.conformity import accept_new
@@ -388,9 +389,12 @@ def _effects(
 
     Then there is nothing to compare: most writes are spared that.
     """
-    if service.has_layers or MARK_OF_USE in document.text:
-        return Effects.of_series(transaction, series)
-    return None
+    if not service.has_layers and MARK_OF_USE not in document.text:
+        return None
+    # A document with secrets is checked where they are open, which is here alone.
+    if transaction.prechecks is not None and not service.secret_marks:
+        return prechecked_effects(transaction, series, document.text)
+    return Effects.of_series(transaction, series)
 
 
 def _removed_keys(
