@@ -8,10 +8,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import definitions, growth, report, serving, startup, streams
+from bench import definitions, growth, layers, report, serving, startup, streams
 from bench.servers import ROOT
 
-_PARTS = ("serving", "growth", "definitions", "streams", "startup")
+_PARTS = ("serving", "growth", "definitions", "layers", "streams", "startup")
 
 
 def main() -> None:
@@ -29,20 +29,31 @@ def main() -> None:
         folders = {part: Path(name, part) for part in _PARTS}
         for folder in folders.values():
             folder.mkdir()
-        served = grown = defined = streamed = started = None
+        served = grown = defined = layered = streamed = started = None
         if "serving" in asked.only:
             served = serving.measure(folders["serving"], rounds, seconds, say)
         if "growth" in asked.only:
             grown = growth.measure(folders["growth"], rounds, large, say)
         if "definitions" in asked.only:
             defined = definitions.measure(folders["definitions"], rounds, say)
+        if "layers" in asked.only:
+            resting = layers.WATCHERS // 10 if asked.quick else layers.WATCHERS
+            layered = layers.measure(folders["layers"], rounds, seconds, resting, say)
         if "streams" in asked.only:
             watchers = streams.WATCHERS // 10 if asked.quick else streams.WATCHERS
             streamed = streams.measure(folders["streams"], watchers, say)
         if "startup" in asked.only:
             started = startup.measure(folders["startup"], 1 if asked.quick else 5, say)
     text = report.tables(
-        served, grown, defined, streamed, started, rounds=rounds, seconds=seconds, busy=busy
+        served,
+        grown,
+        defined,
+        layered,
+        streamed,
+        started,
+        rounds=rounds,
+        seconds=seconds,
+        busy=busy,
     )
     print(f"\n{text}\n")
     if asked.quick or set(asked.only) != set(_PARTS):

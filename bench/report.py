@@ -13,6 +13,7 @@ from pathlib import Path
 from bench import load
 from bench.definitions import SERVICES, Definitions
 from bench.growth import SMALL, Growth
+from bench.layers import Layers
 from bench.load import Sample
 from bench.serving import Serving
 from bench.startup import Startup
@@ -49,6 +50,11 @@ _DELIVERY = 0.12
 _BYTES_EACH = 10 * 1024
 _READ_WHILE = 0.015
 _GET = 2
+_HOT_LAYERS = 0.95
+_COLD_LAYERS = 3
+_WRITE_LAYERS = 1.0
+_DELIVERY_LAYERS = 0.2
+_COMMAND = 0.15
 _OTHERS = {"bare": "bare transports", "etcd": "etcd's gateway", "redis": "Redis"}
 
 
@@ -56,6 +62,7 @@ def tables(
     serving: Serving | None,
     growth: Growth | None,
     definitions: Definitions | None,
+    layers: Layers | None,
     streams: Streams | None,
     startup: Startup | None,
     *,
@@ -71,6 +78,8 @@ def tables(
         parts.append(_growth(growth))
     if definitions is not None:
         parts.append(_definitions(definitions))
+    if layers is not None:
+        parts.append(_layers(layers))
     if streams is not None:
         parts.append(_streams(streams))
     if startup is not None:
@@ -207,6 +216,41 @@ def _definitions(results: Definitions) -> str:
         ),
     ]
     return _table(("definitions, below HTTP", "measured", "target", "reached"), rows)
+
+
+def _layers(results: Layers) -> str:
+    hot = [resolved.rate / plain.rate for plain, resolved in results.hot]
+    cold = [resolved.cpu / plain.cpu for plain, resolved in results.cold]
+    rows = [
+        (
+            "hot GET of a resolved document : hot GET, by requests a second",
+            _spread(hot, _ratio),
+            f"≥ {_HOT_LAYERS:g}",
+            _reached(statistics.median(hot) >= _HOT_LAYERS),
+        ),
+        (
+            "GET of 8 layers and 10 references through Flask : of one document, by processor time",
+            _spread(cold, _ratio),
+            *_verdict(cold, _ratio, _COLD_LAYERS),
+        ),
+        (
+            "a write that changes 1,000 resolved documents, all of them checked",
+            _spread(results.write, _milliseconds),
+            *_verdict(results.write, _milliseconds, _WRITE_LAYERS),
+        ),
+        (
+            "1,000 watchers of 1,000 services that rest on it: to the last of them",
+            _spread(results.delivery, _milliseconds),
+            *_verdict(results.delivery, _milliseconds, _DELIVERY_LAYERS),
+        ),
+        ("events that one of them missed", f"{results.missed}", "0", _reached(not results.missed)),
+        (
+            "`distconf get`, from its start to its end",
+            _spread(results.command, _milliseconds),
+            *_verdict(results.command, _milliseconds, _COMMAND),
+        ),
+    ]
+    return _table(("layers", "measured", "target", "reached"), rows)
 
 
 def _streams(results: Streams) -> str:

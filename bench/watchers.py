@@ -30,6 +30,13 @@ _KINDS = {
         b"event: hello",
         b"event: changes",
     ),
+    # Each watches the resolved document of a service of its own.
+    "layers": _Kind(
+        b"GET /api/v1/changes?service=rests/%d&environment=default&resolved=true HTTP/1.1\r\n"
+        b"Host: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n",
+        b"event: hello",
+        b"event: changes",
+    ),
     "bare": _Kind(b"GET / HTTP/1.1\r\n\r\n", b"event: hello", b"event: changes"),
     "etcd": _Kind(
         b"POST /v3/watch HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%s"
@@ -50,7 +57,7 @@ class _Watcher(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        transport.write(self._all.kind.request)
+        transport.write(self._all.next_request())
 
     def data_received(self, data: bytes) -> None:
         data = self._rest + data
@@ -76,9 +83,15 @@ class _All:
         self.kind = kind
         self.marks = re.compile(re.escape(kind.greeting) + b"|" + re.escape(kind.event))
         self.watchers = watchers
-        self.greeted = self.events = self.lost = 0
+        self.connected = self.greeted = self.events = self.lost = 0
         self.last = 0.0
         self.delivered: list[float] = []
+
+    def next_request(self) -> bytes:
+        """Return what the next subscriber sends; it may have its number in it."""
+        self.connected += 1
+        request = self.kind.request
+        return request % (self.connected - 1) if b"%d" in request else request
 
     def check(self) -> None:
         """Record when an event has reached everybody."""
