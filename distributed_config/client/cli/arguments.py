@@ -18,6 +18,17 @@ def add_nothing(_parser: argparse.ArgumentParser) -> None:
 
 OUTPUTS = ("table", "json", "yaml")
 
+_SERVER = {
+    "--url": ("URL", "The server; DISTCONF_URL, that of the log-in, or http://127.0.0.1:5000."),
+    "--token": (
+        "TOKEN",
+        "A token; --token-file, DISTCONF_TOKEN and DISTCONF_TOKEN_FILE are safer.",
+    ),
+    "--token-file": ("FILE", "A file with a token."),
+    "--profile": ("PROFILE", "A profile of the profiles file; DISTCONF_PROFILE."),
+    "--organisation": ("NAME", "Act in this organisation; DISTCONF_ORGANISATION."),
+}
+
 
 @dataclass(frozen=True)
 class Action:
@@ -78,8 +89,7 @@ def build_parser(name: str, help_text: str, command: Command) -> Parser:
     parser = Parser(f"distconf {name}", description=help_text)
     # ``parser``, for errors about this command to show its own usage.
     parser.set_defaults(run=command.run, parser=parser, command=name)
-    if command.asks_server:
-        _add_server(parser, is_inner=False)
+    _add_common(parser, command, is_inner=False)
     command.add_arguments(parser)
     if command.actions:
         inner = parser.add_subparsers(
@@ -93,35 +103,32 @@ def build_parser(name: str, help_text: str, command: Command) -> Parser:
 def _add_action(inner: Any, name: str, action: Action, command: Command) -> None:
     parser = inner.add_parser(name, help=action.help, description=action.help)
     parser.set_defaults(run=action.run, parser=parser)
-    if command.asks_server:
-        _add_server(parser, is_inner=True)
+    _add_common(parser, command, is_inner=True)
     action.add_arguments(parser)
 
 
-def _add_server(parser: argparse.ArgumentParser, *, is_inner: bool) -> None:
-    """Add the flags that name a server.
+def _add_common(parser: argparse.ArgumentParser, command: Command, *, is_inner: bool) -> None:
+    """Add what all commands have: the server, and how to print.
 
-    They may stand before or after the name of an inner command. The inner ones have no defaults,
-    which would replace what stands before the name.
+    These flags may stand before or after the name of an inner command. The inner ones have no
+    defaults, which would replace what stands before the name.
     """
 
     def default(value: Any) -> Any:
         return argparse.SUPPRESS if is_inner else value
 
-    def add(flag: str, help_text: str) -> None:
-        parser.add_argument(flag, help=help_text, default=default(None))
-
-    add("--url", "The server; DISTCONF_URL, that of the log-in, or http://127.0.0.1:5000.")
-    add("--token", "A token; --token-file, DISTCONF_TOKEN and DISTCONF_TOKEN_FILE are safer.")
-    parser.add_argument(
-        "--token-file", metavar="FILE", help="A file with a token.", default=default(None)
-    )
-    add("--profile", "A profile of the profiles file; DISTCONF_PROFILE.")
-    add("--organisation", "Act in this organisation; DISTCONF_ORGANISATION.")
-    parser.add_argument("--output", choices=OUTPUTS, default=default("table"))
-    parser.add_argument(
-        "-q", "--quiet", action="store_true", help="Print only what is needed.", default=default(0)
-    )
+    if command.asks_server:
+        for flag, (metavar, help_text) in _SERVER.items():
+            parser.add_argument(flag, metavar=metavar, help=help_text, default=default(None))
+    if command.asks_server or command.actions:
+        parser.add_argument("--output", choices=OUTPUTS, default=default("table"))
+        parser.add_argument(
+            "-q",
+            "--quiet",
+            action="store_true",
+            default=default(False),
+            help="Print only what is needed.",
+        )
 
 
 def add_service(parser: argparse.ArgumentParser) -> None:

@@ -112,6 +112,8 @@ class _Editing:
         if not draft.problems:
             complain("nothing was changed.")
             return DONE
+        for line in draft.problems[1:]:
+            complain(line)
         return self._give_up(draft.text)
 
     def _give_up(self, text: str) -> int:

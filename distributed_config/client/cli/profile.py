@@ -124,15 +124,9 @@ def _write(profiles: dict[str, Any]) -> Path:
     return file
 
 
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", choices=("table", "json", "yaml"), default="table")
-    parser.set_defaults(quiet=False)
-
-
 COMMANDS = {
     "profile": Command(
         _list,
-        _add_output,
         actions={
             "list": Action("List the profiles; * marks the one in use.", _list),
             "show": Action("Show a profile, without its token.", _show, _add_name),

@@ -22,8 +22,8 @@ def relative(text: str | None, now: datetime | None = None) -> str:
     if abs(distance) >= _LONG:
         return f"{moment.astimezone():%Y-%m-%d}"
     for step, word in _STEPS:
-        count = abs(distance) // step
-        if count:
+        if abs(distance) >= step:
+            count = round(abs(distance) / step)
             span = f"{count} {word}{'' if count == 1 else 's'}"
             return f"in {span}" if distance < timedelta() else f"{span} ago"
     return "just now" if distance >= timedelta() else "in a moment"

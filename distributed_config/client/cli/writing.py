@@ -4,7 +4,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ def set_values(options: argparse.Namespace) -> int:
     pairs = _parse_pairs(options.pairs)
     with Server(options) as server:
         try:
-            result = _patch_pairs(server, options, pairs)
+            result = _patch_by_paths(server, options, pairs, _is_so_already)
         except ServiceNotFound:
             if not _is_elsewhere(server, options):
                 raise
@@ -122,7 +122,8 @@ def _add_unset(parser: argparse.ArgumentParser) -> None:
 def unset(options: argparse.Namespace) -> int:
     """Remove values of the current version. Raises Invalid for a path that leads to none."""
     with Server(options) as server:
-        result = _patch_by_paths(server, options, [(path, "null") for path in options.paths], True)
+        pairs = [(path, "null") for path in options.paths]
+        result = _patch_by_paths(server, options, pairs, _require_values)
     print_write(options, result.version, result.changed)
     return DONE
 
@@ -177,7 +178,7 @@ def read_object(file: str) -> dict[str, Any]:
 def _patch_pairs(server: Server, options: argparse.Namespace, pairs: Pairs) -> Written:
     if all(_is_one_key(path) for path, _ in pairs):
         return _send_patch(server, options, _merge_patch(pairs, {}))
-    return _patch_by_paths(server, options, pairs)
+    return _patch_by_paths(server, options, pairs, lambda _document, _pairs: False)
 
 
 def _send_patch(
@@ -197,17 +198,22 @@ def _send_patch(
 
 
 def _patch_by_paths(
-    server: Server, options: argparse.Namespace, pairs: Pairs, must_exist: bool = False
+    server: Server,
+    options: argparse.Namespace,
+    pairs: Pairs,
+    is_done: Callable[[dict[str, Any], Pairs], bool],
 ) -> Written:
     """Change what the paths mean in the current version, and in no other one.
+
+    Where ``is_done`` says that the document is so already, nothing is written.
 
     Only the document tells whether ``log.root`` is one key or two. So the patch holds for the
     version that it was made from; where somebody else writes meanwhile, that is read again.
     """
     for attempt in range(1, _ATTEMPTS + 1):
         current = read_document(server, options)
-        if must_exist:
-            _require_values(current.value, pairs)
+        if is_done(current.value, pairs):
+            return Written(current.version, current.version, False, current.etag, current.revision)
         changes = _merge_patch(pairs, current.value)
         try:
             return _send_patch(server, options, changes, current.etag)
@@ -218,8 +224,20 @@ def _patch_by_paths(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _require_values(document: dict[str, Any], pairs: Pairs) -> None:
-    """Raise Invalid with every path that leads to no value."""
+def _is_so_already(document: dict[str, Any], pairs: Pairs) -> bool:
+    """Whether every pair is in the document as it is; null is for what is not there."""
+    for path, text in pairs:
+        value, stored = _parse_value(text, path), at(document, locate(document, path))
+        # As JSON: to Python 1, 1.0 and true are equal.
+        is_absent = stored is MISSING
+        same = value is None if is_absent else json.dumps(value) == json.dumps(stored)
+        if not same:
+            return False
+    return True
+
+
+def _require_values(document: dict[str, Any], pairs: Pairs) -> bool:
+    """Raise Invalid with every path that leads to no value. Return that something is to be done."""
     message = "There is no such value. `distconf get --layer` shows what is stored."
     problems = [
         Problem("", message, "missing", path)
@@ -228,6 +246,7 @@ def _require_values(document: dict[str, Any], pairs: Pairs) -> None:
     ]
     if problems:
         raise Invalid.from_problems(problems)
+    return False
 
 
 def _parse_pairs(words: list[str]) -> list[tuple[str, str]]:
