@@ -174,7 +174,7 @@ def _check(options: argparse.Namespace) -> int:
     elif answer["valid"]:
         print(f"{options.file} conforms to {options.name!r}.")
     for problem in [] if options.output != "table" else answer["problems"]:
-        complain(f"{options.file}: {problem['pointer']}: {problem['message']}")
+        complain(f"{options.file}: {_problem_line(problem)}")
     return DONE if answer["valid"] else REFUSED
 
 
@@ -184,10 +184,14 @@ def _review_lines(review: Mapping[str, Any]) -> Iterator[str]:
     for unfit in review["unfit_services"][:_MOST_PRINTED]:
         for problem in unfit["problems"]:
             place = f"{unfit['service']} version {unfit['version']}"
-            yield f"  {place}: {problem['pointer']}: {problem['message']}"
+            yield f"  {place}: {_problem_line(problem)}"
     if review["unfit"] > _MOST_PRINTED:
         yield f"  … and {review['unfit'] - _MOST_PRINTED} more services"
     yield from _compatibility(review["compatibility"])
+
+
+def _problem_line(problem: Mapping[str, Any]) -> str:
+    return ": ".join(filter(None, (problem["pointer"], problem["message"])))
 
 
 def _compatibility(found: Mapping[str, Any]) -> Iterator[str]:
