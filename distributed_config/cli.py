@@ -49,6 +49,7 @@ def _is_for_this_machine(words: list[str], environ: Mapping[str, str]) -> bool:
         return bool(words)
     if words[0] not in SHARED:
         return False
+    # Without parsing: the two sides have different flags, and neither is loaded yet.
     flags = {word.partition("=")[0] for word in words[1:]}
     if _LOCAL in flags or (words[0] == "audit" and flags & _AUDIT_ON_FILE):
         return True

@@ -55,7 +55,7 @@ def _helps(words: list[str], *flags: str) -> Iterator[str]:
     yield f"$ distconf {' '.join([*words, *flags, '--help'])}\n{text}"
     title = "Commands" if words else ".*"
     sections = re.findall(rf"^{title}:\n((?:  .*\n|\n)+)", text, re.MULTILINE)
-    for name in re.findall(r"^  ([a-z][\w-]*)", "".join(sections), re.MULTILINE):
+    for name in re.findall(r"^  ([a-z][\w-]*)(?:  |$)", "".join(sections), re.MULTILINE):
         yield from _helps([*words, name], *flags)
 
 

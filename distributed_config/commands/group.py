@@ -27,6 +27,13 @@ _MODULES = {
 }
 
 
+_HERE = (
+    "This is about the database file of this machine. Where a server is named, by --url, "
+    "--profile, --token, --token-file, DISTCONF_URL, DISTCONF_PROFILE or a log-in, the command "
+    "asks that server instead; with --local it does not."
+)
+
+
 class _Group(click.Group):
     """A group that knows its commands' names and help without loading them."""
 
@@ -42,6 +49,8 @@ class _Group(click.Group):
         is_one_of_several = cmd_name in ACCOUNTS or cmd_name in TOKENS
         attribute = cmd_name.replace("-", "_") if is_one_of_several else "command"
         command: click.Command = getattr(module, attribute)
+        if cmd_name in SHARED:
+            command.epilog = _HERE
         return command
 
 

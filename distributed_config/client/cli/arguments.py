@@ -57,6 +57,7 @@ class _Formatter(argparse.HelpFormatter):
     """A formatter that lists actions as all other arguments are listed."""
 
     def _format_action(self, action: argparse.Action) -> str:
+        # argparse would put them a level deeper, below a line that repeats the heading.
         if isinstance(action, argparse._SubParsersAction):
             return "".join(map(self._format_action, action._get_subactions()))
         return super()._format_action(action)

@@ -7,6 +7,7 @@ and a command that is typed wrong cost nothing. A module lists its commands in a
 
 from typing import NamedTuple
 
+# In the order of the help page.
 _READ = "Read configurations"
 _CHANGE = "Change configurations"
 _TOGETHER = "Many services at once"

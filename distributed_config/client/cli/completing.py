@@ -116,7 +116,7 @@ def _values(command: str, place: _Place, word: str) -> Found:
     if action.choices:
         return [(str(each), "") for each in action.choices]
     source = _SOURCES.get((command, action.dest)) or _SOURCES.get(("", action.dest))
-    return source(place.values) if source else []
+    return source({**place.values, "word": word}) if source else []
 
 
 def _flags(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
@@ -142,7 +142,9 @@ def _series(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _services(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    found = _get({**values, "service": None, "environment": None}, "/api/v1/services", limit=_MOST)
+    # The server selects by what is typed: there may be far more than a page of them.
+    query = {"prefix": values["word"], "limit": _MOST}
+    found = _get({**values, "service": None, "environment": None}, "/api/v1/services", **query)
     yield from ((each["name"], "") for each in found["services"])
 
 

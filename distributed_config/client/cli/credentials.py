@@ -62,6 +62,7 @@ def load_credentials(environ: Mapping[str, str]) -> Credentials:
     file = _file(environ)
     try:
         with file.open("rb") as opened:
+            # Of the file that is open, and not by its name, which may lead elsewhere by now.
             if os.fstat(opened.fileno()).st_mode & _OTHERS:
                 raise _wrong(file, f"Others can read it. Run: chmod 600 {file}")
             data = opened.read()

@@ -72,6 +72,7 @@ class _Editing:
             text = self._edited(draft)
             if text is None:
                 return self._give_up(draft.text)
+            # Without the block of problems, which is none of the person's work.
             if text == draft.text:
                 return self._end_unchanged(draft)
             try:
@@ -96,6 +97,7 @@ class _Editing:
         return without_problems(self._file.read_text(encoding="utf-8"))
 
     def _publish(self, text: str) -> Written:
+        # Also of what did not exist: somebody else may have begun it meanwhile.
         headers = {} if self._stored.etag else {"If-None-Match": "*"}
         response = self._server.write(
             "PUT",
@@ -119,6 +121,7 @@ class _Editing:
     def _give_up(self, text: str) -> int:
         """Keep what the person wrote, say where, and return the exit code."""
         if text != self._stored.text:
+            # With mode 0600, under a name that nobody can foresee; the other folder goes away.
             descriptor, name = tempfile.mkstemp(f".{self._stored.format}", "distconf-")
             with open(descriptor, "w", encoding="utf-8") as copy:
                 copy.write(text)

@@ -47,6 +47,7 @@ def _lines(commands: Mapping[str, Line]) -> Iterator[str]:
                     line.help, columns, initial_indent=start, subsequent_indent=" " * len(start)
                 )
         yield ""
+    # A command without a module is not a client's: the server's packages are there too.
     has_local = any(not line.module for line in commands.values())
     for paragraph in (_SERVER, _LOCAL, _CODES) if has_local else (_SERVER, _CODES):
         yield from textwrap.wrap(paragraph, columns)

@@ -169,6 +169,7 @@ def _diff_query(server: Server, options: argparse.Namespace) -> dict[str, Any]:
 def _newest_pair(server: Server, options: argparse.Namespace, old: int | None) -> tuple[int, int]:
     """Return ``old``, or the enabled version before the current one; and the current one."""
     query = service_query(options)
+    # In small pages: the two are nearly always among the newest.
     versions = server.pages("/versions", "versions", limit=20, **query)
     enabled = (version["number"] for version in versions if version["enabled"])
     current = next(enabled, None)

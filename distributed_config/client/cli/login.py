@@ -44,6 +44,7 @@ def _add_login(parser: argparse.ArgumentParser) -> None:
 
 def login(options: argparse.Namespace) -> int:
     """Get a token by a password, or take one; check it, and keep it."""
+    # In the one spelling under which every command will look for it.
     url = normalise_address(profile_from(options).url)
     given = _given_token(options)
     if given is None and not sys.stdin.isatty():
@@ -51,6 +52,7 @@ def login(options: argparse.Namespace) -> int:
         return USAGE
     with Client(url, token=given or "") as client:
         issued = Login(given, TOKEN) if given else _log_in(client, options.email)
+    # Tried before it is kept: a wrong one would spoil every command from now on.
     with Client(url, token=issued.token) as client:
         actor = client.transport.send(Request("GET", "/auth/me")).json()
     issued = replace(issued, name=actor["name"], expires_at=actor["expires_at"])

@@ -112,6 +112,7 @@ def _module(name: str) -> ModuleType:
 def _print_error(options: argparse.Namespace, error: DistconfError, code: int) -> int:
     for line in error_lines(error, getattr(options, "body_file", "")):
         sys.stderr.write(f"{line}\n")
+    # Loaded only where something failed: it compares names, and asks the server for some.
     with suppress(DistconfError):  # a hint is no reason for another error
         for line in _module("suggestions").hints(options, error):
             sys.stderr.write(f"{line}\n")

@@ -16,6 +16,7 @@ _BOLD, _RED, _GREEN, _CYAN = "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[36m"
 _COLOURS = {"-": _RED, "+": _GREEN, "@": _CYAN}
 _RESET = "\x1b[0m"
 _STATES = {"current": _GREEN, "disabled": _RED, "deleted": _RED, "revoked": _RED, "expired": _RED}
+# As a whole cell alone: notes and names may hold the same words.
 _STATE = re.compile(r"(?<=  )(\* current|disabled|deleted|revoked|expired)(?=  |$)|(?<=^)\* ")
 
 Row = Mapping[str, Any]

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+# F: end at once if it fits; R: show colours; X: leave the text on the screen.
 _PAGER = "less -FRX"
 
 

@@ -79,6 +79,7 @@ def _add(options: argparse.Namespace) -> int:
     parse_address(options.server)
     entry = {"url": options.server}
     if options.token_file:
+        # Commands are run in any folder.
         entry["token_file"] = str(Path(options.token_file).expanduser().absolute())
     file = _write({**_read(), options.name: entry})
     print_done(options, {"name": options.name, **entry}, f"{options.name} is in {file}.")

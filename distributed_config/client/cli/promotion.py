@@ -18,6 +18,7 @@ def print_difference(server: Server, options: argparse.Namespace) -> None:
     """Print how the stored documents of the target would change."""
     for service in options.services:
         before = _stored(server, service, options.target)
+        # Stored documents, and not resolved ones: they are what is copied.
         source = _stored(server, service, options.source) or {}
         after = _with_parts(before or {}, source, options.pointer) if options.pointer else source
         text = "".join(_unified(service, options.target, before, after))

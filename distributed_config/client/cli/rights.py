@@ -45,6 +45,7 @@ def rights(options: argparse.Namespace) -> dict[str, Any]:
 def changed_rights(options: argparse.Namespace) -> dict[str, Any]:
     """Return what changes; with --unlimited a limit that is not given goes."""
     given = rights(options)
+    # An empty list takes a limit away; what is left out of the request stays.
     if not options.unlimited:
         return {name: value for name, value in given.items() if value}
     return {name: value for name, value in given.items() if value is not None}

@@ -16,6 +16,7 @@ from distributed_config.client.http.messages import (
 )
 
 API = "/api/v1"
+# The server cuts it where its DISTCONF_PAGE_MOST is smaller; the list is complete all the same.
 _MOST_ON_A_PAGE = 500
 
 

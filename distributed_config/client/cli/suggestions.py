@@ -13,6 +13,7 @@ from distributed_config.errors import (
     Unauthenticated,
 )
 
+# One page: a hint is not worth loading a list of any length.
 _MOST_SERVICES = 500
 
 

@@ -7,6 +7,7 @@ _STEPS = (
     (timedelta(hours=1), "hour"),
     (timedelta(minutes=1), "minute"),
 )
+# Beyond this a date says more than a number of days.
 _LONG = timedelta(days=60)
 
 

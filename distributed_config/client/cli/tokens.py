@@ -77,6 +77,7 @@ def _create(options: argparse.Namespace) -> int:
         options.parser.error("give --role, or --personal for a token that may do what you may")
     seconds = None if options.days is None else int(options.days * _DAY)
     body = {"name": options.name, "personal": options.personal, "seconds": seconds}
+    # An empty role is for a personal token: it may do all that its owner may.
     with Server(options) as server:
         answer = server.post("/tokens", {**body, **rights(options), "role": options.role or ""})
     return _print_secret(options, answer)

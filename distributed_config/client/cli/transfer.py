@@ -70,6 +70,7 @@ def export(options: argparse.Namespace) -> int:
     if target is None:
         sys.stdout.write(answer.body.decode().rstrip("\n") + "\n")
         return DONE
+    # A link stays one: what it leads to is replaced.
     write_atomically(Path(os.path.realpath(target)), answer.body, _MODE)
     return _print_target(target)
 
@@ -85,6 +86,7 @@ def _texts(
         if format_name == "json":
             yield name, json.dumps(document, indent=2, ensure_ascii=False) + "\n"
             continue
+        # The server writes these formats, and as_of keeps all of them at one revision.
         one = {"service": name, "environment": options.environment, "as_of": revision}
         text = server.send("GET", "/config", {**one, "format": format_name}).body.decode()
         yield name, text.rstrip("\n") + "\n"

@@ -40,6 +40,7 @@ def _entry(start: str, item: Any, indent: str) -> Iterator[str]:
 
 def _element(item: Any) -> Iterator[str]:
     """Yield an element of a list: the first line of a block stands beside its dash."""
+    # The dash takes the place of an indent of two.
     lines = _lines(item) if _is_block(item) else iter([_scalar(item)])
     yield f"- {next(lines)}"
     yield from (f"  {line}" for line in lines)
