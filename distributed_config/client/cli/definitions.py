@@ -11,9 +11,11 @@ from distributed_config.client.cli.arguments import (
     Command,
     add_note,
     add_search,
+    add_service,
     add_yes,
 )
 from distributed_config.client.cli.asking import confirm
+from distributed_config.client.cli.documents import service_query
 from distributed_config.client.cli.exit_codes import DONE, REFUSED
 from distributed_config.client.cli.output import (
     colour_diff,
@@ -244,27 +246,27 @@ def _put(options: argparse.Namespace) -> int:
 
 def _add_attach(parser: argparse.ArgumentParser) -> None:
     _add_name(parser)
-    parser.add_argument("service")
+    add_service(parser)
     add_note(parser)
 
 
 def _attach(options: argparse.Namespace) -> int:
     with Server(options) as server:
         path, body = "/services/definition", {"definition": options.name}
-        answer = server.put(path, body, service=options.service)
+        answer = server.put(path, body, **service_query(options))
     verb = "would conform" if options.dry_run else "conforms"
     print_done(options, answer, f"The service {options.service!r} {verb} to {options.name!r}.")
     return DONE
 
 
 def _add_detach(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("service")
+    add_service(parser)
     add_note(parser)
 
 
 def _detach(options: argparse.Namespace) -> int:
     with Server(options) as server:
-        answer = server.delete("/services/definition", service=options.service)
+        answer = server.delete("/services/definition", **service_query(options))
     verb = "would conform" if options.dry_run else "conforms"
     print_done(options, answer, f"The service {options.service!r} {verb} to no definition.")
     return DONE

@@ -4,6 +4,7 @@ import argparse
 import os
 import shlex
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +12,13 @@ from pathlib import Path
 
 from distributed_config.client.cli.arguments import Command, add_note, add_service
 from distributed_config.client.cli.documents import read_document, read_text, service_query, written
-from distributed_config.client.cli.exit_codes import DONE, REFUSED
+from distributed_config.client.cli.exit_codes import DONE, REFUSED, USAGE
 from distributed_config.client.cli.output import complain, name_of, print_write
 from distributed_config.client.cli.problem_lines import Draft, with_problems, without_problems
 from distributed_config.client.cli.server import Server
 from distributed_config.client.client import Written
 from distributed_config.client.sidecar.rendering import as_json
-from distributed_config.errors import Invalid, PreconditionFailed, ServiceNotFound
+from distributed_config.errors import Invalid, PreconditionFailed, Problem, ServiceNotFound
 
 _DEFAULT_EDITOR = "vi"
 
@@ -39,6 +40,9 @@ def _add_edit(parser: argparse.ArgumentParser) -> None:
 
 def edit(options: argparse.Namespace) -> int:
     """Edit the stored document of a service, and publish it. What is unchanged is not published."""
+    if not _named_editor() and not sys.stdin.isatty():
+        complain("there is no terminal for an editor, and none is named in VISUAL or EDITOR.")
+        return USAGE
     with Server(options) as server, tempfile.TemporaryDirectory(prefix="distconf-") as folder:
         stored = _read(server, options)
         name = options.service.rpartition("/")[2]
@@ -64,6 +68,7 @@ class _Editing:
         self, server: Server, options: argparse.Namespace, stored: _Stored, file: Path
     ) -> None:
         self._server, self._options, self._stored, self._file = server, options, stored, file
+        self._editor = _editor()
 
     def run(self) -> int:
         """Edit until the server takes the document or the person gives up; return the exit code."""
@@ -92,7 +97,7 @@ class _Editing:
     def _edited(self, draft: Draft) -> str | None:
         """Return what the person made of ``draft``; None if the editor failed."""
         self._file.write_text(draft.whole, encoding="utf-8")
-        if subprocess.run([*_editor(), str(self._file)], check=False).returncode != 0:  # noqa: S603  # the user's own
+        if subprocess.run([*self._editor, str(self._file)], check=False).returncode != 0:  # noqa: S603  # the user's own
             return None
         return without_problems(self._file.read_text(encoding="utf-8"))
 
@@ -131,10 +136,17 @@ class _Editing:
         return REFUSED
 
 
+def _named_editor() -> str:
+    return os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
+
+
 def _editor() -> Sequence[str]:
-    """Return the command of the user's editor. Raises Invalid if it cannot be read."""
-    named = os.environ.get("VISUAL") or os.environ.get("EDITOR") or _DEFAULT_EDITOR
-    return shlex.split(named)
+    """Return the command of the user's editor. Raises Invalid if it cannot be understood."""
+    try:
+        return shlex.split(_named_editor() or _DEFAULT_EDITOR)
+    except ValueError as error:
+        message = f"It is no command: {error}. Correct it, as in EDITOR='code --wait'."
+        raise Invalid.from_problems([Problem("", message, "editor", "EDITOR")]) from None
 
 
 COMMANDS = {"edit": Command(edit, _add_edit)}

@@ -24,6 +24,7 @@ from distributed_config.client.cli.output import (
 from distributed_config.client.cli.promotion import print_difference
 from distributed_config.client.cli.server import Server
 from distributed_config.client.cli.times import relative
+from distributed_config.wire.paths import parts_of, pointer_of
 
 _PATH = "/environments"
 
@@ -61,7 +62,6 @@ def _add_facts(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="Whether publishing into it takes config:publish.",
     )
-    parser.add_argument("--approvals", type=int, help="How many approvals publishing takes.")
     parser.add_argument("--position", type=int, help="Its place in lists.")
     add_note(parser)
 
@@ -70,7 +70,7 @@ def _facts(options: argparse.Namespace) -> dict[str, Any]:
     """Return what is said about an environment; what is left out stays as it is."""
     if options.alone and options.inherits:
         options.parser.error("give --inherits or --alone; not both")
-    names = ("description", "inherits", "protected", "approvals", "position")
+    names = ("description", "inherits", "protected", "position")
     values = {name: getattr(options, name) for name in names}
     facts = {name: value for name, value in values.items() if value is not None}
     return {**facts, "inherits": None} if options.alone else facts
@@ -124,7 +124,7 @@ def explain(options: argparse.Namespace) -> int:
     """Print where each value of a configuration comes from."""
     pointer = options.pointer
     if pointer and not pointer.startswith("/"):
-        pointer = "/" + pointer.replace(".", "/")
+        pointer = pointer_of(parts_of(pointer))
     with Server(options) as server:
         answer = server.get("/explain", **service_query(options, pointer=pointer))
     if options.output == "table":
@@ -138,13 +138,16 @@ def _explained_row(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "key": entry["pointer"] or "/",
         "value": json.dumps(entry["value"], ensure_ascii=False),
-        "from": ", ".join(_origin(entry["from"])),
+        "from": ", ".join(_origin(entry["from"], entry.get("use"))),
         "instead of": "; ".join(map(_overridden, entry["overrides"])),
     }
 
 
-def _origin(source: Mapping[str, Any]) -> Iterator[str]:
+def _origin(source: Mapping[str, Any], use: str | None) -> Iterator[str]:
+    """Yield the parts of a value's origin; ``use`` is the reference that led there, if any."""
     yield _layer(source)
+    if use:
+        yield f"by the reference {use}"
     yield f"by {source['author']}"
     yield relative(source["time"])
     if source["note"]:

@@ -19,8 +19,6 @@ _SWITCHING = re.compile(r"Disable each first: PATCH \S+version=\d+&enabled=false
 _PARAMETERS = {
     "service": "SERVICE",
     "environment": "--environment",
-    "from_environment": "--from",
-    "to_environment": "--to",
     "to": "TO",
     "version": "--version",
     "as_of": "--as-of",

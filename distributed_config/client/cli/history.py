@@ -6,7 +6,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from distributed_config.client.cli.arguments import Command, add_limit, add_service
+from distributed_config.client.cli.arguments import (
+    Command,
+    add_environment,
+    add_limit,
+    add_service,
+)
 from distributed_config.client.cli.documents import service_query
 from distributed_config.client.cli.exit_codes import DONE
 from distributed_config.client.cli.output import (
@@ -21,6 +26,7 @@ from distributed_config.client.cli.paging import page
 from distributed_config.client.cli.server import API, Server
 from distributed_config.client.cli.tables import history_rows
 from distributed_config.client.cli.times import local_time, relative
+from distributed_config.client.http.events import follow
 from distributed_config.client.http.messages import not_a_configuration_server
 from distributed_config.errors import Invalid, Problem
 from distributed_config.wire import parse_position
@@ -57,6 +63,7 @@ def _add_history(parser: argparse.ArgumentParser) -> None:
 def _add_log(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("services", nargs="*", help="Names; one that ends in / is a prefix.")
     parser.add_argument("--kind", action="append", default=[], help="Only these. Repeatable.")
+    add_environment(parser)
     add_limit(parser, 20)
 
 
@@ -74,7 +81,11 @@ def _newest_changes(server: Server, options: argparse.Namespace) -> list[dict[st
     The journal is read forwards alone. So the last revisions are read, and where too few of them
     match, those before: each time more at once, because few seem to match then.
     """
-    query = {"service": options.services, "kind": options.kind}
+    query = {
+        "service": options.services,
+        "kind": options.kind,
+        "environment": options.environment,
+    }
     end, window = _newest_revision(server), _FIRST_WINDOW
     found: list[dict[str, Any]] = []
     while end > 0 and len(found) < options.limit:
@@ -157,8 +168,8 @@ def _diff_query(server: Server, options: argparse.Namespace) -> dict[str, Any]:
     if options.source is not None:
         return {
             "service": options.service,
-            "from_environment": options.source,
-            "to_environment": options.target,
+            "from": options.source,
+            "to": options.target,
         }
     old, new = options.old, options.new
     if new is None:
@@ -191,6 +202,7 @@ def _add_watch(parser: argparse.ArgumentParser) -> None:
         metavar="REVISION[.EPOCH]",
         help="Changes after this position in the journal; from now on.",
     )
+    add_environment(parser)
 
 
 def _position(text: str) -> str:
@@ -206,7 +218,12 @@ def watch(options: argparse.Namespace) -> int:
     """Print every change as it happens, until the command is stopped."""
     with Server(options) as server:
         _check_start(server, options.after)
-        for revision in server.client.changes(options.after, services=options.services):
+        query = {
+            "after": options.after,
+            "service": options.services,
+            "environment": options.environment,
+        }
+        for revision in follow(server.client.transport, query):
             if revision.reset:
                 complain(
                     "the database was restored; read again what you need. "
@@ -229,7 +246,7 @@ def _change_line(change: Mapping[str, Any]) -> str:
 def _check_start(server: Server, after: str | None) -> None:
     """Raise Unreachable without a server, and Invalid if there is no revision ``after`` yet.
 
-    ``Client.changes`` would wait for the server, and take such a revision for one of a database
+    ``follow`` would wait for the server, and take such a revision for one of a database
     that was restored.
     """
     newest = _newest_revision(server)

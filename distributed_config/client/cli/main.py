@@ -72,7 +72,7 @@ def _run_word(words: list[str], options: argparse.Namespace, operators: Mapping[
     """Run what the first word names. The parsed arguments are put into ``options``."""
     word = words[0] if words else ""
     if word in _HELP and words[1:2] and words[1] in COMMANDS:
-        words = [words[1], "--help"]
+        words = [*words[1:], "--help"]
         word = words[0]
     if not word or word in _HELP:
         _module("help_page").print_page({**COMMANDS, **operators})

@@ -4,7 +4,13 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from distributed_config.client.cli.arguments import Command, add_note, add_search, add_service
+from distributed_config.client.cli.arguments import (
+    Command,
+    add_environment,
+    add_note,
+    add_search,
+    add_service,
+)
 from distributed_config.client.cli.documents import service_query
 from distributed_config.client.cli.exit_codes import DONE
 from distributed_config.client.cli.output import (
@@ -20,6 +26,7 @@ from distributed_config.client.cli.times import relative
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
     add_search(parser)
+    add_environment(parser)
     parser.add_argument("--prefix", default="", help="Only services whose name begins so.")
     parser.add_argument(
         "--tag", action="append", default=[], help="Only services with this tag. Repeatable."
@@ -28,7 +35,12 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
 
 def list_services(options: argparse.Namespace) -> int:
     """Print the services, by name."""
-    query = {"search": options.search, "prefix": options.prefix, "tag": options.tag}
+    query = {
+        "search": options.search,
+        "prefix": options.prefix,
+        "tag": options.tag,
+        "environment": options.environment,
+    }
     with Server(options) as server:
         services = list(server.pages("/services", "services", **query))
     print_list(options, services, _list_row, "There is no such service.")
@@ -54,7 +66,7 @@ def show(options: argparse.Namespace) -> int:
     query = service_query(options)
     with Server(options) as server:
         service = server.get("/services/one", **query)
-        secrets = server.get("/services/secrets", service=options.service)["pointers"]
+        secrets = server.get("/services/secrets", **query)["pointers"]
         versions = server.first(1, "/versions", "versions", **query)
     print_facts(options, {**service, "secrets": secrets}, _facts(service, secrets, versions))
     return DONE
@@ -72,8 +84,10 @@ def _facts(
         "Definition": service["definition"],
         "Secrets": secrets,
     }
-    if "extends" in service:
-        facts["Extends"] = service["extends"]
+    # Only where it tells something, as the server has them.
+    for key in ("extends", "environments"):
+        if key in service:
+            facts[key.capitalize()] = service[key]
     for version in newest:
         note = f', "{version["note"]}"' if version["note"] else ""
         facts["Newest"] = (
@@ -87,7 +101,7 @@ def _facts(
 
 
 def _add_tag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("service")
+    add_service(parser)
     parser.add_argument("tags", nargs="*", help="Tags to add.")
     parser.add_argument(
         "--remove", action="append", default=[], metavar="TAG", help="Take it away. Repeatable."
@@ -98,12 +112,12 @@ def _add_tag(parser: argparse.ArgumentParser) -> None:
 def tag(options: argparse.Namespace) -> int:
     """Print the tags of a service, or add and remove some."""
     with Server(options) as server:
-        service = server.get("/services/one", service=options.service)
+        service = server.get("/services/one", **service_query(options))
         before = service["tags"]
         after = [each for each in before if each not in options.remove]
         after += [each for each in dict.fromkeys(options.tags) if each not in after]
         if after != before:
-            service = server.put("/services/tags", {"tags": after}, service=options.service)
+            service = server.put("/services/tags", {"tags": after}, **service_query(options))
     tags = " ".join(service["tags"]) or "none"
     is_shown = after == before and not options.tags and not options.remove
     sentence = tags if is_shown else f"Tags of {options.service}: {tags}."
@@ -115,7 +129,7 @@ def tag(options: argparse.Namespace) -> int:
 
 
 def _add_extend(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("service")
+    add_service(parser)
     parser.add_argument("parents", nargs="*", help="The services to extend, most general first.")
     parser.add_argument("--none", action="store_true", help="Extend nothing any more.")
     add_note(parser)
@@ -127,10 +141,10 @@ def extend(options: argparse.Namespace) -> int:
         options.parser.error("give services, or --none; not both")
     with Server(options) as server:
         if not options.none and not options.parents:
-            extends = server.get("/services/one", service=options.service).get("extends", [])
+            extends = server.get("/services/one", **service_query(options)).get("extends", [])
             return _print_extends(options, extends, " ".join(extends) or "nothing")
         body = {"extends": options.parents}
-        server.patch("/services", body, service=options.service)
+        server.patch("/services", body, **service_query(options))
     verb = "would extend" if options.dry_run else "extends"
     names = ", ".join(options.parents) or "nothing"
     return _print_extends(options, options.parents, f"{options.service} {verb} {names}.")

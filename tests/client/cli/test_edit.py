@@ -196,6 +196,18 @@ def test_an_editor_that_is_not_there_is_told_in_a_sentence(
     assert done.stderr.startswith("distconf: No such file or directory: /absent/editor")
 
 
+def test_without_a_terminal_an_editor_has_to_be_named(
+    terminal: Terminal, store: Api, name: str
+) -> None:
+    store.put(name, FIRST)
+
+    nobody = terminal.run("edit", name, VISUAL="", EDITOR="")
+    wrong = terminal.run("edit", name, EDITOR="'unbalanced")
+
+    assert (nobody.returncode, "EDITOR" in nobody.stderr) == (2, True)
+    assert (wrong.returncode, "EDITOR" in wrong.stderr) == (1, True)
+
+
 # --- where a value is
 
 

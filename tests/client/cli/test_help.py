@@ -40,12 +40,12 @@ def test_a_client_alone_has_no_commands_of_the_server(shell: Shell) -> None:
     assert "--local" not in page
 
 
-@pytest.mark.parametrize("word", ["get", "users", "export", "serve"])
-def test_help_explains_one_command(stranger: Terminal, word: str) -> None:
-    shown = stranger.output("help", word)
+@pytest.mark.parametrize("words", ["get", "users", "users create", "export", "serve", "db check"])
+def test_help_explains_one_command(stranger: Terminal, words: str) -> None:
+    shown = stranger.output("help", *words.split())
 
-    assert shown == stranger.output(word, "--help")
-    assert shown.lower().startswith(f"usage: distconf {word}")
+    assert shown == stranger.output(*words.split(), "--help")
+    assert shown.lower().startswith(f"usage: distconf {words}")
 
 
 def test_the_version_is_that_of_the_package(stranger: Terminal) -> None:
