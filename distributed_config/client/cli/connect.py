@@ -8,6 +8,7 @@ from pathlib import Path
 from distributed_config.client.cli.credentials import Credentials, load_credentials
 from distributed_config.client.cli.profiles import Profile, load_profile
 from distributed_config.client.client import DEFAULT_URL, Client
+from distributed_config.client.http.address import normalise_address
 from distributed_config.client.http.token_file import check_token, read_token, token_from
 
 # The server refuses a longer actor, and a name is no reason for a command to fail.
@@ -29,7 +30,7 @@ def profile_from(options: argparse.Namespace) -> Profile:
         token = token_from(os.environ)
     # The token of a profile is for the profile's server, and for no other that --url may name.
     url = options.url or profile.url
-    if not token and url == profile.url:
+    if not token and normalise_address(url) == normalise_address(profile.url):
         token = profile.token
     return Profile(url, check_token(token or credentials.token_for(url)))
 

@@ -118,6 +118,17 @@ def test_a_token_is_sent_to_the_server_that_issued_it_and_to_no_other(terminal: 
     assert {token for _, _, token in other.requests} == {""}
 
 
+def test_the_token_of_a_profile_is_for_the_profiles_server(terminal: Terminal) -> None:
+    with Recorder() as ours, Recorder() as other:
+        profiles = {"p": {"url": f"{ours.url}/", "token": "of-p"}}
+        terminal.write(".config/distconf/profiles.json", json.dumps(profiles))
+        terminal.run("get", "web", "--profile", "p", "--url", other.url)
+        terminal.run("get", "web", "--profile", "p", "--url", ours.url)
+
+    assert [token for _, _, token in other.requests] == [""]
+    assert [token for _, _, token in ours.requests] == ["Bearer of-p"]
+
+
 def test_the_environment_comes_before_the_log_in(terminal: Terminal) -> None:
     with Recorder() as other:
         terminal.run("get", "web", DISTCONF_URL=other.url)
