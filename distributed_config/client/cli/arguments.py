@@ -53,6 +53,9 @@ class Command:
     asks_server: bool = True
 
 
+# --- parsers
+
+
 class _Formatter(argparse.HelpFormatter):
     """A formatter that lists actions as all other arguments are listed."""
 
@@ -130,6 +133,9 @@ def _add_common(parser: argparse.ArgumentParser, command: Command, *, is_inner: 
             default=default(False),
             help="Print only what is needed.",
         )
+
+
+# --- what several commands have
 
 
 def add_service(parser: argparse.ArgumentParser) -> None:

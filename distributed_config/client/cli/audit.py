@@ -18,6 +18,9 @@ _FILTERS = ("actor", "service", "since", "until")
 _FEW = 20
 
 
+# --- list
+
+
 def _add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--actor", help="Only what this one did.")
     parser.add_argument("--kind", action="append", default=[], help="Only these. Repeatable.")
@@ -60,6 +63,9 @@ def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _subjects(entry: Mapping[str, Any]) -> list[str]:
     names = ("service", "definition", "subject")
     return [str(change[name]) for change in entry["changes"] for name in names if change[name]]
+
+
+# --- export and head
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:

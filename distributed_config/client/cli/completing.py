@@ -56,6 +56,9 @@ def _fitting(
     return _values(name, place, words[-1])
 
 
+# --- where the cursor is
+
+
 class _Place:
     """Where in a command line the cursor is: what the words before it were arguments of."""
 
@@ -103,6 +106,9 @@ class _Place:
             return
         self.values.setdefault(action.dest, word)
         self._filled += 1
+
+
+# --- what fits there
 
 
 def _values(command: str, place: _Place, word: str) -> Found:

@@ -61,6 +61,9 @@ def _token_in(file: str | None) -> str:
     return read_token(Path(file), "--token-file") if file else ""
 
 
+# --- the client
+
+
 def open_client(options: argparse.Namespace) -> Client:
     """Return a client for the server of ``options``."""
     profile = profile_from(options)

@@ -49,6 +49,9 @@ class Credentials:
         return login.token if login else ""
 
 
+# --- the file
+
+
 def configuration_folder(environ: Mapping[str, str]) -> Path:
     """Return the folder of the user's settings of ``distconf``."""
     return Path(environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "distconf"

@@ -7,13 +7,16 @@ from distributed_config.client.cli.server import Server
 from distributed_config.client.client import Configuration, Written
 from distributed_config.client.http.messages import Response, not_a_configuration_server
 
-RESOLVED: str | None = None
+RESOLVED = "true"
 """What asks for a resolved document."""
 
 
 def service_query(options: argparse.Namespace, **more: Any) -> dict[str, Any]:
     """Return the query that names the series of a command."""
     return {"service": options.service, "environment": options.environment, **more}
+
+
+# --- reading
 
 
 def read_document(server: Server, options: argparse.Namespace, **selection: Any) -> Configuration:
@@ -46,6 +49,9 @@ def _query(options: argparse.Namespace, selection: dict[str, Any]) -> dict[str, 
         # Without it the server answers with every version, as its original contract has it.
         selection = {**selection, "version": "current"}
     return service_query(options, **selection)
+
+
+# --- writing
 
 
 def written(response: Response) -> Written:

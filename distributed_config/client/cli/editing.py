@@ -61,6 +61,9 @@ def _read(server: Server, options: argparse.Namespace) -> _Stored:
     return _Stored(as_json(current.value), current.etag, "json")
 
 
+# --- one document
+
+
 class _Editing:
     """One document in one editor, through as many attempts as it takes."""
 
@@ -134,6 +137,9 @@ class _Editing:
         else:
             complain("nothing was changed.")
         return REFUSED
+
+
+# --- the editor
 
 
 def _named_editor() -> str:

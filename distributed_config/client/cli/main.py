@@ -68,6 +68,9 @@ def main(arguments: Sequence[str] | None = None, operators: Mapping[str, Line] =
     return code
 
 
+# --- which command
+
+
 def _run_word(words: list[str], options: argparse.Namespace, operators: Mapping[str, Line]) -> int:
     """Run what the first word names. The parsed arguments are put into ``options``."""
     word = words[0] if words else ""
@@ -107,6 +110,9 @@ def parser_of(name: str) -> Parser:
 
 def _module(name: str) -> ModuleType:
     return importlib.import_module(f"distributed_config.client.cli.{name}")
+
+
+# --- what went wrong
 
 
 def _print_error(options: argparse.Namespace, error: DistconfError, code: int) -> int:

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from distributed_config.client.cli.arguments import Command, add_environment
 from distributed_config.client.cli.connect import profile_from
+from distributed_config.client.cli.documents import RESOLVED
 from distributed_config.client.cli.exit_codes import DONE
 
 # What a browser gets of a service, and of the server as a whole.
@@ -24,7 +25,7 @@ def open_page(options: argparse.Namespace) -> int:
     """Open a service in the browser, and print its address."""
     address = profile_from(options).url.rstrip("/")
     if options.service:
-        query = {"service": options.service, "version": "current"}
+        query = {"service": options.service, "version": "current", "resolved": RESOLVED}
         if options.environment:
             query["environment"] = options.environment
         address += f"{_SERVICE_PAGE}?{urlencode(query)}"

@@ -22,6 +22,9 @@ _STATE = re.compile(r"(?<=  )(\* current|disabled|deleted|revoked|expired)(?=  |
 Row = Mapping[str, Any]
 
 
+# --- values and lists
+
+
 def print_value(options: argparse.Namespace, value: Any, *, indent: int | None = 2) -> None:
     """Print a value for programs: as YAML if ``options`` say so, and as JSON otherwise."""
     if options.output == "yaml":
@@ -66,6 +69,9 @@ def print_facts(options: argparse.Namespace, value: Any, facts: Mapping[str, Any
         print(f"{name + ':':{width}}  {'-' if text in ('', None) else text}")
 
 
+# --- what was done
+
+
 def print_done(options: argparse.Namespace, result: Any, sentence: str) -> None:
     """Print what was done: a sentence for people, the server's answer for programs."""
     if options.output != "table":
@@ -106,6 +112,9 @@ def print_removed(options: argparse.Namespace, removed: list[str], more: int) ->
 def complain(message: str) -> None:
     """Print a line on standard error, as errors are printed."""
     sys.stderr.write(f"distconf: {message}\n")
+
+
+# --- colours
 
 
 def wants_colours() -> bool:

@@ -47,6 +47,9 @@ def with_problems(text: str, error: DistconfError, format_name: str) -> Draft:
     return Draft(text, (_HEAD, *(_line(problem, places, above) for problem in problems)))
 
 
+# --- the lines of the block
+
+
 def _line(problem: Problem, places: dict[str, int], above: int) -> str:
     """Return the line about a problem. ``above`` lines stand above the text."""
 
@@ -67,6 +70,9 @@ def _nearest(pointer: str, places: dict[str, int]) -> int:
         if line:
             return line
     return 0
+
+
+# --- where a value is
 
 
 def places_in(text: str, format_name: str) -> dict[str, int]:

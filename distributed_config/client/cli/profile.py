@@ -23,6 +23,9 @@ from distributed_config.client.http.address import parse_address
 from distributed_config.errors import Invalid, Problem
 
 
+# --- to look at profiles
+
+
 def _list(options: argparse.Namespace) -> int:
     profiles, used = _read(), _used()
     items = [
@@ -69,6 +72,9 @@ def _use(options: argparse.Namespace) -> int:
     return DONE
 
 
+# --- to change profiles
+
+
 def _add_add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name")
     parser.add_argument("server", metavar="URL", help="The address of the server.")
@@ -99,6 +105,9 @@ def _remove(options: argparse.Namespace) -> int:
         save_credentials(os.environ, replace(credentials, profile=""))
     print_done(options, {"name": options.name}, f"The profile {options.name} is removed.")
     return DONE
+
+
+# --- the file
 
 
 def _read() -> dict[str, Any]:

@@ -42,6 +42,7 @@ def _with_parts(target: Any, source: Any, pointers: list[str]) -> Any:
         value, here = at(source, parse_pointer(pointer)), target
         for key in outer:
             here = here.setdefault(key, {})
+        # Removed first: what the source lacks goes, and what it has stands in its order.
         here.pop(last, None)
         if value is not MISSING:
             here[last] = value

@@ -22,6 +22,9 @@ from distributed_config.formats.env import as_lines
 from distributed_config.wire.paths import MISSING, find
 
 
+# --- get
+
+
 def _add_get(parser: argparse.ArgumentParser) -> None:
     add_service(parser)
     parser.add_argument("path", nargs="?", default="", help="One value: db.host or /hosts/0.")
@@ -70,6 +73,9 @@ def _print_path(options: argparse.Namespace, document: Mapping[str, Any]) -> int
         # Bare, as scripts want it: port=$(distconf get web db.port)
         print(as_text(value))
     return DONE
+
+
+# --- env
 
 
 def _add_env(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 
+# --- as arguments
+
+
 def add_rights(parser: argparse.ArgumentParser) -> None:
     """Add a role, and what it is limited to."""
     parser.add_argument("role", help="What they may do; `distconf roles` lists the roles.")
@@ -31,6 +34,9 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
             metavar=flag.upper(),
             help=f"Limit it to this {what}. Repeatable.",
         )
+
+
+# --- in requests and tables
 
 
 def rights(options: argparse.Namespace) -> dict[str, Any]:

@@ -60,6 +60,8 @@ class Server:
         all_headers = {**self._headers, **(headers or {})}
         return self.client.transport.send(Request(method, path, query, all_headers, body))
 
+    # --- reading
+
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """Return the object that a path of the API answers with."""
         return self.send("GET", API + path, query).json()
@@ -80,6 +82,8 @@ class Server:
         """Return the first elements of a list, ``most`` of them if there are as many."""
         limit = min(most, _MOST_ON_A_PAGE)
         return list(islice(self.pages(path, key, **{"limit": limit, **query}), most))
+
+    # --- writing
 
     def write(
         self,

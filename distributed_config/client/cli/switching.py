@@ -73,6 +73,7 @@ def enable(options: argparse.Namespace) -> int:
 
 
 def _switch(server: Server, options: argparse.Namespace, number: int, on: bool) -> Written:
+    # A switch is sent as it is meant, and not as "the other one": sent twice, it is the same.
     query = service_query(options, version=number, enabled="true" if on else "false")
     return written(server.write("PATCH", "/config", query, if_match=options.if_match))
 

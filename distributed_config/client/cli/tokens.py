@@ -33,6 +33,9 @@ from distributed_config.client.cli.times import relative
 _DAY = 24 * 3600
 
 
+# --- list
+
+
 def list_tokens(options: argparse.Namespace) -> int:
     """Print the tokens that the actor may see, oldest first."""
     with Server(options) as server:
@@ -64,6 +67,9 @@ def _state(token: Mapping[str, Any]) -> str:
     return "expired" if is_over else f"ends {relative(end)}"
 
 
+# --- create
+
+
 def _add_create(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="The program, or what it is for.")
     parser.add_argument("--personal", action="store_true", help="It acts as you; log in first.")
@@ -81,6 +87,9 @@ def _create(options: argparse.Namespace) -> int:
     with Server(options) as server:
         answer = server.post("/tokens", {**body, **rights(options), "role": options.role or ""})
     return _print_secret(options, answer)
+
+
+# --- change
 
 
 def _add_change(parser: argparse.ArgumentParser) -> None:
@@ -104,6 +113,9 @@ def _change(options: argparse.Namespace) -> int:
         answer = server.patch("/tokens", body, id=options.id)
     print_done(options, answer, f"The token {options.id} {would_be(options)} changed.")
     return DONE
+
+
+# --- revoke and rotate
 
 
 def _add_revoke(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,9 @@ def as_yaml(value: Any) -> str:
     return "".join(f"{line}\n" for line in _lines(value))
 
 
+# --- blocks
+
+
 def _lines(value: Any) -> Iterator[str]:
     """Yield the lines of a value that begins at the left margin."""
     if isinstance(value, Mapping) and value:
@@ -48,6 +51,9 @@ def _element(item: Any) -> Iterator[str]:
 
 def _is_block(value: Any) -> bool:
     return isinstance(value, Mapping | list) and bool(value)
+
+
+# --- scalars
 
 
 def _scalar(value: Any) -> str:

@@ -194,7 +194,7 @@ def test_who_may_only_read_is_refused_by_every_write(
 def test_open_prints_the_address_of_a_service(terminal: Terminal, guarded: Server) -> None:
     assert terminal.output("open") == f"{guarded.url}/api/docs\n"
     assert terminal.output("open", "team/web", "-e", "prod") == (
-        f"{guarded.url}/config?service=team%2Fweb&version=current&environment=prod\n"
+        f"{guarded.url}/config?service=team%2Fweb&version=current&resolved=true&environment=prod\n"
     )
 
 
@@ -207,4 +207,4 @@ def test_open_starts_the_browser_of_a_terminal(terminal: Terminal, guarded: Serv
 
     assert code == 0
     visited = (terminal.home / "visited").read_text()
-    assert visited == f"{guarded.url}/config?service=web&version=current\n"
+    assert visited == f"{guarded.url}/config?service=web&version=current&resolved=true\n"
