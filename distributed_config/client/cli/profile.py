@@ -22,7 +22,6 @@ from distributed_config.client.files import write_atomically
 from distributed_config.client.http.address import parse_address
 from distributed_config.errors import Invalid, Problem
 
-
 # --- to look at profiles
 
 

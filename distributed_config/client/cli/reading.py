@@ -21,7 +21,6 @@ from distributed_config.client.sidecar.rendering import as_json, as_text
 from distributed_config.formats.env import as_lines
 from distributed_config.wire.paths import MISSING, find
 
-
 # --- get
 
 
