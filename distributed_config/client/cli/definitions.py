@@ -181,8 +181,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _review_lines(review: Mapping[str, Any]) -> Iterator[str]:
-    fit = review["checked"] - review["unfit"]
-    yield f"Current documents that conform: {fit} of {review['checked']}."
+    yield f"Checked: {review['checked']}. Documents that would not conform: {review['unfit']}."
     for unfit in review["unfit_services"][:_MOST_PRINTED]:
         for problem in unfit["problems"]:
             place = f"{unfit['service']} version {unfit['version']}"
