@@ -9,7 +9,7 @@ import pytest
 from distributed_config.client.cli.commands import COMMANDS
 from distributed_config.commands.names import OWN
 from tests.support.server import Api
-from tests.support.shells import Shell
+from tests.support.shells import UNREACHABLE, Shell
 from tests.support.terminals import Terminal
 
 _WORDS = """
@@ -38,6 +38,46 @@ def test_a_client_alone_has_no_commands_of_the_server(shell: Shell) -> None:
 
     assert "On the server's own machine" not in page
     assert "--local" not in page
+
+
+def alone(stranger: Terminal, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command as where the server's packages are not installed."""
+    script = (
+        "import sys; from distributed_config.commands import missing\n"
+        "missing.find_unmet = lambda: ['flask>=3.1']\n"
+        "from distributed_config.cli import main; main(sys.argv[1:])"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script, *words],
+        env=stranger.shell.environment(DISTCONF_URL=""),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_where_the_server_is_not_installed_its_commands_are_not_shown(
+    stranger: Terminal, nowhere: str
+) -> None:
+    page = alone(stranger, "help")
+    served = alone(stranger, "serve")
+    exported = alone(stranger, "export", "--url", nowhere)
+    on_file = alone(stranger, "export", "--local")
+
+    assert "On the server's own machine" not in page.stdout
+    assert "pip install --upgrade 'distributed-config[server]'" in page.stdout
+    assert (served.returncode, "lacks flask>=3.1" in served.stderr) == (1, True)
+    assert exported.returncode == UNREACHABLE
+    assert alone(stranger, "export", "--help").stdout.count("--token-file") >= 1
+    assert (on_file.returncode, "lacks flask>=3.1" in on_file.stderr) == (1, True)
+
+
+def test_credentials_that_cannot_be_read_are_no_reason_to_take_the_file(
+    stranger: Terminal,
+) -> None:
+    stranger.write(".config/distconf/credentials.json", "garbage")
+
+    assert "credentials.json" in stranger.refused("export")
 
 
 @pytest.mark.parametrize("words", ["get", "users", "users create", "export", "serve", "db check"])
