@@ -10,7 +10,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from distributed_config.client.cli.arguments import Command, add_allow_env, add_defaults
+from distributed_config.client.cli.arguments import (
+    Command,
+    add_allow_env,
+    add_defaults,
+    add_environment,
+)
 from distributed_config.client.cli.connect import profile_from
 from distributed_config.client.cli.exit_codes import (
     CANNOT_EXECUTE,
@@ -38,6 +43,7 @@ _OWN_SIGNALS = frozenset(
 
 def _add_exec(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--service", required=True)
+    add_environment(parser)
     parser.add_argument("--prefix", default="")
     parser.add_argument("--on-change", choices=_REACTIONS, default="none")
     parser.add_argument(
@@ -62,6 +68,7 @@ def run_command(options: argparse.Namespace) -> int:
         options.service,
         url=profile.url,
         token=profile.token,
+        environment=options.environment,
         deadline=options.deadline,
         fill_defaults=options.defaults,
     ) as config:

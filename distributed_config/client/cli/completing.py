@@ -13,8 +13,8 @@ from typing import Any
 from distributed_config.client.cli.commands import COMMANDS, Line
 from distributed_config.client.cli.connect import profile_from
 from distributed_config.client.cli.profiles import profiles_file, read_settings_file
+from distributed_config.client.client import Client
 from distributed_config.client.http.messages import Request
-from distributed_config.client.http.transport import Transport
 from distributed_config.errors import DistconfError
 
 _TIMEOUT = 1.0  # seconds for the server's whole answer
@@ -138,9 +138,9 @@ def _flags(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
 def _get(values: Mapping[str, Any], path: str, **query: Any) -> dict[str, Any]:
     names = ("url", "token", "token_file", "profile")
     profile = profile_from(argparse.Namespace(**{name: values.get(name) for name in names}))
-    transport = Transport(profile.url, profile.token, timeout=_TIMEOUT, retries=0)
     request = Request("GET", path, {**_series(values), **query})
-    return transport.send(request).json()
+    with Client(profile.url, token=profile.token, timeout=_TIMEOUT, retries=0) as client:
+        return client.transport.send(request).json()
 
 
 def _series(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 from distributed_config.client.cli.server import Server
 from distributed_config.client.client import Configuration, Written
 from distributed_config.client.http.messages import Response, not_a_configuration_server
+from distributed_config.client.http.queries import DEFAULT_ENVIRONMENT, unless_default
 
 RESOLVED = "true"
 """What asks for a resolved document."""
@@ -13,7 +14,8 @@ RESOLVED = "true"
 
 def service_query(options: argparse.Namespace, **more: Any) -> dict[str, Any]:
     """Return the query that names the series of a command."""
-    return {"service": options.service, "environment": options.environment, **more}
+    environment = unless_default(options.environment or DEFAULT_ENVIRONMENT)
+    return {"service": options.service, "environment": environment, **more}
 
 
 # --- reading

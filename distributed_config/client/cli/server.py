@@ -14,6 +14,7 @@ from distributed_config.client.http.messages import (
     Response,
     not_a_configuration_server,
 )
+from distributed_config.client.http.resolved import ResolvedRequests
 
 API = "/api/v1"
 # The server cuts it where its DISTCONF_PAGE_MOST is smaller; the list is complete all the same.
@@ -58,7 +59,9 @@ class Server:
         Raises the error that the server answered with, or Unreachable.
         """
         all_headers = {**self._headers, **(headers or {})}
-        return self.client.transport.send(Request(method, path, query, all_headers, body))
+        request = Request(method, path, query, all_headers, body)
+        # A server from before there were layers has nothing to resolve, and is asked without it.
+        return ResolvedRequests().send(request, self.client.transport.send)
 
     # --- reading
 

@@ -19,7 +19,7 @@ from distributed_config.errors import DistconfError, Invalid, Problem
 
 TARGET_FLAGS = ("service", "file", "format", "template", "mode", "check", "reload")
 _ALL_TARGET_FLAGS = (*TARGET_FLAGS, "allow_env")
-_PLAN_FLAGS = ("url", "token", "debounce", "splay", "health", "deadline")
+_PLAN_FLAGS = ("url", "token", "environment", "debounce", "splay", "health", "deadline")
 # SIGTERM is to end the command soon, whatever a check or a notification is waiting for.
 _LAST_SECONDS = 1.0
 
@@ -29,6 +29,8 @@ def _add_sidecar(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--once", action="store_true", help="Write everything and end.")
     for name in TARGET_FLAGS:
         parser.add_argument(f"--{name}", help=f"Without a plan: the one target's {name}.")
+    # Without a default of its own: the plan comes before DISTCONF_ENVIRONMENT.
+    parser.add_argument("-e", "--environment", help="That of targets that name none.")
     add_allow_env(parser)
     parser.add_argument("--debounce", type=float, help="Seconds in which changes gather.")
     parser.add_argument("--splay", type=float, help="Wait up to so many seconds before writing.")

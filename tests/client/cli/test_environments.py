@@ -312,3 +312,23 @@ def test_a_promotion_is_refused_to_who_may_only_read(
     assert "staging" in terminal.refused(
         "promote", f"{name}-not", "--from", "staging", "--to", "prod", "--yes", "-q"
     )
+
+
+# --- programs
+
+
+def test_a_program_runs_with_the_environment_that_is_named(
+    terminal: Terminal, store: Api, name: str
+) -> None:
+    put(store, name, {"n": 1, "m": 1})
+    put(store, name, {"n": 2}, "staging")
+    command = ("--", "sh", "-c", "echo $N $M")
+    target = ("--service", name, "--file", "app.json", "--once")
+
+    run = terminal.output("exec", "--service", name, "-e", "prod", *command)
+    by_variable = terminal.output("exec", "--service", name, *command, DISTCONF_ENVIRONMENT="prod")
+    wrote = terminal.run("sidecar", *target, "-e", "staging")
+
+    assert run == by_variable == "2 1\n"
+    assert wrote.returncode == 0
+    assert json.loads((terminal.home / "app.json").read_text()) == {"n": 2, "m": 1}
