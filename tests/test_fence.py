@@ -5,6 +5,7 @@ difference before it is committed.
 """
 
 import difflib
+import itertools
 import json
 import os
 import re
@@ -21,6 +22,7 @@ import pytest
 from distributed_config import errors
 from distributed_config.api import openapi
 from distributed_config.app import create_app
+from distributed_config.client.cli.commands import SHARED
 from distributed_config.errors import DistconfError
 from distributed_config.http.problems import status_of
 from distributed_config.live import metrics
@@ -40,16 +42,21 @@ def openapi_document() -> str:
 
 
 def help_texts() -> str:
-    """``--help`` of every command and of the commands inside a command."""
-    return "\n".join(_helps([]))
+    """``--help`` of every command and of the commands inside a command.
+
+    Those that work on the database file and over HTTP have two texts.
+    """
+    remote = (_helps([name], "--url", "http://localhost:5000") for name in SHARED)
+    return "\n".join([*_helps([]), *itertools.chain.from_iterable(remote)])
 
 
-def _helps(words: list[str]) -> Iterator[str]:
-    text = _help(words)
-    yield f"$ distconf {' '.join([*words, '--help'])}\n{text}"
-    sections = re.findall(r"^Commands.*:\n((?:  .*\n|\n)+)", text, re.MULTILINE)
-    for name in re.findall(r"^  ([a-z][\w-]*)", "".join(sections), re.MULTILINE):
-        yield from _helps([*words, name])
+def _helps(words: list[str], *flags: str) -> Iterator[str]:
+    text = _help([*words, *flags])
+    yield f"$ distconf {' '.join([*words, *flags, '--help'])}\n{text}"
+    title = "Commands" if words else ".*"
+    sections = re.findall(rf"^{title}:\n((?:  .*\n|\n)+)", text, re.MULTILINE)
+    for name in re.findall(r"^  ([a-z][\w-]*)(?:  |$)", "".join(sections), re.MULTILINE):
+        yield from _helps([*words, name], *flags)
 
 
 def _help(words: list[str]) -> str:

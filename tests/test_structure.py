@@ -67,6 +67,7 @@ LOADING_BY_NAME = {
     "wsgi.py",
     "gunicorn_conf.py",
     "client/__init__.py",
+    "client/cli/main.py",  # of its commands, the one that is used
     "client/cli/profiles.py",
     "formats/__init__.py",
 }

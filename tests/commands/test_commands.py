@@ -63,11 +63,6 @@ def test_help_names_every_command(stopped: Server) -> None:
     assert stopped.run("nonsense").returncode == 2
 
 
-def test_completion_can_be_loaded(stopped: Server) -> None:
-    for shell in ("bash", "zsh", "fish"):
-        assert "_DISTCONF_COMPLETE" in stopped.run("completion", shell).stdout
-
-
 def test_settings_tell_where_each_value_came_from(stopped: Server) -> None:
     rows = json.loads(stopped.run("settings", "--output", "json").stdout)
 

@@ -39,7 +39,6 @@ _TELLING = {
     "revoke-token": ("--help",),
     "rotate-token": ("--help",),
     "audit": ("export",),
-    "completion": ("bash",),
 }
 """Arguments with which a command writes something; none where there is no need for any."""
 

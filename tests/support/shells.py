@@ -21,19 +21,6 @@ from ruamel.yaml import YAML
 from tests.support.waiting import until
 
 CLIENT = "distributed_config.client"
-COMMANDS = (
-    "get",
-    "put",
-    "patch",
-    "history",
-    "diff",
-    "rollback",
-    "watch",
-    "env",
-    "exec",
-    "smoke",
-    "sidecar",
-)
 DONE, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
 
 AWKWARD = {

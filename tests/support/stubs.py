@@ -84,9 +84,10 @@ def problem_response(status: int, code: str, **headers: str) -> bytes:
 class Recorder:
     """An HTTP server that records its requests, and gives every one the same response."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Any = None) -> None:
         self.requests: list[tuple[str, str, str]] = []
         requests = self.requests
+        body = json.dumps(answer or {}).encode()
 
         class Handler(BaseHTTPRequestHandler):
             def answer(self) -> None:
@@ -94,9 +95,9 @@ class Recorder:
                 self.send_response(200)
                 for name, value in (("Config-Version", "0"), ("Config-Revision", "1")):
                     self.send_header(name, value)
-                self.send_header("Content-Length", "2")
+                self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(b"{}")
+                self.wfile.write(body)
 
             do_GET = do_POST = answer  # noqa: N815  # the library's names
 

@@ -10,6 +10,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from distributed_config.client.cli.arguments import (
+    Command,
+    add_allow_env,
+    add_defaults,
+    add_environment,
+)
 from distributed_config.client.cli.connect import profile_from
 from distributed_config.client.cli.exit_codes import (
     CANNOT_EXECUTE,
@@ -24,6 +30,7 @@ from distributed_config.errors import DistconfError
 
 # Seconds between SIGTERM and SIGKILL, as container runtimes have it by default.
 _GRACE = 10
+_REACTIONS = ("none", "restart", "HUP", "USR1", "USR2")
 _ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 # Signals about this process alone: its own faults, children and pipes. SIGTSTP comes from a
 # terminal, which stops the child by itself.
@@ -32,6 +39,19 @@ _OWN_SIGNALS = frozenset(
     | {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
     | {signal.SIGTRAP, signal.SIGSYS, signal.SIGXCPU, signal.SIGXFSZ}
 )
+
+
+def _add_exec(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--service", required=True)
+    add_environment(parser)
+    parser.add_argument("--prefix", default="")
+    parser.add_argument("--on-change", choices=_REACTIONS, default="none")
+    parser.add_argument(
+        "--deadline", type=float, default=10.0, help="Seconds to wait for a server."
+    )
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+    add_allow_env(parser)
+    add_defaults(parser)
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -48,6 +68,7 @@ def run_command(options: argparse.Namespace) -> int:
         options.service,
         url=profile.url,
         token=profile.token,
+        environment=options.environment,
         deadline=options.deadline,
         fill_defaults=options.defaults,
     ) as config:
@@ -139,3 +160,6 @@ class ChildProcess:
 def _wake_at_end(process: "subprocess.Popen[bytes]", signals: SignalPipe) -> None:
     process.wait()
     signals.wake()
+
+
+COMMANDS = {"exec": Command(run_command, _add_exec)}

@@ -1,12 +1,15 @@
-"""The server that a command speaks to, from its flags, a profile and the environment."""
+"""The server that a command speaks to, from its flags, a profile, the environment and a log-in."""
 
 import argparse
 import getpass
 import os
+from pathlib import Path
 
+from distributed_config.client.cli.credentials import Credentials, load_credentials
 from distributed_config.client.cli.profiles import Profile, load_profile
-from distributed_config.client.client import Client
-from distributed_config.client.http.token_file import check_token, token_from
+from distributed_config.client.client import DEFAULT_URL, Client
+from distributed_config.client.http.address import normalise_address
+from distributed_config.client.http.token_file import check_token, read_token, token_from
 
 # The server refuses a longer actor, and a name is no reason for a command to fail.
 _LONGEST_USER = 100
@@ -17,14 +20,48 @@ def profile_from(options: argparse.Namespace) -> Profile:
 
     Flags win. A profile that is named with --profile brings its own token, and not the
     environment's: a token must not be sent to a server that it was not issued by. Otherwise the
-    environment's token comes before that of DISTCONF_PROFILE.
+    environment's token comes before that of DISTCONF_PROFILE. Last comes the token of the log-in
+    to that very server.
     """
-    profile = load_profile(options.profile, os.environ)
-    token = options.token
-    if not token and options.profile:
+    credentials = load_credentials(os.environ)
+    profile = _named_profile(options, credentials)
+    token = options.token or _token_in(options.token_file)
+    if not token and not options.profile and not _is_from_login(credentials):
+        token = token_from(os.environ)
+    # The token of a profile is for the profile's server, and for no other that --url may name.
+    url = options.url or profile.url
+    if not token and normalise_address(url) == normalise_address(profile.url):
         token = profile.token
-    token = token or (profile.token if options.profile else token_from(os.environ) or profile.token)
-    return Profile(options.url or profile.url, check_token(token))
+    return Profile(url, check_token(token or credentials.token_for(url)))
+
+
+def _named_profile(options: argparse.Namespace, credentials: Credentials) -> Profile:
+    """Return the profile that is named, or the server of the environment or of the log-in."""
+    name = options.profile or os.environ.get("DISTCONF_PROFILE")
+    if name:
+        return load_profile(name, os.environ)
+    if not _is_from_login(credentials):
+        return Profile(os.environ.get("DISTCONF_URL") or DEFAULT_URL)
+    if credentials.profile:
+        return load_profile(credentials.profile, os.environ)
+    return Profile(credentials.url)
+
+
+def _is_from_login(credentials: Credentials) -> bool:
+    """Whether the log-in, or `profile use`, says which server it is.
+
+    An environment with a token or a server is complete by itself, as in a script of somebody who
+    is logged in elsewhere.
+    """
+    names = ("DISTCONF_URL", "DISTCONF_TOKEN", "DISTCONF_TOKEN_FILE", "DISTCONF_PROFILE")
+    return bool(credentials.url or credentials.profile) and not any(map(os.environ.get, names))
+
+
+def _token_in(file: str | None) -> str:
+    return read_token(Path(file), "--token-file") if file else ""
+
+
+# --- the client
 
 
 def open_client(options: argparse.Namespace) -> Client:

@@ -1,5 +1,6 @@
 """Errors as the terminal shows them: in its own terms, and with the file that they are about."""
 
+import re
 from collections.abc import Iterator
 
 from distributed_config.errors import DistconfError, InvalidDocument, Problem
@@ -10,11 +11,14 @@ _PHRASES = (
     ("GET /api/v1/versions?service=… lists", "`distconf history` lists"),
     ("Create it with POST or PUT.", "Create it with `distconf put`."),
     ("Create it with PUT /api/v1/definitions.", "Create it with `distconf definitions put`."),
+    ("Log in with POST /auth/token", "Log in with `distconf login`"),
     ("does not match the conditions of the request", "does not match --if-match"),
     ("send its tag with If-Match", "give its tag with --if-match"),
 )
+_SWITCHING = re.compile(r"Disable each first: PATCH \S+version=\d+&enabled=false\.")
 _PARAMETERS = {
     "service": "SERVICE",
+    "environment": "--environment",
     "to": "TO",
     "version": "--version",
     "as_of": "--as-of",
@@ -54,4 +58,4 @@ def _line(problem: Problem) -> str:
 def _translate(text: str) -> str:
     for phrase, own in _PHRASES:
         text = text.replace(phrase, own)
-    return text
+    return _SWITCHING.sub("`distconf delete --disable-first` disables all of them.", text)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from distributed_config.client.cli.credentials import configuration_folder
 from distributed_config.client.client import DEFAULT_URL
 from distributed_config.client.http.token_file import read_token
 from distributed_config.errors import Invalid, Problem
@@ -30,7 +31,7 @@ def load_profile(name: str | None, environ: Mapping[str, str]) -> Profile:
     name = name or environ.get("DISTCONF_PROFILE")
     if not name:
         return Profile(environ.get("DISTCONF_URL") or DEFAULT_URL)
-    file = _profiles_file(environ)
+    file = profiles_file(environ)
     profiles = read_settings_file(file) if file is not None else {}
     entry = profiles.get(name) if isinstance(profiles, dict) else None
     if not isinstance(entry, dict) or not isinstance(entry.get("url"), str):
@@ -56,10 +57,11 @@ def _token_of(entry: Mapping[str, Any], name: str, file: Path | None) -> str:
     return token
 
 
-def _profiles_file(environ: Mapping[str, str]) -> Path | None:
+def profiles_file(environ: Mapping[str, str]) -> Path | None:
+    """Return the file of profiles; None if there is none yet."""
     if environ.get("DISTCONF_PROFILES"):
         return Path(environ["DISTCONF_PROFILES"])
-    folder = Path(environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "distconf"
+    folder = configuration_folder(environ)
     files = [folder / f"profiles.{ending}" for ending in ("json", "toml", "yaml")]
     return next((file for file in files if file.exists()), None)
 

@@ -1,4 +1,4 @@
-"""The commands that read: get, history, diff, watch, env and smoke."""
+"""The commands get and env."""
 
 import argparse
 import json
@@ -6,19 +6,33 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from distributed_config.client import smoke
-from distributed_config.client.cli.connect import open_client, profile_from
+from distributed_config.client.cli.arguments import (
+    Command,
+    add_allow_env,
+    add_defaults,
+    add_service,
+)
+from distributed_config.client.cli.documents import RESOLVED, read_document, read_text
 from distributed_config.client.cli.exit_codes import DONE, REFUSED
-from distributed_config.client.cli.output import colour_diff
-from distributed_config.client.cli.tables import history_rows, local_time, table_lines
-from distributed_config.client.client import Client
-from distributed_config.client.http.messages import Request
+from distributed_config.client.cli.output import complain, name_of, print_value
+from distributed_config.client.cli.server import Server
 from distributed_config.client.sidecar.protected import environment
 from distributed_config.client.sidecar.rendering import as_json, as_text
-from distributed_config.errors import Invalid, Problem
 from distributed_config.formats.env import as_lines
-from distributed_config.wire import parse_position
 from distributed_config.wire.paths import MISSING, find
+
+# --- get
+
+
+def _add_get(parser: argparse.ArgumentParser) -> None:
+    add_service(parser)
+    parser.add_argument("path", nargs="?", default="", help="One value: db.host or /hosts/0.")
+    parser.add_argument("--version", type=int, help="This version of the stored document.")
+    parser.add_argument("--as-of", help="A revision or a time: what was current then.")
+    parser.add_argument(
+        "--layer", action="store_true", help="Only what is stored here, without other layers."
+    )
+    add_defaults(parser)
 
 
 def get(options: argparse.Namespace) -> int:
@@ -26,16 +40,18 @@ def get(options: argparse.Namespace) -> int:
     selection = {
         "version": options.version,
         "as_of": options.as_of,
-        "defaults": options.defaults,
+        "defaults": "true" if options.defaults else None,
+        # A version is one of a layer's, and so is stored and not resolved.
+        "resolved": None if options.layer or options.version is not None else RESOLVED,
     }
-    with open_client(options) as client:
-        # The server writes YAML: the standard library cannot.
+    with Server(options) as server:
+        # The server writes YAML: it keeps the spelling of numbers.
         if options.output == "yaml" and not options.path:
-            sys.stdout.write(client.text(options.service, format="yaml", **selection))
+            sys.stdout.write(read_text(server, options, "yaml", **selection)[0])
             return DONE
-        configuration = client.get(options.service, **selection)
+        configuration = read_document(server, options, **selection)
     if options.path:
-        return _print_value(options, configuration.value)
+        return _print_path(options, configuration.value)
     if options.output == "json":
         print(configuration.text)
     else:
@@ -43,101 +59,40 @@ def get(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _print_value(options: argparse.Namespace, document: Mapping[str, Any]) -> int:
+def _print_path(options: argparse.Namespace, document: Mapping[str, Any]) -> int:
     value = find(document, options.path)
     if value is MISSING:
-        sys.stderr.write(f"distconf: {options.service!r} has nothing at {options.path}.\n")
+        complain(f"{name_of(options)!r} has nothing at {options.path}.")
         return REFUSED
     if options.output == "json":
         print(json.dumps(value, ensure_ascii=False))
+    elif options.output == "yaml" and isinstance(value, dict | list):
+        print_value(options, value)
     else:
         # Bare, as scripts want it: port=$(distconf get web db.port)
         print(as_text(value))
     return DONE
 
 
-def history(options: argparse.Namespace) -> int:
-    """Print the versions of a service, newest first."""
-    with open_client(options) as client:
-        versions = list(client.history(options.service))
-    if options.output == "table":
-        rows = history_rows(versions)
-        sys.stdout.writelines(table_lines(rows, with_header=not options.quiet))
-    else:
-        print(json.dumps(versions, indent=2, ensure_ascii=False))
-    return DONE
+# --- env
 
 
-def diff(options: argparse.Namespace) -> int:
-    """Print how two versions differ: a unified diff, or a JSON Patch for programs."""
-    with open_client(options) as client:
-        difference = client.diff(options.old, options.new, options.service)
-    if options.output != "table":
-        print(json.dumps(difference["patch"], ensure_ascii=False))
-    else:
-        sys.stdout.write(colour_diff(difference["text"]))
-    if difference.get("truncated"):
-        # On standard error: the output may be a patch that a program reads.
-        print("The difference is too long; this is only the beginning of it.", file=sys.stderr)
-    return DONE
-
-
-def watch(options: argparse.Namespace) -> int:
-    """Print every change as it happens, until the command is stopped."""
-    with open_client(options) as client:
-        _check_start(client, options.after)
-        for revision in client.changes(options.after, services=options.services):
-            if revision.reset:
-                sys.stderr.write(
-                    "distconf: the database was restored; read again what you need. "
-                    f"To continue from here later: --after {revision.position}\n"
-                )
-            for change in revision.changes:
-                is_json = options.output != "table"
-                line = json.dumps(change, ensure_ascii=False) if is_json else _change_line(change)
-                # Each at once: a reader in a pipe waits for it.
-                print(line, flush=True)
-    return DONE
-
-
-def _change_line(change: Mapping[str, Any]) -> str:
-    subject = change["service"] or change["definition"] or ""
-    version = "" if change["version"] is None else f" {change['version']}"
-    line = f"{change['revision']}  {local_time(change['time'])}  {change['kind']}  "
-    return f"{line}{subject}{version}  {change['note']}".rstrip()
-
-
-def _check_start(client: Client, after: str | None) -> None:
-    """Raise Unreachable without a server, and Invalid if there is no revision ``after`` yet.
-
-    ``Client.changes`` would wait for the server, and take such a revision for one of a database
-    that was restored.
-    """
-    query = {"after": 0, "limit": 1}
-    response = client.transport.send(Request("GET", "/api/v1/changes", query))
-    newest = response.number("config-revision")
-    position = parse_position(after or "0")
-    # A position with an epoch may be from before a restore; the server answers that by itself.
-    if position.epoch is None and position.revision > newest:
-        message = (
-            f"There is no revision {after}; the newest is {newest}. Leave it out to start now."
-        )
-        raise Invalid.from_problems([Problem("", message, "revision", "--after")])
+def _add_env(parser: argparse.ArgumentParser) -> None:
+    add_service(parser)
+    parser.add_argument("--prefix", default="", help="What every name starts with, as APP_.")
+    parser.add_argument("--export", action="store_true", help='For eval "$(distconf env …)".')
+    add_allow_env(parser)
+    add_defaults(parser)
 
 
 def env(options: argparse.Namespace) -> int:
     """Print a configuration as variables for a shell."""
-    with open_client(options) as client:
-        document = client.get(options.service, defaults=options.defaults).value
+    defaults = "true" if options.defaults else None
+    with Server(options) as server:
+        document = read_document(server, options, defaults=defaults, resolved=RESOLVED).value
     variables = environment(document, options.prefix, options.allow_env)
     sys.stdout.write(as_lines(variables, "export " if options.export else ""))
     return DONE
 
 
-def run_smoke_checks(options: argparse.Namespace) -> int:
-    """Run the smoke checks, which create services of their own and delete them."""
-    profile = profile_from(options)
-    with open_client(options) as client:
-        # Without a server this is one error, and not one for each check.
-        client.transport.send(Request("GET", "/healthz", {}))
-    return DONE if smoke.run(profile.url, profile.token) else REFUSED
+COMMANDS = {"get": Command(get, _add_get), "env": Command(env, _add_env)}

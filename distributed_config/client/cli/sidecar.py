@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from distributed_config.client.cli.arguments import Command, add_allow_env
 from distributed_config.client.cli.connect import profile_from
 from distributed_config.client.cli.exit_codes import DONE, REFUSED, USAGE
 from distributed_config.client.cli.profiles import read_settings_file
@@ -18,9 +19,23 @@ from distributed_config.errors import DistconfError, Invalid, Problem
 
 TARGET_FLAGS = ("service", "file", "format", "template", "mode", "check", "reload")
 _ALL_TARGET_FLAGS = (*TARGET_FLAGS, "allow_env")
-_PLAN_FLAGS = ("url", "token", "debounce", "splay", "health", "deadline")
+_PLAN_FLAGS = ("url", "token", "environment", "debounce", "splay", "health", "deadline")
 # SIGTERM is to end the command soon, whatever a check or a notification is waiting for.
 _LAST_SECONDS = 1.0
+
+
+def _add_sidecar(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--config", help="The plan: JSON, TOML or YAML.")
+    parser.add_argument("--once", action="store_true", help="Write everything and end.")
+    for name in TARGET_FLAGS:
+        parser.add_argument(f"--{name}", help=f"Without a plan: the one target's {name}.")
+    # Without a default of its own: the plan comes before DISTCONF_ENVIRONMENT.
+    parser.add_argument("-e", "--environment", help="That of targets that name none.")
+    add_allow_env(parser)
+    parser.add_argument("--debounce", type=float, help="Seconds in which changes gather.")
+    parser.add_argument("--splay", type=float, help="Wait up to so many seconds before writing.")
+    parser.add_argument("--deadline", type=float, help="Seconds to wait for a server at first.")
+    parser.add_argument("--health", help="Address for /healthz, as 127.0.0.1:8099.")
 
 
 def run_sidecar(options: argparse.Namespace) -> int:
@@ -88,3 +103,6 @@ def _plan_value(options: argparse.Namespace) -> dict[str, Any]:
         if getattr(options, name) is not None:
             plan[name] = getattr(options, name)
     return plan
+
+
+COMMANDS = {"sidecar": Command(run_sidecar, _add_sidecar)}

@@ -1,8 +1,12 @@
-"""Tables for people: aligned columns, headers, and times in the reader's own time zone."""
+"""Tables for people: aligned columns with headers."""
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any
+
+from distributed_config.client.cli.times import local_time, relative
+
+__all__ = ["history_rows", "local_time", "table_lines"]
 
 
 def table_lines(rows: Sequence[Mapping[str, Any]], *, with_header: bool = True) -> Iterator[str]:
@@ -16,9 +20,11 @@ def table_lines(rows: Sequence[Mapping[str, Any]], *, with_header: bool = True) 
     names = list(rows[0])
     cells = [[_one_line(row[name]) for name in names] for row in rows]
     header = [name.upper() for name in names]
-    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    widths = [max(map(_width, column)) for column in zip(header, *cells, strict=True)]
     for line in [header, *cells] if with_header else cells:
-        padded = (f"{text:{width}}" for text, width in zip(line, widths, strict=True))
+        padded = (
+            text + " " * (width - _width(text)) for text, width in zip(line, widths, strict=True)
+        )
         yield "  ".join(padded).rstrip() + "\n"
 
 
@@ -32,17 +38,12 @@ def history_rows(versions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         {
             "version": version["number"],
             "state": _state(version, version["number"] == current),
-            "time": local_time(version["created_at"]),
+            "time": relative(version["created_at"]),
             "author": version["author"],
             "note": version["note"],
         }
         for version in versions
     ]
-
-
-def local_time(text: str) -> str:
-    """Return an RFC 3339 time as ``2026-11-21 10:30:00``, in the local time zone."""
-    return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def _state(version: Mapping[str, Any], is_current: bool) -> str:
@@ -54,4 +55,16 @@ def _state(version: Mapping[str, Any], is_current: bool) -> str:
 
 
 def _one_line(value: Any) -> str:
-    return "" if value is None else " ".join(str(value).split())
+    if isinstance(value, list | tuple):
+        value = " ".join(map(str, value))
+    # What moves the cursor or changes colours is shown, and not obeyed: a note is anybody's text.
+    text = "" if value is None else " ".join(str(value).split())
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal ``text`` takes: some characters take two, or none."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
+    return len(text) + wide - sum(unicodedata.combining(each) > 0 for each in text)

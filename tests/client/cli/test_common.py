@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from distributed_config.client.cli.commands import COMMANDS
 from tests.support.server import Api
 from tests.support.shells import (
-    COMMANDS,
     REFUSED,
     UNREACHABLE,
     USAGE,
