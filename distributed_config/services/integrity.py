@@ -3,18 +3,21 @@
 Digests are true, numbers and revisions have no gaps, and the indexes hold what is current.
 """
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from distributed_config.errors import DocumentDamaged
 from distributed_config.models import (
     ChangeRow,
     ConformanceRow,
+    DependencyRow,
     EnvironmentRow,
+    ExtensionRow,
     ServiceRow,
     VersionRow,
 )
@@ -23,6 +26,8 @@ from distributed_config.services.documents import load
 from distributed_config.services.documents.current import is_current
 from distributed_config.services.journal.head import read_head
 from distributed_config.services.journal.kinds import ChangeKind
+from distributed_config.services.layers import graph
+from distributed_config.services.layers.merging import MARK_OF_USE, Reference, references
 from distributed_config.services.secrets import Viewer
 from distributed_config.wire import digest_of, parse_stored
 
@@ -39,6 +44,7 @@ def find_problems(connection: Connection, progress: Callable[[int, int], None]) 
         *_problems_of_journal(connection),
         *_problems_of_numbers(connection),
         *_problems_of_documents(connection, progress),
+        *_problems_of_dependencies(connection),
     ]
 
 
@@ -99,6 +105,52 @@ def _problems_of_documents(
         if not recorded and len(unknown) < _MOST_PROBLEMS:
             unknown.append(f"version {number} of {name!r} has no change in the journal")
     return [*changed, *unknown]
+
+
+def _problems_of_dependencies(connection: Connection) -> list[str]:
+    """Return services of which it is recorded wrongly what they rest on."""
+    recorded: dict[tuple[int, str], set[str]] = {}
+    for service_id, environment, target in connection.execute(_RECORDED_TARGETS):
+        recorded.setdefault((service_id, environment), set()).add(target)
+    wanted = {
+        (row.id, graph.EXTENDS): set(json.loads(row.extends))
+        for row in connection.execute(_NEWEST_EXTENSIONS)
+    }
+    for row in connection.execute(_REFERRING).yield_per(_BATCH):
+        # A damaged document is reported above.
+        with suppress(DocumentDamaged):
+            stored = load.verify_row(row)
+            found = references(parse_stored(stored.text))
+            targets = {one.service for _, one in found if isinstance(one, Reference)}
+            wanted[stored.key.service_id, row.environment] = targets
+    keys = {*recorded, *wanted}
+    wrong = {key[0] for key in keys if recorded.get(key, set()) != wanted.get(key, set())}
+    names = select(ServiceRow.name).where(ServiceRow.id.in_(sorted(wrong)[:_MOST_PROBLEMS]))
+    return [
+        f"it is recorded wrongly what the service {name!r} rests on"
+        for name in connection.scalars(names)
+    ]
+
+
+_RECORDED_TARGETS = select(
+    DependencyRow.service_id, DependencyRow.environment, DependencyRow.target
+)
+_NEWEST_EXTENSIONS = select(
+    ServiceRow.id,
+    select(ExtensionRow.extends)
+    .where(ExtensionRow.service_id == ServiceRow.id)
+    .order_by(ExtensionRow.revision.desc())
+    .limit(1)
+    .scalar_subquery()
+    .label("extends"),
+).where(exists().where(ExtensionRow.service_id == ServiceRow.id))
+_REFERRING = (
+    select(*load.COLUMNS)
+    .select_from(ServiceRow)
+    .join(EnvironmentRow, EnvironmentRow.organisation_id == ServiceRow.organisation_id)
+    .join(VersionRow, is_current(ServiceRow.id, EnvironmentRow.name))
+    .where(VersionRow.document.contains(MARK_OF_USE, autoescape=True))
+)
 
 
 # All columns of the index by service come first: looked up by its revision alone, a version would

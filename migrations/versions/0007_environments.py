@@ -6,6 +6,10 @@ Revision ID: 0007
 Revises: 0006
 """
 
+import json
+from collections.abc import Iterator
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -74,6 +78,39 @@ def upgrade() -> None:
         sa.Column("applies_to", sa.Text(), nullable=False, server_default="resolved"),
     )
     _key_index_entries_by_series()
+    _record_references()
+
+
+def _record_references() -> None:
+    # Documents from before may look as if they had references. They are recorded as such, as those
+    # of new documents are, so that everything that is written from now on is checked against them.
+    connection = op.get_bind()
+    rows = connection.execute(
+        sa.text(
+            "SELECT v.service_id, s.organisation_id, v.document FROM versions v"
+            " JOIN services s ON s.id = v.service_id"
+            " WHERE v.document LIKE '%\"$use\"%' AND v.number = (SELECT max(number)"
+            " FROM versions WHERE service_id = v.service_id AND environment = v.environment"
+            " AND enabled)"
+        )
+    ).all()
+    for service_id, organisation_id, document in rows:
+        for target in sorted(set(_targets(json.loads(document)))):
+            connection.execute(
+                sa.text("INSERT INTO dependencies VALUES (:service, 'default', :target, :tenant)"),
+                {"service": service_id, "target": target, "tenant": organisation_id},
+            )
+
+
+def _targets(value: Any) -> Iterator[str]:
+    """Yield the services that a document refers to."""
+    if isinstance(value, dict):
+        if value.keys() == {"$use"} and isinstance(value["$use"], str) and "#" in value["$use"]:
+            yield value["$use"].partition("#")[0]
+        value = list(value.values())
+    if isinstance(value, list):
+        for child in value:
+            yield from _targets(child)
 
 
 def _key_index_entries_by_series() -> None:
