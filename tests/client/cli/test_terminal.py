@@ -9,13 +9,19 @@ from pathlib import Path
 import pytest
 
 from tests.support.server import Api, Server
+from tests.support.source import ROOT
 
 
 class Terminal:
     """``distconf``'s client commands against one server, as a shell would run them."""
 
     def __init__(self, url: str, folder: Path) -> None:
-        self._environment = {"DISTCONF_URL": url, "HOME": str(folder), "TZ": "Asia/Tokyo"}
+        self._environment = {
+            "DISTCONF_URL": url,
+            "HOME": str(folder),
+            "TZ": "Asia/Tokyo",
+            "PYTHONPATH": str(ROOT),  # commands run elsewhere
+        }
         self._folder = folder
 
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -28,6 +34,17 @@ class Terminal:
             timeout=60,
             check=False,
         )
+
+    def first_line(self, *words: str) -> str:
+        """Return the first line of a command that goes on, which is ended then."""
+        command = [sys.executable, "-m", "distributed_config.client", *words]
+        with subprocess.Popen(
+            command, env=self._environment, cwd=self._folder, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            process.terminate()
+        return line
 
     def refused(self, *words: str) -> str:
         """What a command that must fail says, without the program's name."""
@@ -60,7 +77,7 @@ def files_of(folder: Path) -> dict[str, str]:
 # --- tables
 
 
-def test_a_history_marks_what_is_current_and_shows_times_of_the_reader(
+def test_a_history_marks_what_is_current_and_shows_how_long_ago_it_was_written(
     terminal: Terminal, api: Api, name: str
 ) -> None:
     api.put(name, {"n": 0}, note="first\nlines")
@@ -73,9 +90,18 @@ def test_a_history_marks_what_is_current_and_shows_times_of_the_reader(
     assert header.split() == ["VERSION", "STATE", "TIME", "AUTHOR", "NOTE"]
     assert [re.split(r"  +", row)[1] for row in rows] == ["disabled", "* current", "enabled"]
     assert rows[2].endswith("first lines")
-    stored = api.versions(name)[0]["created_at"]
+    assert all(re.split(r"  +", row)[2] == "just now" for row in rows)
+
+
+def test_a_watch_shows_the_time_of_the_reader(terminal: Terminal, api: Api, name: str) -> None:
+    before = api.put(name, {"n": 0}).headers["config-revision"]
+    api.put(name, {"n": 1})
+    stored = api.versions(name)[1]["created_at"]
+
+    line = terminal.first_line("watch", name, "--after", before)
+
     hour = (int(stored[11:13]) + 9) % 24  # Tokyo has no summer time
-    assert f" {hour:02d}:{stored[14:19]} " in rows[2]
+    assert f" {hour:02d}:{stored[14:19]} " in line
 
 
 def test_lists_of_the_operator_have_headers(stopped: Server, tmp_path: Path) -> None:
