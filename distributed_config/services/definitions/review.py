@@ -62,7 +62,8 @@ class Review:
 
     ``unfit`` holds the services whose current documents would not conform, by name; documents in
     other environments than the default one by the name, an @ and the environment. ``checked`` is
-    how many services conform to the definition now.
+    how many services conform to the definition now or, where documents are made of layers, how
+    many of these were checked.
     """
 
     proposal: Proposal
@@ -81,14 +82,17 @@ def review(connection: Connection, proposal: Proposal, visibility: Visibility) -
     # Of the same snapshot as the documents: ``refresh`` checks again what changed after it.
     revision = head.read_head(connection).revision
     names = [name for _, name in rules.services(connection, proposal.definition_id)]
+    checked = len(names)
     if has_layers(connection, visibility.organisation):
-        unfit = dict(_non_conforming_layers(connection, proposal, visibility, names))
+        verdicts = list(_check_layers(connection, proposal, visibility, names))
+        checked = len(verdicts)
+        unfit = {label: fault for label, fault in verdicts if fault is not None}
     else:
         parameters = {"definition": proposal.definition_id, **in_environment()}
         rows = connection.execute(_CURRENT, parameters).yield_per(_BATCH)
         unfit = dict(_non_conforming(connection, rows, proposal.new, visibility.reads_secrets))
     compatibility = compare(proposal.old.value, proposal.new.value)
-    return Review(proposal, revision, compatibility, len(names), unfit)
+    return Review(proposal, revision, compatibility, checked, unfit)
 
 
 def refresh(transaction: Transaction, proposal: Proposal, before: Review | None) -> Review:
@@ -129,8 +133,11 @@ def _refresh_layers(transaction: Transaction, before: Review) -> Review:
         for label, fault in before.unfit.items()
         if label.partition("@")[0] not in changed
     }
-    found = _non_conforming_layers(connection, proposal, transaction.visibility, again)
-    return replace(before, unfit={**others, **dict(found)}, checked=len(mine))
+    verdicts = _check_layers(connection, proposal, transaction.visibility, again)
+    found = {label: fault for label, fault in verdicts if fault is not None}
+    unfit = {**others, **found}
+    # Counting all of them again would mean to resolve all of them again.
+    return replace(before, unfit=unfit, checked=max(before.checked, len(unfit)))
 
 
 def violations(review: Review, policy: str) -> list[Problem]:
@@ -216,10 +223,10 @@ def _environments_changed_since(transaction: Transaction, revision: int) -> bool
     return transaction.connection.execute(changes.limit(1)).first() is not None
 
 
-def _non_conforming_layers(
+def _check_layers(
     connection: Connection, proposal: Proposal, visibility: Visibility, names: Sequence[str]
-) -> Iterator[tuple[str, NonConforming]]:
-    """Yield what does not conform of ``names`` in all environments, by service and environment."""
+) -> Iterator[tuple[str, NonConforming | None]]:
+    """Yield each document of ``names`` in all environments; None: it conforms."""
     chains = load_chains(connection, visibility.organisation)
     # In batches: what is resolved stays in memory with its resolver.
     for start in range(0, len(names), _BATCH):
@@ -234,11 +241,11 @@ def _non_conforming_layers(
                 if document is None:
                     continue
                 problems = rules.problems_of(proposal.new.text, validation_input(document))
-                if problems:
-                    is_default = environment == DEFAULT_ENVIRONMENT
-                    label = name if is_default else f"{name}@{environment}"
-                    first = tuple(problems[:_MOST_PROBLEMS_OF_ONE])
-                    yield label, NonConforming(document.last.number, first)
+                first = tuple(problems[:_MOST_PROBLEMS_OF_ONE])
+                # An environment's name has no @, and neither has a service's.
+                is_default = environment == DEFAULT_ENVIRONMENT
+                label = name if is_default else f"{name}@{environment}"
+                yield label, NonConforming(document.last.number, first) if problems else None
 
 
 def _checked_document(
