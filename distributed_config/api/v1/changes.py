@@ -90,7 +90,7 @@ def _list(query: dict[str, Any], head: Head) -> ResponseData:
         limit=size,
         services=() if basis else tuple(query["service"]),
         kinds=tuple(query["kind"]),
-        environments=tuple(query["environment"]),
+        environments=() if basis else tuple(query["environment"]),
         layers=([one for one, _ in basis], [place for _, place in basis]) if basis else None,
     )
     if not changes:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, exists, select
 
-from distributed_config.models import EnvironmentRow, InheritanceRow
+from distributed_config.models import ChangeRow, EnvironmentRow, InheritanceRow
+from distributed_config.services.journal.kinds import ChangeKind
 
 MOST_DEEP = 8
 """How many environments a chain has at most, from its root down."""
@@ -69,6 +70,15 @@ _THEN = (
     .where(
         InheritanceRow.organisation_id == bindparam("organisation"),
         InheritanceRow.revision <= bindparam("at"),
+        # One that was deleted since, and perhaps created again later, was not there.
+        ~exists().where(
+            ChangeRow.organisation_id == InheritanceRow.organisation_id,
+            ChangeRow.service.is_(None),
+            ChangeRow.environment == InheritanceRow.environment,
+            ChangeRow.kind == ChangeKind.ENVIRONMENT_DELETED,
+            ChangeRow.revision > InheritanceRow.revision,
+            ChangeRow.revision <= bindparam("at"),
+        ),
     )
     .order_by(InheritanceRow.revision)
 )

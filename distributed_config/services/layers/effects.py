@@ -179,7 +179,8 @@ class Effects:
             targets,
         )
         if is_new:
-            refuse_circle(transaction, series.service)
+            circle = partial(refuse_circle, transaction, series.service)
+            self.check_or_postpone(series.service, circle)
 
     def _check(self, document: dict[str, Any] | None) -> None:
         transaction, series = self._transaction, self._written

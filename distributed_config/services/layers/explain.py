@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from distributed_config.services.layers import merging
-from distributed_config.services.layers.merging import MISSING, USE, Reference
+from distributed_config.services.layers.merging import MISSING, USE, Hidden, Reference
 from distributed_config.services.layers.resolver import Resolver
 from distributed_config.services.layers.stored_layers import Layer
-from distributed_config.wire import escape_pointer
+from distributed_config.wire import MASK, escape_pointer
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,7 @@ class Explainer:
         """
         resolved = self._resolver.resolve(service, environment)
         assert resolved is not None
-        for pointer, tokens, origin in _leaves(self._tree(service, environment)):
-            # Elements of an array may be references: the resolved document has them filled in.
-            value = merging.value_at(resolved.value, tokens)
-            yield pointer, replace(origin, value=merging.unwrapped(value))
+        yield from _values(self._tree(service, environment), resolved.value)
 
     def _tree(self, service: str, environment: str) -> Tree:
         pair = (service, environment)
@@ -100,16 +97,39 @@ def _tree_of(value: Any, layer: Layer) -> Any:
 
 def _merge(target: Any, patch: Any) -> Any:
     if isinstance(patch, Origin):
-        return replace(patch, overrides=_flat(target))
+        # An empty object changes nothing in another object.
+        return target if _is_empty(patch) and _is_object(target) else _over(patch, target)
     # What an object replaces, each value in it overrides.
     result = dict(target) if isinstance(target, dict) else {}
-    replaced = target if isinstance(target, Origin) else MISSING
+    replaced = MISSING if _is_object(target) else target
     for key, child in patch.items():
         if isinstance(child, Origin) and child.value is None:
             result.pop(key, None)
         else:
             result[key] = _merge(result.get(key, replaced), child)
-    return result
+    # Nothing is left of it: that comes from the layer that removed the last of it.
+    return result or _over(replace(_first(patch), value={}), target)
+
+
+def _over(origin: Origin, target: Any) -> Origin:
+    """Return ``origin`` with what is in ``target`` overridden by it."""
+    return replace(origin, overrides=_flat(target))
+
+
+def _is_object(tree: Any) -> bool:
+    return isinstance(tree, dict) or _is_empty(tree)
+
+
+def _is_empty(tree: Any) -> bool:
+    return isinstance(tree, Origin) and isinstance(tree.value, dict)
+
+
+def _first(tree: Any) -> Origin:
+    """Return the first value in ``tree``, which has one."""
+    while isinstance(tree, dict):
+        tree = next(iter(tree.values()))
+    found: Origin = tree
+    return found
 
 
 def _flat(tree: Any) -> tuple[Origin, ...]:
@@ -127,11 +147,23 @@ def _with_use(tree: Any, use: str) -> Any:
     return {key: _with_use(child, use) for key, child in tree.items()}
 
 
-def _leaves(
-    tree: Any, pointer: str = "", tokens: tuple[str, ...] = ()
-) -> Iterator[tuple[str, tuple[str, ...], Origin]]:
-    if isinstance(tree, Origin):
-        yield pointer, tokens, tree
+def _values(tree: Any, value: Any, pointer: str = "") -> Iterator[tuple[str, Origin]]:
+    """Yield the origins in ``tree`` with what the resolved document, ``value``, has there."""
+    # What is hidden as a whole has no parts to tell of, whichever layers they come from.
+    if isinstance(tree, Origin) or isinstance(value, Hidden):
+        yield pointer, _shown(_first(tree), value)
         return
     for key, child in tree.items():
-        yield from _leaves(child, f"{pointer}/{escape_pointer(key)}", (*tokens, key))
+        yield from _values(child, value[key], f"{pointer}/{escape_pointer(key)}")
+
+
+def _shown(origin: Origin, value: Any) -> Origin:
+    """Return ``origin`` as the origin of ``value``, with masks in place of secrets.
+
+    What a secret overrides was one as well, whatever marked it then.
+    """
+    overrides = tuple(
+        replace(one, value=MASK if isinstance(value, Hidden) else merging.unwrapped(one.value))
+        for one in origin.overrides
+    )
+    return replace(origin, value=merging.unwrapped(value), overrides=overrides)

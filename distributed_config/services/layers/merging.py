@@ -18,6 +18,8 @@ USE = "$use"
 MARK_OF_USE = f'"{USE}"'
 """What stands in the text of every document that has a reference."""
 
+# As RFC 6901 has it; a document has fewer elements than ten digits can count.
+_INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
 _POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)*")
 
 
@@ -145,7 +147,7 @@ def value_at(value: Any, tokens: tuple[str, ...]) -> Any:
             return inside if inside is MISSING else Hidden(inside, value.service)
         if isinstance(value, dict) and token in value:
             value = value[token]
-        elif isinstance(value, list) and token.isdecimal() and int(token) < len(value):
+        elif isinstance(value, list) and _INDEX.fullmatch(token) and int(token) < len(value):
             value = value[int(token)]
         else:
             return MISSING

@@ -197,14 +197,21 @@ class Resolver:
         problems: list[Problem] = []
         references = 0
         for parent in service.extends:
+            if self._stored.was_deleted(parent):
+                problems.append(_deleted_since(f"{parent!r}, which it extended,"))
             part = self._part(parent, environment, problems)
             if part is None:
+                continue
+            problems += part.problems
+            if not part.layers:
                 continue
             value = part.value if value is MISSING else merging.merge(value, part.value)
             layers |= {(layer.service, layer.environment): layer for layer in part.layers}
             uses |= part.uses
             references += part.references
         for link in self.chains.of(environment):
+            if link in service.lost:
+                problems.append(_deleted_since(f"The document of {name!r} in {link!r}"))
             layer = service.layers.get(link)
             if layer is None:
                 continue
@@ -212,7 +219,8 @@ class Resolver:
             value = own if value is MISSING else merging.merge(value, own)
             layers[name, link] = layer
         if value is MISSING:
-            return None
+            # What was there once, and cannot be had any more, is not the same as nothing.
+            return Resolved(name, environment, {}, (), problems=(*problems,)) if problems else None
         resolved = Resolved(name, environment, value, tuple(layers.values()))
         resolved = self._fill_in(resolved, uses, problems, references)
         return self._hide(resolved)
@@ -306,6 +314,10 @@ class Resolver:
 def _nothing_at(pointer: str, text: str, environment: str, is_service: bool) -> Problem:
     what = "the service has no document" if is_service else "there is nothing at that place"
     return Problem(pointer, f"{text!r} leads to nothing: {what} in {environment!r}.", "reference")
+
+
+def _deleted_since(what: str) -> Problem:
+    return Problem("", f"{what} has been deleted since then.", "deleted")
 
 
 def _passed_limits(value: Any, layers: int, references: int) -> list[Problem]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, null, select
+from sqlalchemy import Connection, and_, bindparam, false, func, null, or_, select
 
 from distributed_config.errors import VersionDeleted
 from distributed_config.models import (
@@ -20,6 +20,7 @@ from distributed_config.models import (
 from distributed_config.services import secrets
 from distributed_config.services.documents import load
 from distributed_config.services.documents.current import is_current
+from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.layers.merging import MARK_OF_USE, Hidden, Reference, references
 from distributed_config.services.secrets import DocumentKey, SecretPaths
 from distributed_config.wire import MASK, parse_stored
@@ -73,12 +74,16 @@ class StoredService:
     """A service as it was read: what it extends, and its layers by environment.
 
     ``moved_at`` is when anything of that changed last, in the environments that were read.
+    ``lost`` are the environments in which it had a current document at an earlier moment, whose
+    series has been deleted since.
     """
 
     key: DocumentKey
     extends: tuple[str, ...]
+    created_revision: int
     layers: dict[str, Layer] = field(default_factory=dict)
     moved_at: int = 0
+    lost: set[str] = field(default_factory=set)
 
 
 class StoredLayers:
@@ -138,6 +143,11 @@ class StoredLayers:
             self._read_batch(missing[start : start + _BATCH], list(environments))
         self._read |= {(name, environment) for name in missing for environment in environments}
 
+    def was_deleted(self, name: str) -> bool:
+        """Whether a service that was there at an earlier moment has been deleted since."""
+        service = self._services.get(name)
+        return self._at is not None and (service is None or service.created_revision > self._at)
+
     def secret_paths(self, key: DocumentKey) -> SecretPaths:
         """Return the marks of a service, which are read once."""
         if key.service_id not in self._marks:
@@ -161,7 +171,10 @@ class StoredLayers:
                     row.service_id, row.organisation_id, row.name, row.secret_marks, row.place
                 )
                 extends = tuple(json.loads(row.extends or "[]"))
-                service = self._services[row.name] = StoredService(key, extends)
+                service = StoredService(key, extends, row.created_revision)
+                self._services[row.name] = service
+            if row.is_lost:
+                service.lost.add(row.place)
             moved = (row.series_moved, row.service_moved, row.environment_moved)
             service.moved_at = max(filter(None, (service.moved_at, *moved)), default=0)
             # A service is read again when another environment is asked for.
@@ -223,6 +236,7 @@ def _layers(environment: Any) -> Any:
         VersionRow.created_at,
         VersionRow.revision,
         VersionRow.deleted_revision,
+        ServiceRow.created_revision,
     )
 
 
@@ -259,7 +273,7 @@ _MOVED = (
 
 _LAYERS_NOW = (
     _layers(EnvironmentRow.name)
-    .add_columns(*_MOVED)
+    .add_columns(false().label("is_lost"), *_MOVED)
     .select_from(ServiceRow)
     .join(
         EnvironmentRow,
@@ -285,33 +299,56 @@ _EVER = (
 )
 
 _FIRST = VersionRow.__table__.alias("first_version")
-_CURRENT_THEN = (
-    select(ChangeRow.current)
+_BEGINNING = (
+    select(_FIRST.c.revision)
     .where(
-        ChangeRow.organisation_id == ServiceRow.organisation_id,
-        ChangeRow.service == ServiceRow.name,
-        ChangeRow.environment == _EVER.c.environment,
-        ChangeRow.revision <= bindparam("at"),
-        # An earlier series of the same name has other documents under the same numbers.
-        ChangeRow.revision
-        >= select(_FIRST.c.revision)
-        .where(
-            _FIRST.c.service_id == ServiceRow.id,
-            _FIRST.c.environment == _EVER.c.environment,
-            _FIRST.c.number == 0,
-        )
-        .correlate(ServiceRow, _EVER)
-        .scalar_subquery(),
+        _FIRST.c.service_id == ServiceRow.id,
+        _FIRST.c.environment == _EVER.c.environment,
+        _FIRST.c.number == 0,
     )
-    .order_by(ChangeRow.revision.desc(), ChangeRow.position.desc())
-    .limit(1)
     .correlate(ServiceRow, _EVER)
     .scalar_subquery()
+)
+
+
+def _last_until_then(column: Any, *conditions: Any) -> Any:
+    """Select ``column`` of a service's last change with ``conditions``."""
+    return (
+        select(column)
+        .where(
+            ChangeRow.organisation_id == ServiceRow.organisation_id,
+            ChangeRow.service == ServiceRow.name,
+            ChangeRow.revision <= bindparam("at"),
+            *conditions,
+        )
+        .order_by(ChangeRow.revision.desc(), ChangeRow.position.desc())
+        .limit(1)
+        .correlate(ServiceRow, _EVER)
+        .scalar_subquery()
+    )
+
+
+_OF_SERIES = ChangeRow.environment == _EVER.c.environment
+# An earlier series of the same name has other documents under the same numbers.
+_CURRENT_THEN = _last_until_then(ChangeRow.current, _OF_SERIES, ChangeRow.revision >= _BEGINNING)
+
+_DELETED_THEN = _last_until_then(
+    ChangeRow.revision,
+    ChangeRow.environment.is_(None),
+    ChangeRow.kind == ChangeKind.SERVICE_DELETED,
+)
+# A series can go with its whole service while a version of it is current.
+_IS_LOST = and_(
+    or_(_BEGINNING.is_(None), bindparam("at") < _BEGINNING),
+    _last_until_then(
+        ChangeRow.current, _OF_SERIES, ChangeRow.revision > func.coalesce(_DELETED_THEN, 0)
+    ).is_not(None),
 )
 
 _LAYERS_THEN = (
     _layers(_EVER.c.environment)
     .add_columns(
+        _IS_LOST.label("is_lost"),
         null().label("series_moved"),
         null().label("service_moved"),
         null().label("environment_moved"),

@@ -84,7 +84,7 @@ def resolve(reader: Reader, series: Series, at: int | None = None) -> tuple[Reso
         reader.connection, visibility.organisation, reveal=visibility.reads_secrets, at=at
     )
     found = resolver.resolve(series.service, series.environment)
-    if found is None:
+    if found is None or not found.layers:
         raise _nothing_there(reader, resolver, series)
     if found.problems:
         raise NotResolvable(series.service, series.environment, found.problems)
