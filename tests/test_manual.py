@@ -1,5 +1,6 @@
 """The commands and links in the manual work."""
 
+import json
 import os
 import re
 import subprocess
@@ -47,6 +48,35 @@ def test_a_repository_is_imported_as_the_manual_says(own_server: Server, tmp_pat
     assert own_server.api.get("web").json() == {"port": 8080}
     assert own_server.api.get("team/api").json() == {"port": 8081}
     assert own_server.api.get("gone").status_code == 404
+
+
+def merged_rows() -> list[list[str]]:
+    """Return the rows of the manual's table of merges: two layers, and what comes of them."""
+    table = (DOCS / "environments.md").read_text().partition("| program in `production` |\n")[2]
+    rows = table.partition("\n\n")[0].splitlines()[1:]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def test_layers_are_merged_as_the_manual_says(own_server: Server) -> None:
+    api, there = own_server.api, {"environment": "production"}
+    api.http.post("/api/v1/environments", json={"name": "production"})
+    targets = {"db": {"host": "in db"}, "db2": {"host": "in db2"}}
+    for name, document in targets.items():
+        api.put(name, document)
+    rows = merged_rows()
+
+    assert len(rows) == 7
+    for number, (below, above, result) in enumerate(rows):
+        name = f"row-{number}"
+        api.put(name, json.loads(below.strip("`")))
+        written = api.put(name, json.loads(above.strip("`")), **there) if above else None
+        if result.startswith("refused"):
+            assert written is not None
+            assert written.status_code == 422, result
+            continue
+        served = api.get(name, version="current", resolved="true", **there).json()
+        found = re.fullmatch(r"what is in `(\w+)`", result)
+        assert served == ({"db": targets[found[1]]} if found else json.loads(result.strip("`")))
 
 
 PAGES = [

@@ -1,8 +1,10 @@
 """The walks of the README and of the manual are executed, and the answers compared."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,12 @@ from tests.support.needs import need
 from tests.support.server import Server
 
 ROOT = Path(__file__).parent.parent
-WALKS = ["README.md", "docs/definitions.md"]
+# The pages' python3 is the one that runs the tests, and has this package.
+ENVIRONMENT = os.environ | {
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    "PYTHONPATH": str(ROOT),
+}
+WALKS = ["README.md", "docs/definitions.md", "docs/environments.md"]
 
 
 def walk(page: str) -> list[tuple[str, str]]:
@@ -34,6 +41,8 @@ def test_a_walk_answers_as_the_page_says(own_server: Server, page: str) -> None:
         # Without a terminal curl would print its progress.
         script = command.replace("http://localhost:5000", own_server.url)
         script = script.replace("curl ", "curl -s ")
-        run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+        run = subprocess.run(
+            ["bash", "-c", script], env=ENVIRONMENT, capture_output=True, text=True, check=True
+        )
         pattern = re.escape(expected.strip()).replace("…", ".+?")
         assert re.fullmatch(pattern, run.stdout.strip()), f"{command}\n{run.stdout}\n{run.stderr}"

@@ -2,7 +2,7 @@
 
 A dialect is the API of another config server, on top of the same verbs. What its users rely on
 here holds in it as well: a write takes a note, ``dry_run`` and an ``Idempotency-Key``, and a
-condition is applied or refused, never ignored.
+condition is applied or refused, never ignored. Requests about documents take an ``environment``.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from distributed_config.http.problems import to_domain_error
 from distributed_config.http.response import ResponseData, json_response, to_response
 from distributed_config.http.writes import Render, commit
 from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -61,6 +62,17 @@ class Dialect:
         return to_response(response)
 
 
+def environment() -> str:
+    """Return the environment that the request is about; whether there is one, verbs check.
+
+    Raises Invalid if the query names more than one.
+    """
+    problems = _repeated("environment")
+    if problems:
+        raise Invalid.from_problems(problems)
+    return request.args.get("environment", DEFAULT_ENVIRONMENT)
+
+
 def write(
     verb: Callable[[Transaction, *Arguments], T], *arguments: *Arguments, render: Render[T]
 ) -> ResponseData:
@@ -68,11 +80,7 @@ def write(
 
     Raises Invalid if one of these two is malformed, besides what the verb raises.
     """
-    problems = [
-        Problem("", "It appears more than once. Send it once.", "repeated", name)
-        for name in ("note", "dry_run")
-        if len(request.args.getlist(name)) > 1
-    ]
+    problems = _repeated("note", "dry_run")
     dry_run = request.args.get("dry_run", "false")
     # The dialect itself knows no dry_run, so it is strict: a value that is misread would write.
     if dry_run not in _SWITCH:
@@ -81,6 +89,15 @@ def write(
         raise Invalid.from_problems(problems)
     query = {"note": request.args.get("note"), "dry_run": _SWITCH[dry_run]}
     return commit(query, verb, *arguments, render=render)
+
+
+def _repeated(*names: str) -> list[Problem]:
+    """Return a problem for each of ``names`` that is in the query more than once."""
+    return [
+        Problem("", "It appears more than once. Send it once.", "repeated", name)
+        for name in names
+        if len(request.args.getlist(name)) > 1
+    ]
 
 
 def refuse_preconditions(why: str, *headers: str) -> None:

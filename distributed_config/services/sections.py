@@ -16,6 +16,7 @@ from distributed_config.services import event_documents
 from distributed_config.services.documents import load
 from distributed_config.services.documents.current import ENVIRONMENT, in_environment
 from distributed_config.services.journal.kinds import ChangeKind
+from distributed_config.services.layers.environments import require_visible
 from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.reader import Reader
 from distributed_config.services.secrets import Viewer
@@ -63,20 +64,22 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def history(reader: Reader, section: str = "", key: str = "") -> list[KeyChange]:
+def history(
+    reader: Reader, section: str = "", key: str = "", environment: str = DEFAULT_ENVIRONMENT
+) -> list[KeyChange]:
     """Return the changes of keys, newest first; "" stands for every section, and for every key.
 
-    Sections are those of the default environment.
-
-    Everything that made another version current counts, or none. Of a deleted service, only the
-    deletion is known: its documents are gone. Raises DocumentDamaged.
+    Everything that made another version current in ``environment`` counts, or none. Of a deleted
+    series, only the deletion is known: its documents are gone. Raises EnvironmentNotFound or
+    DocumentDamaged.
     """
+    require_visible(reader, environment)
     # Replayed from the beginning: the journal has numbers only, and which keys a change concerns
     # shows in the documents before and after it.
-    documents = _documents(reader, section)
+    documents = _documents(reader, section, environment)
     current: dict[str, int | None] = {}
     changes: list[KeyChange] = []
-    for change in _current_changes(reader, section):
+    for change in _current_changes(reader, section, environment):
         name = change.service
         before = documents.get((name, current.get(name)), {})
         current[name] = change.current
@@ -92,7 +95,9 @@ def history(reader: Reader, section: str = "", key: str = "") -> list[KeyChange]
     return changes[::-1]
 
 
-def _documents(reader: Reader, section: str) -> dict[tuple[str, int | None], dict[str, Any]]:
+def _documents(
+    reader: Reader, section: str, environment: str
+) -> dict[tuple[str, int | None], dict[str, Any]]:
     """Return every document that is not deleted, as the reader sees it, by service and number."""
     query = load.DOCUMENTS.where(
         ServiceRow.organisation_id == reader.visibility.organisation,
@@ -104,30 +109,35 @@ def _documents(reader: Reader, section: str) -> dict[tuple[str, int | None], dic
         query = query.where(ServiceRow.name == section)
     viewer = Viewer(reader.connection, reader.visibility.reads_secrets)
     documents: dict[tuple[str, int | None], dict[str, Any]] = {}
-    rows = reader.connection.execute(query, in_environment()).yield_per(_BATCH)
+    rows = reader.connection.execute(query, in_environment(environment)).yield_per(_BATCH)
     for document in map(load.verify_row, rows):
         place = document.key.name, document.number
         documents[place] = parse_stored(document.render(viewer).text)
     return documents
 
 
-def _current_changes(reader: Reader, section: str) -> Iterator[Any]:
-    """Yield the changes of what is current, oldest first.
+def _current_changes(reader: Reader, section: str, environment: str) -> Iterator[Any]:
+    """Yield the changes of what is current in an environment, oldest first.
 
-    Of earlier services with the name of a present one, only the deletions: the numbers in their
+    Of earlier series with the name of a present one, only the deletions: the numbers in their
     other changes are of documents that are gone.
     """
     rows = reader.connection.execute(
-        select(ServiceRow.name, ServiceRow.created_revision).where(
+        select(ServiceRow.name, VersionRow.revision)
+        .join(VersionRow, VersionRow.service_id == ServiceRow.id)
+        .where(
             ServiceRow.organisation_id == reader.visibility.organisation,
             reader.visibility.sql_filter(ServiceRow.name),
+            VersionRow.environment == environment,
+            VersionRow.number == 0,
         )
     )
-    created = {row.name: row.created_revision for row in rows}
+    created = {row.name: row.revision for row in rows}
     query = (
         select(
             ChangeRow.service,
             ChangeRow.kind,
+            ChangeRow.environment,
             ChangeRow.current,
             ChangeRow.changed_at,
             ChangeRow.actor,
@@ -137,13 +147,21 @@ def _current_changes(reader: Reader, section: str) -> Iterator[Any]:
             ChangeRow.organisation_id == reader.visibility.organisation,
             reader.visibility.sql_filter(ChangeRow.service),
             ChangeRow.kind.in_(event_documents.CURRENT_CHANGING),
-            or_(ChangeRow.environment.is_(None), ChangeRow.environment == DEFAULT_ENVIRONMENT),
+            or_(ChangeRow.environment.is_(None), ChangeRow.environment == environment),
         )
         .order_by(ChangeRow.revision, ChangeRow.position)
     )
     if section:
         query = query.where(ChangeRow.service == section)
+    there: set[str] = set()
     for row in reader.connection.execute(query).yield_per(_BATCH):
-        is_of_present = row.service in created and row.revision >= created[row.service]
-        if is_of_present or row.kind == ChangeKind.SERVICE_DELETED:
+        if row.kind == ChangeKind.SERVICE_DELETED:
+            # A service that had nothing in this environment was deleted in others only.
+            if row.service in there:
+                there.remove(row.service)
+                yield row
+            continue
+        if row.environment is not None:
+            there.add(row.service)
+        if row.service in created and row.revision >= created[row.service]:
             yield row

@@ -1,9 +1,11 @@
 """The dialect's routes for configurations, each of which is a service ``DEFINITION/KEY``."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from distributed_config import errors, wire
-from distributed_config.dialects.base import refuse_preconditions, write
+from distributed_config.dialects.base import environment, refuse_preconditions, write
 from distributed_config.dialects.tartarus.errors import (
     MistakeCollector,
     config_missing,
@@ -12,7 +14,12 @@ from distributed_config.dialects.tartarus.errors import (
     invalid,
     reasons,
 )
-from distributed_config.dialects.tartarus.listing import parse_filters, parse_listing, parse_times
+from distributed_config.dialects.tartarus.listing import (
+    listed_environment,
+    parse_filters,
+    parse_listing,
+    parse_times,
+)
 from distributed_config.dialects.tartarus.requests import (
     CREATES,
     NOTHING,
@@ -27,7 +34,7 @@ from distributed_config.dialects.tartarus.routes import route, success
 from distributed_config.http import auth, conditions
 from distributed_config.http.database import reader_connection
 from distributed_config.http.response import ResponseData
-from distributed_config.services import definitions, versions
+from distributed_config.services import catalogue, definitions, versions
 from distributed_config.services.conformance import index_search, rules
 from distributed_config.services.conformance.index_search import NameFilter, Order, Query
 from distributed_config.services.conformance.rules import Configuration
@@ -36,6 +43,9 @@ from distributed_config.services.documents.preconditions import Precondition
 from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.head import Head
 from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.layers.environments import require_visible
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
+from distributed_config.services.reader import Reader
 from distributed_config.wire import NAME_LENGTH, Document
 
 
@@ -53,16 +63,16 @@ def create_config(key: str) -> ResponseData:
         name = f"{key}/{config_key}"[:NAME_LENGTH]
         document = document_of(field(body, "data", dict), name)
     raise_collected(collector, definition, body)
-    return write(_create, key, config_key, document, render=_render_created)
+    series = Series(f"{key}/{config_key}", environment())
+    return write(_create, key, series, document, render=_render_created)
 
 
-def _create(transaction: Transaction, key: str, config_key: str, document: Document) -> str:
+def _create(transaction: Transaction, key: str, series: Series, document: Document) -> str:
     """Return the document as it was written, with its secrets masked."""
     try:
-        series = Series(f"{key}/{config_key}")
         written = definitions.create_service(transaction, series, document, key)
     except errors.ServiceExists:
-        message = f"Config already exists with '{config_key}'!"
+        message = f"Config already exists with '{_key_of(series)}'!"
         raise failure(409, "conflict_error", message) from None
     except errors.DefinitionNotFound:
         raise definition_missing(key) from None
@@ -78,6 +88,8 @@ def _render_created(text: str, _head: Head) -> ResponseData:
 @route("GET", "/<key>/config", "config:read")
 def list_configs(key: str) -> ResponseData:
     definition = require_definition(key)
+    place = listed_environment(definition)
+    require_visible(auth.reader(), place)
     collector = MistakeCollector()
     with collector:
         listing = parse_listing("config_key", definition.indexes)
@@ -90,7 +102,7 @@ def list_configs(key: str) -> ResponseData:
     # Names with another slash, as DEFINITION/a/b, are services that were attached through our own
     # API: a key has no slash.
     names = NameFilter(f"{key}/", listing.search, never="/", visibility=auth.actor().visibility)
-    query = Query(filters, names, service_ids)
+    query = Query(filters, names, _among(definition, place, service_ids), place)
     order = Order(listing.path, listing.descending, listing.by)
     matches = index_search.find(
         connection, definition.id, query, order, offset=listing.offset, limit=listing.limit
@@ -98,13 +110,14 @@ def list_configs(key: str) -> ResponseData:
     # The original tells the total, so a list costs two searches.
     total = index_search.count(connection, definition.id, query)
     ids = [match.service_id for match in matches]
-    results = [_render(configuration) for configuration in rules.configurations(auth.reader(), ids)]
+    results = [_render(configuration) for configuration in _configurations(ids, place)]
     return success("Configurations listed", listing.render(results, total))
 
 
 @route("GET", "/<key>/config/<config_key>", "config:read")
 def read_config(key: str, config_key: str) -> ResponseData:
-    configuration = _require_config(require_definition(key), config_key)
+    series = Series(f"{key}/{config_key}", environment())
+    configuration = _require_config(require_definition(key), series)
     if configuration.text is None:
         # Every version of it is disabled, for which the dialect has no word.
         raise config_missing(config_key)
@@ -113,28 +126,27 @@ def read_config(key: str, config_key: str) -> ResponseData:
 
 @route("PUT", "/<key>/config/<config_key>", "config:write")
 def update_config(key: str, config_key: str) -> ResponseData:
-    definition = require_definition(key)
-    _require_config(definition, config_key)
+    definition, series = require_definition(key), Series(f"{key}/{config_key}", environment())
+    _require_config(definition, series)
     body, collector = body_object(), MistakeCollector()
     document = NOTHING
     with collector:
-        document = document_of(field(body, "data", dict), f"{key}/{config_key}")
+        document = document_of(field(body, "data", dict), series.service)
     raise_collected(collector, definition, body)
     expect = conditions.precondition()
-    return write(_update, key, config_key, document, expect, render=_render_updated)
+    return write(_update, series, document, expect, render=_render_updated)
 
 
 def _update(
-    transaction: Transaction, key: str, config_key: str, document: Document, expect: Precondition
+    transaction: Transaction, series: Series, document: Document, expect: Precondition
 ) -> str:
     """Return the document as it was written, with its secrets masked."""
-    series = Series(f"{key}/{config_key}")
     try:
         # It was there a moment ago; a PUT must not create it again if it was deleted since.
-        versions.require(transaction.reader, series)
+        _require_series(transaction.reader, series)
         written = versions.put(transaction, series, document, expect)
     except errors.ServiceNotFound:
-        raise config_missing(config_key) from None
+        raise config_missing(_key_of(series)) from None
     except errors.NotConforming as error:
         raise invalid("data", *reasons(error.problems)) from None
     return versions.masked_text(transaction, written, document)
@@ -146,38 +158,89 @@ def _render_updated(text: str, _head: Head) -> ResponseData:
 
 @route("DELETE", "/<key>/config/<config_key>", "config:write")
 def delete_config(key: str, config_key: str) -> ResponseData:
-    _require_config(require_definition(key), config_key)
+    series = Series(f"{key}/{config_key}", environment())
+    _require_config(require_definition(key), series)
 
     def render(_nothing: None, _head: Head) -> ResponseData:
         data = {"config_definition_key": key, "config_key": config_key}
         return success("Configuration deleted", data)
 
-    return write(_delete, key, config_key, conditions.precondition(), render=render)
+    return write(_delete, series, conditions.precondition(), render=render)
 
 
-def _delete(transaction: Transaction, key: str, config_key: str, expect: Precondition) -> None:
+def _delete(transaction: Transaction, series: Series, expect: Precondition) -> None:
     try:
-        versions.delete_with_versions(transaction, Series(f"{key}/{config_key}"), expect)
+        versions.delete_with_versions(transaction, series, expect)
     except errors.ServiceNotFound:
-        raise config_missing(config_key) from None
+        raise config_missing(_key_of(series)) from None
 
 
-def _require_config(definition: Definition, config_key: str) -> Configuration:
+def _require_config(definition: Definition, series: Series) -> Configuration:
     """Return a configuration of ``definition``. Raises the dialect's error if there is none.
 
     A service of that name which conforms to another definition is no configuration of this one.
     """
-    series = Series(f"{definition.name}/{config_key}")
+    config_key = _key_of(series)
     try:
-        service_id = versions.require(auth.reader(), series)
+        service_id = _require_series(auth.reader(), series)
     except errors.ServiceNotFound:
         check_key(config_key, "config_key")
         raise config_missing(config_key) from None
     rule = rules.rule_for_service(reader_connection(), service_id)
     if rule is None or rule.definition_id != definition.id:
         raise config_missing(config_key)
-    [configuration] = rules.configurations(auth.reader(), [service_id])
+    [configuration] = _configurations([service_id], series.environment)
     return configuration
+
+
+def _require_series(reader: Reader, series: Series) -> int:
+    """Return the id of a service that has versions in the series' environment.
+
+    Raises ServiceNotFound or EnvironmentNotFound.
+    """
+    service_id = versions.require(reader, series)
+    if series.environment not in versions.environments_of(reader.connection, service_id):
+        raise errors.ServiceNotFound(series.service, series.environment)
+    return service_id
+
+
+def _among(
+    definition: Definition, place: str, service_ids: frozenset[int] | None
+) -> frozenset[int] | None:
+    """Return which of ``service_ids`` have a document in an environment; None stands for all.
+
+    In the default environment those without one are listed as well, as the dialect always did.
+    """
+    if place == DEFAULT_ENVIRONMENT:
+        return service_ids
+    names = set(catalogue.served_names(auth.reader(), f"{definition.name}/", place))
+    present = frozenset(
+        service_id
+        for service_id, name in rules.services(reader_connection(), definition.id)
+        if name in names
+    )
+    return present if service_ids is None else present & service_ids
+
+
+def _configurations(ids: Sequence[int], place: str) -> list[Configuration]:
+    """Return the configurations with these ids, with what is current in the environment."""
+    found = rules.configurations(auth.reader(), ids)
+    if place == DEFAULT_ENVIRONMENT:
+        return found
+    return [replace(each, text=_text_in(Series(each.name, place))) for each in found]
+
+
+def _text_in(series: Series) -> str | None:
+    """Return the text of a series' current document; None if there is none."""
+    try:
+        return versions.current(auth.reader(), series).served
+    except (errors.ServiceNotFound, errors.NoCurrentVersion):
+        return None
+
+
+def _key_of(series: Series) -> str:
+    """Return the dialect's key of a configuration, which is a service ``DEFINITION/KEY``."""
+    return series.service.partition("/")[2]
 
 
 def _render(configuration: Configuration) -> dict[str, Any]:

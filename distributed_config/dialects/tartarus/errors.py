@@ -128,6 +128,8 @@ def render_error(error: DistconfError) -> Failure:
     kind = "validation_error" if status < 500 else "server_error"
     if isinstance(error, errors.PreconditionFailed):
         kind = "conflict_error"
+    if isinstance(error, errors.EnvironmentNotFound):
+        kind = "not_found_error"
     return failure(status, kind, *(reasons(error.problems) or [error.detail]))
 
 

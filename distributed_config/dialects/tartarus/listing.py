@@ -11,6 +11,7 @@ from typing import Any, Literal
 from flask import request
 
 from distributed_config import wire
+from distributed_config.dialects.base import environment
 from distributed_config.dialects.tartarus.errors import (
     MistakeCollector,
     invalid_parameter,
@@ -21,6 +22,7 @@ from distributed_config.http.database import reader_connection
 from distributed_config.services.conformance import rules
 from distributed_config.services.conformance.index_search import Filter
 from distributed_config.services.definitions import Definition
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 
 By = Literal["name", "created", "changed"]
 
@@ -29,6 +31,7 @@ _MOST_LISTED = 100
 _LIST_PARAMETERS = frozenset(
     {"page", "limit", "sort_by", "sort_order", "search", "created_at", "modified_at"}
 )
+_ENVIRONMENT = "environment"
 
 
 @dataclass(frozen=True)
@@ -109,12 +112,23 @@ def _number(name: str, default: int) -> int:
     return int(text)
 
 
+def listed_environment(definition: Definition) -> str:
+    """Return the environment whose documents are listed.
+
+    A definition with an index of that name keeps its filter, which was there first: of its
+    configurations, those of the default environment are listed.
+    """
+    return DEFAULT_ENVIRONMENT if _ENVIRONMENT in definition.indexes else environment()
+
+
 def parse_filters(definition: Definition) -> tuple[Filter, ...]:
     """Return a filter for each parameter that names an index of ``definition``."""
     filters, collector = [], MistakeCollector()
     for name, text in request.args.items():
         # The list's own parameters come first: an index of the same name cannot be filtered by.
         if name in _LIST_PARAMETERS:
+            continue
+        if name == _ENVIRONMENT and name not in definition.indexes:
             continue
         with collector:
             if name not in definition.indexes:

@@ -6,6 +6,7 @@ from typing import Any
 from flask import request
 
 from distributed_config import errors, formats, wire
+from distributed_config.dialects.base import environment
 from distributed_config.dialects.unified.errors import failure, invalid_parameter, missing
 from distributed_config.dialects.unified.routes import route
 from distributed_config.http import auditing, auth, database
@@ -14,6 +15,7 @@ from distributed_config.http.response import ResponseData, json_response
 from distributed_config.services import bulk, sections, versions
 from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.kinds import AuditKind
+from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.sections import KeyChange, unwrapped
 
 _FORMATS = {"json": "json", "yaml": "yaml", "yml": "yaml", "toml": "toml"}
@@ -27,7 +29,7 @@ def get() -> ResponseData:
     if not section:
         raise missing("section")
     try:
-        version = versions.current(auth.reader(), Series(section))
+        version = versions.current(auth.reader(), Series(section, environment()))
     except (errors.ServiceNotFound, errors.NoCurrentVersion):
         raise failure(404, "Configuration not found") from None
     document = wire.parse_stored(version.served)
@@ -44,9 +46,10 @@ def export() -> ResponseData:
     name = request.args.get("format", "json").lower()
     if name not in _FORMATS:
         raise failure(400, "Unsupported format. Choose 'json', 'yaml', or 'toml'.")
+    place = environment()
     values = {}
     size = 0
-    for section, document in bulk.export(auth.reader()):
+    for section, document in bulk.export(auth.reader(), environment=place):
         size += len(document.text)
         if size > database.of().settings.answer_bytes:
             # All of it is in memory at once, and several such requests can be.
@@ -59,6 +62,8 @@ def export() -> ResponseData:
         text = http_request.encode(format_, values, size)
         response = ResponseData(text.encode(), media_type=format_.media_type)
     facts = {"prefix": "", "format": format_.name, "services": len(values)}
+    if place != DEFAULT_ENVIRONMENT:
+        facts["environment"] = place
     # The entry is on disk before the response is sent, as with our own export.
     auditing.record_now(AuditKind.EXPORT, facts)
     return response
@@ -73,6 +78,7 @@ def history() -> ResponseData:
         auth.reader(),
         request.args.get("section", ""),
         request.args.get("key", ""),
+        environment(),
     )
     data = [_render(change) for change in changes[offset : offset + limit]]
     return json_response({"total_count": len(changes), "data": data})

@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import request
 
+from distributed_config.dialects.base import environment
 from distributed_config.dialects.unified.errors import failure
 from distributed_config.dialects.unified.routes import route
 from distributed_config.http import auth, secret_reads
@@ -14,7 +15,7 @@ from distributed_config.http.response import ResponseData
 from distributed_config.live.feed import ChangeEvent, Encoder, Subscription
 from distributed_config.services.event_documents import CURRENT_CHANGING
 from distributed_config.services.journal.head import read_head
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
+from distributed_config.services.layers.environments import require_visible
 from distributed_config.services.sections import WRAPPER, changed
 from distributed_config.wire import parse_stored
 
@@ -27,13 +28,15 @@ def updates() -> ResponseData:
         or request.headers.get("Accept") != "text/event-stream"
     ):
         raise failure(426, "Connect with a WebSocket.")
+    place = environment()
+    require_visible(auth.reader(), place)
     # It begins with the next change: the dialect has no cursor, and its clients read first.
     head = read_head(reader_connection())
     subscription = Subscription(
         auth.actor(),
         head.revision,
         head.epoch,
-        environments=frozenset({DEFAULT_ENVIRONMENT}),
+        environments=frozenset({place}),
         encoder=ENCODER,
     )
     if subscription.reveals:

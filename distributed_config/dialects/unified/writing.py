@@ -7,11 +7,11 @@ from typing import Any
 from flask import request
 
 from distributed_config import errors, wire
-from distributed_config.dialects.base import refuse_preconditions, write
+from distributed_config.dialects.base import environment, refuse_preconditions, write
 from distributed_config.dialects.unified.errors import failure, missing
 from distributed_config.dialects.unified.routes import route
 from distributed_config.errors import Invalid, InvalidDocument, Problem
-from distributed_config.http import conditions, database
+from distributed_config.http import auth, conditions, database
 from distributed_config.http import request as http_request
 from distributed_config.http.response import ResponseData, json_response
 from distributed_config.services import changesets, sections, versions
@@ -20,6 +20,7 @@ from distributed_config.services.documents.preconditions import Precondition, no
 from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.head import Head
 from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.layers.environments import require_visible
 from distributed_config.services.sections import wrapped
 from distributed_config.services.versions import WriteResult
 from distributed_config.wire import DocumentLimits, escape_pointer
@@ -41,14 +42,11 @@ def set_values() -> ResponseData:
         problems += _value_problems("/values", values)
         problems += _key_problems("/values", values if isinstance(values, dict) else {})
     _raise_if_any(problems)
-    section, limits, expect = (
-        body["section"],
-        http_request.document_limits(),
-        conditions.precondition(),
-    )
+    series = Series(body["section"], environment())
+    limits, expect = http_request.document_limits(), conditions.precondition()
     if key is None:
-        return write(_put, section, wrapped(values), limits, expect, render=_render_saved)
-    return write(_set_keys, section, {key: value}, limits, expect, render=_render_saved)
+        return write(_put, series, wrapped(values), limits, expect, render=_render_saved)
+    return write(_set_keys, series, {key: value}, limits, expect, render=_render_saved)
 
 
 def _render_saved(_written: WriteResult, _head: Head) -> ResponseData:
@@ -80,8 +78,10 @@ def update_bulk() -> ResponseData:
     _raise_if_any(
         [problem for section, values in body.items() for problem in _bulk_problems(section, values)]
     )
-    limits = http_request.document_limits()
-    steps = [_step(section, values, limits) for section, values in body.items()]
+    place, limits = environment(), http_request.document_limits()
+    # Once, and not as a problem of each section.
+    require_visible(auth.reader(), place)
+    steps = [_step(Series(section, place), values, limits) for section, values in body.items()]
     return write(changesets.publish, steps, render=_render_updated)
 
 
@@ -95,25 +95,26 @@ def delete() -> ResponseData:
     section, key = request.args.get("section"), request.args.get("key", "")
     if section is None:
         raise missing("section")
+    series = Series(section, environment())
     limits, expect = http_request.document_limits(), conditions.precondition()
-    return write(_delete, section, key, limits, expect, render=_render_deleted)
+    return write(_delete, series, key, limits, expect, render=_render_deleted)
 
 
 def _delete(
-    transaction: Transaction, section: str, key: str, limits: DocumentLimits, expect: Precondition
+    transaction: Transaction, series: Series, key: str, limits: DocumentLimits, expect: Precondition
 ) -> None:
     """Delete ``key``; "": the section."""
-    document = _current(transaction, section)
+    document = _current(transaction, series)
     # The wrapper is how a value is stored; to a client it is no key.
     if document is None or (key and (key not in document or key == sections.WRAPPER)):
         raise failure(404, "Config not found.")
     if key:
         # Null would stay as a value; a key is deleted by leaving it out of the next version.
         rest = {name: value for name, value in document.items() if name != key}
-        _put(transaction, section, rest, limits, expect)
+        _put(transaction, series, rest, limits, expect)
     else:
         # The versions stay, disabled: whoever deleted a section by mistake can enable it again.
-        versions.disable_service(transaction, Series(section), expect)
+        versions.disable_service(transaction, series, expect)
 
 
 def _render_deleted(_nothing: None, _head: Head) -> ResponseData:
@@ -123,20 +124,20 @@ def _render_deleted(_nothing: None, _head: Head) -> ResponseData:
 # --- verbs
 
 
-def _step(section: str, values: Any, limits: DocumentLimits) -> Step:
+def _step(series: Series, values: Any, limits: DocumentLimits) -> Step:
     """Return the step that writes one section of several; its problems are at ``/section/key``."""
 
     def act(transaction: Transaction) -> WriteResult:
         if isinstance(values, dict):
-            return _set_keys(transaction, section, values, limits)
-        return _replace(transaction, section, values, limits)
+            return _set_keys(transaction, series, values, limits)
+        return _replace(transaction, series, values, limits)
 
-    pointer = f"/{section}"
-    return Step(pointer, pointer, Series(section), act, literal=True)
+    pointer = f"/{series.service}"
+    return Step(pointer, pointer, series, act, literal=True)
 
 
 def _replace(
-    transaction: Transaction, section: str, value: Any, limits: DocumentLimits
+    transaction: Transaction, series: Series, value: Any, limits: DocumentLimits
 ) -> WriteResult:
     """Make a list or a plain value the whole of a section.
 
@@ -144,7 +145,7 @@ def _replace(
     under.
     """
     try:
-        document = wire.make_document(wrapped(value), limits, section)
+        document = wire.make_document(wrapped(value), limits, series.service)
     except InvalidDocument as error:
         inside = f"/{sections.WRAPPER}"
         raise InvalidDocument.from_problems(
@@ -153,42 +154,42 @@ def _replace(
                 for problem in error.problems
             ]
         ) from None
-    return versions.put(transaction, Series(section), document)
+    return versions.put(transaction, series, document)
 
 
 def _set_keys(
     transaction: Transaction,
-    section: str,
+    series: Series,
     values: dict[str, Any],
     limits: DocumentLimits,
     expect: Precondition = no_precondition,
 ) -> WriteResult:
     """Write keys over those that the section has."""
     # Read inside the transaction, so that keys that others write at the same time survive.
-    before = _current(transaction, section) or {}
+    before = _current(transaction, series) or {}
     if before.keys() == {sections.WRAPPER}:
         raise InvalidDocument.from_problems(
             [Problem("", "It is a value, and has no keys.", "type")]
         )
-    return _put(transaction, section, {**before, **values}, limits, expect)
+    return _put(transaction, series, {**before, **values}, limits, expect)
 
 
 def _put(
     transaction: Transaction,
-    section: str,
+    series: Series,
     document: dict[str, Any],
     limits: DocumentLimits,
     expect: Precondition,
 ) -> WriteResult:
     return versions.put(
-        transaction, Series(section), wire.make_document(document, limits, section), expect
+        transaction, series, wire.make_document(document, limits, series.service), expect
     )
 
 
-def _current(transaction: Transaction, section: str) -> dict[str, Any] | None:
+def _current(transaction: Transaction, series: Series) -> dict[str, Any] | None:
     """Return the current document of a section; None if there is none."""
     try:
-        version = versions.current(transaction.reader, Series(section))
+        version = versions.current(transaction.reader, series)
     except (errors.ServiceNotFound, errors.NoCurrentVersion):
         return None
     return wire.parse_stored(version.served)

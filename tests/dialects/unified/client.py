@@ -96,14 +96,14 @@ class Unified:
 class Updates:
     """A WebSocket (RFC 6455) to /config/updates of the server that ``api`` speaks to."""
 
-    def __init__(self, api: Api, origin: str = "") -> None:
+    def __init__(self, api: Api, origin: str = "", query: str = "") -> None:
         self.unified = Unified(api)
         host, port = api.url.removeprefix("http://").split(":")
         self.sock = socket.create_connection((host, int(port)), timeout=5)
         self.file = self.sock.makefile("rb")
         key = base64.b64encode(uuid4().bytes).decode()
         lines = [
-            "GET /config/updates HTTP/1.1",
+            f"GET /config/updates{query} HTTP/1.1",
             f"Host: {host}:{port}",
             "Connection: Upgrade",
             "Upgrade: websocket",
