@@ -51,7 +51,7 @@ _DOCUMENT_TYPES = ("application/json", "application/yaml", "application/toml")
     **_READ,
     query=queries.ConfigReadQuery,
     answers={200: "document", 304: ""},
-    refusals=(404, 406, 410, 412, 422),
+    refusals=(404, 406, 409, 410, 412, 422),
     headers=(
         "If-Match",
         "If-None-Match",

@@ -38,6 +38,30 @@ class MarkedAnswer(PointersAnswer):
     changed = fields.Boolean(required=True)
 
 
+class ProblemEntry(Answer):
+    parameter = fields.String()
+    pointer = fields.String(required=True)
+    message = fields.String(required=True)
+    rule = fields.String(required=True)
+
+    # A field cannot leave itself out, and an empty parameter would be one more key to understand.
+    @post_dump
+    def _leave_out_no_parameter(self, rendered: dict[str, Any], **_rest: Any) -> dict[str, Any]:
+        if not rendered["parameter"]:
+            del rendered["parameter"]
+        return rendered
+
+
+class ImpactAnswer(Answer):
+    """A resolved document that a write would change, and in how many places."""
+
+    service = fields.String(required=True)
+    environment = fields.String(required=True)
+    changed = fields.Integer(required=True)
+    pointers = fields.List(fields.String(), required=True)
+    problems = fields.List(fields.Nested(ProblemEntry), required=True)
+
+
 # Only success is in every one of them: the deletion of a service has no version to tell of.
 class WrittenAnswer(Answer):
     """The outcome of a write."""
@@ -53,6 +77,16 @@ class WrittenAnswer(Answer):
             "description": "JSON pointers to the top-level keys that a whole document took away; "
             "the first 20. Not there where it took none away."
         },
+    )
+    impact = fields.List(
+        fields.Nested(ImpactAnswer),
+        metadata={
+            "description": "Of a rehearsal, where there are layers: the resolved documents that "
+            "would change; the first 100."
+        },
+    )
+    impact_more = fields.Integer(
+        metadata={"description": "How many more would change. Not there where these are all."}
     )
     removed_more = fields.Integer(
         metadata={"description": "How many more it took away. Not there where these are all."}
@@ -127,20 +161,6 @@ class CompatibilityAnswer(Answer):
     backward = fields.Boolean(required=True, allow_none=True)
     forward = fields.Boolean(required=True, allow_none=True)
     reasons = Excerpt(fields.Nested(ReasonAnswer), required=True)
-
-
-class ProblemEntry(Answer):
-    parameter = fields.String()
-    pointer = fields.String(required=True)
-    message = fields.String(required=True)
-    rule = fields.String(required=True)
-
-    # A field cannot leave itself out, and an empty parameter would be one more key to understand.
-    @post_dump
-    def _leave_out_no_parameter(self, rendered: dict[str, Any], **_rest: Any) -> dict[str, Any]:
-        if not rendered["parameter"]:
-            del rendered["parameter"]
-        return rendered
 
 
 class UnfitAnswer(Answer):

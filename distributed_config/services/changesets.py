@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from distributed_config.errors import (
+    BreaksOthers,
     DistconfError,
     Invalid,
     InvalidDocument,
@@ -23,6 +24,9 @@ from distributed_config.services.versions import WriteResult
 from distributed_config.wire import Document, escape_pointer
 
 _MOST_PROBLEMS = 100
+
+IN_REQUEST = "request"
+"""The rule of a problem whose pointer leads into the request, and not into a document."""
 
 
 @dataclass(frozen=True)
@@ -180,13 +184,26 @@ def _located(step: Step, error: DistconfError) -> list[Problem]:
     """Return the problems of a step that failed, with pointers into the request."""
     if not error.problems:
         return [Problem(step.pointer, error.detail, error.code)]
+    # Their pointers lead into documents of other services, which the request may not have.
+    if isinstance(error, BreaksOthers):
+        return [
+            replace(problem, pointer=step.pointer, message=_at(problem))
+            for problem in error.problems
+        ]
     return [_locate(step, problem) for problem in error.problems]
+
+
+def _at(problem: Problem) -> str:
+    return f"{problem.message} (at {problem.pointer})" if problem.pointer else problem.message
 
 
 def _locate(step: Step, problem: Problem) -> Problem:
     # Problems of a JSON Patch have pointers to its operations, which the request has.
     if step.literal or problem.rule == "json-patch":
         return replace(problem, pointer=step.place + problem.pointer)
+    # These have pointers into the request already.
+    if problem.rule == IN_REQUEST:
+        return problem
     # The result of a change is nowhere in the request.
     message = f"In the result, {problem.pointer}: {problem.message}"
     return replace(problem, pointer=step.place, message=message)

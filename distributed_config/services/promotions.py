@@ -7,7 +7,7 @@ from typing import Any
 
 from distributed_config.errors import Forbidden, Invalid, NoCurrentVersion, Problem
 from distributed_config.services import changesets, versions
-from distributed_config.services.changesets import Step
+from distributed_config.services.changesets import IN_REQUEST, Step
 from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.layers import environments, merging
@@ -107,7 +107,7 @@ def _with_parts(document: dict[str, Any], pointers: Sequence[str], source: Any) 
         part = merging.value_at(source, tokens) if pointer.startswith("/") else MISSING
         if part is MISSING:
             message = f"There is nothing at {pointer!r} to copy."
-            problems.append(Problem(f"/pointers/{position}", message, "pointer"))
+            problems.append(Problem(f"/pointers/{position}", message, IN_REQUEST))
             continue
         if any(hidden.is_masked for hidden in merging.hidden_places(part).values()):
             raise Forbidden(
@@ -127,5 +127,5 @@ def _set(document: Any, tokens: tuple[str, ...], value: Any, place: str) -> Any:
     first, *rest = tokens
     if not isinstance(document, dict):
         message = "It leads into an array, of which only the whole can be copied."
-        raise Invalid.from_problems([Problem(place, message, "pointer")])
+        raise Invalid.from_problems([Problem(place, message, IN_REQUEST)])
     return {**document, first: _set(document.get(first, {}), tuple(rest), value, place)}

@@ -50,6 +50,7 @@ class Chains:
 
 def load_chains(connection: Connection, organisation: int) -> Chains:
     """Return the chains of an organisation as they are now."""
+    # All of them: there are few, and a write looks for those below its environment.
     rows = connection.execute(_NOW, {"organisation": organisation})
     return Chains({row.name: row.inherits for row in rows})
 

@@ -50,6 +50,7 @@ def create(
         problems.append(Problem("", f"There are at most {MOST_ENVIRONMENTS}.", "limit"))
     if problems:
         raise Invalid.from_problems(problems)
+    # People expect a new one after those that they know.
     if position is None:
         position = max(environment.position for environment in present) + 1
     add_environment(
@@ -93,6 +94,7 @@ def change(transaction: Transaction, name: str, changes: dict[str, object]) -> E
     _require_to_manage(transaction)
     before = environments.require(transaction.reader, name)
     new = {key: value for key, value in changes.items() if getattr(before, key) != value}
+    # Not recorded: a request that is repeated must not look like a second change.
     if not new:
         return before
     moves = "inherits" in new
@@ -100,6 +102,7 @@ def change(transaction: Transaction, name: str, changes: dict[str, object]) -> E
         problems = _parent_problems(transaction, name, new["inherits"])
         if problems:
             raise Invalid.from_problems(problems)
+    # Only another parent changes what programs get; a description or a position does not.
     effects = _effects_of_moving(transaction, name, new["inherits"]) if moves else None
     transaction.connection.execute(
         update(EnvironmentRow)
@@ -131,6 +134,7 @@ def delete_environment(transaction: Transaction, name: str) -> None:
     if name == DEFAULT_ENVIRONMENT:
         raise EnvironmentInUse(name, "exists always, and cannot be deleted.")
     chains = load_chains(transaction.connection, transaction.organisation)
+    # Those that inherit from it would silently lose what lies below it.
     children = [child for child, parent in chains.parents.items() if parent == name]
     if children:
         raise EnvironmentInUse(name, f"is inherited by {children[0]!r}. Change that one first.")
@@ -189,6 +193,7 @@ def _effects_of_moving(transaction: Transaction, name: str, parent: object) -> E
     chains = load_chains(connection, organisation)
     assert parent is None or isinstance(parent, str)
     after = Chains({**chains.parents, name: parent})
+    # Services that have nothing in the environments that come or go stay as they are.
     others = set(chains.of(name)) ^ set(after.of(name))
     services = list(
         connection.scalars(_SERVICES_IN, {"organisation": organisation, "places": list(others)})

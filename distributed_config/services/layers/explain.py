@@ -55,6 +55,7 @@ class Explainer:
         return self._trees[pair]
 
     def _make_tree(self, service: str, environment: str) -> Tree:
+        # In the order of ``Resolver``, whose document it explains.
         tree: Any = MISSING
         for parent in self._resolver.extends_of(service):
             if self._resolver.resolve(parent, environment) is None:
@@ -73,6 +74,7 @@ class Explainer:
     def _fill_in(self, tree: Any, environment: str) -> Any:
         if not isinstance(tree, dict):
             return tree
+        # A key that is called so has an origin where it is text, and a tree where it is not.
         if tree.keys() == {USE} and isinstance(tree[USE], Origin):
             return self._target(tree[USE], environment)
         return {key: self._fill_in(child, environment) for key, child in tree.items()}
@@ -134,6 +136,7 @@ def _first(tree: Any) -> Origin:
 
 def _flat(tree: Any) -> tuple[Origin, ...]:
     """Return the values in ``tree``, each with those that it overrides after it."""
+    # Flat, and not a tree of overrides: people read it as a list, the newest first.
     if tree is MISSING:
         return ()
     if isinstance(tree, Origin):

@@ -32,10 +32,12 @@ def set_extends(transaction: Transaction, name: str, targets: Sequence[str]) -> 
     service_id = _service_id(transaction, name)
     if service_id is None:
         raise ServiceNotFound(name)
+    # All that can be seen in the request is told at once, and before the database is asked.
     problems = _problems(name, targets)
     if problems:
         raise Invalid.from_problems(problems)
     _require_services(transaction, targets)
+    # Not recorded: a request that is repeated must not look like a second change.
     if list(targets) == extends(transaction.connection, service_id):
         return False
     effects = Effects.of_services(transaction, [name])
@@ -94,6 +96,7 @@ def _require_services(transaction: Transaction, targets: Sequence[str]) -> None:
 
 
 def _service_id(transaction: Transaction, name: str) -> int | None:
+    # What its actor may not know of does not exist: another error would confirm a guess.
     if not transaction.visibility.allows(name):
         return None
     parameters = {"organisation": transaction.organisation, "name": name}

@@ -50,6 +50,7 @@ class Reference:
 def merge(target: Any, patch: Any) -> Any:
     """Return ``target`` with ``patch`` merged into it; neither is changed."""
     if isinstance(patch, Hidden):
+        # A secret is merged as what it is: to those who see it as text, an object is merged too.
         if patch.is_masked or not isinstance(patch.value, dict):
             return patch
         return Hidden(merge(unwrapped(target), patch.value), patch.service)
@@ -62,6 +63,7 @@ def merge(target: Any, patch: Any) -> Any:
         return patch
     result = dict(target) if isinstance(target, dict) else {}
     for key, value in patch.items():
+        # RFC 7396 has no way to set a null: in a patch it always removes.
         if value is None:
             result.pop(key, None)
         else:
@@ -98,6 +100,7 @@ def references(value: Any) -> Iterator[tuple[str, Reference | str]]:
 
     Where it is malformed, or has other keys beside it, the second is the sentence that says so.
     """
+    # A loop instead of recursion: it runs for every document that may have a reference.
     waiting = [("", value)]
     while waiting:
         pointer, here = waiting.pop()
@@ -111,6 +114,7 @@ def references(value: Any) -> Iterator[tuple[str, Reference | str]]:
                     else f"{USE} stands alone: an object that has it has no other keys.",
                 )
                 continue
+            # Reversed, because the last one is taken first: problems come in the document's order.
             waiting += [
                 (f"{pointer}/{escape_pointer(key)}", child) for key, child in reversed(here.items())
             ]
@@ -124,6 +128,7 @@ def fill_in(value: Any, find: Callable[[str, Any], Any], pointer: str = "") -> A
     ``find`` gets the JSON pointer of the reference, and the text of it.
     """
     if isinstance(value, dict):
+        # What is found is not looked at again: it comes from a document that is resolved already.
         if is_reference(value):
             return find(pointer, value[USE])
         return {
