@@ -117,6 +117,7 @@ class _Prechecks:
 
 def _run_with_prechecks(run: Callable[[], T], found: _Prechecks) -> T:
     """Return what ``run`` returns; what is too much to check under the lock is checked before."""
+    # Each time on a newer snapshot, as long as others write to what was checked.
     for _ in range(_MOST_PRECHECKS):
         try:
             return run()

@@ -73,6 +73,7 @@ def _promote_one(
     pointers: Sequence[str] | None,
     limits: DocumentLimits,
 ) -> WriteResult:
+    # A whole document takes its secrets with it, sealed; of a part, its reader sees what it takes.
     if pointers is None:
         return versions.copy(transaction, source, target)
     before = versions.current_seen(transaction.reader, target) or {}

@@ -155,6 +155,7 @@ def promote(query: dict[str, Any], body: dict[str, Any]) -> ResponseData:
     All of it is one revision, or nothing is copied. What is copied are stored documents: what the
     other environment inherits stays where it is.
     """
+    # An empty list is a part without values, and not the whole document.
     pointers = None if body["pointers"] is None else tuple(body["pointers"])
     promotion = Promotion(tuple(body["services"]), body["source"], body["target"], pointers)
     return commit(

@@ -41,6 +41,7 @@ def has_layers(connection: Connection, organisation: int) -> bool:
 
 def dependents(connection: Connection, organisation: int, services: Iterable[str]) -> list[str]:
     """Return ``services``, and all that rest on them, directly or not."""
+    # Level by level, and each service once: the graph has no circle, but many ways to one place.
     found = dict.fromkeys(services)
     newest = list(found)
     while newest:
@@ -67,6 +68,7 @@ def replace_targets(
     """
     parameters = {"service": service_id, "place": environment}
     before = set(connection.scalars(_TARGETS, parameters))
+    # Most versions refer to what the version before referred to.
     if before == set(targets):
         return False
     connection.execute(_DELETE, parameters)
@@ -90,6 +92,7 @@ def find_circle(connection: Connection, organisation: int, service: str) -> list
 
     None if there is none.
     """
+    # The way that led to each service is kept, so that the error can tell the whole circle.
     came_from: dict[str, str] = {}
     newest = [service]
     while newest:

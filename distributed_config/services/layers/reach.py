@@ -47,6 +47,7 @@ class _Finder:
         self._services: dict[tuple[int, str], frozenset[str]] = {}
 
     def find(self, change: Change) -> Reach | None:
+        # An environment that comes, goes or moves may change the documents of any service.
         if change.service is None:
             return _EVERYTHING if change.kind in ENVIRONMENT_KINDS else None
         chains = self._chains_of(change.organisation_id)

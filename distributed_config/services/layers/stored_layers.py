@@ -182,6 +182,7 @@ class StoredLayers:
                 service.layers[row.place] = self._layer(row)
 
     def _layer(self, row: Any) -> Layer:
+        # Only an earlier state can have it: a deleted version is never current.
         if row.deleted_revision is not None:
             raise VersionDeleted(row.name, row.number)
         stored = load.verify_row(row)
@@ -200,6 +201,7 @@ class StoredLayers:
 
     def _value(self, stored: load.StoredText) -> dict[str, Any]:
         key = stored.key
+        # Most documents have no secrets, and are merged as they are.
         if not key.secret_marks and not secrets.is_sealed_text(stored.text):
             return parse_stored(stored.text)
         found = secrets.load_stored(self._connection, key, stored.text, self.secret_paths(key))

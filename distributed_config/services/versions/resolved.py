@@ -44,6 +44,7 @@ def resolved(reader: Reader, series: Series, at: int | None = None) -> ResolvedV
     earlier state cannot be put together.
     """
     found, resolver = resolve(reader, series, at)
+    # Also of series that do not exist: the first version of one is another layer.
     basis = resolver.basis(series.service, series.environment)
     moved_at = resolver.moved_at(basis) if at is None else found.changed_at
     # New marks, and revisions of definitions that mark, change how a document is shown.
@@ -78,6 +79,7 @@ def resolve(reader: Reader, series: Series, at: int | None = None) -> tuple[Reso
     """
     require_visible(reader, series.environment)
     visibility = reader.visibility
+    # Only its own name is judged here. What it is made of was judged when it was written.
     if not visibility.allows(series.service):
         raise ServiceNotFound(series.service, series.environment)
     resolver = Resolver(
@@ -99,6 +101,7 @@ def revision_at(connection: Connection, moment: int) -> int:
 def _nothing_there(
     reader: Reader, resolver: Resolver, series: Series
 ) -> ServiceNotFound | NoCurrentVersion:
+    # Another look, but only to say which of the two it is.
     service_id = lookup(reader, series)
     chain = resolver.chains.of(series.environment)
     if service_id is None or not {*environments_of(reader.connection, service_id)} & {*chain}:
