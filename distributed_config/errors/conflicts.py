@@ -31,11 +31,17 @@ class EnvironmentInUse(DistconfError):
 
 
 class ServiceInUse(DistconfError):
-    """``first`` is one of the services that rest on it."""
+    """``first`` is one of the services that rest on it; None: the actor may see none of them."""
 
     code = "service-in-use"
 
-    def __init__(self, name: str, first: str) -> None:
+    def __init__(self, name: str, first: str | None) -> None:
+        if first is None:
+            super().__init__(
+                f"Services that you may not see extend the service {name!r}, or refer to it. Ask "
+                "somebody who may change them, so that nothing rests on what goes."
+            )
+            return
         super().__init__(
             f"{first!r} extends the service {name!r}, or refers to it. "
             f"Change {first!r} first, so that nothing rests on what goes."

@@ -97,18 +97,28 @@ class EnvironmentExists(Invalid):
 class BreaksOthers(InvalidDocument):
     """``places`` are the resolved documents that would break, each as a service in an environment.
 
-    ``problems`` are those of all of them, each with its place, and a pointer into it.
+    ``problems`` are those of all of them, each with its place, and a pointer into it. Of ``unseen``
+    others the actor may know no more than how many they are.
     """
 
     code = "breaks-others"
 
-    def __init__(self, places: Sequence[str], problems: Sequence[tuple[str, Problem]]) -> None:
+    def __init__(
+        self, places: Sequence[str], problems: Sequence[tuple[str, Problem]], unseen: int = 0
+    ) -> None:
         more = f" and {len(places) - 3} more" if len(places) > 3 else ""
-        _, first = problems[0]
-        where = f"{first.pointer}: " if first.pointer else ""
+        named = [", ".join(places[:3]) + more] if places else []
+        if unseen:
+            many = f"{unseen} resolved documents" if unseen > 1 else "a resolved document"
+            named.append(f"{many} that you may not see")
+        first = ""
+        if problems:
+            _, problem = problems[0]
+            where = f"{problem.pointer}: " if problem.pointer else ""
+            first = f"{where}{problem.message} "
         super().__init__(
-            f"Nothing was written: it would break {', '.join(places[:3])}{more}. "
-            f"{where}{first.message} Change that first, or together with this in one changeset.",
+            f"Nothing was written: it would break {', and '.join(named)}. "
+            f"{first}Change that first, or together with this in one changeset.",
             [
                 Problem(problem.pointer, f"In {place}: {problem.message}", problem.rule)
                 for place, problem in problems[:_MOST_PROBLEMS]

@@ -129,7 +129,12 @@ def _run_with_prechecks(run: Callable[[], T], found: _Prechecks) -> T:
 
 
 def _render_impacts(impacts: list[Impact]) -> dict[str, Any]:
-    """Return which resolved documents a rehearsed write would change, and in how many places."""
+    """Return which resolved documents a rehearsed write would change, and in how many places.
+
+    Those that the actor may not see are only counted.
+    """
+    shows = auth.actor().visibility.shows
+    seen = [impact for impact in impacts if shows(impact.service, impact.environment)]
     rendered: dict[str, Any] = {
         "impact": [
             {
@@ -139,11 +144,15 @@ def _render_impacts(impacts: list[Impact]) -> dict[str, Any]:
                 "pointers": list(impact.pointers[:_MOST_POINTERS]),
                 "problems": [render_problem(problem) for problem in impact.problems],
             }
-            for impact in impacts[:_MOST_IMPACTS]
+            for impact in seen[:_MOST_IMPACTS]
         ]
     }
-    more = len(impacts) - _MOST_IMPACTS
-    return {**rendered, "impact_more": more} if more > 0 else rendered
+    more, unseen = len(seen) - _MOST_IMPACTS, len(impacts) - len(seen)
+    if more > 0:
+        rendered["impact_more"] = more
+    if unseen:
+        rendered["impact_unseen"] = unseen
+    return rendered
 
 
 def json_of(schema: type[Answer], **headers: str) -> Render[Any]:

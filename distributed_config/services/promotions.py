@@ -76,6 +76,8 @@ def _promote_one(
     # A whole document takes its secrets with it, sealed; of a part, its reader sees what it takes.
     if pointers is None:
         return versions.copy(transaction, source, target)
+    # Which places there are in the documents, only those may learn who may read them.
+    transaction.actor.require("config:read")
     before = versions.current_seen(transaction.reader, target) or {}
     value = _with_parts(before, pointers, _parts_of(transaction, source))
     return versions.put(transaction, target, make_document(value, limits, target.service))

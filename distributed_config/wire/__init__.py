@@ -27,7 +27,13 @@ from distributed_config.wire.etags import (
     version_etag,
 )
 from distributed_config.wire.hashing import HashField, length_prefixed
-from distributed_config.wire.names import NAME_LENGTH, check_name, check_note, name_problem
+from distributed_config.wire.names import (
+    NAME_LENGTH,
+    check_name,
+    check_note,
+    environment_problem,
+    name_problem,
+)
 from distributed_config.wire.numbers import exact_float
 from distributed_config.wire.pointers import (
     Location,
@@ -58,6 +64,7 @@ __all__ = [
     "decode_utf8",
     "digest_of",
     "encode_cursor",
+    "environment_problem",
     "escape_pointer",
     "etag_matches",
     "exact_float",

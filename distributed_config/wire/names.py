@@ -9,6 +9,7 @@ from distributed_config.wire.numbers import shortened
 NAME_LENGTH = 200
 
 _SEGMENT = re.compile(r"\w[\w.\-]*")
+_ENVIRONMENT = re.compile(r"\w[\w.\-]{0,49}")
 # All control characters but tab and newline.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -40,6 +41,21 @@ def name_problem(name: str) -> str | None:
             "a name is made of letters, digits and _ . - in segments joined by /, "
             "and each segment starts with a letter, a digit or _."
         )
+    return None
+
+
+def environment_problem(name: str) -> str | None:
+    """Return why no environment can be called ``name``, as a sentence; None if one can."""
+    if unicodedata.normalize("NFC", name) != name:
+        return "A name is written in Unicode's composed form (NFC); normalise it before sending."
+    if not _ENVIRONMENT.fullmatch(name):
+        return (
+            "A name has at most 50 letters, digits, _ . or -, and starts with a letter, a digit "
+            "or _."
+        )
+    if name.isdecimal():
+        # GET /api/v1/diff takes versions and environments in the same place.
+        return "Digits alone would look like a version."
     return None
 
 

@@ -19,32 +19,11 @@ from distributed_config.services.policy.visibility import Scope
 from distributed_config.settings import Settings
 from tests.support.access import As, alike, watching
 from tests.support.callers import Caller
+from tests.support.routes import ABOUT_A_SERVICE, path_of, routes
 from tests.support.server import Server
 from tests.support.waiting import until
 
 # --- every route and every role
-
-
-def routes() -> list[tuple[str, str, str]]:
-    """Method, path and permission of every route."""
-    with tempfile.TemporaryDirectory() as folder:
-        server = Server(Path(folder, "instance"))
-        server.prepare()
-        app = create_app(Settings(instance=server.instance))
-        found = [
-            (method, rule.rule, app.view_functions[rule.endpoint].permission)  # type: ignore[attr-defined]
-            for rule in app.url_map.iter_rules()
-            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
-        ]
-        app.extensions["distributed_config"].close()
-    return found
-
-
-def path_of(rule: str) -> str:
-    probe = "<any(health, 'readiness-probe'):_probe>"
-    return (
-        rule.replace(probe, "health").replace("<key>", "absent").replace("<config_key>", "absent")
-    )
 
 
 def test_every_route_is_open_to_who_holds_its_permission_and_to_nobody_else(
@@ -130,29 +109,6 @@ def test_what_a_role_may_do_with_a_service_is_what_its_permissions_say(
 
 
 # --- what is foreign is as if it were not there
-
-
-ABOUT_A_SERVICE: list[tuple[str, str, Any, dict[str, Any]]] = [
-    ("GET", "/config", None, {}),
-    ("GET", "/config", None, {"version": "current"}),
-    ("GET", "/config", None, {"version": "0"}),
-    ("GET", "/config", None, {"as_of": "2100-01-01T00:00:00Z"}),
-    ("GET", "/config", None, {"defaults": "true"}),
-    ("PATCH", "/config", {"n": 1}, {}),
-    ("PATCH", "/config", None, {"version": 0, "enabled": "false"}),
-    ("DELETE", "/config", None, {}),
-    ("DELETE", "/config", None, {"version": 0}),
-    ("GET", "/api/v1/services/one", None, {}),
-    ("PUT", "/api/v1/services/tags", {"tags": ["a"]}, {}),
-    ("DELETE", "/api/v1/services/definition", None, {}),
-    ("GET", "/api/v1/services/secrets", None, {}),
-    ("PUT", "/api/v1/services/secrets", {"pointers": ["/n"]}, {}),
-    ("GET", "/api/v1/versions", None, {}),
-    ("GET", "/api/v1/diff", None, {"from": 0, "to": 0}),
-    ("GET", "/api/v1/explain", None, {}),
-    ("PATCH", "/api/v1/services", {"extends": []}, {}),
-    ("POST", "/api/v1/rollback", None, {"to": 0}),
-]
 
 
 @pytest.mark.parametrize("place", ["another organisation", "another scope"])

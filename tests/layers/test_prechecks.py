@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from distributed_config.errors import BreaksOthers
-from distributed_config.services import definitions, versions
+from distributed_config.services import changesets, definitions, versions
 from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.head import read_head
 from distributed_config.services.journal.transaction import Transaction
@@ -148,3 +148,22 @@ def test_over_http_more_than_a_thousand_documents_are_checked_and_told_as_a_numb
     assert written.status_code == 200
     query = {"service": "rests/7", "version": "current", "resolved": "true"}
     assert api.http.get("/config", params=query).json() == {"use": "warn"}
+
+
+def test_several_writes_are_checked_together(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.transaction() as transaction:
+        for name in ("one", "two"):
+            versions.put(transaction, Series(name), document({"level": "info"}))
+        versions.put(transaction, Series("both"), document({}))
+        extensions.set_extends(transaction, "both", ["one", "two"])
+        for name in ("a", "b"):
+            versions.put(transaction, Series(name), document({"use": {"$use": "both#/level"}}))
+    monkeypatch.setattr(prechecks, "AT_ONCE", 2)
+    # Each of them alone would leave what the other one has.
+    without = [("one", document({})), ("two", document({}))]
+
+    with pytest.raises(BreaksOthers), database.transaction() as transaction:
+        transaction.prechecks = {}
+        changesets.import_all(transaction, without)

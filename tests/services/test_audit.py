@@ -526,7 +526,12 @@ def test_an_export_has_an_entry_before_it_is_answered_and_a_formula_is_none(
     [entry] = clients.entries("auditor", "&kind=export")
     assert entry["actor"] == "token publisher"
     assert entry["address"] == "127.0.0.1"
-    assert entry["detail"] == {"prefix": "web", "format": "json", "services": 1}
+    assert entry["detail"] == {
+        "prefix": "web",
+        "environment": "default",
+        "format": "json",
+        "services": 1,
+    }
 
     note = {"note": "=cmd|' /C calc'!A0"}
     clients.ask("publisher", "/config?service=web", "PUT", json={"n": 5}, params=note)

@@ -115,6 +115,7 @@ def explain(query: dict[str, Any]) -> ResponseData:
     found, _ = versions.resolve(auth.reader(), series)
     # Secrets are masked here, also for those who may read them: this is about where values are.
     resolver = Resolver(reader_connection(), auth.actor().organisation, reveal=False)
+    explainer = Explainer(resolver, auth.actor().visibility)
     wanted = query["pointer"]
     values = [
         {
@@ -124,7 +125,7 @@ def explain(query: dict[str, Any]) -> ResponseData:
             "overrides": origin.overrides,
             **({"use": origin.use} if origin.use else {}),
         }
-        for pointer, origin in Explainer(resolver).explain(series.service, series.environment)
+        for pointer, origin in explainer.explain(series.service, series.environment)
         if pointer == wanted or pointer.startswith(f"{wanted}/")
     ]
     body = {

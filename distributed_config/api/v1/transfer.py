@@ -56,7 +56,12 @@ def export(query: dict[str, Any]) -> ResponseData:
             )
         values[name] = wire.parse_stored(document.text)
     text = http_request.encode(format_, values, size)
-    facts = {"prefix": query["prefix"][:200], "format": format_.name, "services": len(values)}
+    facts = {
+        "prefix": query["prefix"][:200],
+        "environment": query["environment"],
+        "format": format_.name,
+        "services": len(values),
+    }
     # The entry is on disk before the response is sent: an export that is not in the log must not
     # leave the server.
     auditing.record_now(AuditKind.EXPORT, facts)

@@ -8,7 +8,7 @@ from distributed_config.errors import Forbidden, Invalid, Problem
 from distributed_config.services.access.roles import permissions_of, require_holds, roles
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.visibility import Scope
-from distributed_config.wire import name_problem
+from distributed_config.wire import environment_problem, name_problem
 
 _MOST_IN_SCOPE = 100
 
@@ -40,7 +40,8 @@ def require_can_grant(transaction: Transaction, rights: Grant, *others: Problem)
     # Every scope of the actor limits it, so the grant has to lie in all of them.
     if not all(scope.contains_scope(rights.scope) for scope in transaction.visibility.scopes):
         raise Forbidden(
-            "Your own rights are limited to fewer services than these. Limit these to yours."
+            "Your own rights are limited to fewer services or environments than these. Limit these "
+            "to yours."
         )
 
 
@@ -51,22 +52,31 @@ def load_scope(services: str, environments: str) -> Scope:
 
 def scope_problems(scope: Scope) -> list[Problem]:
     """Return what is wrong with the entries of a scope."""
-    return [
-        *_entry_problems("/services", scope.services),
-        *_entry_problems("/environments", scope.environments),
-    ]
+    return [*_service_problems(scope.services), *_environment_problems(scope.environments)]
 
 
-def _entry_problems(pointer: str, entries: Sequence[str]) -> list[Problem]:
+def _service_problems(entries: Sequence[str]) -> list[Problem]:
     if len(entries) > _MOST_IN_SCOPE:
         message = f"There are more than {_MOST_IN_SCOPE} entries; use prefixes that end in /."
-        return [Problem(pointer, message, "limit")]
+        return [Problem("/services", message, "limit")]
     message = (
         "An entry is a name, or a prefix of names that ends in /. To limit nothing, leave it out."
     )
     return [
-        Problem(f"{pointer}/{position}", message, "name")
+        Problem(f"/services/{position}", message, "name")
         for position, entry in enumerate(entries)
         # A prefix is a name with a slash after it, and its services need not exist yet.
         if name_problem(entry.removesuffix("/"))
+    ]
+
+
+def _environment_problems(entries: Sequence[str]) -> list[Problem]:
+    if len(entries) > _MOST_IN_SCOPE:
+        message = f"There are more than {_MOST_IN_SCOPE} entries. To limit nothing, leave it out."
+        return [Problem("/environments", message, "limit")]
+    # Like a service, an environment need not exist yet; but there are no prefixes of them.
+    return [
+        Problem(f"/environments/{position}", f"An entry is the name of one. {why}", "name")
+        for position, entry in enumerate(entries)
+        if (why := environment_problem(entry))
     ]

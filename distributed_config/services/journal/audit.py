@@ -263,9 +263,18 @@ def _about(actor: Actor | None, service: str | None) -> ColumnElement[bool]:
     inside = select(ChangeRow.revision).where(
         ChangeRow.revision == AuditRow.revision, matches(ChangeRow.service)
     )
+    here = matches(AuditRow.service)
+    if not visibility.has_every_environment:
+        # Of a write into an environment that the actor may not see, nothing is told.
+        seen = select(ChangeRow.revision).where(
+            ChangeRow.revision == AuditRow.revision,
+            visibility.environment_filter(ChangeRow.environment),
+        )
+        here = here & (AuditRow.revision.is_(None) | seen.exists())
+        inside = inside.where(visibility.environment_filter(ChangeRow.environment))
     # The column is empty for several services and for none; the changes tell which.
     several = AuditRow.service.is_(None) & AuditRow.revision.is_not(None) & inside.exists()
-    return or_(matches(AuditRow.service), several, false())
+    return or_(here, several, false())
 
 
 def _entries(
@@ -281,7 +290,7 @@ def _entries(
         AuditEntry(
             **{
                 **row._asdict(),
-                "detail": _facts(row.detail) if sees_all or row.revision is None else {},
+                "detail": _detail_of(row, actor) if sees_all or row.revision is None else {},
                 "changes": tuple(inside.get(row.revision, ())),
             }
         )
@@ -291,6 +300,16 @@ def _entries(
         return found
     digests = Digests(connection)
     return [_without_secrets(connection, digests, entry) for entry in found]
+
+
+def _detail_of(row: Any, actor: Actor | None) -> dict[str, Any]:
+    """Return the facts of an entry without what the actor may not know of."""
+    facts = _facts(row.detail)
+    if row.kind != AuditKind.REFERENCED or actor is None or actor.visibility.is_unrestricted:
+        return facts
+    if not actor.visibility.allows_environment(facts["environment"]):
+        return {}
+    return {**facts, "uses": [name for name in facts["uses"] if actor.visibility.allows(name)]}
 
 
 def _without_secrets(connection: Connection, digests: Digests, entry: AuditEntry) -> AuditEntry:

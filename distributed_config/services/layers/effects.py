@@ -26,14 +26,11 @@ from distributed_config.services import secrets
 from distributed_config.services.conformance import rules
 from distributed_config.services.conformance.rules import Rule
 from distributed_config.services.documents.series import Series
-from distributed_config.services.journal import audit
-from distributed_config.services.journal.kinds import AuditKind
 from distributed_config.services.journal.transaction import Impact, Transaction
-from distributed_config.services.layers import environments, graph, merging
+from distributed_config.services.layers import environments, graph, merging, new_references
 from distributed_config.services.layers.chains import Chains, load_chains
-from distributed_config.services.layers.merging import MISSING, Hidden, Reference
+from distributed_config.services.layers.merging import MISSING, Hidden
 from distributed_config.services.layers.resolver import Pair, Resolved, Resolver
-from distributed_config.services.policy.permissions import READ_SECRET
 from distributed_config.services.secrets import ValidationInput
 from distributed_config.wire import MASK
 
@@ -80,7 +77,7 @@ class Effects:
             resolver.prefetch([written.service], [written.environment])
             layer = resolver.layers_of(written.service).get(written.environment)
             if layer is not None:
-                self._references = _texts_of_references(layer.value)
+                self._references = new_references.texts_of(layer.value)
 
     @classmethod
     def of_series(cls, transaction: Transaction, series: Series) -> "Effects":
@@ -116,11 +113,9 @@ class Effects:
         Returns the services that the checked documents rest on. Raises what ``settle`` raises.
         """
         assert self._written is not None
-        resolver = self._resolver(
-            load_chains(self._transaction.connection, self._transaction.organisation)
-        )
+        resolver = self._resolver_after()
         resolver.replace(self._written.service, self._written.environment, text)
-        self._check_with(resolver)
+        self._check(resolver)
         return resolver.services
 
     def settle(self, service_id: int, document: dict[str, Any] | None = None) -> None:
@@ -132,11 +127,21 @@ class Effects:
         """
         assert self._written is not None
         self._record_references(service_id)
-        self.check_or_postpone(self._written.service, partial(self._check, document))
+        self.check_or_postpone(self._written.service, partial(self._check_new, document))
+
+    def settle_stored(self, service_id: int) -> None:
+        """Settle a write that adds no document, but makes an earlier one current, or none.
+
+        Whoever wrote that one was allowed to refer to what it refers to. Raises what ``settle``
+        raises.
+        """
+        assert self._written is not None
+        self._record_references(service_id)
+        self.check_or_postpone(self._written.service, self.settle_all)
 
     def settle_all(self) -> None:
         """Check all that the write changed. Raises BreaksOthers or Forbidden."""
-        self._check(None)
+        self._check(self._resolver_after())
 
     def require_unused(self) -> None:
         """Raise ServiceInUse if the written service is gone, and others rest on it."""
@@ -182,21 +187,26 @@ class Effects:
             circle = partial(refuse_circle, transaction, series.service)
             self.check_or_postpone(series.service, circle)
 
-    def _check(self, document: dict[str, Any] | None) -> None:
-        transaction, series = self._transaction, self._written
-        resolver = self._resolver(load_chains(transaction.connection, transaction.organisation))
-        if series is not None and document is not None:
+    def _check_new(self, document: dict[str, Any] | None) -> None:
+        series = self._written
+        assert series is not None
+        resolver = self._resolver_after()
+        if document is not None:
             resolver.override(series.service, series.environment, document)
-        self._check_with(resolver)
+        resolver.prefetch([series.service], [series.environment])
+        new_references.check(self._transaction, resolver, series, self._references)
+        self._check(resolver)
 
-    def _check_with(self, resolver: Resolver) -> None:
-        transaction, series = self._transaction, self._written
+    def _resolver_after(self) -> Resolver:
+        transaction = self._transaction
+        return self._resolver(load_chains(transaction.connection, transaction.organisation))
+
+    def _check(self, resolver: Resolver) -> None:
+        transaction = self._transaction
         services = list(self.services)
         resolver.prefetch(services, {place for _, place in self._pairs})
         changed = list(self._changed(resolver))
         self._refuse_protected([pair for pair, _, _ in changed])
-        if series is not None:
-            self._check_references(resolver, series)
         applying = rules.rules_for(transaction.connection, services, transaction.organisation)
         faults = []
         for pair, pointers, after in changed:
@@ -230,58 +240,8 @@ class Effects:
             return
         known = environments.all_environments(transaction.connection, transaction.organisation)
         protected = {environment.name for environment in known if environment.protected}
-        for _, place in changed:
-            if place in protected:
-                _require_to_publish(transaction, place)
-
-    def _check_references(self, resolver: Resolver, series: Series) -> None:
-        """Check that the writer may read what the document newly refers to, and say so."""
-        transaction = self._transaction
-        layer = resolver.layers_of(series.service).get(series.environment)
-        if layer is None or merging.MARK_OF_USE not in layer.text:
-            return
-        new = {
-            pointer: found
-            for pointer, found in merging.references(layer.value)
-            if isinstance(found, Reference) and self._references.get(pointer) != str(found)
-        }
-        problems = [
-            problem
-            for pointer, found in new.items()
-            if (problem := self._hidden_from_writer(resolver, series, pointer, found))
-        ]
-        if problems:
-            raise InvalidDocument.from_problems(problems)
-        if new:
-            detail = {
-                "environment": series.environment,
-                "uses": sorted({found.service for found in new.values()}),
-            }
-            audit.record(
-                transaction,
-                AuditKind.REFERENCED,
-                organisation=transaction.organisation,
-                service=series.service,
-                detail=detail,
-            )
-
-    def _hidden_from_writer(
-        self, resolver: Resolver, series: Series, pointer: str, found: Reference
-    ) -> Problem | None:
-        transaction = self._transaction
-        if not transaction.visibility.allows(found.service) or not transaction.actor.may(
-            "config:read"
-        ):
-            message = f"There is no service {found.service!r} that you may read."
-            return Problem(pointer, message, "reference")
-        target = resolver.resolve(found.service, series.environment)
-        place = MISSING if target is None else merging.value_at(target.value, found.tokens)
-        # Who may read the result may not be allowed to read the secret where it is: so the one
-        # who shows it to them has to be.
-        if merging.hidden_places(place) and not transaction.actor.may(READ_SECRET):
-            message = f"It leads to a secret; to use it elsewhere takes {READ_SECRET}."
-            return Problem(pointer, message, "secret")
-        return None
+        for place in sorted({place for _, place in changed} & protected):
+            _require_to_publish(transaction, place)
 
     def _refuse(self, faults: Sequence[_Fault]) -> None:
         """Raise the error for all ``faults``, if there are any."""
@@ -292,20 +252,24 @@ class Effects:
         for fault in faults:
             if fault.pair == own:
                 raise _own_error(fault)
-        places = [f"{service!r} in {place!r}" for service, place in (one.pair for one in faults)]
+        # What the writer may not see is counted, and neither named nor quoted.
+        seen = [fault for fault in faults if self._transaction.visibility.shows(*fault.pair)]
+        places = [f"{service!r} in {place!r}" for service, place in (one.pair for one in seen)]
         problems = [
             (place, problem)
-            for place, fault in zip(places, faults, strict=True)
+            for place, fault in zip(places, seen, strict=True)
             for problem in fault.problems
         ]
-        raise BreaksOthers(places, problems)
+        raise BreaksOthers(places, problems, len(faults) - len(seen))
 
 
 def refuse_circle(transaction: Transaction, service: str) -> None:
     """Raise InvalidDocument if ``service`` rests on itself."""
     circle = graph.find_circle(transaction.connection, transaction.organisation, service)
     if circle is not None:
-        message = f"It would rest on itself: {' → '.join(circle)}. Leave out one of these steps."
+        allows = transaction.visibility.allows
+        way = " → ".join(name if allows(name) else "…" for name in circle)
+        message = f"It would rest on itself: {way}. Leave out one of these steps."
         raise InvalidDocument.from_problems([Problem("", message, "circle")])
 
 
@@ -358,27 +322,28 @@ def _own_error(fault: _Fault, subject: str = "") -> InvalidDocument:
     return NotConforming(fault.rule.definition, fault.rule.number, fault.problems, subject)
 
 
-def _texts_of_references(value: Any) -> dict[str, str]:
-    return {pointer: str(found) for pointer, found in merging.references(value)}
-
-
 def _require_unused(transaction: Transaction, name: str) -> None:
     connection, organisation = transaction.connection, transaction.organisation
     # It may have been created again since.
     named = (ServiceRow.organisation_id == organisation, ServiceRow.name == name)
     if connection.execute(select(ServiceRow.id).where(*named)).first() is not None:
         return
-    first = graph.first_dependent(connection, organisation, name)
-    if first is not None:
-        raise ServiceInUse(name, first)
+    others = graph.direct_dependents(connection, organisation, name)
+    if others:
+        seen = filter(transaction.visibility.allows, others)
+        raise ServiceInUse(name, next(seen, None))
 
 
 def _require_to_publish(transaction: Transaction, environment: str) -> None:
-    if not transaction.actor.may(PUBLISH):
-        raise Forbidden(
-            f"This changes what programs get in {environment!r}, which is protected: it takes the "
-            f"permission {PUBLISH}. Ask somebody who may publish there."
-        )
+    if transaction.actor.may(PUBLISH):
+        return
+    which = f"{environment!r}, which is protected"
+    if not transaction.visibility.allows_environment(environment):
+        which = "a protected environment that you may not see"
+    raise Forbidden(
+        f"This changes what programs get in {which}: it takes the permission {PUBLISH}. Ask "
+        "somebody who may publish there."
+    )
 
 
 def hidden_secrets(draft: secrets.Draft, service: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The verbs that create, change and delete environments."""
 
-import re
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
@@ -16,16 +15,15 @@ from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.layers import environments, graph
 from distributed_config.services.layers.chains import MOST_DEEP, Chains, load_chains
-from distributed_config.services.layers.effects import Effects
+from distributed_config.services.layers.effects import PUBLISH, Effects
 from distributed_config.services.layers.environments import Environment
 from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
+from distributed_config.wire import environment_problem
 
 MANAGE = "environment:manage"
 """The permission to create, change and delete environments."""
 
 MOST_ENVIRONMENTS = 100
-
-_NAME = re.compile(r"\w[\w.\-]{0,49}")
 
 
 def create(
@@ -97,6 +95,9 @@ def change(transaction: Transaction, name: str, changes: dict[str, object]) -> E
     # Not recorded: a request that is repeated must not look like a second change.
     if not new:
         return before
+    if new.get("protected") is False:
+        # Otherwise who may not publish there could write while the protection is off.
+        transaction.actor.require(PUBLISH)
     moves = "inherits" in new
     if moves:
         problems = _parent_problems(transaction, name, new["inherits"])
@@ -156,16 +157,8 @@ def _require_to_manage(transaction: Transaction) -> None:
 
 
 def _name_problems(name: str) -> list[Problem]:
-    if not _NAME.fullmatch(name):
-        message = (
-            "A name has at most 50 letters, digits, _ . or -, and starts with a letter, a digit "
-            "or _."
-        )
-        return [Problem("/name", message, "name")]
-    if name.isdecimal():
-        # GET /api/v1/diff takes versions and environments in the same place.
-        return [Problem("/name", "Digits alone would look like a version.", "name")]
-    return []
+    why = environment_problem(name)
+    return [Problem("/name", why, "name")] if why else []
 
 
 def _parent_problems(transaction: Transaction, name: str, parent: object) -> list[Problem]:

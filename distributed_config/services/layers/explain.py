@@ -9,8 +9,10 @@ from typing import Any
 
 from distributed_config.services.layers import merging
 from distributed_config.services.layers.merging import MISSING, USE, Hidden, Reference
-from distributed_config.services.layers.resolver import Resolver
+from distributed_config.services.layers.resolver import Resolved, Resolver
 from distributed_config.services.layers.stored_layers import Layer
+from distributed_config.services.policy.visibility import Visibility
+from distributed_config.services.secrets import DocumentKey
 from distributed_config.wire import MASK, escape_pointer
 
 
@@ -31,13 +33,21 @@ class Origin:
 Tree = dict[str, Any]
 """A document with an ``Origin`` in place of each value that is no object."""
 
+Marked = frozenset[DocumentKey]
+"""Services with marks."""
+
 
 class Explainer:
-    """Explains resolved documents; ``resolver`` masks secrets, and has what it needs loaded."""
+    """Explains resolved documents; ``resolver`` masks secrets, and has what it needs loaded.
 
-    def __init__(self, resolver: Resolver) -> None:
+    Of documents that a reference led to, and that lie outside of ``visibility``, nothing shows but
+    the value: not what it overrides, nor why and by whom it was written.
+    """
+
+    def __init__(self, resolver: Resolver, visibility: Visibility) -> None:
         self._resolver = resolver
-        self._trees: dict[tuple[str, str], Tree] = {}
+        self._visibility = visibility
+        self._trees: dict[tuple[str, str, Marked], Tree] = {}
 
     def explain(self, service: str, environment: str) -> Iterator[tuple[str, Origin]]:
         """Yield each value of a resolved document with its JSON pointer, in the document's order.
@@ -46,27 +56,43 @@ class Explainer:
         """
         resolved = self._resolver.resolve(service, environment)
         assert resolved is not None
-        yield from _values(self._tree(service, environment), resolved.value)
+        for pointer, origin in _values(self._tree(service, environment), resolved.value):
+            layer = origin.layer
+            if not self._is_known(layer, resolved):
+                layer = replace(layer, author="", note="")
+            known = (one for one in origin.overrides if self._is_known(one.layer, resolved))
+            yield pointer, replace(origin, layer=layer, overrides=tuple(known))
 
-    def _tree(self, service: str, environment: str) -> Tree:
-        pair = (service, environment)
-        if pair not in self._trees:
-            self._trees[pair] = self._make_tree(service, environment)
-        return self._trees[pair]
+    def _is_known(self, layer: Layer, resolved: Resolved) -> bool:
+        """Whether the reader of a document may know of a layer; of its own layers they do."""
+        return self._visibility.shows(layer.service, layer.environment) or any(
+            (own.service, own.environment) == (layer.service, layer.environment)
+            for own in resolved.layers
+        )
 
-    def _make_tree(self, service: str, environment: str) -> Tree:
+    def _tree(self, service: str, environment: str, marked: Marked = frozenset()) -> Tree:
+        """Return a tree in which is hidden what the marks of its services or of ``marked`` hide."""
+        key = (service, environment, marked)
+        if key not in self._trees:
+            self._trees[key] = self._make_tree(service, environment, marked)
+        return self._trees[key]
+
+    def _make_tree(self, service: str, environment: str, marked: Marked) -> Tree:
+        resolved = self._resolver.resolve(service, environment)
+        assert resolved is not None
+        marked |= self._resolver.marked_of(resolved)
         # In the order of ``Resolver``, whose document it explains.
         tree: Any = MISSING
         for parent in self._resolver.extends_of(service):
             if self._resolver.resolve(parent, environment) is None:
                 continue
-            part = self._tree(parent, environment)
+            part = self._tree(parent, environment, marked)
             tree = part if tree is MISSING else _merge(tree, part)
         layers = self._resolver.layers_of(service)
         for link in self._resolver.chains.of(environment):
             if link not in layers:
                 continue
-            part = _tree_of(layers[link].value, layers[link])
+            part = _tree_of(self._resolver.hidden_by(marked, layers[link].value), layers[link])
             tree = part if tree is MISSING else _merge(tree, part)
         filled: Tree = self._fill_in({} if tree is MISSING else tree, environment)
         return filled

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
-from distributed_config.errors import Invalid, Problem, ServiceNotFound
+from distributed_config.errors import Forbidden, Invalid, Problem, ServiceNotFound
 from distributed_config.models import ExtensionRow, ServiceRow
 from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.layers import graph
 from distributed_config.services.layers.effects import Effects, refuse_circle
-from distributed_config.services.layers.resolver import MOST_LAYERS
+from distributed_config.services.layers.resolver import MOST_LAYERS, Resolver
+from distributed_config.services.policy.permissions import READ_SECRET
 
 
 def extends(connection: Connection, service_id: int) -> list[str]:
@@ -37,14 +38,38 @@ def set_extends(transaction: Transaction, name: str, targets: Sequence[str]) -> 
     if problems:
         raise Invalid.from_problems(problems)
     _require_services(transaction, targets)
+    before = extends(transaction.connection, service_id)
     # Not recorded: a request that is repeated must not look like a second change.
-    if list(targets) == extends(transaction.connection, service_id):
+    if list(targets) == before:
         return False
+    _require_to_show(transaction, [target for target in targets if target not in before])
     effects = Effects.of_services(transaction, [name])
     _store(transaction, service_id, targets)
     transaction.record(ChangeKind.SERVICE_EXTENDED, name, about=", ".join(targets) or "nothing")
     effects.check_or_postpone(name, effects.settle_all)
     return True
+
+
+def _require_to_show(transaction: Transaction, targets: Sequence[str]) -> None:
+    """Raise Forbidden unless the actor may read all that ``targets`` would show in the service.
+
+    Who may read the service may not be allowed to read them: so the one who shows them has to be.
+    """
+    if not targets:
+        return
+    transaction.actor.require("config:read")
+    if transaction.actor.may(READ_SECRET):
+        return
+    resolver = Resolver(transaction.connection, transaction.organisation, reveal=False)
+    resolver.prefetch(targets, resolver.chains.parents)
+    for target in targets:
+        for environment in resolver.chains.parents:
+            resolved = resolver.resolve(target, environment)
+            if resolved is not None and resolved.hidden:
+                raise Forbidden(
+                    f"{target!r} has secrets; to extend it takes {READ_SECRET}. Ask somebody who "
+                    "may read them."
+                )
 
 
 def _store(transaction: Transaction, service_id: int, targets: Sequence[str]) -> None:

@@ -50,9 +50,9 @@ def dependents(connection: Connection, organisation: int, services: Iterable[str
     return list(found)
 
 
-def first_dependent(connection: Connection, organisation: int, service: str) -> str | None:
-    """Return a service that rests on ``service`` directly, or None if there is none."""
-    return next(iter(_rest_on(connection, organisation, [service])), None)
+def direct_dependents(connection: Connection, organisation: int, service: str) -> list[str]:
+    """Return the services that rest on ``service`` directly, by name."""
+    return _rest_on(connection, organisation, [service])
 
 
 def replace_targets(

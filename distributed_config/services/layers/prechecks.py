@@ -65,7 +65,8 @@ def prechecked_effects(transaction: Transaction, series: Series, text: str) -> E
     dependents = graph.dependents(
         transaction.connection, transaction.organisation, [series.service]
     )
-    if len(dependents) <= AT_ONCE:
+    # Of several writes at once a precheck sees one alone, and not what they make together.
+    if len(dependents) <= AT_ONCE or transaction.postponed is not None:
         return Effects.of_series(transaction, series)
     found: Precheck | None = (transaction.prechecks or {}).get(series)
     if found is None or found.text != text or not found.holds(transaction, dependents):

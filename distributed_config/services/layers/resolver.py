@@ -8,8 +8,8 @@ It is computed when it is read, from one snapshot, so that nothing has to be rew
 changes, and that an earlier state can be resolved as well.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,15 +21,13 @@ from distributed_config.services.layers import merging
 from distributed_config.services.layers.chains import Chains, load_chains, load_chains_at
 from distributed_config.services.layers.merging import MISSING, Hidden
 from distributed_config.services.layers.stored_layers import Layer, StoredLayers
+from distributed_config.services.secrets import DocumentKey
 from distributed_config.wire import MASK
 
 MOST_LAYERS = 32
 MOST_REFERENCES = 500
 MOST_WEIGHT = 16 << 20
 """About the longest text of a resolved document. References can multiply what is stored once."""
-
-_BATCH = 500
-_NOW = (1 << 63) - 1
 
 Pair = tuple[str, str]
 """A service, and an environment."""
@@ -42,7 +40,7 @@ class Resolved:
     ``layers`` are in the order in which they were merged; ``uses`` are the services that its
     references led to, by name. ``problems`` say what is not sound in it, with pointers into it:
     what a reference leads to is missing, or a limit is passed. ``references`` counts those that
-    were filled in, in all of its layers.
+    were filled in, in all of its layers. ``is_marked`` says that the service itself has marks.
     """
 
     service: str
@@ -52,6 +50,7 @@ class Resolved:
     uses: frozenset[str] = frozenset()
     problems: tuple[Problem, ...] = ()
     references: int = 0
+    is_marked: bool = False
 
     @property
     def last(self) -> Layer:
@@ -66,12 +65,16 @@ class Resolved:
     @property
     def is_plain(self) -> bool:
         """Whether it is one layer as it is stored."""
-        return len(self.layers) == 1 and not self.references
+        if len(self.layers) != 1 or self.references:
+            return False
+        # A layer of another service can be marked by this one.
+        return not self.is_marked or self.last.service == self.service
 
     @cached_property
     def hidden(self) -> dict[tuple[str | int, ...], Hidden]:
         """The secrets in it, by their paths."""
-        if not any(layer.may_have_secrets for layer in self.layers) and not self.uses:
+        may_have_secrets = self.is_marked or any(layer.may_have_secrets for layer in self.layers)
+        if not may_have_secrets and not self.uses:
             return {}
         return merging.hidden_places(self.value)
 
@@ -221,7 +224,8 @@ class Resolver:
         if value is MISSING:
             # What was there once, and cannot be had any more, is not the same as nothing.
             return Resolved(name, environment, {}, (), problems=(*problems,)) if problems else None
-        resolved = Resolved(name, environment, value, tuple(layers.values()))
+        is_marked = bool(service.key.secret_marks)
+        resolved = Resolved(name, environment, value, tuple(layers.values()), is_marked=is_marked)
         resolved = self._fill_in(resolved, uses, problems, references)
         return self._hide(resolved)
 
@@ -275,22 +279,31 @@ class Resolver:
                 problems.append(Problem("", "The whole document is not an object.", "reference"))
                 value = {}
         problems += _passed_limits(value, len(merged.layers), references)
-        return Resolved(
-            merged.service,
-            merged.environment,
-            value,
-            merged.layers,
-            frozenset(uses),
-            tuple(problems),
-            references,
+        return replace(
+            merged,
+            value=value,
+            uses=frozenset(uses),
+            problems=tuple(problems),
+            references=references,
         )
 
     def _hide(self, resolved: Resolved) -> Resolved:
         """Hide what the marks of any of its services hide: also what another layer put there."""
-        value = resolved.value
         if resolved.is_plain:
             return resolved
-        for key in {layer.key for layer in resolved.layers if layer.key.secret_marks}:
+        return replace(resolved, value=self.hidden_by(self.marked_of(resolved), resolved.value))
+
+    def marked_of(self, resolved: Resolved) -> frozenset[DocumentKey]:
+        """Return those of a resolved document's services that have marks, itself among them."""
+        keys = {layer.key for layer in resolved.layers}
+        own = self._stored.get(resolved.service)
+        if own is not None:
+            keys.add(own.key)
+        return frozenset(key for key in keys if key.secret_marks)
+
+    def hidden_by(self, keys: Collection[DocumentKey], value: Any) -> Any:
+        """Return a document with a ``Hidden`` in place of all that the marks of ``keys`` hide."""
+        for key in keys:
             marked = {
                 path: Hidden(here if self._reveal else MASK, key.name)
                 for path, here in secrets.find_secrets(value, self._stored.secret_paths(key))
@@ -298,17 +311,7 @@ class Resolver:
             }
             if marked:
                 value = secrets.with_replaced(value, marked)
-        if value is resolved.value:
-            return resolved
-        return Resolved(
-            resolved.service,
-            resolved.environment,
-            value,
-            resolved.layers,
-            resolved.uses,
-            resolved.problems,
-            resolved.references,
-        )
+        return value
 
 
 def _nothing_at(pointer: str, text: str, environment: str, is_service: bool) -> Problem:

@@ -88,6 +88,10 @@ class Visibility:
         """Whether the versions in ``environment`` are visible."""
         return all(scope.contains_environment(environment) for scope in self.scopes)
 
+    def shows(self, service: str, environment: str) -> bool:
+        """Whether the versions of ``service`` in ``environment`` are visible."""
+        return self.allows(service) and self.allows_environment(environment)
+
     def sql_filter(self, name: Any) -> ColumnElement[bool]:
         """Return the condition that the column ``name`` holds a visible service.
 

@@ -65,7 +65,7 @@ def set_enabled(
         digest=version.digest,
     )
     if effects is not None:
-        effects.settle(service.id)
+        effects.settle_stored(service.id)
     return WriteResult(series, number, stamp, current)
 
 
@@ -126,7 +126,7 @@ def disable_service(
         digest=before.digest,
     )
     if effects is not None:
-        effects.settle(service.id)
+        effects.settle_stored(service.id)
     return before.number
 
 
@@ -205,7 +205,7 @@ def _delete(transaction: Transaction, service: ServiceKey, series: Series) -> No
             ChangeKind.SERVICE_DELETED, series.service, environment=series.environment
         )
     if effects is not None:
-        effects.settle(service.id)
+        effects.settle_stored(service.id)
 
 
 def _delete_service(transaction: Transaction, service: ServiceKey, series: Series) -> None:

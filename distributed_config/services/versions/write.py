@@ -84,7 +84,8 @@ def create(
             "secret_marks": marks,
         },
     ).scalar_one()
-    transaction.record(ChangeKind.SERVICE_CREATED, series.service)
+    # Why is said of the version alone: it concerns one environment, which not all may see.
+    transaction.record(ChangeKind.SERVICE_CREATED, series.service, note="")
     # Attached before there is a version: what the definition marks is never stored in the clear.
     if definition_id is not None:
         rules.attach_definition(transaction, service_id, series.service, definition_id)
