@@ -164,6 +164,11 @@ def test_several_writes_are_checked_together(
     # Each of them alone would leave what the other one has.
     without = [("one", document({})), ("two", document({}))]
 
-    with pytest.raises(BreaksOthers), database.transaction() as transaction:
+    with pytest.raises(BreaksOthers):
+        import_with_prechecks(database, without)
+
+
+def import_with_prechecks(database: Database, documents: list[tuple[str, Document]]) -> None:
+    with database.transaction() as transaction:
         transaction.prechecks = {}
-        changesets.import_all(transaction, without)
+        changesets.import_all(transaction, documents)

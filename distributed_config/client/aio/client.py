@@ -74,6 +74,8 @@ class AsyncClient:
         while self._idle:
             self._end(self._idle.pop())
 
+    # Made of the methods themselves: there is no second copy of what they do, and none of their
+    # signatures that could differ.
     get = _awaited(Client.get)
     text = _awaited(Client.text)
     diff = _awaited(Client.diff)
@@ -98,6 +100,7 @@ class AsyncClient:
     async def _iterate(self, start: Callable[[Client], Iterator[T]]) -> AsyncIterator[T]:
         lane = self._open_lane()
         try:
+            # Not of the idle ones: an iteration may go on for ever.
             iterator = start(lane.client)
             while True:
                 item = await lane.run(partial(next, iterator, _END))

@@ -68,6 +68,7 @@ class Effects:
         self._written = written
         self.services = services
         self._pairs = [(service, place) for service in services for place in places]
+        # What rests on the write is not its writer's fault, so that it earns it some time.
         transaction.allowance.count(changes=len(self._pairs) // _CHANGES_AT_ONCE)
         resolver = self._resolver(chains)
         resolver.prefetch(services, places)
@@ -86,6 +87,7 @@ class Effects:
         Raises Forbidden where the environment is protected and the actor may not publish.
         """
         connection, organisation = transaction.connection, transaction.organisation
+        # Also a write that changes no document there, as one of the same values, is one into it.
         environment = environments.find(transaction.reader, series.environment)
         if environment is not None and environment.protected:
             _require_to_publish(transaction, series.environment)
@@ -99,6 +101,7 @@ class Effects:
         connection, organisation = transaction.connection, transaction.organisation
         chains = load_chains(connection, organisation)
         resting = graph.dependents(connection, organisation, services)
+        # What a service extends is the same everywhere.
         return cls(transaction, chains, resting, list(chains.parents))
 
     @classmethod
