@@ -1,6 +1,7 @@
 """Where values come from, how environments differ, and what is promoted."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from tests.support.layered import NOTHING, merged, text_of
 from tests.support.layers_api import LayersApi
 from tests.support.secrets import world_in
-from tests.support.server import Server
+from tests.support.server import Api, Server
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +170,29 @@ def test_overridden_secrets_are_masked_too(tmp_path: Path) -> None:
                 assert world.found_in(text_of(told)) == []
                 assert put_together(told) == LayersApi(world.reader).value("s", place)
                 assert "/whole/inner" not in text_of(told)
+
+
+def test_of_layers_that_a_reader_may_not_read_only_what_is_served_is_told(tmp_path: Path) -> None:
+    with world_in(tmp_path) as world:
+        boss = LayersApi(world.boss)
+        unserved, served, note = world.canary(), world.canary(), world.canary()
+        boss.environment("prod")
+        query = {"service": "base", "note": note}
+        boss.http.put("/config", params=query, json={"x": unserved, "y": served})
+        boss.put("s", {"x": unserved, "z": 1})
+        boss.put("s", {"x": 2, "z": 2}, "prod")
+        boss.extend("s", "base")
+        body = {"name": "s", "role": "reader", "services": ["s"], "environments": ["prod"]}
+        token = boss.http.post("/api/v1/tokens", json=body).json()["token"]
+        with closing(Api(world.server.url)) as api:
+            api.http.headers["Authorization"] = f"Bearer {token}"
+            told = LayersApi(api).explain("s", "prod")
+            assert put_together(told) == LayersApi(api).value("s", "prod")
+
+        assert world.found_in(text_of(told)) == [served]
+        assert {one["pointer"]: one["overrides"] for one in told} == {"/x": [], "/y": [], "/z": []}
+        # Whoever may read them is told.
+        assert world.found_in(text_of(boss.explain("s", "prod"))) == [unserved, served, note]
 
 
 # --- the difference of environments
