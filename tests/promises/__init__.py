@@ -18,6 +18,7 @@ P4 Each service is linearisable.
     promises/test_no_read_returns_what_was_outdated_before_it_began
     promises/test_no_response_is_replayed_after_a_change_of_its_service
     promises/test_watermarks_are_raised_before_a_commit_is_visible
+    layers/test_no_resolved_document_is_older_than_an_acknowledged_write_to_any_of_its_layers
 P5 Reads are monotonic for a client that sends ``min_revision``.
     promises/test_a_read_waits_for_its_min_revision
 P6 Compare-and-set loses no update; a retried write with an idempotency key happens once.
@@ -27,6 +28,7 @@ P7 A subscriber gets every change once and in order, over reconnects and restart
 be filled is announced with ``reset``.
     live/test_no_watcher_misses_a_revision_while_the_server_is_killed_again_and_again
     live/test_after_a_restore_every_watcher_is_reset_and_goes_on
+    layers/test_every_way_to_watch_tells_each_change_of_a_layer_once_and_of_no_other
 P8 The client starts and runs from its last good snapshot when no server answers.
     client/test_without_a_server_it_starts_from_the_snapshot
 P9 Reads go on when the disk is full or the database is locked; writes then fail fast.

@@ -9,7 +9,7 @@ from typing import Any
 
 from distributed_config.services.layers import merging
 from distributed_config.services.layers.merging import MISSING, USE, Hidden, Reference
-from distributed_config.services.layers.resolver import Resolved, Resolver
+from distributed_config.services.layers.resolver import Resolver
 from distributed_config.services.layers.stored_layers import Layer
 from distributed_config.services.policy.visibility import Visibility
 from distributed_config.services.secrets import DocumentKey
@@ -40,8 +40,8 @@ Marked = frozenset[DocumentKey]
 class Explainer:
     """Explains resolved documents; ``resolver`` masks secrets, and has what it needs loaded.
 
-    Of documents that a reference led to, and that lie outside of ``visibility``, nothing shows but
-    the value: not what it overrides, nor why and by whom it was written.
+    Of layers that lie outside of ``visibility`` nothing shows but what is served: not what others
+    override, nor why and by whom it was written.
     """
 
     def __init__(self, resolver: Resolver, visibility: Visibility) -> None:
@@ -58,17 +58,13 @@ class Explainer:
         assert resolved is not None
         for pointer, origin in _values(self._tree(service, environment), resolved.value):
             layer = origin.layer
-            if not self._is_known(layer, resolved):
+            if not self._may_read(layer):
                 layer = replace(layer, author="", note="")
-            known = (one for one in origin.overrides if self._is_known(one.layer, resolved))
+            known = (one for one in origin.overrides if self._may_read(one.layer))
             yield pointer, replace(origin, layer=layer, overrides=tuple(known))
 
-    def _is_known(self, layer: Layer, resolved: Resolved) -> bool:
-        """Whether the reader of a document may know of a layer; of its own layers they do."""
-        return self._visibility.shows(layer.service, layer.environment) or any(
-            (own.service, own.environment) == (layer.service, layer.environment)
-            for own in resolved.layers
-        )
+    def _may_read(self, layer: Layer) -> bool:
+        return self._visibility.shows(layer.service, layer.environment)
 
     def _tree(self, service: str, environment: str, marked: Marked = frozenset()) -> Tree:
         """Return a tree in which is hidden what the marks of its services or of ``marked`` hide."""
