@@ -217,6 +217,8 @@ def test_no_route_shows_anything_of_a_hidden_environment(
             {"definition": definition, "environment": "apart", "sort": "n"},
             {"section": service, "limit": "100"},
             {"section": service, "key": "n"},
+            {"section": service, "environment": "prod", "limit": "100"},
+            {"environment": "prod"},
         ):
             answer = caller.ask(method, path, **query)
             assert answer.status_code < 500, (path, query, answer.text)
