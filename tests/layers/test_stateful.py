@@ -337,12 +337,12 @@ def test_whatever_happens_to_layers_the_server_resolves_as_the_model_does(
 ) -> None:
     class This(LayeredLife):
         folder = tmp_path
-        reads = 8 if drill else 3
+        reads = 4 if drill else 3
 
     run_state_machine_as_test(
         This,
         settings=settings(
-            max_examples=150 if drill else 4,
+            max_examples=60 if drill else 4,
             stateful_step_count=50 if drill else 25,
             deadline=None,
             database=None,
