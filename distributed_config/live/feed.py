@@ -14,7 +14,12 @@ from distributed_config.schemas.changes import render_change, render_veiled
 from distributed_config.services import event_documents
 from distributed_config.services.access.identify import reidentify
 from distributed_config.services.event_documents import DocumentViews
-from distributed_config.services.journal.changes import Change, hidden_from, read_changes
+from distributed_config.services.journal.changes import (
+    Change,
+    as_seen_by,
+    hidden_from,
+    read_changes,
+)
 from distributed_config.services.journal.head import read_head
 from distributed_config.services.journal.kinds import ACCOUNT_KINDS, MARKING_KINDS, ChangeKind
 from distributed_config.services.layers.reach import Reach, find_reaches
@@ -52,7 +57,9 @@ def _encode_changes(
 ) -> str:
     reveal = subscription.reveals
     texts = (
-        event.with_document(reveal) if subscription.documents else subscription.render(event)
+        event.with_document(reveal, subscription.render(event))
+        if subscription.documents
+        else subscription.render(event)
         for event in events
     )
     return f'{{"revision": {revision}, "changes": [{", ".join(texts)}]}}'
@@ -106,7 +113,10 @@ class Subscription:
         """Return a change that the subscriber receives as JSON."""
         if self.resolved is not None and not self.matches_scope(event.change):
             return json.dumps(render_veiled(event.change, *self.resolved), ensure_ascii=False)
-        return event.plain(self.reveals)
+        shown = as_seen_by(self.actor.visibility, event.change)
+        if shown is event.change:
+            return event.plain(self.reveals)
+        return json.dumps(render_change(shown), ensure_ascii=False)
 
     def matches(self, change: Change) -> bool:
         """Whether the subscriber asked for ``change``, and may see it."""
@@ -177,14 +187,14 @@ class ChangeEvent:
             self._encoded[change] = json.dumps(render_change(change), ensure_ascii=False)
         return self._encoded[change]
 
-    def with_document(self, reveal: bool) -> str:
-        """Return the change as JSON, with the document that became current, or null."""
+    def with_document(self, reveal: bool, rendered: str) -> str:
+        """Return a ``rendered`` change with the document that became current, or null."""
         document = _text_of(self.document, reveal)
         # Clients have bounds on the size of one event; a large document they fetch themselves.
         if document is None or len(document.encode()) > event_documents.LARGEST_DOCUMENT:
             document = "null"
         # Spliced in as it is stored: parsing it would lose nothing, but cost much.
-        return f'{self.plain(reveal)[:-1]}, "document": {document}}}'
+        return f'{rendered[:-1]}, "document": {document}}}'
 
     def document_text(self, reveal: bool) -> str | None:
         """Return the document that became current; None: there is none, or it cannot be shown."""
@@ -225,7 +235,7 @@ class RevisionEvents:
     def __init__(self, revision: int, events: list[ChangeEvent]) -> None:
         self.revision = revision
         self.events = events
-        self._messages: dict[tuple[bool, Encoder, bool], EncodedMessage] = {}
+        self._messages: dict[tuple[bool, Encoder, bool, bool], EncodedMessage] = {}
 
     @property
     def size(self) -> int:
@@ -262,7 +272,8 @@ class RevisionEvents:
         # Parts are not cached: there may be as many of them as there are subscribers.
         if len(events) < len(self.events) or subscription.resolved is not None:
             return EncodedMessage(self.revision, events, subscription)
-        form = (subscription.documents, subscription.encoder, subscription.reveals)
+        sees_all = subscription.actor.visibility.has_every_environment
+        form = (subscription.documents, subscription.encoder, subscription.reveals, sees_all)
         if form not in self._messages:
             self._messages[form] = EncodedMessage(self.revision, events, subscription)
         return self._messages[form]

@@ -1,7 +1,7 @@
 """The changes of the journal, as an actor may read them."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -12,10 +12,11 @@ from distributed_config.services.journal.kinds import (
     ACCOUNT_KINDS,
     DEFINITION_KINDS,
     ENVIRONMENT_KINDS,
+    ChangeKind,
 )
 from distributed_config.services.journal.transaction import COLUMNS
 from distributed_config.services.policy.actor import Actor
-from distributed_config.services.policy.visibility import name_filter
+from distributed_config.services.policy.visibility import Visibility, name_filter
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,16 @@ class Change:
     note: str
     definition: str | None
     subject: str | None
+
+
+def as_seen_by(visibility: Visibility, change: Change) -> Change:
+    """Return a change that a reader may see without what it tells of environments they may not.
+
+    The note of a service's creation is that of its first version, which is in one environment.
+    """
+    if change.kind != ChangeKind.SERVICE_CREATED or visibility.has_every_environment:
+        return change
+    return replace(change, note="")
 
 
 def hidden_from(actor: Actor) -> frozenset[str]:
@@ -91,7 +102,7 @@ def read_changes(
             ChangeRow.revision == found[-1].revision, ChangeRow.position > found[-1].position
         )
         found += [Change(**row._asdict()) for row in connection.execute(rest)]
-    return found
+    return [as_seen_by(actor.visibility, change) for change in found] if actor else found
 
 
 def _of_layers(
@@ -115,6 +126,8 @@ def changes_of_revision(
     columns = [inner.c[column.key] for column in COLUMNS]
     query = select(*columns).where(inner.c.place <= most).order_by(*columns[:2])
     found = (Change(**row._asdict()) for row in connection.execute(query))
+    if actor is not None:
+        found = (as_seen_by(actor.visibility, change) for change in found)
     return {key: list(group) for key, group in groupby(found, key=lambda change: change.revision)}
 
 

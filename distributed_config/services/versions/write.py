@@ -26,7 +26,6 @@ from distributed_config.services.layers.effects import Effects, hidden_secrets
 from distributed_config.services.layers.merging import MARK_OF_USE
 from distributed_config.services.layers.prechecks import prechecked_effects
 from distributed_config.services.patches import merged, patched
-from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.secrets import Draft, StoredDocument, kept_marks, to_json
 from distributed_config.services.versions.conformity import accept_new
 from distributed_config.services.versions.preconditions import check_precondition, require_expected
@@ -85,9 +84,7 @@ def create(
             "secret_marks": marks,
         },
     ).scalar_one()
-    # Why is said of the version alone where that concerns an environment that not all may see.
-    note = None if series.environment == DEFAULT_ENVIRONMENT else ""
-    transaction.record(ChangeKind.SERVICE_CREATED, series.service, note=note)
+    transaction.record(ChangeKind.SERVICE_CREATED, series.service)
     # Attached before there is a version: what the definition marks is never stored in the clear.
     if definition_id is not None:
         rules.attach_definition(transaction, service_id, series.service, definition_id)

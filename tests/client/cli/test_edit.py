@@ -1,5 +1,6 @@
 """The command edit, with editors that are scripts."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -137,7 +138,7 @@ def test_what_somebody_else_published_meanwhile_is_not_overwritten(
 ) -> None:
     store.put(name, FIRST)
     (tmp_path / "tmp").mkdir()
-    other = f"python -m distributed_config.client set {name} port=1 -q --url {store.url}"
+    other = f"{sys.executable} -m distributed_config.client set {name} port=1 -q --url {store.url}"
     other += " --token-file administrator.token"
     variables = editor(terminal, f"{other}; sed -i s/8080/9090/ $1")
 
