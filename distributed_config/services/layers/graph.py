@@ -55,6 +55,12 @@ def direct_dependents(connection: Connection, organisation: int, service: str) -
     return _rest_on(connection, organisation, [service])
 
 
+def is_connected(connection: Connection, organisation: int, service: str, service_id: int) -> bool:
+    """Return whether a service rests on another one, or another one on it."""
+    parameters = {"organisation": organisation, "target": service, "service": service_id}
+    return bool(connection.execute(_CONNECTED, parameters).scalar_one())
+
+
 def replace_targets(
     connection: Connection,
     organisation: int,
@@ -128,6 +134,16 @@ def _rest_on(connection: Connection, organisation: int, targets: list[str]) -> l
         names += connection.scalars(_DEPENDENTS, batch)
     return names
 
+
+_CONNECTED = select(
+    or_(
+        exists().where(DependencyRow.service_id == bindparam("service")),
+        exists().where(
+            DependencyRow.organisation_id == bindparam("organisation"),
+            DependencyRow.target == bindparam("target"),
+        ),
+    )
+)
 
 _HAS_LAYERS = select(HAS_LAYERS)
 

@@ -22,6 +22,7 @@ from distributed_config.services.documents.series import Series
 from distributed_config.services.documents.stored import intact
 from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.layers import graph
 from distributed_config.services.layers.effects import Effects, hidden_secrets
 from distributed_config.services.layers.merging import MARK_OF_USE
 from distributed_config.services.layers.prechecks import prechecked_effects
@@ -385,16 +386,33 @@ def _insert(
 def _effects(
     transaction: Transaction, service: ServiceKey, series: Series, document: Document
 ) -> Effects | None:
-    """Return the effects of a new version; None where it is served as it is, to nobody else.
+    """Return the effects of a new version; None where none of them could be refused.
 
-    Then there is nothing to compare: most writes are spared that.
+    Most writes are spared the comparison: plain documents can always be merged.
     """
-    if not service.has_layers and MARK_OF_USE not in document.text:
+    if MARK_OF_USE not in document.text and (
+        not service.has_layers or _stands_alone(transaction, service, series)
+    ):
         return None
     # A document with secrets is checked where they are open, which is here alone.
     if transaction.prechecks is not None and not service.secret_marks:
         return prechecked_effects(transaction, series, document.text)
     return Effects.of_series(transaction, series)
+
+
+def _stands_alone(transaction: Transaction, service: ServiceKey, series: Series) -> bool:
+    """Whether a write to a service can break nothing, nor needs the right to publish.
+
+    A rehearsal is told all the same what it would change.
+    """
+    return not (
+        transaction.is_rehearsal
+        or service.definition_id is not None
+        or not transaction.actor.may(PUBLISH)
+        or graph.is_connected(
+            transaction.connection, transaction.organisation, series.service, service.id
+        )
+    )
 
 
 def _removed_keys(
