@@ -45,5 +45,6 @@ BODIES: dict[str, Any] = {
     "TokenChangeBody": {"name": "ci", "role": "reader"},
     "RotateBody": {"overlap": 3600},
     "LoginBody": {"email": "ada@example.org", "password": "correct horse battery staple"},
+    "DeviceHandleBody": {"handle": "gAAAAABq…"},
     "PasswordBody": {"old": "correct horse battery staple", "new": "another long sentence"},
 }

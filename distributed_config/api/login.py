@@ -46,10 +46,7 @@ def bearer_token() -> ResponseData:
     if request.mimetype != http_request.FORM:
         raise UnsupportedMediaType(f"This takes a form; say Content-Type: {http_request.FORM}.")
     _refuse_incomplete(request.form)
-    session = _authenticate(request.form["username"], request.form["password"])
-    seconds = database.of().settings.session_seconds
-    body = {"access_token": session.secret, "token_type": "bearer", "expires_in": seconds}
-    return json_response(body, Cache_Control="no-store")
+    return bearer_response(_authenticate(request.form["username"], request.form["password"]))
 
 
 @route(
@@ -187,6 +184,13 @@ def _open_session(transaction: Transaction, login: Login, seconds: int) -> Issue
     if not logins.is_still_valid(transaction.connection, login):
         raise Unauthenticated(_WRONG)
     return tokens.open_session(transaction, login.user_id, login.organisation, seconds)
+
+
+def bearer_response(session: IssuedToken) -> ResponseData:
+    """Return what a terminal gets for a log-in: the session's token (RFC 6749, section 5.1)."""
+    seconds = database.of().settings.session_seconds
+    body = {"access_token": session.secret, "token_type": "bearer", "expires_in": seconds}
+    return json_response(body, Cache_Control="no-store")
 
 
 def session_cookie(secret: str, seconds: int, *, https: bool = False) -> str:

@@ -26,7 +26,8 @@
     │   ├── NoCurrentVersion       every version of the service is disabled
     │   ├── DefinitionNotFound     there is no such definition
     │   ├── AccountNotFound        there is no such organisation, user, membership, role or token
-    │   └── RevisionNotFound       the definition has no such revision
+    │   ├── RevisionNotFound       the definition has no such revision
+    │   └── NoDeviceFlow           the identity provider logs nobody in at a terminal
     ├── Gone                       it existed, and will not come back
     │   ├── VersionDeleted         the version's document was deleted; its number stays taken
     │   └── EpochChanged           the cursor is from before the database was restored
@@ -111,6 +112,7 @@ from distributed_config.errors.missing import (
     EpochChanged,
     Gone,
     NoCurrentVersion,
+    NoDeviceFlow,
     NotFound,
     RevisionNotFound,
     ServiceNotFound,
@@ -183,6 +185,7 @@ __all__ = [
     "MethodNotAllowed",
     "NeverLoaded",
     "NoCurrentVersion",
+    "NoDeviceFlow",
     "NotConforming",
     "NotFound",
     "NotRepresentable",

@@ -91,6 +91,17 @@ class RevisionNotFound(NotFound):
         )
 
 
+class NoDeviceFlow(NotFound):
+    """``why`` is a sentence about the identity provider."""
+
+    code = "no-device-flow"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"{why} Log in with a password: POST /auth/token, or in a browser at /auth/oidc/login."
+        )
+
+
 class Gone(DistconfError):
     code = "gone"
 

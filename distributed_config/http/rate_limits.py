@@ -241,12 +241,21 @@ def limit_login(address: str, name: str) -> None:
     Address and name together have a budget, so that nobody can lock out a user who is elsewhere;
     and the address has a larger one over all names, against guessing many of them.
     """
+    limit_login_of_unknown(address)
     limits = _current()
-    if limits is None or limits.logins is None:
-        return
-    network = network_of(address)
-    limits.consume(limits.logins.times(_ADDRESS_FACTOR), "address", network)
-    limits.consume(limits.logins, "name", network, token_digest(name.strip().casefold()))
+    if limits is not None and limits.logins is not None:
+        key = (network_of(address), token_digest(name.strip().casefold()))
+        limits.consume(limits.logins, "name", *key)
+
+
+def limit_login_of_unknown(address: str) -> None:
+    """Charge an attempt to log in from ``address`` whose name is not known yet.
+
+    It has the larger budget of the address alone. Raises TooManyRequests.
+    """
+    limits = _current()
+    if limits is not None and limits.logins is not None:
+        limits.consume(limits.logins.times(_ADDRESS_FACTOR), "address", network_of(address))
 
 
 def _identify(limits: RateLimits, budget: Budget, identify: Callable[[], str]) -> str:

@@ -1,7 +1,8 @@
 """An identity provider, spoken to by OpenID Connect: the authorization code flow with PKCE.
 
 What belongs to one log-in is derived from one secret that only its browser holds, so that any
-process can go on with it and nobody can write a thing here without having logged in.
+process can go on with it and nobody can write a thing here without having logged in. The device
+flow, for terminals, is in ``device_flow``, and ends in the checks of this file.
 
 One file: the order of the flow's steps is its security, and reads as one page.
 """
@@ -97,21 +98,25 @@ def begun(secret: str, state: str) -> LoginAttempt:
     found = _SECRET.fullmatch(secret)
     age = time.time() - int(found[1]) if found else None
     if age is None:
-        raise _refused("the browser shows no log-in that it began")
+        raise refused("the browser shows no log-in that it began")
     if not -_LEEWAY <= age <= LIFETIME:
-        raise _refused("it took too long")
+        raise refused("it took too long")
     attempt = LoginAttempt(secret)
     if not hmac.compare_digest(state.encode("utf-8", "replace"), attempt.state.encode()):
-        raise _refused("the state is not the browser's own")
+        raise refused("the state is not the browser's own")
     return attempt
 
 
 @dataclass(frozen=True)
-class _Metadata:
-    """What the provider says of itself, until ``until`` on the process's own clock."""
+class Metadata:
+    """What the provider says of itself, until ``until`` on the process's own clock.
+
+    ``device`` and ``userinfo`` are "" where it has none, or none that can be trusted.
+    """
 
     issuer: str
     authorization: str
+    device: str
     token: str
     userinfo: str
     jwks: str
@@ -133,7 +138,7 @@ class Provider:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._known: _Metadata | None = None
+        self._known: Metadata | None = None
         self._reading = threading.Lock()
         self._rests_until = 0.0
         # Whoever waits for the provider holds a thread; most of them stay for other requests.
@@ -144,15 +149,19 @@ class Provider:
         """Where the provider sends browsers back to."""
         return f"{self._settings.public_url.rstrip('/')}/auth/oidc/callback"
 
+    @property
+    def scope(self) -> str:
+        """What the provider is asked to tell."""
+        return "openid email" if self._settings.oidc_claim == "email" else "openid email profile"
+
     def address(self, attempt: LoginAttempt) -> str:
         """Where to send the browser. Raises ProviderUnavailable."""
-        scope = "openid email" if self._settings.oidc_claim == "email" else "openid email profile"
         made: str = prepare_grant_uri(
             self._fresh().authorization,
             self._settings.oidc_client_id,
             "code",
             redirect_uri=self.redirect_uri,
-            scope=scope,
+            scope=self.scope,
             state=attempt.state,
             nonce=attempt.nonce,
             code_challenge=create_s256_code_challenge(attempt.verifier),
@@ -166,18 +175,57 @@ class Provider:
         Raises Unauthenticated if the provider does not vouch for anybody, ProviderUnavailable if
         it fails.
         """
+        form = prepare_token_request(
+            "authorization_code",
+            redirect_uri=self.redirect_uri,
+            code=code,
+            code_verifier=attempt.verifier,
+        )
+        with self.conversation() as known:
+            status, answer = self.post(known, known.token, form)
+            if status == HTTPStatus.BAD_REQUEST and answer.get("error") == "invalid_grant":
+                raise refused("the provider does not take the code")
+            return self.vouched_email(known, status, answer, attempt.nonce)
+
+    @contextmanager
+    def conversation(self) -> Iterator[Metadata]:
+        """What the provider says of itself, for as long as it is spoken to.
+
+        Raises ProviderUnavailable if it fails, or if too many log-ins wait for it already.
+        """
         known = self._fresh()
         with self._talk():
-            given = self._exchanged(known, attempt, code)
-            claims = self._verified(known, given.identity, attempt)
-            _refuse_unverified(claims)
-            if not self._tell_address(claims):
-                found = self._userinfo(known, given, claims.get("sub"))
-                # The address and its verification are of one source, never one from each.
-                claims = found if self._settings.oidc_claim in found else claims
+            yield known
+
+    def post(self, known: Metadata, url: str, form: str) -> tuple[int, dict[str, Any]]:
+        """Status and object of the provider's answer to a form that this server signs as its own.
+
+        Raises ProviderUnavailable.
+        """
+        settings = self._settings
+        shown = ClientAuth(settings.oidc_client_id, settings.oidc_client_secret, known.shows_secret)
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        url, headers, body = shown.prepare("POST", url, headers, form)
+        return _asked("POST", url, headers, body.encode())
+
+    def vouched_email(
+        self, known: Metadata, status: int, answer: dict[str, Any], nonce: str | None
+    ) -> str:
+        """The address that the provider vouches for, in the answer of its token endpoint.
+
+        ``nonce`` must be in the identity token; None where nothing was to be repeated in it. Raises
+        Unauthenticated if the provider does not vouch for anybody, ProviderUnavailable if it fails.
+        """
+        given = _given(status, answer)
+        claims = self._verified(known, given.identity, nonce)
+        _refuse_unverified(claims)
+        if not self._tell_address(claims):
+            found = self._userinfo(known, given, claims.get("sub"))
+            # The address and its verification are of one source, never one from each.
+            claims = found if self._settings.oidc_claim in found else claims
         return self._email(claims)
 
-    def _fresh(self) -> _Metadata:
+    def _fresh(self) -> Metadata:
         """What the provider says of itself, read again when that is an hour ago."""
         known = self._known
         if known is not None and time.monotonic() < known.until:
@@ -192,46 +240,48 @@ class Provider:
     def _talk(self) -> Iterator[None]:
         """For what waits for the provider. Raises ProviderUnavailable if too many do already."""
         if not self._talks.acquire(blocking=False):
-            raise _failed("too many log-ins wait for it")
+            raise failed("too many log-ins wait for it")
         try:
             yield
         finally:
             self._talks.release()
 
-    def _read(self) -> _Metadata:
+    def _read(self) -> Metadata:
         if time.monotonic() < self._rests_until:
-            raise _failed("it failed a moment ago")
+            raise failed("it failed a moment ago")
         try:
             return self._discovered()
         except ProviderUnavailable:
             self._rests_until = time.monotonic() + _REST
             raise
 
-    def _discovered(self) -> _Metadata:
+    def _discovered(self) -> Metadata:
         base = self._settings.oidc_issuer.rstrip("/")
         found = self._got(f"{base}/.well-known/openid-configuration")
         if str(found.get("issuer", "")).rstrip("/") != base:
-            raise _failed("its configuration names another issuer")
+            raise failed("its configuration names another issuer")
         addresses = [
             found.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
         ]
-        if not all(isinstance(each, str) and self._may_be_asked(each) for each in addresses):
-            raise _failed("its configuration lacks an address that can be trusted")
+        if not all(isinstance(each, str) and self.may_be_visited(each) for each in addresses):
+            raise failed("its configuration lacks an address that can be trusted")
         methods = found.get("token_endpoint_auth_methods_supported")
-        userinfo = found.get("userinfo_endpoint")
-        can_ask = isinstance(userinfo, str) and self._may_be_asked(userinfo)
-        return _Metadata(
+        return Metadata(
             issuer=found["issuer"],
             authorization=found["authorization_endpoint"],
+            device=self._optional(found.get("device_authorization_endpoint")),
             token=found["token_endpoint"],
-            userinfo=str(userinfo) if can_ask else "",
+            userinfo=self._optional(found.get("userinfo_endpoint")),
             jwks=found["jwks_uri"],
             shows_secret=self._way_to_show(methods),
             keys=self._keys(found["jwks_uri"]),
             until=time.monotonic() + _KNOWN_FOR,
         )
 
-    def _may_be_asked(self, url: str) -> bool:
+    def _optional(self, url: Any) -> str:
+        return url if isinstance(url, str) and self.may_be_visited(url) else ""
+
+    def may_be_visited(self, url: str) -> bool:
         """Whether the provider may send us, or a browser, to ``url``; never from TLS to none."""
         scheme = urlsplit(self._settings.oidc_issuer).scheme
         return is_safe_url(url) and "#" not in url and urlsplit(url).scheme in {"https", scheme}
@@ -248,33 +298,10 @@ class Provider:
         keys = [_key(each) for each in found] if isinstance(found, list) else []
         usable = [key for key in keys if key is not None]
         if not usable:
-            raise _failed("it shows no key that can be used")
+            raise failed("it shows no key that can be used")
         return KeySet(usable)
 
-    def _exchanged(self, known: _Metadata, attempt: LoginAttempt, code: str) -> _Given:
-        """The tokens that the provider gives for ``code``."""
-        body = prepare_token_request(
-            "authorization_code",
-            redirect_uri=self.redirect_uri,
-            code=code,
-            code_verifier=attempt.verifier,
-        )
-        settings = self._settings
-        shown = ClientAuth(settings.oidc_client_id, settings.oidc_client_secret, known.shows_secret)
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        url, headers, body = shown.prepare("POST", known.token, headers, body)
-        status, answer = _asked("POST", url, headers, body.encode())
-        if status == HTTPStatus.BAD_REQUEST and answer.get("error") == "invalid_grant":
-            raise _refused("the provider does not take the code")
-        token = answer.get("id_token")
-        if status != HTTPStatus.OK or not isinstance(token, str):
-            raise _failed(f"it gave no identity token, and the status {status}")
-        access = answer.get("access_token")
-        # It is shown in a header: nothing of it may begin another one.
-        fits = isinstance(access, str) and _ACCESS.fullmatch(access)
-        return _Given(token, str(access) if fits else "")
-
-    def _verified(self, known: _Metadata, token: str, attempt: LoginAttempt) -> dict[str, Any]:
+    def _verified(self, known: Metadata, token: str, nonce: str | None) -> dict[str, Any]:
         """What the identity token says, if the provider says it, to us, now, of this log-in."""
         try:
             try:
@@ -291,15 +318,15 @@ class Provider:
                     "iss": {"essential": True, "value": known.issuer},
                     "aud": {"essential": True, "value": self._settings.oidc_client_id},
                 },
-                {"nonce": attempt.nonce, "client_id": self._settings.oidc_client_id},
+                {"nonce": nonce, "client_id": self._settings.oidc_client_id},
             )
             claims.validate(leeway=_LEEWAY)
         except ProviderUnavailable:
             raise
         except JoseError as error:
-            raise _refused(f"the identity token: {type(error).__name__}") from None
+            raise refused(f"the identity token: {type(error).__name__}") from None
         except Exception as error:  # whatever a strange token does to the library: nobody logs in
-            raise _refused(f"the identity token is garbled: {type(error).__name__}") from None
+            raise refused(f"the identity token is garbled: {type(error).__name__}") from None
         return dict(claims)
 
     def _tell_address(self, claims: dict[str, Any]) -> bool:
@@ -308,7 +335,7 @@ class Provider:
         # Where another claim is the address, its provider may well say nothing of the mail.
         return name in claims and (name != "email" or "email_verified" in claims)
 
-    def _userinfo(self, known: _Metadata, given: _Given, subject: Any) -> dict[str, Any]:
+    def _userinfo(self, known: Metadata, given: _Given, subject: Any) -> dict[str, Any]:
         """What the provider tells only when it is asked, as many do by default.
 
         Nothing, where it cannot be asked. Raises Unauthenticated if it is not about ``subject``.
@@ -318,33 +345,33 @@ class Provider:
         headers = {"Authorization": f"Bearer {given.access}", "Accept": "application/json"}
         status, found = _asked("GET", known.userinfo, headers, None)
         if status != HTTPStatus.OK:
-            raise _failed(f"its userinfo has the status {status}")
+            raise failed(f"its userinfo has the status {status}")
         if found.get("sub") != subject:
-            raise _refused("the provider's userinfo is about somebody else")
+            raise refused("the provider's userinfo is about somebody else")
         return found
 
     def _email(self, claims: dict[str, Any]) -> str:
         name = self._settings.oidc_claim
         if name not in claims:
-            raise _refused(
+            raise refused(
                 f"neither the identity token nor userinfo has the claim {name!r}; let the provider "
                 "add it, or name another in DISTCONF_OIDC_CLAIM"
             )
         if not self._tell_address(claims):
-            raise _refused(
+            raise refused(
                 "the claim 'email_verified' is missing beside 'email'; let the provider add it, or "
                 "name a claim that can be trusted in DISTCONF_OIDC_CLAIM"
             )
         _refuse_unverified(claims)
         email = claims[name]
         if not isinstance(email, str) or not email:
-            raise _refused(f"the claim {name!r} is no address")
+            raise refused(f"the claim {name!r} is no address")
         return email
 
     def _got(self, url: str) -> dict[str, Any]:
         status, found = _asked("GET", url, {}, None)
         if status != HTTPStatus.OK:
-            raise _failed(f"{urlsplit(url).path} has the status {status}")
+            raise failed(f"{urlsplit(url).path} has the status {status}")
         return found
 
 
@@ -364,19 +391,29 @@ def _asked(
         )
         found = json.loads(response.body)
     except Unreachable as error:
-        raise _failed(error.detail) from None
+        raise failed(error.detail) from None
     except (ValueError, RecursionError):
-        raise _failed(f"{parts.path} is not JSON, with the status {response.status}") from None
+        raise failed(f"{parts.path} is not JSON, with the status {response.status}") from None
     finally:
         transport.close()
     if not isinstance(found, dict):
-        raise _failed(f"{parts.path} is not an object")
+        raise failed(f"{parts.path} is not an object")
     return response.status, found
+
+
+def _given(status: int, answer: dict[str, Any]) -> _Given:
+    token = answer.get("id_token")
+    if status != HTTPStatus.OK or not isinstance(token, str):
+        raise failed(f"it gave no identity token, and the status {status}")
+    access = answer.get("access_token")
+    # It is shown in a header: nothing of it may begin another one.
+    fits = isinstance(access, str) and _ACCESS.fullmatch(access)
+    return _Given(token, str(access) if fits else "")
 
 
 def _refuse_unverified(claims: dict[str, Any]) -> None:
     if claims.get("email_verified", True) not in (True, "true"):
-        raise _refused("the provider has not verified the address: 'email_verified' is not true")
+        raise refused("the provider has not verified the address: 'email_verified' is not true")
 
 
 def _decoded(token: str, keys: KeySet) -> jwt.Token:
@@ -395,14 +432,16 @@ def _key(data: Any) -> Key | None:
         return None
 
 
-def _refused(reason: str) -> Unauthenticated:
-    """Told in the same words whatever was wrong; the log has the reason, in ours."""
+def refused(reason: str) -> Unauthenticated:
+    """Told in the same words whatever was wrong; the log has ``reason``, in ours."""
     _logger.warning("a log-in with the identity provider was refused: %s", reason)
     return Unauthenticated(
-        "This log-in cannot be completed. Begin again at /auth/oidc/login, in this browser."
+        "This log-in cannot be completed. Begin again: at /auth/oidc/login in this browser, or "
+        "with `distconf login` at a terminal."
     )
 
 
-def _failed(reason: str) -> ProviderUnavailable:
+def failed(reason: str) -> ProviderUnavailable:
+    """What is wrong with the provider; the log has ``reason``, and the client a next step."""
     _logger.warning("the identity provider fails: %s", reason)
     return ProviderUnavailable()

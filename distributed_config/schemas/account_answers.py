@@ -106,6 +106,26 @@ class ActorAnswer(Answer):
     must_change = fields.Boolean(required=True)
 
 
+class DeviceLoginAnswer(Answer):
+    """A log-in that somebody confirms in a browser (RFC 8628, section 3.2).
+
+    `handle` stands in place of the device code, which only this server and its provider know.
+    """
+
+    handle = fields.String(required=True)
+    user_code = fields.String(required=True)
+    verification_uri = fields.String(required=True)
+    verification_uri_complete = fields.String(required=True, allow_none=True)
+    expires_in = fields.Integer(required=True)
+    interval = fields.Integer(required=True)
+
+
+class PendingAnswer(Answer):
+    """Nobody has confirmed it yet. Ask again in `interval` seconds, as `Retry-After` says too."""
+
+    interval = fields.Integer(required=True)
+
+
 class BearerAnswer(Answer):
     """As OAuth 2 has it (RFC 6749)."""
 

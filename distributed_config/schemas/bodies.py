@@ -209,6 +209,10 @@ class LoginBody(Schema):
     password = fields.String(required=True)
 
 
+class DeviceHandleBody(Schema):
+    handle = fields.String(required=True)
+
+
 class PasswordBody(Schema):
     old = fields.String(required=True)
     new = fields.String(required=True)

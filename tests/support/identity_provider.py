@@ -86,6 +86,11 @@ class Provider:
         self.filler = 0
         self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self.slow: set[str] = set()
+        self.has_device_flow = True
+        self.is_for_public_clients = False
+        self.device: dict[str, Any] = {}
+        self.device_errors: list[str] = []
+        self.device_codes: dict[str, str] = {}
 
     def __enter__(self) -> "Provider":
         provider = self
@@ -135,6 +140,8 @@ class Provider:
                 "token_endpoint": f"{self.url}/token",
                 "jwks_uri": f"{self.url}/jwks",
             }
+            if self.has_device_flow:
+                found["device_authorization_endpoint"] = f"{self.url}/device"
             return 200, {}, json.dumps(found).encode()
         if path == "/jwks":
             other = {"kty": "oct", "kid": "x", "k": "eA"}
@@ -150,14 +157,50 @@ class Provider:
             # Real providers add parameters of their own.
             back = {"code": code, "state": asked["state"], "session_state": "s", "hd": "x"}
             return 302, {"Location": f"{asked['redirect_uri']}?{urlencode(back)}"}, b""
+        form = {n: v[0] for n, v in parse_qs(body.decode()).items()}
+        if self.is_for_public_clients:
+            assert "Authorization" not in handler.headers
+            assert parse_qs(body.decode())["client_id"] == [CLIENT]
+        else:
+            basic = base64.b64encode(f"{CLIENT}:{CLIENT_SECRET}".encode()).decode()
+            assert handler.headers["Authorization"] == f"Basic {basic}"
+        if path == "/device":
+            assert parse_qs(body.decode())["client_id"] == [CLIENT]
+            assert "openid" in form["scope"].split()
+            return 200, {}, json.dumps(self.begin_device(CLIENT)).encode()
         assert path == "/token", path
-        return self.exchange(handler, {n: v[0] for n, v in parse_qs(body.decode()).items()})
+        if form["grant_type"] == "urn:ietf:params:oauth:grant-type:device_code":
+            return self.exchange_device(form["device_code"])
+        return self.exchange(form)
 
-    def exchange(
-        self, handler: BaseHTTPRequestHandler, form: dict[str, str]
-    ) -> tuple[int, dict[str, str], bytes]:
-        basic = base64.b64encode(f"{CLIENT}:{CLIENT_SECRET}".encode()).decode()
-        assert handler.headers["Authorization"] == f"Basic {basic}"
+    def begin_device(self, client: str) -> dict[str, Any]:
+        """What a client gets that begins the device flow (RFC 8628, section 3.2)."""
+        code = secrets.token_urlsafe(30)
+        self.device_codes[code] = client
+        self.seen.append(code)
+        made = {
+            "device_code": code,
+            "user_code": "WDJB-MJHT",
+            "verification_uri": f"{self.url}/activate",
+            "verification_uri_complete": f"{self.url}/activate?user_code=WDJB-MJHT",
+            "expires_in": 300,
+            "interval": 1,
+            **self.device,
+        }
+        return {name: value for name, value in made.items() if value is not None}
+
+    def exchange_device(self, code: str) -> tuple[int, dict[str, str], bytes]:
+        """Grant a code, once each of ``device_errors`` was answered."""
+        if self.device_codes.get(code) != CLIENT:
+            return 400, {}, json.dumps({"error": "invalid_grant"}).encode()
+        if self.device_errors:
+            refusal = {"error": self.device_errors.pop(0), "error_description": WORDS}
+            return 400, {}, json.dumps(refusal).encode()
+        if not self.forgetful:
+            del self.device_codes[code]
+        return self.granted(None)
+
+    def exchange(self, form: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         assert form["grant_type"] == "authorization_code"
         asked = self.codes.get(form["code"])
         challenge = base64url(hashlib.sha256(form["code_verifier"].encode()).digest())
@@ -171,6 +214,9 @@ class Provider:
             return 400, {}, json.dumps(refusal).encode()
         if not self.forgetful:
             del self.codes[form["code"]]
+        return self.granted(asked["nonce"])
+
+    def granted(self, nonce: str | None) -> tuple[int, dict[str, str], bytes]:
         now = int(time.time())
         claims = {
             "iss": self.url,
@@ -178,7 +224,7 @@ class Provider:
             "aud": CLIENT,
             "exp": now + 300,
             "iat": now,
-            "nonce": asked["nonce"],
+            "nonce": nonce,
             "email": self.email,
             "email_verified": True,
             **self.changed,
@@ -247,9 +293,8 @@ def serving(folder: Path, provider: Provider, **more: Any) -> Server:
         admin_token=ADMINISTRATOR,
         oidc_issuer=provider.url,
         oidc_client_id=CLIENT,
-        oidc_client_secret=CLIENT_SECRET,
         public_url=f"http://127.0.0.1:{port}",
-        **more,
+        **{"oidc_client_secret": CLIENT_SECRET, **more},
     )
 
 

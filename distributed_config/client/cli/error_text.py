@@ -12,6 +12,11 @@ _PHRASES = (
     ("Create it with POST or PUT.", "Create it with `distconf put`."),
     ("Create it with PUT /api/v1/definitions.", "Create it with `distconf definitions put`."),
     ("Log in with POST /auth/token", "Log in with `distconf login`"),
+    (
+        "Log in with a password: POST /auth/token, or in a browser at /auth/oidc/login.",
+        "Log in with a password, or give a token with --token-file.",
+    ),
+    ("with a password: POST /auth/login.", "with a password: `distconf login --email ADDRESS`."),
     ("does not match the conditions of the request", "does not match --if-match"),
     ("send its tag with If-Match", "give its tag with --if-match"),
 )

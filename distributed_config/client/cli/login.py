@@ -19,6 +19,7 @@ from distributed_config.client.cli.credentials import (
     load_credentials,
     save_credentials,
 )
+from distributed_config.client.cli.device_login import log_in_by_device
 from distributed_config.client.cli.exit_codes import DONE, USAGE
 from distributed_config.client.cli.output import complain, print_done, print_facts
 from distributed_config.client.cli.server import Server
@@ -36,14 +37,17 @@ _JSON = {"Content-Type": "application/json"}
 
 
 def _add_login(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--email", help="Whose password it is; asked for otherwise.")
+    parser.add_argument("--email", help="Log in with the password of this address.")
+    parser.add_argument(
+        "--no-browser", action="store_true", help="Only print where to confirm the log-in."
+    )
     parser.add_argument(
         "--token-stdin", action="store_true", help="Read a token from standard input."
     )
 
 
 def login(options: argparse.Namespace) -> int:
-    """Get a token by a password, or take one; check it, and keep it."""
+    """Get a token from the identity provider or by a password, or take one; check and keep it."""
     # In the one spelling under which every command will look for it.
     url = normalise_address(profile_from(options).url)
     given = _given_token(options)
@@ -51,7 +55,7 @@ def login(options: argparse.Namespace) -> int:
         complain("there is no terminal to ask for a password at; give --token-file.")
         return USAGE
     with Client(url, token=given or "") as client:
-        issued = Login(given, TOKEN) if given else _log_in(client, options.email)
+        issued = Login(given, TOKEN) if given else _log_in(client, options)
     # Tried before it is kept: a wrong one would spoil every command from now on.
     with Client(url, token=issued.token) as client:
         actor = client.transport.send(Request("GET", "/auth/me")).json()
@@ -65,7 +69,7 @@ def login(options: argparse.Namespace) -> int:
 
 
 def _given_token(options: argparse.Namespace) -> str | None:
-    """Return the token that is given; None if a password is to be asked for."""
+    """Return the token that is given; None if somebody is to log in."""
     if options.token_stdin:
         return check_token(sys.stdin.readline().strip())
     if options.token_file:
@@ -73,7 +77,14 @@ def _given_token(options: argparse.Namespace) -> str | None:
     return check_token(options.token) if options.token else None
 
 
-def _log_in(client: Client, email: str | None) -> Login:
+def _log_in(client: Client, options: argparse.Namespace) -> Login:
+    """Return the session of whoever logs in: by the identity provider, or with a password."""
+    # An address is given to log in with its password, whatever the server has besides.
+    session = None if options.email else log_in_by_device(client, options)
+    return session or _log_in_by_password(client, options.email)
+
+
+def _log_in_by_password(client: Client, email: str | None) -> Login:
     """Ask for what is needed to log in, and return the session."""
     if email is None:
         sys.stderr.write(f"E-mail for {client.transport.url}: ")
