@@ -29,8 +29,8 @@ ERRORS = """# Errors
 Generated from the code by `make docs`. Every error is `application/problem+json` (RFC 9457) with
 `type title status detail code problems request_id`, and with `success error message` as `/config`
 has always had them. `code` is stable. `problems` lists every fault, each with a JSON pointer into
-the body or with the `parameter` that it is about. 409 has a `reason` as well; 429, 503 and 507
-have `Retry-After`.
+the body or with the `parameter` that it is about; a mistake in the syntax of the body has its
+`line` and `column`, from 1. 409 has a `reason` as well; 429, 503 and 507 have `Retry-After`.
 
 | status | code | |
 |---|---|---|

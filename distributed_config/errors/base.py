@@ -12,13 +12,16 @@ class Problem:
 
     ``pointer`` is a JSON pointer (RFC 6901) into the body; "" is the whole of it. A fault in the
     query or the headers names its parameter or header in ``parameter`` instead. ``rule`` is the
-    stable word for what was broken, for programs; "" if it has none.
+    stable word for what was broken, for programs; "" if it has none. ``line`` and ``column``, from
+    1, are where in the text of the body it is; 0 where that is not known.
     """
 
     pointer: str
     message: str
     rule: str = ""
     parameter: str = ""
+    line: int = 0
+    column: int = 0
 
 
 class DistconfError(Exception):

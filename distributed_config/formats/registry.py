@@ -109,6 +109,8 @@ def _write_json(value: Mapping[str, Any]) -> str:
 # tomllib takes time with the square of the parts of a dotted key.
 _TOO_DOTTED = re.compile(r"(?:^|[\[{,])\s*(?:[^\s.=\[\]{},]+\s*\.\s*){64}", re.MULTILINE)
 
+_PLACE_IN_TOML = re.compile(r"\(at line ([0-9]{1,9}), column ([0-9]{1,9})\)\Z")
+
 
 def _read_toml(data: bytes) -> Any:
     text = decode_utf8(data)
@@ -121,7 +123,21 @@ def _read_toml(data: bytes) -> Any:
             [Problem("", "It is nested far too deep.", "depth")]
         ) from None
     except ValueError as error:
-        raise InvalidDocument.from_problems([Problem("", f"{error}.", "toml")]) from None
+        line, column = _place_in_toml(f"{error}", text)
+        problem = Problem("", f"{error}.", "toml", line=line, column=column)
+        raise InvalidDocument.from_problems([problem]) from None
+
+
+def _place_in_toml(message: str, text: str) -> tuple[int, int]:
+    """Return the line and the column that tomllib's ``message`` names, both from 1.
+
+    The error has them as attributes only from Python 3.14 on. It calls the end of the text by
+    words; (0, 0) where it names no place.
+    """
+    if message.endswith("(at end of document)"):
+        return text.count("\n") + 1, len(text) - text.rfind("\n")
+    place = _PLACE_IN_TOML.search(message)
+    return (int(place[1]), int(place[2])) if place else (0, 0)
 
 
 def _write_toml(value: Mapping[str, Any]) -> str:

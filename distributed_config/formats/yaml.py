@@ -118,10 +118,11 @@ def _explain(error: yaml.MarkedYAMLError) -> tuple[str, Any]:
 def _refusal(
     message: str, mark: Any, place: Location = None, rule: str = "yaml"
 ) -> InvalidDocument:
-    where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark is not None else ""
-    return InvalidDocument.from_problems(
-        [Problem(pointer_of(place), f"{message.rstrip('.')}{where}.", rule)]
-    )
+    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
+    where = f" (line {line}, column {column})" if line else ""
+    text = f"{message.rstrip('.')}{where}."
+    problem = Problem(pointer_of(place), text, rule, line=line, column=column)
+    return InvalidDocument.from_problems([problem])
 
 
 class _Reader:
@@ -225,7 +226,16 @@ class _Reader:
         try:
             return _number_or_text(text)
         except _AmbiguousError as error:
-            self._problems.append(Problem(pointer_of(place), str(error), "number"))
+            start = event.start_mark
+            self._problems.append(
+                Problem(
+                    pointer_of(place),
+                    str(error),
+                    "number",
+                    line=start.line + 1,
+                    column=start.column + 1,
+                )
+            )
             if len(self._problems) == _MOST_PROBLEMS:
                 raise InvalidDocument.from_problems(self._problems) from None
             return text

@@ -143,9 +143,15 @@ def _from_http(error: HTTPException) -> DistconfError:
     return DistconfError(_OUR_MISTAKE)
 
 
-def render_problem(problem: Problem) -> dict[str, str]:
+def render_problem(problem: Problem) -> dict[str, Any]:
     """Return one problem as it stands in a response."""
-    rendered = {"pointer": problem.pointer, "message": problem.message, "rule": problem.rule}
+    rendered: dict[str, Any] = {
+        "pointer": problem.pointer,
+        "message": problem.message,
+        "rule": problem.rule,
+    }
     if problem.parameter:
         rendered = {"parameter": problem.parameter, **rendered}
+    if problem.line:
+        rendered |= {"line": problem.line, "column": problem.column}
     return rendered

@@ -43,13 +43,18 @@ class ProblemEntry(Answer):
     pointer = fields.String(required=True)
     message = fields.String(required=True)
     rule = fields.String(required=True)
+    line = fields.Integer(
+        metadata={"description": "Where in the text of the body it is, from 1, with `column`."}
+    )
+    column = fields.Integer()
 
-    # A field cannot leave itself out, and an empty parameter would be one more key to understand.
+    # A field cannot leave itself out, and an empty one would be one more key to understand.
     @post_dump
-    def _leave_out_no_parameter(self, rendered: dict[str, Any], **_rest: Any) -> dict[str, Any]:
-        if not rendered["parameter"]:
-            del rendered["parameter"]
-        return rendered
+    def _leave_out_what_is_not_there(
+        self, rendered: dict[str, Any], **_rest: Any
+    ) -> dict[str, Any]:
+        optional = ("parameter", "line", "column")
+        return {key: value for key, value in rendered.items() if value or key not in optional}
 
 
 class ImpactAnswer(Answer):

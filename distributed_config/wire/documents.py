@@ -162,7 +162,10 @@ def parse_json(data: bytes) -> Any:
         raise _invalid_document([Problem("", "It is nested far too deep.", "depth")]) from None
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise _invalid_document([Problem("", f"{error.msg} at {place}.", "json")]) from None
+        problem = Problem(
+            "", f"{error.msg} at {place}.", "json", line=error.lineno, column=error.colno
+        )
+        raise _invalid_document([problem]) from None
 
 
 def decode_utf8(data: bytes) -> str:

@@ -98,6 +98,31 @@ def test_what_is_not_a_json_object_is_unprocessable(
     assert api.get(name).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "place"),
+    [
+        ("json", b'{"a": 1,\n  "b" 2}', (2, 7)),
+        ("yaml", b"a: 1\nb: *x", (2, 4)),
+        ("toml", b"a = 1\nb = = 2", (2, 5)),
+    ],
+)
+def test_a_mistake_in_the_syntax_has_its_line_and_column_as_numbers(
+    api: Api, name: str, kind: str, body: bytes, place: tuple[int, int]
+) -> None:
+    refused = api.http.put(
+        "/config",
+        params={"service": name},
+        content=body,
+        headers={"Content-Type": f"application/{kind}"},
+    )
+
+    [problem] = refused.json()["problems"]
+    assert (problem["line"], problem["column"]) == place
+    # A problem with a pointer and no place in a text has neither.
+    [elsewhere] = api.put(name, {"service": "other"}).json()["problems"]
+    assert not {"line", "column"} & elsewhere.keys()
+
+
 def test_patching_makes_the_object_the_next_version(api: Api, name: str) -> None:
     api.post(name, {"a": 1})
 

@@ -81,6 +81,30 @@ def test_a_dangerous_or_broken_text_is_refused_with_its_place(
 
 
 @pytest.mark.parametrize(
+    ("format_name", "text", "place"),
+    [
+        ("json", '{"a": 1,\n  "b" 2}', (2, 7)),
+        ("json", '{"a": 1', (1, 8)),
+        ("yaml", "a: 1\nb: *x", (2, 4)),
+        ("yaml", "a:\n  b: 1\n c: 2", (3, 2)),
+        ("yaml", "a: 1\nb: 010", (2, 4)),
+        ("yaml", '{"a": 1,\n "b" 2}', (2, 6)),
+        ("toml", "a = 1\nb = = 2", (2, 5)),
+        ("toml", 'a = 1\nb = """x', (2, 9)),
+        ("toml", "a = 1\n[x", (2, 3)),
+    ],
+)
+def test_the_place_of_a_mistake_in_a_text_is_told_as_numbers(
+    format_name: str, text: str, place: tuple[int, int]
+) -> None:
+    with pytest.raises(InvalidDocument) as refused:
+        formats.read(formats.FORMATS[format_name], text.encode())
+
+    [problem] = refused.value.problems
+    assert (problem.line, problem.column) == place
+
+
+@pytest.mark.parametrize(
     ("format_name", "text", "pointers"),
     [
         ("json", '{"a": NaN, "b": [1e999, -Infinity]}', ["/a", "/b/0", "/b/1"]),

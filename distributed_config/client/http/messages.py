@@ -92,7 +92,14 @@ def error_from(response: Response) -> DistconfError:
     try:
         body = json.loads(response.body)
         problems = [
-            Problem(item["pointer"], item["message"], item["rule"], item.get("parameter", ""))
+            Problem(
+                item["pointer"],
+                item["message"],
+                item["rule"],
+                item.get("parameter", ""),
+                item.get("line", 0),
+                item.get("column", 0),
+            )
             for item in body["problems"]
         ]
         error = DistconfError.from_code(body["code"], body["detail"], problems)
