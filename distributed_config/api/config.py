@@ -20,7 +20,7 @@ from distributed_config.http.database import reader_connection
 from distributed_config.http.response import ResponseData, http_date, json_response
 from distributed_config.http.routes import route
 from distributed_config.http.series import series_of, word_of_series
-from distributed_config.http.writes import commit
+from distributed_config.http.writes import commit, commit_to
 from distributed_config.live.exchange import Validity
 from distributed_config.schemas import answers, queries
 from distributed_config.services import definitions, versions
@@ -109,7 +109,7 @@ def create(query: dict[str, Any]) -> ResponseData:
     """Create a service, with the body as its version 0."""
     series, definition = series_of(query), query["definition"]
     document = _document(series.service)
-    return commit(query, _create, series, document, definition, render=_render_created)
+    return commit_to(query, _create, series, document, definition, render=_render_created)
 
 
 @route(
@@ -133,7 +133,7 @@ def put(query: dict[str, Any]) -> ResponseData:
     """Create a service, or add a version; what is current already makes none."""
     series, definition = series_of(query), query["definition"]
     document, expect = _document(series.service), conditions.precondition()
-    return commit(query, _put, series, document, definition, expect, render=_render_written)
+    return commit_to(query, _put, series, document, definition, expect, render=_render_written)
 
 
 @route(
@@ -160,20 +160,22 @@ def patch(query: dict[str, Any]) -> ResponseData:
         http_request.refuse_body()
         number, enabled = query["version"], query["enabled"]
         render = partial(_render_written, enabled=enabled)
-        return commit(query, versions.set_enabled, series, number, enabled, expect, render=render)
+        return commit_to(
+            query, versions.set_enabled, series, number, enabled, expect, render=render
+        )
     # The Content-Type decides, and never the body: a merge patch looks like any document.
     if http_request.media_type() == http_request.MERGE_PATCH:
         changes = _merge_patch()
-        return commit(
+        return commit_to(
             query, versions.merge, series, changes, limits, expect, render=_render_written
         )
     if http_request.media_type() == http_request.JSON_PATCH:
         operations = _json_patch()
-        return commit(
+        return commit_to(
             query, versions.patch, series, operations, limits, expect, render=_render_written
         )
     document = _document(query["service"])
-    return commit(query, versions.append, series, document, expect, render=_render_written)
+    return commit_to(query, versions.append, series, document, expect, render=_render_written)
 
 
 @route(

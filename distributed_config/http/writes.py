@@ -15,13 +15,14 @@ from distributed_config.http import request as http_request
 from distributed_config.http.problems import render_problem
 from distributed_config.http.response import ResponseData, json_response
 from distributed_config.schemas.base import Answer
-from distributed_config.services import idempotency
+from distributed_config.services import idempotency, rehearsals
 from distributed_config.services.documents.series import Series
 from distributed_config.services.idempotency import StoredResponse
 from distributed_config.services.journal.head import Head, read_head
 from distributed_config.services.journal.transaction import Impact, Transaction
 from distributed_config.services.layers import prechecks
 from distributed_config.services.layers.prechecks import Precheck, TooManyToCheck
+from distributed_config.services.rehearsals import Rehearsed
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -98,6 +99,45 @@ def commit(
         if impacts:
             body = {**json.loads(response.body), **_render_impacts(impacts)}
             response.body = json.dumps(body, ensure_ascii=False).encode()
+    return response
+
+
+def commit_to(
+    query: dict[str, Any],
+    verb: Callable[[Transaction, Series, *Arguments], T],
+    series: Series,
+    *arguments: *Arguments,
+    render: Render[T],
+    default_note: str = "",
+) -> ResponseData:
+    """Do what ``commit`` does for a verb that writes one series.
+
+    With the query's ``diff``, of a rehearsal, the response has what would change: by place, and
+    as a text.
+    """
+    if not query["diff"]:
+        return commit(query, verb, series, *arguments, render=render, default_note=default_note)
+    return commit(
+        query,
+        rehearsals.rehearse,
+        verb,
+        series,
+        *arguments,
+        render=partial(_render_rehearsed, render),
+        default_note=default_note,
+    )
+
+
+def _render_rehearsed(render: Render[T], rehearsed: Rehearsed[T], head: Head) -> ResponseData:
+    response = render(rehearsed.result, head)
+    changes = rehearsed.changes()
+    body = {
+        **json.loads(response.body),
+        "changes": changes.entries,
+        "text": changes.text,
+        "truncated": changes.truncated,
+    }
+    response.body = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
     return response
 
 

@@ -67,8 +67,26 @@ class ImpactAnswer(Answer):
     problems = fields.List(fields.Nested(ProblemEntry), required=True)
 
 
+class PlaceAnswer(Answer):
+    """A place at which two documents differ; `old` or `new` is left out where there is nothing."""
+
+    pointer = fields.String(required=True)
+    old = fields.Raw()
+    new = fields.Raw()
+
+
+class RehearsedAnswer(Answer):
+    """What a rehearsal shows besides with `diff=true`; secrets are masked, whoever asks."""
+
+    changes = fields.List(fields.Nested(PlaceAnswer))
+    text = fields.String(metadata={"description": "A unified diff."})
+    truncated = fields.Boolean(
+        metadata={"description": "`changes` or `text` is not complete: each has at most 1 MB."}
+    )
+
+
 # Only success is in every one of them: the deletion of a service has no version to tell of.
-class WrittenAnswer(Answer):
+class WrittenAnswer(RehearsedAnswer):
     """The outcome of a write."""
 
     success = fields.Boolean(required=True)
@@ -99,7 +117,7 @@ class WrittenAnswer(Answer):
 
 
 # These names are the original contract's, which is frozen; no other response is like it.
-class CreatedAnswer(Answer):
+class CreatedAnswer(RehearsedAnswer):
     """The outcome of a creation."""
 
     ID = fields.Integer(required=True)

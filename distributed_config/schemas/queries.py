@@ -77,14 +77,29 @@ class WriteQuery(ServiceQuery):
     dry_run = dry_run()
 
 
-class PutQuery(WriteQuery):
+class VersionWriteQuery(WriteQuery):
+    diff = StrictBoolean(
+        load_default=False,
+        metadata={
+            "description": "With `dry_run=true`: also what would change, by place and as a text."
+        },
+    )
+
+    @validates_schema
+    def _is_rehearsed(self, data: dict[str, Any], **_rest: Any) -> None:
+        # A write that is made shows in /api/v1/diff; a key may repeat its response for a day.
+        if data.get("diff") and not data.get("dry_run"):
+            raise ValidationError("It goes with dry_run=true.", "diff")
+
+
+class PutQuery(VersionWriteQuery):
     definition = ServiceName(
         load_default=None,
         metadata={"description": "Conform to this definition, from this write on."},
     )
 
 
-class PatchQuery(WriteQuery):
+class PatchQuery(VersionWriteQuery):
     version = StrictInteger(load_default=None)
     enabled = StrictBoolean(load_default=None)
 
@@ -154,7 +169,7 @@ class EnvironmentQuery(Schema):
     dry_run = dry_run()
 
 
-class RollbackQuery(WriteQuery):
+class RollbackQuery(VersionWriteQuery):
     to = StrictInteger(
         load_default=None,
         metadata={

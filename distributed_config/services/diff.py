@@ -8,8 +8,9 @@ as correct. A difference that would be too long ends early, and says so.
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from distributed_config.services.alignment import Block, common_blocks
 from distributed_config.wire import escape_pointer
@@ -40,13 +41,79 @@ class Difference:
     truncated: bool
 
 
+@dataclass(frozen=True)
+class Changes:
+    """The difference of two documents: ``entries`` by place, and ``text``, a unified diff.
+
+    An entry has ``pointer``, ``old`` and ``new``; what was not there, or is not there any more,
+    is left out. Either may end early where it is ``truncated``.
+    """
+
+    entries: list[dict[str, Any]]
+    text: str
+    truncated: bool
+
+
+class _Absent(Enum):
+    """What stands where there is no value; None is a value of JSON."""
+
+    ABSENT = "absent"
+
+
+ABSENT: Final = _Absent.ABSENT
+"""Stands for no value at a place."""
+
+
+class Place(NamedTuple):
+    """A place at which two documents differ: ``old`` or ``new`` is ABSENT where only one has it.
+
+    In an array the pointer of what was removed counts in the old one, and any other in the new.
+    """
+
+    pointer: str
+    old: Any
+    new: Any
+
+
 def compare(old: dict[str, Any], new: dict[str, Any], old_name: str, new_name: str) -> Difference:
     """Return the difference from ``old`` to ``new``; the names are in the head of the text."""
-    patch = _Patch()
-    operations, all_operations = _take_limited(patch.operations("", old, new))
+    operations, all_operations = _take_limited(map(_operation, places(old, new)))
+    text, all_text = _limited_text(old, new, old_name, new_name)
+    return Difference(operations, text, truncated=not (all_operations and all_text))
+
+
+def list_changes(old: dict[str, Any], new: dict[str, Any], old_name: str, new_name: str) -> Changes:
+    """Return what ``compare`` returns, with the old values beside the new."""
+    entries, all_entries = _take_limited(map(_entry, places(old, new)))
+    text, all_text = _limited_text(old, new, old_name, new_name)
+    return Changes(entries, text, truncated=not (all_entries and all_text))
+
+
+def places(old: Any, new: Any) -> Iterator[Place]:
+    """Yield the places at which two values differ, the outermost of each."""
+    yield from _Walk().places("", old, new)
+
+
+def _operation(place: Place) -> dict[str, Any]:
+    """Return the operation of a JSON Patch that makes the change."""
+    if place.new is ABSENT:
+        return {"op": "remove", "path": place.pointer}
+    op = "add" if place.old is ABSENT else "replace"
+    return {"op": op, "path": place.pointer, "value": place.new}
+
+
+def _entry(place: Place) -> dict[str, Any]:
+    sides = (("old", place.old), ("new", place.new))
+    there = {side: value for side, value in sides if value is not ABSENT}
+    return {"pointer": place.pointer, **there}
+
+
+def _limited_text(
+    old: dict[str, Any], new: dict[str, Any], old_name: str, new_name: str
+) -> tuple[str, bool]:
+    """Return the unified diff, and whether that is all of it."""
     lines, all_lines = _take_limited(_text(old, new, old_name, new_name))
-    text = "".join(f"{line}\n" for line in lines)
-    return Difference(operations, text, truncated=not (all_operations and all_lines))
+    return "".join(f"{line}\n" for line in lines), all_lines
 
 
 def _take_limited(parts: Iterator[_Part]) -> tuple[list[_Part], bool]:
@@ -75,44 +142,42 @@ class _TooLong(ValueError):
     """A document is too long to be written as text for people."""
 
 
-class _Patch:
-    """A patch in the making; counts what is compared in arrays."""
+class _Walk:
+    """A walk through two documents at once; counts what is compared in arrays."""
 
     def __init__(self) -> None:
         self._compared = 0
 
-    def operations(self, pointer: str, old: Any, new: Any) -> Iterator[dict[str, Any]]:
+    def places(self, pointer: str, old: Any, new: Any) -> Iterator[Place]:
         if isinstance(old, dict) and isinstance(new, dict):
-            yield from self._on_object(pointer, old, new)
+            yield from self._in_object(pointer, old, new)
         elif isinstance(old, list) and isinstance(new, list) and self._compared < _MOST_COMPARED:
-            yield from self._on_array(pointer, old, new)
+            yield from self._in_array(pointer, old, new)
         elif not _is_same_scalar(old, new):
-            yield {"op": "replace", "path": pointer, "value": new}
+            yield Place(pointer, old, new)
 
-    def _on_object(
-        self, pointer: str, old: dict[str, Any], new: dict[str, Any]
-    ) -> Iterator[dict[str, Any]]:
-        for key in old:
+    def _in_object(self, pointer: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[Place]:
+        for key, value in old.items():
             if key not in new:
-                yield {"op": "remove", "path": f"{pointer}/{escape_pointer(key)}"}
+                yield Place(f"{pointer}/{escape_pointer(key)}", value, ABSENT)
         for key, value in new.items():
             path = f"{pointer}/{escape_pointer(key)}"
             if key in old:
-                yield from self.operations(path, old[key], value)
+                yield from self.places(path, old[key], value)
             else:
-                yield {"op": "add", "path": path, "value": value}
+                yield Place(path, ABSENT, value)
 
-    def _on_array(self, pointer: str, old: list[Any], new: list[Any]) -> Iterator[dict[str, Any]]:
+    def _in_array(self, pointer: str, old: list[Any], new: list[Any]) -> Iterator[Place]:
         """Yield the changes between the common beginning and the common end, by element."""
         first, last = self._common(old, new)
         changed = min(len(old), len(new)) - last
         for i in range(first, changed):
-            yield from self.operations(f"{pointer}/{i}", old[i], new[i])
+            yield from self.places(f"{pointer}/{i}", old[i], new[i])
         # From the end: each removal moves the elements after it.
         for i in range(len(old) - last - 1, changed - 1, -1):
-            yield {"op": "remove", "path": f"{pointer}/{i}"}
+            yield Place(f"{pointer}/{i}", old[i], ABSENT)
         for i in range(changed, len(new) - last):
-            yield {"op": "add", "path": f"{pointer}/{i}", "value": new[i]}
+            yield Place(f"{pointer}/{i}", ABSENT, new[i])
 
     def _common(self, old: list[Any], new: list[Any]) -> tuple[int, int]:
         """Return how many elements are the same at the beginning, and how many more at the end."""

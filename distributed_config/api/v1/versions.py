@@ -13,7 +13,7 @@ from distributed_config.http.pagination import after_key, next_cursor, page_resp
 from distributed_config.http.response import ResponseData, json_response
 from distributed_config.http.routes import route
 from distributed_config.http.series import series_of
-from distributed_config.http.writes import commit
+from distributed_config.http.writes import commit_to
 from distributed_config.schemas import answers, queries
 from distributed_config.schemas.versions import render_version, render_version_with_document
 from distributed_config.services import versions
@@ -111,7 +111,7 @@ def roll_back(query: dict[str, Any]) -> ResponseData:
     """Append a copy of an older version: of the one before, unless `to` says which."""
     http_request.refuse_body()
     series, number, expect = series_of(query), query["to"], conditions.precondition()
-    return commit(
+    return commit_to(
         query,
         versions.roll_back,
         series,
