@@ -226,15 +226,9 @@ class _Reader:
         try:
             return _number_or_text(text)
         except _AmbiguousError as error:
-            start = event.start_mark
+            spot = event.start_mark
             self._problems.append(
-                Problem(
-                    pointer_of(place),
-                    str(error),
-                    "number",
-                    line=start.line + 1,
-                    column=start.column + 1,
-                )
+                Problem(pointer_of(place), f"{error}", "number", "", spot.line + 1, spot.column + 1)
             )
             if len(self._problems) == _MOST_PROBLEMS:
                 raise InvalidDocument.from_problems(self._problems) from None

@@ -1,8 +1,8 @@
 """What a rehearsed write changes in a document, with every secret masked.
 
-A secret that stays is stored again as it was, byte for byte; one that comes with the write is
-sealed anew, even if it is the same. So two stored documents can be compared without opening a
-secret, and nobody learns from the difference whether a guess was right.
+A secret that stays is stored as it was, byte for byte; one that comes with the write is sealed
+again, even if it is the same. So two stored documents can be compared without opening a secret, and
+nobody learns from the difference whether a guess was right.
 """
 
 import json
