@@ -5,9 +5,6 @@ again, even if it is the same. So two stored documents can be compared without o
 nobody learns from the difference whether a guess was right.
 """
 
-import json
-import re
-import secrets as randomness
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, TypeVarTuple
@@ -17,40 +14,11 @@ from distributed_config.services.diff import Changes, list_changes
 from distributed_config.services.documents.load import load_current
 from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.secrets.stand_ins import StandIns
 from distributed_config.services.versions import lookup
-from distributed_config.wire import MASK
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
-
-
-class StandIns:
-    """Words that stand for secrets while documents are compared: one for each stored value."""
-
-    def __init__(self) -> None:
-        # Nobody can write a word that is made up after the write arrived.
-        self._beginning = randomness.token_hex(16)
-        self._words: dict[str, str] = {}
-
-    def replace(self, document: secrets.StoredDocument) -> dict[str, Any]:
-        """Return a stored document with such a word in place of every secret."""
-        words = {path: self._word(value) for path, value in document.secrets.items()}
-        replaced: dict[str, Any] = secrets.with_replaced(document.value, words)
-        return replaced
-
-    def mask(self, changes: Changes) -> Changes:
-        """Return ``changes`` with the mask in place of every such word."""
-        if not self._words:
-            return changes
-        entries = json.loads(self._masked(json.dumps(changes.entries, ensure_ascii=False)))
-        return Changes(entries, self._masked(changes.text), changes.truncated)
-
-    def _word(self, value: Any) -> str:
-        text = secrets.to_json(value)
-        return self._words.setdefault(text, f"{self._beginning}-{len(self._words)}.")
-
-    def _masked(self, text: str) -> str:
-        return re.sub(rf"{self._beginning}-[0-9]+\.", MASK, text)
 
 
 @dataclass(frozen=True)
@@ -73,7 +41,9 @@ class Rehearsed(Generic[T]):
     def changes(self) -> Changes:
         """Return what the write changes. It takes long, so it is made without the write lock."""
         before, after = self.before, self.after
-        return self.stand_ins.mask(list_changes(before.value, after.value, before.name, after.name))
+        changes = list_changes(before.value, after.value, before.name, after.name)
+        entries, text = self.stand_ins.mask(changes.entries), self.stand_ins.mask(changes.text)
+        return Changes(entries, text, changes.truncated)
 
 
 def rehearse(

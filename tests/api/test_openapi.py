@@ -113,9 +113,12 @@ def test_every_operation_states_its_permission(described: dict[str, Any], app: F
         name.replace(".", "_"): view.permission for name, view in app.view_functions.items()
     }
     reading = {name for name, permission in stated.items() if permission == "config:read"}
+    # A merge stores nothing, but what it merges is too long for a query.
     assert {
-        method for method, _, each in operations(described) if each["operationId"] in reading
-    } == {"GET"}
+        (method, path)
+        for method, path, each in operations(described)
+        if each["operationId"] in reading and method != "GET"
+    } == {("POST", "/api/v1/merge")}
 
 
 def test_every_operation_says_what_it_may_answer(described: dict[str, Any]) -> None:
@@ -229,7 +232,7 @@ def test_the_page_may_load_nothing_but_its_own_style(api: Api) -> None:
 
 def example_query(operation: dict[str, Any], name: str) -> dict[str, str]:
     """A query that holds what is required."""
-    values = {"service": name, "definition": name, "from": "0", "to": "0"}
+    values = {"service": name, "definition": name, "from": "0", "to": "0", "base": "0", "q": "a"}
     values |= {"name": name, "id": "0", "email": "nobody@example.org"}
     return {
         each["name"]: values[each["name"]]

@@ -14,9 +14,9 @@ from distributed_config.http.response import ResponseData, json_response
 from distributed_config.http.routes import route
 from distributed_config.http.series import series_of
 from distributed_config.http.writes import commit_to
-from distributed_config.schemas import answers, queries
+from distributed_config.schemas import answers, queries, version_answers, version_queries
 from distributed_config.schemas.versions import render_version, render_version_with_document
-from distributed_config.services import versions
+from distributed_config.services import merges, versions
 from distributed_config.services.diff import compare
 from distributed_config.services.documents.series import Series
 from distributed_config.services.journal import head
@@ -95,6 +95,40 @@ def _side(query: dict[str, Any], service: str, which: int | str) -> _Side:
     else:
         version = versions.current(auth.reader(), series)
     return _Side(version.served, f"{service} in {which}")
+
+
+@route(
+    blueprint,
+    "POST",
+    "/merge",
+    permission="config:read",
+    query=version_queries.MergeQuery,
+    body_types=("application/json", "application/yaml", "application/toml"),
+    answers={200: version_answers.MergeAnswer},
+    refusals=(404, 410, 422),
+)
+def merge(query: dict[str, Any]) -> ResponseData:
+    """Merge a document that was made from an earlier version with what is current. Stores nothing.
+
+    What only one side changed is in `merged`; what both changed in different ways is listed in
+    `contested`, and `merged` has the current value there. Arrays are merged as wholes. Publish the
+    result with `If-Match` as in `if_match`.
+    """
+    series = series_of(query)
+    limits = http_request.document_limits()
+    mine = wire.make_document(http_request.body_value(), limits, series.service)
+    merged = merges.merge_with_current(auth.reader(), series, query["base"], mine.value)
+    current = merged.current
+    epoch = head.read_head(reader_connection()).epoch
+    body = {
+        "base": query["base"],
+        "current": current.number,
+        "if_match": wire.version_etag(epoch, current.number, current.stamp),
+        "merged": merged.document,
+        "contested": version_answers.ContestedAnswer.render_all(merged.contested),
+    }
+    # It may have secrets that came with the request.
+    return json_response(body, Cache_Control="no-store")
 
 
 @route(

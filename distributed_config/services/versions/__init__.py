@@ -11,12 +11,14 @@ from distributed_config.services.versions.availability import (
 from distributed_config.services.versions.conformity import check_current
 from distributed_config.services.versions.preconditions import check_expected
 from distributed_config.services.versions.read import (
+    CurrentDocument,
     all_existing,
     as_of_revision,
     as_of_time,
     change_times,
     count_services,
     current,
+    current_document,
     current_seen,
     current_value,
     environments_of,
@@ -26,6 +28,7 @@ from distributed_config.services.versions.read import (
     numbered,
     require,
     stored,
+    stored_document,
     version_times,
 )
 from distributed_config.services.versions.resolved import (
@@ -47,6 +50,7 @@ from distributed_config.services.versions.write import (
 
 __all__ = [
     "PUBLISH",
+    "CurrentDocument",
     "ResolvedVersion",
     "Version",
     "WriteResult",
@@ -61,6 +65,7 @@ __all__ = [
     "count_services",
     "create",
     "current",
+    "current_document",
     "current_seen",
     "current_value",
     "delete_everywhere",
@@ -83,5 +88,6 @@ __all__ = [
     "roll_back",
     "set_enabled",
     "stored",
+    "stored_document",
     "version_times",
 ]

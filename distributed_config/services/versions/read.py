@@ -1,7 +1,7 @@
 """The versions of a series, as an actor may read them."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Select
@@ -15,14 +15,18 @@ from distributed_config.errors import (
     VersionNotFound,
 )
 from distributed_config.models import ChangeRow, ServiceRow
-from distributed_config.services.documents.current import in_environment, in_series
+from distributed_config.services.documents.current import find_current, in_environment, in_series
 from distributed_config.services.documents.load import load_current
 from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.layers.environments import require_visible
 from distributed_config.services.reader import Reader
-from distributed_config.services.secrets import DocumentKey, Viewer
-from distributed_config.services.versions.render import VersionRenderer, version_of_row
+from distributed_config.services.secrets import DocumentKey, StoredDocument, Viewer, load_stored
+from distributed_config.services.versions.render import (
+    VersionRenderer,
+    version_of_row,
+    version_stamp,
+)
 from distributed_config.services.versions.statements import (
     CHECKS,
     COUNT,
@@ -215,6 +219,38 @@ def current_seen(reader: Reader, series: Series) -> dict[str, Any] | None:
         return None
     viewer = Viewer(reader.connection, reader.visibility.reads_secrets)
     return parse_stored(document.render(viewer).text)
+
+
+@dataclass(frozen=True)
+class CurrentDocument:
+    """The current document as it is stored; ``stamp`` is its version's part of its entity tag."""
+
+    number: int
+    stamp: str
+    document: StoredDocument
+
+
+def current_document(reader: Reader, series: Series) -> CurrentDocument:
+    """Return the current document of a series, with its secrets as they are stored.
+
+    Raises ServiceNotFound or NoCurrentVersion.
+    """
+    service = require_service(reader, series)
+    found = find_current(reader.connection, service.id, series.environment)
+    if found is None:
+        raise NoCurrentVersion(series.service)
+    stamp = version_stamp(reader.connection, service, found.number, found.digest)
+    return CurrentDocument(found.number, stamp, stored_document(reader, series, found.number))
+
+
+def stored_document(reader: Reader, series: Series, number: int) -> StoredDocument:
+    """Return version ``number``, enabled or not, with its secrets as they are stored.
+
+    Raises ServiceNotFound, VersionNotFound or VersionDeleted.
+    """
+    service = require_service(reader, series)
+    version = load_version(reader.connection, service.id, series, number)
+    return load_stored(reader.connection, document_key(reader, series, service), version.served)
 
 
 def count_services(reader: Reader) -> int:
