@@ -114,19 +114,19 @@ def _with_words(
     """Return ``mine`` with a word in place of each secret that it keeps, and that it brings."""
     marks = secrets.marks_of(base.connection, base.document_key)
     brought = dict(secrets.find_secrets(mine, marks))
-    kept = {
+    retained = {
         path: stand_ins.of_stored(stored)
         for path, stored in base.secrets.items()
         if _keeps(_value_at(mine, path), path, base, reveal)
     }
-    # A secret may lie in another: what is kept comes first.
-    around = {path[:length] for path in kept for length in range(len(path) + 1)}
+    # A secret may lie in another: what stays comes first.
+    around = {path[:length] for path in retained for length in range(len(path) + 1)}
     new = {
         path: stand_ins.of_brought(value)
         for path, value in brought.items()
-        if path not in around and not any(path[:length] in kept for length in range(len(path)))
+        if path not in around and not any(path[:length] in retained for length in range(len(path)))
     }
-    words: dict[str, Any] = secrets.with_replaced(mine, {**kept, **new})
+    words: dict[str, Any] = secrets.with_replaced(mine, {**retained, **new})
     return words
 
 
