@@ -158,11 +158,6 @@ class ServiceAnswer(Answer):
         return rendered
 
 
-class ServicesAnswer(Answer):
-    services = fields.List(fields.Nested(ServiceAnswer), required=True)
-    next = fields.String(allow_none=True, required=True)
-
-
 class ReasonAnswer(Answer):
     pointer = fields.String(required=True)
     message = fields.String(required=True)

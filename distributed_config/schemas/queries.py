@@ -122,15 +122,6 @@ class PageQuery(Schema):
     )
 
 
-class ServicesQuery(PageQuery):
-    environment = environment()
-    search = fields.String(
-        load_default="", metadata={"description": "A part of the name, in any case."}
-    )
-    prefix = fields.String(load_default="", metadata={"description": "How the name begins."})
-    tag = repeatable(fields.String(), "A tag that the service has; several must all be there.")
-
-
 class VersionsQuery(ServiceQuery, PageQuery):
     documents = StrictBoolean(load_default=False, metadata={"description": "Documents as well."})
 

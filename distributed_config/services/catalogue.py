@@ -1,7 +1,8 @@
 """The list of services, and the tags that they can be found by."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -83,18 +84,49 @@ def services(
     """
     require_visible(reader, environment)
     # Pages continue after a name. An offset would shift when services come and go.
-    query = _SERVICES.where(
-        ServiceRow.organisation_id == reader.visibility.organisation,
-        reader.visibility.sql_filter(ServiceRow.name),
-        ServiceRow.name > after,
-        name_begins_with(prefix),
-    )
-    if search:
-        query = query.where(ServiceRow.name.icontains(search, autoescape=True))
-    for tag in tags:
-        has_tag = select(TagRow.service_id).where(TagRow.tag == tag)
-        query = query.where(ServiceRow.id.in_(has_tag))
+    query = _SERVICES.where(ServiceRow.name > after, *conditions(reader, search, prefix, tags))
     return _entries(reader, query.order_by(ServiceRow.name).limit(limit), environment)
+
+
+def count(reader: Reader, *, search: str = "", prefix: str = "", tags: tuple[str, ...] = ()) -> int:
+    """Return how many services there are; the parameters are those of ``services``."""
+    query = select(func.count()).select_from(ServiceRow)
+    return reader.connection.execute(
+        query.where(*conditions(reader, search, prefix, tags))
+    ).scalar_one()
+
+
+def conditions(
+    reader: Reader, search: str, prefix: str, tags: tuple[str, ...]
+) -> Iterator[ColumnElement[bool]]:
+    """Yield the conditions on a service that it is visible, and what ``services`` looks for."""
+    yield ServiceRow.organisation_id == reader.visibility.organisation
+    yield reader.visibility.sql_filter(ServiceRow.name)
+    yield name_begins_with(prefix)
+    if search:
+        yield ServiceRow.name.icontains(search, autoescape=True)
+    for tag in tags:
+        yield ServiceRow.id.in_(select(TagRow.service_id).where(TagRow.tag == tag))
+
+
+class TagCount(NamedTuple):
+    """A tag, and how many of the services that the reader may see have it."""
+
+    tag: str
+    services: int
+
+
+def tag_counts(reader: Reader, *, after: str = "", limit: int) -> list[TagCount]:
+    """Return up to ``limit`` tags after the tag ``after``, in order."""
+    query = (
+        select(TagRow.tag, func.count())
+        .join(ServiceRow, ServiceRow.id == TagRow.service_id)
+        .where(TagRow.tag > after, *conditions(reader, "", "", ()))
+        .group_by(TagRow.tag)
+        .order_by(TagRow.tag)
+        .limit(limit)
+    )
+    return [TagCount(*row) for row in reader.connection.execute(query)]
 
 
 def served_names(

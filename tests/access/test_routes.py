@@ -195,11 +195,15 @@ def test_lists_totals_searches_exports_and_the_feed_reveal_nothing(
         administrator.put(service, {"canary": secret})
         body = {"definition": f"def-{name}"}
         administrator.ask("PUT", "/api/v1/services/definition", body, service=service)
+        tags = {"tags": [secret.replace("/", ".")[:60]]}
+        assert administrator.ask("PUT", "/api/v1/services/tags", tags, service=service).is_success
     scoped = acting("organisation-administrator", services=["team/"])
     foreign = acting("organisation-administrator", elsewhere)
     paths: list[tuple[str, dict[str, Any]]] = [
         ("/api/v1/services", {"search": "hidden"}),
         ("/api/v1/services", {"prefix": "hidden"}),
+        ("/api/v1/services", {"sort": "changed", "include": "last_change"}),
+        ("/api/v1/tags", {}),
         ("/api/v1/export", {}),
         ("/api/v1/changes", {"include": "document", "limit": 500}),
         ("/api/v1/changes", {"service": secret}),
@@ -215,6 +219,9 @@ def test_lists_totals_searches_exports_and_the_feed_reveal_nothing(
         text = answer.text.replace(f"'{secret}'", "").replace(f"'def-{name}'", "")
         assert secret not in text, (path, query, answer.text[:500])
     assert foreign.ask("GET", "/api/v1/definitions").json()["definitions"] == []
+    for caller in (scoped, foreign):
+        total = caller.ask("GET", "/api/v1/services", include="total", search="hidden").json()
+        assert total["total"] == 0
     shown = scoped.ask("GET", "/api/v1/definitions/one", definition=f"def-{name}").json()
     assert shown["services"] == 0
     made = foreign.ask("POST", "/config", {"n": 0}, service=f"first-{name}").json()

@@ -1,11 +1,12 @@
 """The list of services and their tags."""
 
 from functools import partial
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from flask import Blueprint
 
+from distributed_config.errors import Invalid, Problem
 from distributed_config.http import auth
 from distributed_config.http import request as http_request
 from distributed_config.http.database import reader_connection
@@ -14,13 +15,21 @@ from distributed_config.http.response import ResponseData, json_response
 from distributed_config.http.routes import route
 from distributed_config.http.series import series_of
 from distributed_config.http.writes import commit, json_of
-from distributed_config.schemas import answers, bodies, layer_answers, queries
-from distributed_config.services import catalogue, definitions
+from distributed_config.schemas import (
+    answers,
+    bodies,
+    catalogue_answers,
+    catalogue_queries,
+    layer_answers,
+    queries,
+)
+from distributed_config.services import catalogue, definitions, last_changes
 from distributed_config.services.catalogue import Entry
 from distributed_config.services.documents.series import Series
 from distributed_config.services.journal import head
 from distributed_config.services.journal.head import Head
 from distributed_config.services.journal.transaction import Transaction
+from distributed_config.services.last_changes import Position
 from distributed_config.services.layers import extensions
 
 blueprint = Blueprint("services", __name__)
@@ -31,27 +40,96 @@ blueprint = Blueprint("services", __name__)
     "GET",
     "/services",
     permission="config:read",
-    query=queries.ServicesQuery,
-    answers={200: answers.ServicesAnswer},
+    query=catalogue_queries.ServicesQuery,
+    answers={200: catalogue_answers.ServicesAnswer},
     refusals=(404, 410, 422),
 )
 def list_services(query: dict[str, Any]) -> ResponseData:
-    """List the services, by name."""
-    epoch = head.read_head(reader_connection()).epoch
+    """List the services, by name or by their last change."""
+    now = head.read_head(reader_connection())
     # One more than the page is read, which tells whether there is another.
     size = page_size(query["limit"])
-    after = after_key(query, epoch, str) or ""
+    filters: dict[str, Any] = {
+        "search": query["search"],
+        "prefix": query["prefix"],
+        "tags": tuple(query["tag"]),
+    }
+    after = after_key(query, now.epoch, str)
+    page = _by_change if query["sort"] == "changed" else _by_name
+    entries = page(query, now, after, size + 1, filters)
+    body: dict[str, Any] = {
+        "services": [_listed(query, entry) for entry, _ in entries[:size]],
+    }
+    if "total" in query["include"]:
+        body["total"] = catalogue.count(auth.reader(), **filters)
+    return page_response(body, next_cursor(query, now.epoch, entries, size, itemgetter(1)))
+
+
+Listed = list[tuple[Entry, str]]
+"""Services, each with its key in a cursor."""
+
+
+def _by_name(
+    query: dict[str, Any], _now: Head, after: str | None, limit: int, filters: dict[str, Any]
+) -> Listed:
     entries = catalogue.services(
         auth.reader(),
-        after=after,
-        limit=size + 1,
-        search=query["search"],
-        prefix=query["prefix"],
-        tags=tuple(query["tag"]),
+        after=after or "",
+        limit=limit,
         environment=query["environment"],
+        **filters,
     )
-    body = {"services": answers.ServiceAnswer.render_all(entries[:size])}
-    return page_response(body, next_cursor(query, epoch, entries, size, attrgetter("name")))
+    return [(entry, entry.name) for entry in entries]
+
+
+def _by_change(
+    query: dict[str, Any], now: Head, after: str | None, limit: int, filters: dict[str, Any]
+) -> Listed:
+    entries = last_changes.services_by_change(
+        auth.reader(),
+        as_of=now.revision,
+        after=None if after is None else _position(after),
+        limit=limit,
+        environment=query["environment"],
+        **filters,
+    )
+    return [(entry, position.text()) for entry, position in entries]
+
+
+def _position(key: str) -> Position:
+    """Return the position in a cursor's key. Raises Invalid for one that no server has given."""
+    position = last_changes.parse_position(key)
+    if position is None:
+        message = "This server gave no such cursor for this list; follow the Link header."
+        raise Invalid.from_problems([Problem("", message, "cursor", "cursor")])
+    return position
+
+
+def _listed(query: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    rendered = answers.ServiceAnswer.render(entry)
+    if "last_change" in query["include"]:
+        change = last_changes.last_change(auth.reader(), entry.name, query["environment"])
+        rendered["last_change"] = catalogue_answers.LastChangeAnswer.render(change)
+    return rendered
+
+
+@route(
+    blueprint,
+    "GET",
+    "/tags",
+    permission="config:read",
+    query=queries.PageQuery,
+    answers={200: catalogue_answers.TagsAnswer},
+    refusals=(410, 422),
+)
+def list_tags(query: dict[str, Any]) -> ResponseData:
+    """List the tags, each with the number of services that have it."""
+    epoch = head.read_head(reader_connection()).epoch
+    size = page_size(query["limit"])
+    after = after_key(query, epoch, str) or ""
+    counts = catalogue.tag_counts(auth.reader(), after=after, limit=size + 1)
+    body = {"tags": catalogue_answers.TagAnswer.render_all(counts[:size])}
+    return page_response(body, next_cursor(query, epoch, counts, size, attrgetter("tag")))
 
 
 @route(
