@@ -6,13 +6,15 @@ somebody reads on keeps its place, so that none comes twice and none is left out
 
 import re
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, bindparam, case, func, or_, select
 
 from distributed_config.models import ChangeRow, ServiceRow
 from distributed_config.services import catalogue
 from distributed_config.services.catalogue import Entry
+from distributed_config.services.documents.current import ENVIRONMENT, in_environment
+from distributed_config.services.documents.series import Series
 from distributed_config.services.layers.environments import require_visible
 from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.reader import Reader
@@ -100,30 +102,35 @@ def services_by_change(
     return list(zip(entries, positions, strict=True))
 
 
-def last_change(reader: Reader, service: str, environment: str) -> LastChange | None:
+_SERVICE_CHANGES = select(
+    ChangeRow.revision,
+    ChangeRow.changed_at,
+    ChangeRow.kind,
+    ChangeRow.number,
+    ChangeRow.actor,
+    ChangeRow.note,
+    ChangeRow.position,
+).where(
+    ChangeRow.organisation_id == bindparam("organisation"),
+    ChangeRow.service == bindparam("name"),
+)
+_NEWEST_FIRST = (ChangeRow.revision.desc(), ChangeRow.position.desc())
+# One for each, and not both in one: so either is found at the end of the index at once.
+_LAST_HERE = (
+    _SERVICE_CHANGES.where(ChangeRow.environment == ENVIRONMENT).order_by(*_NEWEST_FIRST).limit(1)
+)
+_LAST_EVERYWHERE = (
+    _SERVICE_CHANGES.where(ChangeRow.environment.is_(None)).order_by(*_NEWEST_FIRST).limit(1)
+)
+
+
+def last_change(reader: Reader, series: Series) -> LastChange | None:
     """Return the last change of a service: of its versions in the environment, or of all of it."""
-    found: list[Row[*tuple[Any, ...]]] = []
-    # One for each, and not both in one: so either is found at the end of the index at once.
-    for condition in (ChangeRow.environment == environment, ChangeRow.environment.is_(None)):
-        query = (
-            select(
-                ChangeRow.revision,
-                ChangeRow.changed_at,
-                ChangeRow.kind,
-                ChangeRow.number,
-                ChangeRow.actor,
-                ChangeRow.note,
-                ChangeRow.position,
-            )
-            .where(
-                ChangeRow.organisation_id == reader.visibility.organisation,
-                ChangeRow.service == service,
-                condition,
-            )
-            .order_by(ChangeRow.revision.desc(), ChangeRow.position.desc())
-            .limit(1)
-        )
-        found += reader.connection.execute(query).all()
+    named = {"organisation": reader.visibility.organisation, "name": series.service}
+    found = [
+        *reader.connection.execute(_LAST_HERE, {**named, **in_environment(series.environment)}),
+        *reader.connection.execute(_LAST_EVERYWHERE, named),
+    ]
     if not found:
         return None
     newest = max(found, key=lambda row: (row.revision, row.position))

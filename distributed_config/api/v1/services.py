@@ -108,7 +108,8 @@ def _position(key: str) -> Position:
 def _listed(query: dict[str, Any], entry: Entry) -> dict[str, Any]:
     rendered = answers.ServiceAnswer.render(entry)
     if "last_change" in query["include"]:
-        change = last_changes.last_change(auth.reader(), entry.name, query["environment"])
+        series = Series(entry.name, query["environment"])
+        change = last_changes.last_change(auth.reader(), series)
         rendered["last_change"] = catalogue_answers.LastChangeAnswer.render(change)
     return rendered
 
