@@ -1,8 +1,8 @@
 """The parameters of routes that list services, and search in them."""
 
-from marshmallow import fields, validate
+from marshmallow import Schema, fields, validate
 
-from distributed_config.schemas.fields import environment, repeatable
+from distributed_config.schemas.fields import StrictInteger, environment, repeatable
 from distributed_config.schemas.queries import PageQuery
 
 
@@ -26,4 +26,25 @@ class ServicesQuery(PageQuery):
             validate=validate.OneOf(("last_change", "total"), error="It is one of: {choices}.")
         ),
         "Also the last change of each service; also how many there are on all pages.",
+    )
+
+
+class SearchQuery(Schema):
+    q = fields.String(
+        required=True,
+        validate=validate.And(
+            validate.Length(1, 200, error="It has 1 to 200 characters."),
+            validate.Predicate("isprintable", error="It has printable characters only."),
+        ),
+        metadata={
+            "description": "The text to find, in any case of ASCII letters.",
+            "example": "db2",
+        },
+    )
+    environment = environment()
+    limit = StrictInteger(
+        least=1,
+        most=100,
+        load_default=20,
+        metadata={"description": "The most hits of each kind."},
     )

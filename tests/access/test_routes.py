@@ -204,6 +204,7 @@ def test_lists_totals_searches_exports_and_the_feed_reveal_nothing(
         ("/api/v1/services", {"prefix": "hidden"}),
         ("/api/v1/services", {"sort": "changed", "include": "last_change"}),
         ("/api/v1/tags", {}),
+        ("/api/v1/search", {"q": secret}),
         ("/api/v1/export", {}),
         ("/api/v1/changes", {"include": "document", "limit": 500}),
         ("/api/v1/changes", {"service": secret}),

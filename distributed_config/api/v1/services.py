@@ -23,7 +23,7 @@ from distributed_config.schemas import (
     layer_answers,
     queries,
 )
-from distributed_config.services import catalogue, definitions, last_changes
+from distributed_config.services import catalogue, definitions, last_changes, search
 from distributed_config.services.catalogue import Entry
 from distributed_config.services.documents.series import Series
 from distributed_config.services.journal import head
@@ -131,6 +131,26 @@ def list_tags(query: dict[str, Any]) -> ResponseData:
     counts = catalogue.tag_counts(auth.reader(), after=after, limit=size + 1)
     body = {"tags": catalogue_answers.TagAnswer.render_all(counts[:size])}
     return page_response(body, next_cursor(query, epoch, counts, size, attrgetter("tag")))
+
+
+@route(
+    blueprint,
+    "GET",
+    "/search",
+    permission="config:read",
+    query=catalogue_queries.SearchQuery,
+    answers={200: catalogue_answers.SearchAnswer},
+    refusals=(404, 422),
+)
+def search_services(query: dict[str, Any]) -> ResponseData:
+    """Search services: their names, tags and notes, and the keys and values of what is current.
+
+    Secrets are masked for everybody, so they are never found. The search ends after a second, and
+    at `limit` hits of each kind; of one document it shows three keys and three values.
+    """
+    found = search.search(auth.reader(), query["q"], query["environment"], limit=query["limit"])
+    body = catalogue_answers.SearchAnswer.render(found)
+    return json_response(body, Cache_Control="private, no-cache")
 
 
 @route(
