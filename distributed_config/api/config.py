@@ -13,7 +13,7 @@ from flask import Blueprint
 from distributed_config import formats, wire
 from distributed_config.api import representations
 from distributed_config.api.representations import Representation
-from distributed_config.errors import InvalidDocument, Problem, RevisionNotReached
+from distributed_config.errors import Invalid, InvalidDocument, Problem, RevisionNotReached
 from distributed_config.http import conditions, secret_reads
 from distributed_config.http import request as http_request
 from distributed_config.http.database import reader_connection
@@ -189,9 +189,16 @@ def patch(query: dict[str, Any]) -> ResponseData:
     headers=("If-Match", "If-Unmodified-Since", "Idempotency-Key", "Config-Note"),
 )
 def delete(query: dict[str, Any]) -> ResponseData:
-    """Delete a service of which every version is disabled, or one disabled version's document."""
+    """Delete a service of which every version is disabled, or one disabled version's document.
+
+    With `with_versions=true` the service goes in one step, whatever is enabled; that takes a note.
+    """
     http_request.refuse_body()
     series, expect = series_of(query), conditions.precondition()
+    if query["with_versions"]:
+        _require_note(query)
+        verb = versions.delete_with_versions
+        return commit(query, verb, series, expect, render=_render_deleted)
     if query["version"] is None:
         return commit(query, versions.delete_service, series, expect, render=_render_deleted)
     number = query["version"]
@@ -260,6 +267,13 @@ def _json_patch() -> list[Any]:
 
 
 # --- writing
+
+
+def _require_note(query: dict[str, Any]) -> None:
+    """Raise Invalid unless the request says why: what programs get now will be gone."""
+    if not http_request.note(query["note"]).strip():
+        message = "To delete a service with its versions takes a note that says why."
+        raise Invalid.from_problems([Problem("", message, "note", "note")])
 
 
 @dataclass(frozen=True)

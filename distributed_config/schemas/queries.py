@@ -11,7 +11,6 @@ from distributed_config.schemas.fields import (
     StrictBoolean,
     StrictInteger,
     Time,
-    VersionOrEnvironment,
     definition_name,
     dry_run,
     environment,
@@ -112,6 +111,20 @@ class PatchQuery(VersionWriteQuery):
 
 class DeleteQuery(WriteQuery):
     version = StrictInteger(load_default=None)
+    with_versions = StrictBoolean(
+        load_default=False,
+        metadata={
+            "description": "Delete the service whether or not its versions are enabled; takes a "
+            "note."
+        },
+    )
+
+    @validates_schema
+    def _is_about_the_service(self, data: dict[str, Any], **_rest: Any) -> None:
+        # One of them would have to be ignored, and neither guess would be harmless.
+        if data.get("with_versions") and data.get("version") is not None:
+            message = "It deletes the whole service; leave version= out, or this."
+            raise ValidationError(message, "with_versions")
 
 
 # The bound on limit is only a sane number; the setting DISTCONF_PAGE_MOST is the true one.
@@ -120,31 +133,6 @@ class PageQuery(Schema):
     cursor = fields.String(
         load_default=None, metadata={"description": "From the Link header of the page before."}
     )
-
-
-class VersionsQuery(ServiceQuery, PageQuery):
-    documents = StrictBoolean(load_default=False, metadata={"description": "Documents as well."})
-
-
-class DiffQuery(ServiceQuery):
-    old = VersionOrEnvironment(
-        required=True,
-        data_key="from",
-        metadata={"description": "A version's number, or an environment."},
-    )
-    new = VersionOrEnvironment(
-        required=True, data_key="to", metadata={"description": "Another one of the same kind."}
-    )
-    resolved = StrictBoolean(
-        load_default=True,
-        metadata={"description": "Of environments: what programs get, or the stored documents."},
-    )
-
-    @validates_schema
-    def _both_of_one_kind(self, data: dict[str, Any], **_rest: Any) -> None:
-        # A version has a number in its own environment only.
-        if isinstance(data.get("old"), int) != isinstance(data.get("new"), int):
-            raise ValidationError("Give two versions or two environments.", "to")
 
 
 class ExplainQuery(ServiceQuery):
@@ -158,15 +146,6 @@ class EnvironmentQuery(Schema):
     name = fields.String(required=True, metadata={"example": "staging"})
     note = note()
     dry_run = dry_run()
-
-
-class RollbackQuery(VersionWriteQuery):
-    to = StrictInteger(
-        load_default=None,
-        metadata={
-            "description": "The version to copy; without it the enabled one before the current."
-        },
-    )
 
 
 class ChangesQuery(Schema):

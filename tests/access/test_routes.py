@@ -96,6 +96,7 @@ def test_what_a_role_may_do_with_a_service_is_what_its_permissions_say(
         "disable": told("PATCH", "/config", service=name, version=0, enabled="false"),
         "changeset": told("POST", "/api/v1/changesets", {"changes": [step]}),
         "delete": told("DELETE", "/config", service=name, version=0),
+        "delete all": told("DELETE", "/config", service=name, with_versions="true", note="why"),
     } == {
         "get": reads,
         "history": reads,
@@ -105,6 +106,7 @@ def test_what_a_role_may_do_with_a_service_is_what_its_permissions_say(
         "disable": publishes,
         "changeset": publishes,
         "delete": publishes if publishes != 200 else 409,
+        "delete all": publishes,
     }
 
 

@@ -530,3 +530,40 @@ def test_names_are_unicode_words_in_segments(api: Api, name: str, names: list[An
         assert api.put(f"{name}/{tail}", {"n": number}).status_code == 200
     for number, tail in enumerate(names):
         assert json.loads(api.get(f"{name}/{tail}").text) == {"n": number}
+
+
+def test_a_service_is_deleted_in_one_step_with_a_reason(api: Api, name: str) -> None:
+    api.put(name, {"n": 0})
+    api.put(name, {"n": 1})
+    whole = {"with_versions": "true"}
+
+    assert api.delete(name).status_code == 409
+    for without in (whole, {**whole, "note": "  "}):
+        refused = api.delete(name, **without)
+        assert (refused.status_code, refused.json()["problems"][0]["parameter"]) == (422, "note")
+    both = api.delete(name, version=0, note="why", **whole)
+    assert both.json()["problems"][0]["parameter"] == "with_versions"
+    stale = api.delete(name, note="why", headers={"If-Match": '"0.x"'}, **whole)
+    assert stale.status_code == 412
+    assert api.delete(name, note="why", dry_run="true", **whole).status_code == 200
+    assert api.get(name, version="current").json() == {"n": 1}
+
+    deleted = api.delete(name, **whole, headers={"Config-Note": "moved to web"})
+
+    assert deleted.json() == {"success": True}
+    assert api.get(name).status_code == 404
+    query = {"service": name, "kind": "service.deleted"}
+    [change] = api.http.get("/api/v1/changes", params=query).json()["changes"]
+    assert change["note"] == "moved to web"
+
+
+def test_a_service_that_others_rest_on_is_not_deleted_in_one_step_either(
+    api: Api, name: str
+) -> None:
+    api.put(f"{name}/base", {"n": 0})
+    api.put(name, {"n": {"$use": f"{name}/base#/n"}})
+
+    refused = api.delete(f"{name}/base", with_versions="true", note="why")
+
+    assert code(refused) == (409, "service-in-use")
+    assert api.get(f"{name}/base").status_code == 200

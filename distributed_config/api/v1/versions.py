@@ -14,7 +14,7 @@ from distributed_config.http.response import ResponseData, json_response
 from distributed_config.http.routes import route
 from distributed_config.http.series import series_of
 from distributed_config.http.writes import commit_to
-from distributed_config.schemas import answers, queries, version_answers, version_queries
+from distributed_config.schemas import answers, version_answers, version_queries
 from distributed_config.schemas.versions import render_version, render_version_with_document
 from distributed_config.services import merges, versions
 from distributed_config.services.diff import compare
@@ -31,7 +31,7 @@ blueprint = Blueprint("versions", __name__)
     "GET",
     "/versions",
     permission="config:read",
-    query=queries.VersionsQuery,
+    query=version_queries.VersionsQuery,
     answers={200: answers.VersionsAnswer},
     refusals=(404, 410, 422),
 )
@@ -59,7 +59,7 @@ def list_versions(query: dict[str, Any]) -> ResponseData:
     "GET",
     "/diff",
     permission="config:read",
-    query=queries.DiffQuery,
+    query=version_queries.DiffQuery,
     answers={200: answers.DiffAnswer},
     refusals=(404, 409, 410, 422),
 )
@@ -136,7 +136,7 @@ def merge(query: dict[str, Any]) -> ResponseData:
     "POST",
     "/rollback",
     permission="config:write",
-    query=queries.RollbackQuery,
+    query=version_queries.RollbackQuery,
     answers={200: answers.WrittenAnswer},
     refusals=(404, 410, 412, 422, 507),
     headers=("If-Match", "If-Unmodified-Since", "Idempotency-Key", "Config-Note"),
