@@ -296,6 +296,13 @@ class VersionAnswer(Answer):
     definition = fields.String(required=True, allow_none=True)
     definition_revision = fields.Integer(required=True, allow_none=True)
     document = fields.Raw(metadata={"description": "With documents=true; null if deleted."})
+    changed = fields.Integer(
+        allow_none=True,
+        metadata={
+            "description": "With include=changed: how many places it changed in the version before "
+            "it; null where that is not known, as for the first version and for deleted ones."
+        },
+    )
 
 
 class VersionsAnswer(Answer):

@@ -2,14 +2,23 @@
 
 from typing import Any
 
-from marshmallow import ValidationError, validates_schema
+from marshmallow import ValidationError, fields, validate, validates_schema
 
-from distributed_config.schemas.fields import StrictBoolean, StrictInteger, VersionOrEnvironment
+from distributed_config.schemas.fields import (
+    StrictBoolean,
+    StrictInteger,
+    VersionOrEnvironment,
+    repeatable,
+)
 from distributed_config.schemas.queries import PageQuery, ServiceQuery, VersionWriteQuery
 
 
 class VersionsQuery(ServiceQuery, PageQuery):
     documents = StrictBoolean(load_default=False, metadata={"description": "Documents as well."})
+    include = repeatable(
+        fields.String(validate=validate.OneOf(("changed",), error="It is one of: {choices}.")),
+        "Also how many places each version changed.",
+    )
 
 
 class DiffQuery(ServiceQuery):

@@ -34,7 +34,8 @@ USER = User(
 
 
 def test_versions_have_the_keys_of_their_schema_in_its_order() -> None:
-    described = list(answers.VersionAnswer().fields)
+    # What a view adds on request is not in every version.
+    described = [name for name in answers.VersionAnswer().fields if name != "changed"]
 
     assert list(render_version_with_document(VERSION)) == described
     assert [*render_version(VERSION), "document"] == described

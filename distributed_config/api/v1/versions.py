@@ -17,6 +17,7 @@ from distributed_config.http.writes import commit_to
 from distributed_config.schemas import answers, version_answers, version_queries
 from distributed_config.schemas.versions import render_version, render_version_with_document
 from distributed_config.services import merges, versions
+from distributed_config.services.changed_places import count_changed_places
 from distributed_config.services.diff import compare
 from distributed_config.services.documents.series import Series
 from distributed_config.services.journal import head
@@ -50,7 +51,12 @@ def list_versions(query: dict[str, Any]) -> ResponseData:
     )
     # Documents are large, and most readers of a history want to know when and by whom.
     render = render_version_with_document if query["documents"] else render_version
-    body = {"service": name, "versions": [render(version) for version in history[:size]]}
+    rendered = [render(version) for version in history[:size]]
+    if "changed" in query["include"]:
+        counts = count_changed_places(auth.reader(), series_of(query), history[:size])
+        for entry in rendered:
+            entry["changed"] = counts.get(entry["number"])
+    body = {"service": name, "versions": rendered}
     return page_response(body, next_cursor(query, epoch, history, size, attrgetter("number")))
 
 

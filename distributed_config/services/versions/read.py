@@ -1,6 +1,6 @@
 """The versions of a series, as an actor may read them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,13 @@ from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.layers.environments import require_visible
 from distributed_config.services.reader import Reader
-from distributed_config.services.secrets import DocumentKey, StoredDocument, Viewer, load_stored
+from distributed_config.services.secrets import (
+    DocumentKey,
+    StoredDocument,
+    Viewer,
+    load_stored,
+    marks_of,
+)
 from distributed_config.services.versions.render import (
     VersionRenderer,
     version_of_row,
@@ -251,6 +257,25 @@ def stored_document(reader: Reader, series: Series, number: int) -> StoredDocume
     service = require_service(reader, series)
     version = load_version(reader.connection, service.id, series, number)
     return load_stored(reader.connection, document_key(reader, series, service), version.served)
+
+
+def each_stored(
+    reader: Reader, series: Series, numbers: Iterable[int]
+) -> Iterator[StoredDocument | None]:
+    """Yield the versions with these numbers as they are stored; None for one that is not there.
+
+    Each is read when it is asked for. Raises ServiceNotFound.
+    """
+    service = require_service(reader, series)
+    key = document_key(reader, series, service)
+    marks = marks_of(reader.connection, key)
+    for number in numbers:
+        try:
+            version = load_version(reader.connection, service.id, series, number)
+        except (VersionDeleted, VersionNotFound):
+            yield None
+        else:
+            yield load_stored(reader.connection, key, version.served, marks)
 
 
 def count_services(reader: Reader) -> int:
