@@ -46,5 +46,6 @@ BODIES: dict[str, Any] = {
     "RotateBody": {"overlap": 3600},
     "LoginBody": {"email": "ada@example.org", "password": "correct horse battery staple"},
     "DeviceHandleBody": {"handle": "gAAAAABq…"},
+    "SessionBody": {"organisation": "shop"},
     "PasswordBody": {"old": "correct horse battery staple", "new": "another long sentence"},
 }

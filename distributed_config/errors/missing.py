@@ -64,7 +64,7 @@ class NoCurrentVersion(NotFound):
 
 
 class AccountNotFound(NotFound):
-    """``what`` is "organisation", "user", "membership", "role" or "token"."""
+    """``what`` is "organisation", "user", "membership", "role", "token" or "session"."""
 
     code = "account-not-found"
 

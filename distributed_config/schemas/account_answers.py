@@ -132,3 +132,26 @@ class BearerAnswer(Answer):
     access_token = fields.String(required=True)
     token_type = fields.String(required=True)
     expires_in = fields.Integer(required=True)
+
+
+class SessionAnswer(Answer):
+    id = fields.Integer(required=True)
+    organisation = fields.String(
+        required=True, metadata={"description": "Where it acts, unless a request names another."}
+    )
+    created_at = Time(required=True)
+    expires_at = Time(required=True, allow_none=True)
+    used_at = Time(required=True, allow_none=True)
+    used_from = fields.String(required=True)
+
+
+class ListedSessionAnswer(SessionAnswer):
+    present = fields.Boolean(required=True)
+
+
+class SessionsAnswer(Answer):
+    sessions = fields.List(fields.Nested(ListedSessionAnswer), required=True)
+
+
+class EndedAnswer(DoneAnswer):
+    ended = fields.Integer(required=True, metadata={"description": "How many sessions were ended."})

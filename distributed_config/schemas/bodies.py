@@ -213,6 +213,10 @@ class DeviceHandleBody(Schema):
     handle = fields.String(required=True)
 
 
+class SessionBody(Schema):
+    organisation = fields.String(required=True)
+
+
 class PasswordBody(Schema):
     old = fields.String(required=True)
     new = fields.String(required=True)

@@ -11,13 +11,14 @@ from distributed_config.api.v1 import (
     definitions,
     environments,
     services,
+    sessions,
     tokens,
     transfer,
     versions,
 )
 
-# These two have their routes on one blueprint; being imported registers them.
-ROOMS_OF_ACCOUNTS = (accounts, tokens)
+# These have their routes on one blueprint; being imported registers them.
+ROOMS_OF_ACCOUNTS = (accounts, tokens, sessions)
 
 blueprint = Blueprint("v1", __name__, url_prefix="/api/v1")
 # The order is that of the OpenAPI document.

@@ -72,6 +72,14 @@ def reidentify(connection: Connection, actor: Actor, now: int) -> Identity | Non
     return found if is_same else None
 
 
+def identify_in(
+    connection: Connection, token_id: int, now: int, organisation: str
+) -> Identity | None:
+    """Return the identity of a token in ``organisation``; None if it may not act there."""
+    row = connection.execute(_BY_ID, {"which": token_id}).one_or_none()
+    return None if row is None else _identity(connection, row, now, organisation)
+
+
 COLUMNS = (
     TokenRow.id,
     TokenRow.kind,
