@@ -1,6 +1,6 @@
 """The responses of routes about accounts: organisations, users, roles, tokens and log-ins."""
 
-from marshmallow import fields
+from marshmallow import fields, validate
 
 from distributed_config.schemas.base import Answer
 from distributed_config.schemas.fields import Time
@@ -155,3 +155,31 @@ class SessionsAnswer(Answer):
 
 class EndedAnswer(DoneAnswer):
     ended = fields.Integer(required=True, metadata={"description": "How many sessions were ended."})
+
+
+class ScopeAnswer(Answer):
+    """The entries that contain the service; an empty list limits nothing."""
+
+    services = fields.List(fields.String(), required=True)
+    environments = fields.List(fields.String(), required=True)
+
+
+class HolderAnswer(Answer):
+    kind = fields.String(required=True, validate=validate.OneOf(("user", "machine", "personal")))
+    id = fields.Integer(required=True)
+    name = fields.String(required=True)
+    user = fields.String(required=True, allow_none=True)
+    role = fields.String(required=True)
+    permissions = fields.List(fields.String(), required=True)
+    scopes = fields.List(
+        fields.Nested(ScopeAnswer),
+        required=True,
+        metadata={"description": "What limits it; empty where nothing does."},
+    )
+
+
+class AccessAnswer(Answer):
+    service = fields.String(required=True)
+    environment = fields.String(required=True)
+    access = fields.List(fields.Nested(HolderAnswer), required=True)
+    next = fields.String(allow_none=True, required=True)

@@ -55,3 +55,7 @@ class MergeQuery(ServiceQuery):
     base = StrictInteger(
         required=True, metadata={"description": "The version that the document was made from."}
     )
+
+
+class AccessQuery(ServiceQuery, PageQuery):
+    pass

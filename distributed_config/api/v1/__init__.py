@@ -3,6 +3,7 @@
 from flask import Blueprint
 
 from distributed_config.api.v1 import (
+    access,
     account_routes,
     accounts,
     audit,
@@ -18,7 +19,7 @@ from distributed_config.api.v1 import (
 )
 
 # These have their routes on one blueprint; being imported registers them.
-ROOMS_OF_ACCOUNTS = (accounts, tokens, sessions)
+ROOMS_OF_ACCOUNTS = (accounts, tokens, sessions, access)
 
 blueprint = Blueprint("v1", __name__, url_prefix="/api/v1")
 # The order is that of the OpenAPI document.
