@@ -24,6 +24,7 @@ from distributed_config.models.tables import (
     MembershipRow,
     OrganisationRow,
     RoleRow,
+    RollbackRow,
     SecretKeyRow,
     ServiceRow,
     TagRow,
@@ -32,7 +33,7 @@ from distributed_config.models.tables import (
     VersionRow,
 )
 
-MIGRATION = "0007"
+MIGRATION = "0008"
 """The newest migration; the schema that this release works with. A test holds it true."""
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "MembershipRow",
     "OrganisationRow",
     "RoleRow",
+    "RollbackRow",
     "SecretKeyRow",
     "ServiceRow",
     "TagRow",

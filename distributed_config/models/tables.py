@@ -163,6 +163,20 @@ class VersionRow(Base):
     document: Mapped[str | None] = mapped_column(Text)
 
 
+class RollbackRow(Base):
+    """A version that is a roll-back: the copy of the version ``to_number``. Never updated.
+
+    A table of its own: a column that is added to ``versions`` would come after the document.
+    """
+
+    __tablename__ = "version_rollbacks"
+
+    service_id: Mapped[int] = mapped_column(ForeignKey("services.id"), primary_key=True)
+    environment: Mapped[str] = mapped_column(Text, primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    to_number: Mapped[int]
+
+
 class DefinitionRow(Base):
     """A named JSON Schema that services conform to. ``changed_at`` moves with all it has.
 

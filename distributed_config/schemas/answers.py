@@ -295,6 +295,9 @@ class VersionAnswer(Answer):
     revision = fields.Integer(required=True)
     definition = fields.String(required=True, allow_none=True)
     definition_revision = fields.Integer(required=True, allow_none=True)
+    rolled_back_to = fields.Integer(
+        metadata={"description": "Of a roll-back: the version that it is a copy of."}
+    )
     document = fields.Raw(metadata={"description": "With documents=true; null if deleted."})
     changed = fields.Integer(
         allow_none=True,

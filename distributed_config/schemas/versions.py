@@ -14,7 +14,7 @@ from distributed_config.services.versions import Version
 def render_version(version: Version) -> dict[str, Any]:
     """Return ``version`` as the history has it, without its document."""
     definition, revision = version.checked or (None, None)
-    return {
+    rendered = {
         "number": version.number,
         "enabled": version.enabled,
         "deleted": version.deleted,
@@ -27,6 +27,9 @@ def render_version(version: Version) -> dict[str, Any]:
         "definition": definition,
         "definition_revision": revision,
     }
+    if version.rolled_back_to is not None:
+        rendered["rolled_back_to"] = version.rolled_back_to
+    return rendered
 
 
 def render_version_with_document(version: Version) -> dict[str, Any]:

@@ -352,3 +352,36 @@ def test_unknown_paths_and_methods_answer_in_the_one_form(api: Api) -> None:
     assert api.http.put("/api/v1/services/tags?service=x", content=b"{", headers=JSON).json()[
         "problems"
     ]
+
+
+def test_a_rollback_tells_which_version_it_is_a_copy_of(api: Api, name: str) -> None:
+    for number in range(3):
+        api.put(name, {"n": number})
+    rollback = "/api/v1/rollback"
+    api.http.post(rollback, params={"service": name, "to": 0, "note": "back"})
+    changeset(api, {"service": name, "rollback": 1})
+    api.http.post(rollback, params={"service": name, "to": 2, "dry_run": "true"})
+    # A note that says so is none.
+    api.put(name, {"n": 9}, note="Rolled back to version 0.")
+
+    versions = api.versions(name)
+
+    assert [version.get("rolled_back_to", "no") for version in versions] == ["no"] * 3 + [
+        0,
+        1,
+        "no",
+    ]
+
+
+def test_a_service_that_is_created_again_has_no_rollbacks_of_the_old_one(
+    api: Api, name: str
+) -> None:
+    for again in (False, True):
+        for number in range(3):
+            api.put(name, {"n": number, "again": again})
+        if not again:
+            assert api.http.post("/api/v1/rollback", params={"service": name}).is_success
+            assert api.delete(name, with_versions="true", note="start again").is_success
+    api.put(name, {"n": 3})
+
+    assert not any("rolled_back_to" in version for version in api.versions(name))

@@ -3,7 +3,7 @@
 from sqlalchemy import delete
 
 from distributed_config.errors import NoCurrentVersion, StillEnabled
-from distributed_config.models import ExtensionRow, ServiceRow, TagRow, VersionRow
+from distributed_config.models import ExtensionRow, RollbackRow, ServiceRow, TagRow, VersionRow
 from distributed_config.services.conformance import rules
 from distributed_config.services.documents.current import find_current, in_series
 from distributed_config.services.documents.preconditions import Precondition, no_precondition
@@ -190,11 +190,12 @@ def _delete(transaction: Transaction, service: ServiceKey, series: Series) -> No
     connection = transaction.connection
     effects = _effects(transaction, service, series)
     rules.delete_series(connection, service.id, series.environment)
-    connection.execute(
-        delete(VersionRow).where(
-            VersionRow.service_id == service.id, VersionRow.environment == series.environment
+    for table in (RollbackRow, VersionRow):
+        connection.execute(
+            delete(table).where(
+                table.service_id == service.id, table.environment == series.environment
+            )
         )
-    )
     if connection.execute(ANY_VERSION, {"of_service": service.id}).first() is None:
         _delete_service(transaction, service, series)
         if effects is not None:

@@ -46,6 +46,7 @@ from distributed_config.services.versions.statements import (
     LAST_DEFINITION_REVISIONS,
     LAST_MARKINGS,
     LAST_VERSION_CHANGES,
+    ROLLBACKS,
     SIZE,
     STORED,
 )
@@ -150,10 +151,18 @@ def history(
     )
     if not page:
         return []
-    # A query of its own, for the few columns that only histories show.
+    # Queries of their own, for the few columns that only histories show.
     span = {**parameters, "lowest": page[-1].number, "highest": page[0].number}
     checks = {row[0]: (row[1], row[2]) for row in reader.connection.execute(CHECKS, span)}
-    return [replace(version, checked=checks.get(version.number)) for version in page]
+    rollbacks = {row[0]: row[1] for row in reader.connection.execute(ROLLBACKS, span)}
+    return [
+        replace(
+            version,
+            checked=checks.get(version.number),
+            rolled_back_to=rollbacks.get(version.number),
+        )
+        for version in page
+    ]
 
 
 def masked_text(transaction: Transaction, written: WriteResult, document: Document) -> str:

@@ -12,6 +12,7 @@ from distributed_config.models import (
     CheckRow,
     ConformanceRow,
     DefinitionRevisionRow,
+    RollbackRow,
     ServiceRow,
     VersionRow,
 )
@@ -130,6 +131,14 @@ CHECKS = select(CheckRow.number, CheckRow.definition, CheckRow.definition_revisi
     CheckRow.environment == ENVIRONMENT,
     CheckRow.number.between(bindparam("lowest"), bindparam("highest")),
 )
+
+ROLLBACKS = select(RollbackRow.number, RollbackRow.to_number).where(
+    RollbackRow.service_id == SERVICE,
+    RollbackRow.environment == ENVIRONMENT,
+    RollbackRow.number.between(bindparam("lowest"), bindparam("highest")),
+)
+
+INSERT_ROLLBACK = insert(RollbackRow)
 
 ENABLED_NUMBERS = (
     select(VersionRow.number).where(SERIES, VersionRow.enabled).order_by(VersionRow.number)

@@ -33,6 +33,8 @@ class Version:
     text: str | None
     checked: tuple[str, int] | None = None
     """The definition, and its revision, that the version was last checked against, if any."""
+    rolled_back_to: int | None = None
+    """The version that it is a copy of, if it is a roll-back. Only histories have it."""
     view: str = ""
     """Tells the masked form of a document from the one in the clear; "" without secrets."""
     life: int = 0

@@ -40,6 +40,7 @@ from distributed_config.services.versions.render import version_stamp
 from distributed_config.services.versions.statements import (
     CURRENT_BYTES,
     ENABLED_NUMBERS,
+    INSERT_ROLLBACK,
     INSERT_SERVICE,
     INSERT_VERSION,
 )
@@ -189,13 +190,24 @@ def roll_back(
     old = load_version(transaction.connection, service.id, series, number)
     document = Document(old.served, old.digest)
     transaction.allowance.count(size=len(document.text))
-    if not service.secret_marks:
-        return _insert(transaction, service, series, document)
-    key = document_key(transaction.reader, series, service)
-    base = secrets.load_stored(transaction.connection, key, old.served)
-    # ``reveal=False``: secrets are copied sealed as they are, which takes no right to read them.
-    draft = _draft_from(transaction, base.editable(reveal=False), base)
-    return _insert(transaction, service, series, document, draft)
+    draft = None
+    if service.secret_marks:
+        key = document_key(transaction.reader, series, service)
+        base = secrets.load_stored(transaction.connection, key, old.served)
+        # ``reveal=False``: secrets are copied sealed as they are, which takes no right to read
+        # them.
+        draft = _draft_from(transaction, base.editable(reveal=False), base)
+    written = _insert(transaction, service, series, document, draft)
+    transaction.connection.execute(
+        INSERT_ROLLBACK,
+        {
+            "service_id": service.id,
+            "environment": series.environment,
+            "number": written.number,
+            "to_number": number,
+        },
+    )
+    return written
 
 
 def copy(transaction: Transaction, source: Series, target: Series) -> WriteResult:
