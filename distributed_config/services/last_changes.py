@@ -5,7 +5,6 @@ somebody reads on keeps its place, so that none comes twice and none is left out
 """
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, bindparam, case, func, or_, select
@@ -15,6 +14,8 @@ from distributed_config.services import catalogue
 from distributed_config.services.catalogue import Entry
 from distributed_config.services.documents.current import ENVIRONMENT, in_environment
 from distributed_config.services.documents.series import Series
+from distributed_config.services.journal.changes import Change, as_seen_by
+from distributed_config.services.journal.transaction import COLUMNS
 from distributed_config.services.layers.environments import require_visible
 from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 from distributed_config.services.reader import Reader
@@ -39,21 +40,6 @@ def parse_position(text: str) -> Position | None:
     """Return the position that is written as ``text``; None if it is none."""
     match = _POSITION.fullmatch(text)
     return Position(int(match[1]), int(match[2]), match[3]) if match else None
-
-
-@dataclass(frozen=True)
-class LastChange:
-    """The last change of a service in an environment. ``changed_at`` is microseconds since 1970.
-
-    ``number`` is the version that it was about, if it was about one.
-    """
-
-    revision: int
-    changed_at: int
-    kind: str
-    number: int | None
-    actor: str
-    note: str
 
 
 def services_by_change(
@@ -102,15 +88,7 @@ def services_by_change(
     return list(zip(entries, positions, strict=True))
 
 
-_SERVICE_CHANGES = select(
-    ChangeRow.revision,
-    ChangeRow.changed_at,
-    ChangeRow.kind,
-    ChangeRow.number,
-    ChangeRow.actor,
-    ChangeRow.note,
-    ChangeRow.position,
-).where(
+_SERVICE_CHANGES = select(*COLUMNS).where(
     ChangeRow.organisation_id == bindparam("organisation"),
     ChangeRow.service == bindparam("name"),
 )
@@ -124,7 +102,7 @@ _LAST_EVERYWHERE = (
 )
 
 
-def last_change(reader: Reader, series: Series) -> LastChange | None:
+def last_change(reader: Reader, series: Series) -> Change | None:
     """Return the last change of a service: of its versions in the environment, or of all of it."""
     named = {"organisation": reader.visibility.organisation, "name": series.service}
     found = [
@@ -134,7 +112,7 @@ def last_change(reader: Reader, series: Series) -> LastChange | None:
     if not found:
         return None
     newest = max(found, key=lambda row: (row.revision, row.position))
-    return LastChange(*newest[:6])
+    return as_seen_by(reader.visibility, Change(**newest._asdict()))
 
 
 def _last(environment: str | None, as_of: int) -> ScalarSelect[int]:

@@ -18,6 +18,7 @@ ABOUT_A_SERVICE: list[tuple[str, str, Any, dict[str, Any]]] = [
     ("PATCH", "/config", None, {"version": 0, "enabled": "false"}),
     ("DELETE", "/config", None, {}),
     ("DELETE", "/config", None, {"version": 0}),
+    ("DELETE", "/config", None, {"with_versions": "true", "note": "why"}),
     ("GET", "/api/v1/services/one", None, {}),
     ("PUT", "/api/v1/services/tags", {"tags": ["a"]}, {}),
     ("DELETE", "/api/v1/services/definition", None, {}),
@@ -28,6 +29,8 @@ ABOUT_A_SERVICE: list[tuple[str, str, Any, dict[str, Any]]] = [
     ("GET", "/api/v1/explain", None, {}),
     ("PATCH", "/api/v1/services", {"extends": []}, {}),
     ("POST", "/api/v1/rollback", None, {"to": 0}),
+    ("POST", "/api/v1/merge", {"n": 1}, {"base": 0}),
+    ("GET", "/api/v1/access", None, {}),
 ]
 
 
