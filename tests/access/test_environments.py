@@ -232,6 +232,21 @@ def test_no_route_shows_anything_of_a_hidden_environment(
     assert not shown, shown[:3]
 
 
+def test_the_last_change_has_no_note_of_a_first_version_in_a_hidden_environment(
+    administrator: Caller, acting: As, name: str
+) -> None:
+    written(administrator, name, {"n": 0}, environment="prod", note="a note of prod")
+    query = {"environment": "apart", "include": "last_change", "prefix": name}
+
+    hidden, shown = (
+        acting("reader", environments=environments).ask("GET", "/api/v1/services", **query)
+        for environments in (["apart"], [])
+    )
+
+    notes = [each.json()["services"][0]["last_change"]["note"] for each in (hidden, shown)]
+    assert notes == ["", "a note of prod"]
+
+
 def test_streams_tell_nothing_of_a_hidden_environment(
     guarded: Server, administrator: Caller, acting: As, name: str
 ) -> None:
