@@ -121,6 +121,7 @@ def tag_counts(reader: Reader, *, after: str = "", limit: int) -> list[TagCount]
     query = (
         select(TagRow.tag, func.count())
         .join(ServiceRow, ServiceRow.id == TagRow.service_id)
+        # Counted among visible services only: a total would tell of the others.
         .where(TagRow.tag > after, *conditions(reader, "", "", ()))
         .group_by(TagRow.tag)
         .order_by(TagRow.tag)

@@ -24,6 +24,7 @@ def count_changed_places(reader: Reader, series: Series, page: Sequence[Version]
         return counts
     stand_ins = StandIns()
     newest = page[0].number
+    # One more than the page: its last version is compared as well.
     documents = each_stored(reader, series, range(newest, page[-1].number - 2, -1))
     after, size = next(documents), 0
     for version, before in zip(page, documents, strict=False):
@@ -33,5 +34,6 @@ def count_changed_places(reader: Reader, series: Series, page: Sequence[Version]
         if after is not None and before is not None:
             changed = places(stand_ins.replace(before), stand_ins.replace(after))
             counts[version.number] = sum(1 for _ in changed)
+        # Each document is read once, as the older side and then as the newer.
         after = before
     return counts

@@ -75,13 +75,16 @@ def services_by_change(
         )
         .subquery()
     )
+    # Each service has its creation at least, which is of all environments.
     last: ColumnElement[int] = func.coalesce(found.c.everywhere, found.c.created_revision)
     revision = case((found.c.here > last, found.c.here), else_=last).label("revision")
     query: Select[int, str, int] = select(found.c.id, found.c.name, revision)
     if after is not None:
+        # The name decides among services of one revision, as after a changeset.
         same = and_(revision == after.revision, found.c.name > after.name)
         query = query.where(or_(revision < after.revision, same))
     query = query.order_by(revision.desc(), found.c.name).limit(limit)
+    # Only ids first: what an entry shows takes several look-ups, which are for one page alone.
     rows = reader.connection.execute(query).all()
     entries = catalogue.services_by_id(reader, [row.id for row in rows], environment)
     positions = (Position(as_of, row.revision, row.name) for row in rows)

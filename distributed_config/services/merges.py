@@ -50,6 +50,7 @@ def merge_with_current(reader: Reader, series: Series, base: int, mine: dict[str
     A mask in ``mine`` stands for the secret that ``base`` has there. Nothing is stored. Raises
     ServiceNotFound, VersionNotFound, VersionDeleted or NoCurrentVersion.
     """
+    # As they are stored: to tell whether a secret changed, it need not be opened.
     before = stored_document(reader, series, base)
     current = current_document(reader, series)
     stand_ins = StandIns()
@@ -66,10 +67,12 @@ def merge(base: Any, mine: Any, current: Any, contested: list[Contested], pointe
     """Return ``current`` with what ``mine`` changed in ``base``, and add to ``contested``."""
     if isinstance(mine, dict) and isinstance(current, dict) and isinstance(base, dict | _ABSENT):
         return _merge_objects({} if base is ABSENT else base, mine, current, contested, pointer)
+    # Where both made the same change, there is nothing to contest.
     if _is_same(mine, base) or _is_same(mine, current):
         return current
     if not _is_same(current, base):
         contested.append(Contested(pointer, base, mine, current))
+        # The published value: whoever publishes the merge unread overwrites nobody.
         return current
     return mine
 
@@ -132,6 +135,7 @@ def _with_words(
 
 def _keeps(value: Any, path: Path, base: StoredDocument, reveal: bool) -> bool:
     """Whether ``value`` is the mask, or the same in the clear from somebody who may read it."""
+    # A mask where the base has a secret can mean nothing else.
     if value == MASK:
         return True
     if reveal and value is not ABSENT:

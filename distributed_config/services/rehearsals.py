@@ -69,6 +69,7 @@ def _side(transaction: Transaction, series: Series, stand_ins: StandIns) -> _Sid
     found = None
     if service_id is not None:
         found = load_current(transaction.connection, service_id, series.environment)
+    # Nothing is not null: against an empty object every key shows as new.
     if found is None:
         return _Side(f"{series.service} without a current version", {})
     transaction.allowance.count(size=len(found.text))

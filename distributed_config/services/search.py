@@ -115,6 +115,7 @@ class _Search:
             select(ServiceRow.name)
             .where(*catalogue.conditions(self._reader, self._text, "", ()))
             .order_by(ServiceRow.name)
+            # The one more tells whether there are others.
             .limit(self._limit + 1)
         )
         for name in self._connection.scalars(query):
@@ -144,6 +145,7 @@ class _Search:
         names = select(ServiceRow.name).where(*visible, ServiceRow.name > _AFTER)
         batch = names.order_by(ServiceRow.name).limit(_BATCH)
         span = (*visible, ServiceRow.name > _AFTER, ServiceRow.name <= _UNTIL)
+        # Batches go on after a name: an offset would read everything before it each time.
         position = ""
         while found := list(self._connection.scalars(batch, {"after_name": position})):
             parameters = {
@@ -151,6 +153,7 @@ class _Search:
                 "until_name": found[-1],
                 **in_environment(self._environment),
             }
+            # Notes are short, and are searched even where documents are not any more.
             self._search_notes(span, parameters)
             if not self._documents_are_over():
                 self._search_documents(span, parameters)
@@ -171,6 +174,7 @@ class _Search:
             self._add("note", name, None, self._excerpt(note))
 
     def _search_documents(self, span: Conditions, parameters: dict[str, Any]) -> None:
+        # As it stands in a stored document, where quotes and line breaks are escaped.
         written = json.dumps(self._text, ensure_ascii=False)[1:-1]
         query = (
             select(*COLUMNS)
@@ -219,6 +223,7 @@ class _Search:
             for index, child in enumerate(value):
                 yield from self._places(f"{pointer}/{index}", child)
         else:
+            # Numbers and words such as true are found as people read them.
             text = value if isinstance(value, str) else json.dumps(value)
             if self._lower in _lower(text):
                 yield "value", pointer, text

@@ -39,6 +39,7 @@ def list_access(query: dict[str, Any]) -> ResponseData:
     versions.require(auth.reader(), series)
     epoch = head.read_head(reader_connection()).epoch
     after, size = after_key(query, epoch, str) or "", page_size(query["limit"])
+    # Not cut in SQL: which of them may do anything here is known only after their scopes.
     found = [holder for holder in _holders(series) if holder.key > after]
     body = {
         "service": series.service,

@@ -48,6 +48,7 @@ def users(reader: Reader, series: Series) -> Iterator[Holder]:
     everything everywhere; here are only those who are members.
     """
     permissions = _permissions(reader)
+    # Scopes are JSON, which the database does not look into: they are judged one by one.
     query = (
         select(UserRow.id, UserRow.email, *_GRANT)
         .join(MembershipRow, MembershipRow.user_id == UserRow.id)
@@ -125,6 +126,7 @@ def _permissions(reader: Reader) -> Any:
 
 
 def _limited(of_user: frozenset[str], limit: frozenset[str]) -> frozenset[str]:
+    # As authentication does it: of everything, the role of the token is what is left.
     return limit if EVERYTHING in of_user else of_user & limit
 
 

@@ -58,6 +58,7 @@ def sessions(connection: Connection, user_id: int, now: int) -> list[Session]:
 
 def end(transaction: Transaction, user_id: int, session_id: int) -> int:
     """End one session of a user; return 1. Raises AccountNotFound and LastAdministrator."""
+    # Somebody else's session is answered as one that does not exist.
     valid = {session.id for session in sessions(transaction.connection, user_id, transaction.wall)}
     if session_id not in valid:
         raise AccountNotFound("session", session_id)
@@ -94,6 +95,7 @@ def move(transaction: Transaction, session_id: int, organisation: str) -> bool:
 
 
 def _end(transaction: Transaction, ids: list[int]) -> None:
+    # A user without a password counts as an administrator by having a session.
     with guard_last_administrator(transaction):
         lineage.revoke(transaction, TokenRow.id.in_(ids))
     for session_id in ids:

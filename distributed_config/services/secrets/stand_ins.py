@@ -15,6 +15,7 @@ class StandIns:
     def __init__(self) -> None:
         # Nobody can have written a word that is made up now.
         self._beginning = randomness.token_hex(16)
+        # Found within texts too: a unified diff has its values inside of lines.
         self._pattern = re.compile(rf"{self._beginning}-[0-9]+\.")
         self._words: dict[str, str] = {}
         self._brought: dict[str, Any] = {}
@@ -31,6 +32,7 @@ class StandIns:
 
     def of_brought(self, value: Any) -> str:
         """Return a word for a secret that a request brought, which is like no other."""
+        # Never equal to a stored one: equality would confirm a guess.
         word = self._new_word()
         self._brought[word] = value
         return word

@@ -198,6 +198,7 @@ def roll_back(
         # them.
         draft = _draft_from(transaction, base.editable(reveal=False), base)
     written = _insert(transaction, service, series, document, draft)
+    # A fact of its own, because a note can be left out, and anybody can write one that says so.
     transaction.connection.execute(
         INSERT_ROLLBACK,
         {
