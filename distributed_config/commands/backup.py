@@ -15,6 +15,7 @@ from distributed_config.settings import load
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
 def command(file: Path, force: bool) -> None:
     """Write a consistent copy of the database to FILE, while the server may go on writing."""
+    # The last good backup must not go for one that may be cut short.
     if file.exists() and not force:
         raise CannotStart(f"{file} is there already; give --force to replace it.")
     settings = load()

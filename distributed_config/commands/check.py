@@ -57,6 +57,7 @@ def command(file: Path | None, output: str) -> None:
         _sqlite(),
         *database(settings),
     ]
+    # A database that is not sound says nothing of the time.
     if not any(finding.faults for finding in findings):
         findings.append(_clock(settings))
     if output == "json":
@@ -77,6 +78,7 @@ def database(settings: Settings) -> list[Finding]:
     path = settings.database_path
     if not path.exists():
         return [Finding("database", "", (f"there is none at {path}; run `distconf db upgrade`",))]
+    # First of all, and of the file alone: a damaged page can stop everything that comes after it.
     with progress("Reading every page") as show:
         faults = faults_of_file(path)
         show(1, 1)
@@ -124,6 +126,7 @@ def _clock(settings: Settings) -> Finding:
     with connect(settings) as connection:
         head = read_head(connection)
         early = tokens.created_after(connection, moment)
+    # Both are told: one is mended by waiting or by the clock, the other by hand alone.
     faults = []
     if (behind := head.clock_lag(moment)) >= _TOLERANCE:
         faults.append(

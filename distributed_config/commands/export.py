@@ -38,6 +38,7 @@ def command(
     With --prune a folder holds exactly these services afterwards: every other file in it that
     `distconf import` would read, below --prefix if that is given, is removed.
     """
+    # A folder that does not exist yet is told by its slash.
     is_folder = target is not None and (target.endswith("/") or Path(target).is_dir())
     if prune and not is_folder:
         raise click.UsageError(
@@ -54,6 +55,7 @@ def command(
 
     with open_writer(settings) as writer:
         writer.write(LOCAL_OPERATOR, unit)
+    # The operator may read every secret; a file of them should be asked for.
     visibility = replace(LOCAL_OPERATOR.visibility, reads_secrets=reveal)
     with connect(settings) as connection:
         documents = {

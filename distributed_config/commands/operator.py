@@ -47,6 +47,7 @@ def write(unit: Callable[[Transaction], T], organisation: str = "") -> T:
     """Return what ``unit`` returns, written as the local operator in an organisation."""
     settings = load()
     actor = LOCAL_OPERATOR
+    # Without one the operator acts in the first, as every request without a name does.
     if organisation:
         with connect(settings) as connection:
             actor = operator_in(connection, organisation)

@@ -25,13 +25,16 @@ def command(file: Path) -> None:
     settings = load()
     path = settings.database_path
     backup = replace(settings, database_url=f"sqlite:///{file.absolute()}")
+    # Any file of SQLite could be copied; only ours can be served.
     if engines.migration_of(file) is None:
         raise CannotStart(f"{file} is not a backup of Distributed Config.")
     findings = database(backup)
+    # Without its keys it can be restored all the same: they may come later, and are told below.
     faults = [fault for finding in findings if finding.what != KEYS for fault in finding.faults]
     if faults:
         raise CannotStart(f"{file} is not sound, and nothing was changed: {'; '.join(faults)}")
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Not beside a server, which would go on with the file that is no longer there.
     with Watermarks.exclusively(path), progress("Copying") as show:
         replaced = replace_database(file.absolute(), path, show)
     click.echo(

@@ -23,12 +23,14 @@ def command(upgrade: bool) -> None:
     if upgrade and migration_of(settings.database_path) != MIGRATION:
         # Loaded only when there is something to do: it would be a third of the time to start.
         importlib.import_module("distributed_config.commands.schema").upgrade(settings)
+    # Before there is an account: what a new database begins with may name its organisations.
     if settings.bootstrap != Path():
         importlib.import_module("distributed_config.commands.bootstrap").bootstrap(settings)
     if not settings.is_open and migration_of(settings.database_path) == MIGRATION:
         importlib.import_module(
             "distributed_config.commands.first_account"
         ).create_first_administrator(settings)
+    # gunicorn reads its arguments from there, and its own settings from the environment as well.
     sys.argv = [
         "gunicorn",
         "--config",

@@ -87,6 +87,7 @@ def _merge_objects(
     contested: list[Contested],
     pointer: str,
 ) -> dict[str, Any]:
+    # Key by key, so that two people who change different keys of one object are both right.
     # The order of keys is a change as well: it is mine unless the other side changed it.
     order = {**mine, **current} if list(current) == list(base) else {**current, **mine}
     merged = {}
@@ -104,6 +105,7 @@ def _merge_objects(
 
 
 def _is_same(one: Any, other: Any) -> bool:
+    # As JSON has it: to Python 1, 1.0 and True are equal.
     return next(places(one, other), None) is None
 
 

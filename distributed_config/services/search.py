@@ -105,6 +105,7 @@ class _Search:
 
     def run(self) -> Found:
         """Search everywhere, what takes least first."""
+        # Names and tags are in indexes; for the rest documents are read, as time allows.
         self._search_names()
         self._search_tags()
         self._search_versions()

@@ -51,6 +51,7 @@ def sessions(connection: Connection, user_id: int, now: int) -> list[Session]:
             TokenRow.revoked_at.is_(None),
             or_(TokenRow.expires_at.is_(None), TokenRow.expires_at > now),
         )
+        # Ids are never used again, so they are in the order of the log-ins.
         .order_by(TokenRow.id.desc())
     )
     return [Session(*row) for row in connection.execute(query)]
@@ -79,6 +80,7 @@ def move(transaction: Transaction, session_id: int, organisation: str) -> bool:
 
     Raises AccountNotFound where its user may not act there, whether or not there is one.
     """
+    # By the rules of a request that names the organisation: there is no second list of them.
     found = identify_in(transaction.connection, session_id, transaction.wall, organisation)
     if found is None:
         raise AccountNotFound("organisation", organisation)
