@@ -20,6 +20,7 @@ from distributed_config.http.long_poll import LongPollMiddleware
 from distributed_config.http.request import exchange_of_request
 from distributed_config.http.response import PlainResponse
 from distributed_config.settings import Settings, load
+from distributed_config.web import init_web
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -56,6 +57,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         # Loaded only where it is used: it would be an eighth of the time to start.
         importlib.import_module("distributed_config.api.oidc").init_oidc(app, settings)
     app.register_blueprint(docs.blueprint)
+    init_web(app)
     app.register_blueprint(health.blueprint)
     for dialect in DIALECTS:
         if dialect.name in settings.dialects:

@@ -56,6 +56,7 @@ FORBIDDEN = {
     "identity": {"sqlalchemy", "flask_sqlalchemy"},
     "api": {"sqlalchemy", "flask_sqlalchemy"},
     "dialects": {"sqlalchemy", "flask_sqlalchemy"},
+    "web": {"sqlalchemy", "flask_sqlalchemy"},
 }
 # A module that is loaded by its name escapes the rules; each of these says why it does so.
 LOADING_BY_NAME = {

@@ -6,28 +6,16 @@ from typing import Any
 
 from flask import Blueprint, request
 
-from distributed_config.errors import (
-    Forbidden,
-    Invalid,
-    Problem,
-    Unauthenticated,
-    UnsupportedMediaType,
-)
-from distributed_config.http import auditing, auth, database, rate_limits
+from distributed_config.errors import Forbidden, Invalid, Problem, UnsupportedMediaType
+from distributed_config.http import auth, database, sessions
 from distributed_config.http import request as http_request
 from distributed_config.http.database import reader_connection
 from distributed_config.http.response import ResponseData, json_response
 from distributed_config.http.routes import route
 from distributed_config.schemas import account_answers as answers
 from distributed_config.schemas import bodies
-from distributed_config.services.access import logins, organisations, tokens, users
-from distributed_config.services.access.logins import Login
-from distributed_config.services.access.passwords import hash_password
+from distributed_config.services.access import logins, organisations
 from distributed_config.services.access.tokens import IssuedToken
-from distributed_config.services.journal.transaction import Transaction
-from distributed_config.services.policy.actor import LOCAL_OPERATOR
-
-_WRONG = "The address or the password is wrong."
 
 blueprint = Blueprint("login", __name__, url_prefix="/auth")
 
@@ -46,7 +34,8 @@ def bearer_token() -> ResponseData:
     if request.mimetype != http_request.FORM:
         raise UnsupportedMediaType(f"This takes a form; say Content-Type: {http_request.FORM}.")
     _refuse_incomplete(request.form)
-    return bearer_response(_authenticate(request.form["username"], request.form["password"]))
+    session = sessions.open_session(request.form["username"], request.form["password"])
+    return bearer_response(session)
 
 
 @route(
@@ -60,9 +49,9 @@ def bearer_token() -> ResponseData:
 )
 def log_in(body: dict[str, Any]) -> ResponseData:
     """Log in with a browser: a session in a cookie that no script can read."""
-    session = _authenticate(body["email"], body["password"])
+    session = sessions.open_session(body["email"], body["password"])
     seconds = database.of().settings.session_seconds
-    return _done_with_cookie(session_cookie(session.secret, seconds))
+    return _done_with_cookie(sessions.session_cookie(session.secret, seconds))
 
 
 @route(
@@ -76,7 +65,7 @@ def log_in(body: dict[str, Any]) -> ResponseData:
 def log_out() -> ResponseData:
     """End the session, or the token that the request presents."""
     database.write(auth.actor(), partial(logins.end_session, token_id=auth.identity().token_id))
-    return _done_with_cookie(session_cookie("", 0))
+    return _done_with_cookie(sessions.session_cookie("", 0))
 
 
 @route(
@@ -93,23 +82,7 @@ def change_password(body: dict[str, Any]) -> ResponseData:
     user_id = auth.identity().user_id
     if user_id is None:
         raise Forbidden("A token of a program has no password.")
-    email = auth.actor().name
-    # A stolen session must not be a way to guess the password.
-    rate_limits.limit_login(request.remote_addr or "", email)
-    is_right = logins.has_password(reader_connection(), user_id, body["old"])
-    # Checking takes long, on purpose; nobody else should wait for this connection.
-    database.release()
-    if not is_right:
-        auditing.record_refused_login(email, "wrong present password", auth.actor().organisation)
-        raise Invalid.from_problems(
-            [Problem("/old", "It is not your present password.", "password")]
-        )
-    # A forced change has to be one; somebody else may know the old password.
-    if body["old"] == body["new"]:
-        raise Invalid.from_problems([Problem("/new", "It is the old one. Choose another.", "same")])
-
-    hashed = hash_password(body["new"], "/new")
-    database.write(auth.actor(), partial(users.set_own_password, user_id=user_id, hashed=hashed))
+    sessions.change_password(user_id, body["old"], body["new"])
     return json_response({"success": True, "changed": True}, Cache_Control="no-store")
 
 
@@ -161,45 +134,8 @@ def _refuse_incomplete(form: Mapping[str, str]) -> None:
         raise Invalid.from_problems(problems)
 
 
-def _authenticate(email: str, password: str) -> IssuedToken:
-    """Return a new session. Raises Unauthenticated, in the same words whatever was wrong.
-
-    Other words for an unknown address would tell a stranger who has an account.
-    """
-    rate_limits.limit_login(request.remote_addr or "", email)
-    login = logins.authenticate(reader_connection(), email, password)
-    # Checking takes long, on purpose; nobody else should wait for this connection.
-    database.release()
-    if login is None:
-        auditing.record_refused_login(email, "wrong address or password")
-        raise Unauthenticated(_WRONG)
-    seconds = database.of().settings.session_seconds
-    session = database.write(LOCAL_OPERATOR, partial(_open_session, login=login, seconds=seconds))
-    auditing.record_login(email, login.organisation)
-    return session
-
-
-def _open_session(transaction: Transaction, login: Login, seconds: int) -> IssuedToken:
-    # The password was checked outside the transaction: it may have been changed since.
-    if not logins.is_still_valid(transaction.connection, login):
-        raise Unauthenticated(_WRONG)
-    return tokens.open_session(transaction, login.user_id, login.organisation, seconds)
-
-
 def bearer_response(session: IssuedToken) -> ResponseData:
     """Return what a terminal gets for a log-in: the session's token (RFC 6749, section 5.1)."""
     seconds = database.of().settings.session_seconds
     body = {"access_token": session.secret, "token_type": "bearer", "expires_in": seconds}
     return json_response(body, Cache_Control="no-store")
-
-
-def session_cookie(secret: str, seconds: int, *, https: bool = False) -> str:
-    """Return the session's cookie (RFC 6265): for this server alone, and out of reach of scripts.
-
-    It lives ``seconds``; 0 deletes it. ``https`` says that the browser came by HTTPS where a
-    proxy hides that from this server.
-    """
-    https = https or request.is_secure or database.of().settings.secure_cookies
-    # Without HTTPS the browser would not send a Secure cookie back, and nobody could log in.
-    secure = "; Secure" if https else ""
-    return f"{auth.COOKIE}={secret}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Strict{secure}"

@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, current_app, request
 
-from distributed_config.api.login import bearer_response, session_cookie
+from distributed_config.api.login import bearer_response
 from distributed_config.api.openapi import ELSEWHERE
 from distributed_config.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from distributed_config.http import auditing, auth, database, rate_limits
 from distributed_config.http.response import ResponseData, json_response
 from distributed_config.http.routes import route
+from distributed_config.http.sessions import session_cookie
 from distributed_config.identity import oidc
 from distributed_config.identity.device_flow import DeviceFlow, Pending
 from distributed_config.identity.oidc import LoginAttempt, Provider

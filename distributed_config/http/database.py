@@ -70,17 +70,23 @@ def write(actor: Actor, unit: Unit[T], note: str = "") -> T:
     A read that has to write, as an entry of the audit log, is sent back to the gateway, which
     calls the application again on a thread that may wait.
     """
-    current: Exchange = request.environ[exchange.KEY]
-    if current.must_not_block:
-        current.must_block = True
-        raise Overloaded()
+    current = _exchange_that_may_wait()
     return of().writer.write(actor, unit, note, current.queued_seconds)
 
 
 def rehearse(actor: Actor, unit: Unit[T], note: str = "") -> T:
     """Return what ``unit`` would return; everything that it wrote is undone."""
-    current: Exchange = request.environ[exchange.KEY]
+    current = _exchange_that_may_wait()
     return of().writer.rehearse(actor, unit, note, current.queued_seconds)
+
+
+def _exchange_that_may_wait() -> Exchange:
+    """Return the request's exchange. Raises Overloaded on a thread for reads."""
+    current: Exchange = request.environ[exchange.KEY]
+    if current.must_not_block:
+        current.must_block = True
+        raise Overloaded()
+    return current
 
 
 def reader_connection() -> Connection:

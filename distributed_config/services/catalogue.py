@@ -47,8 +47,8 @@ class Entry:
 
     It is of one environment. ``versions`` counts deleted versions too; 0: there are none there.
     ``current`` is the number of the current version, and ``digest`` is its; both are None where no
-    version is enabled. ``updated_at`` is when the last version was added. Times are microseconds
-    since 1970.
+    version is enabled. ``updated_at`` is when the last version was added, ``author`` by whom, and
+    ``note`` why; they are empty where there is none. Times are microseconds since 1970.
 
     ``extends`` are the services that it extends, and ``environments`` those in which it has
     versions, as far as the reader may know of them.
@@ -65,6 +65,8 @@ class Entry:
     definition: str | None
     extends: tuple[str, ...]
     environments: tuple[str, ...]
+    author: str
+    note: str
 
 
 def services(
@@ -207,7 +209,7 @@ _SERVICES = (
 )
 
 _LAST = (
-    select(VersionRow.number, VersionRow.created_at)
+    select(VersionRow.number, VersionRow.created_at, VersionRow.author, VersionRow.note)
     .where(SERIES)
     .order_by(VersionRow.number.desc())
     .limit(1)
@@ -261,4 +263,6 @@ def _entry(
         definition=row.definition,
         extends=tuple(extensions.extends(connection, row.id)),
         environments=tuple(filter(reader.visibility.allows_environment, places)),
+        author="" if last is None else last.author,
+        note="" if last is None else last.note,
     )

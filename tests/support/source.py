@@ -19,7 +19,7 @@ FLOORS = (
     {"live"},
     {"asgi", "http"},
     {"identity"},
-    {"api", "dialects"},
+    {"api", "dialects", "web"},
     {"app"},
     {"commands"},
     {"wsgi", "gunicorn_conf", "cli"},

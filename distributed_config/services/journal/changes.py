@@ -105,6 +105,32 @@ def read_changes(
     return [as_seen_by(actor.visibility, change) for change in found] if actor else found
 
 
+def newest_changes(
+    connection: Connection,
+    actor: Actor,
+    *,
+    limit: int,
+    before: int | None = None,
+    services: Sequence[str] = (),
+    environment: str | None = None,
+) -> list[Change]:
+    """Return up to ``limit`` changes that ``actor`` may read, newest first.
+
+    They are those before the revision ``before``; None: of all. ``environment`` leaves out
+    versions in others.
+    """
+    query = _readable(actor, select(*COLUMNS))
+    if before is not None:
+        query = query.where(ChangeRow.revision < before)
+    if services:
+        query = query.where(name_filter(ChangeRow.service, tuple(services)))
+    if environment is not None:
+        here = ChangeRow.environment.is_(None) | (ChangeRow.environment == environment)
+        query = query.where(here)
+    query = query.order_by(ChangeRow.revision.desc(), ChangeRow.position.desc()).limit(limit)
+    return [Change(**row._asdict()) for row in connection.execute(query)]
+
+
 def _of_layers(
     actor: Actor | None, services: Sequence[str], environments: Sequence[str]
 ) -> Iterator[ColumnElement[bool]]:
