@@ -85,6 +85,8 @@ class Review:
     """The number that the version would get; None: nothing would change."""
     difference: Difference | None = None
     impact: list[dict[str, Any]] = field(default_factory=list)
+    unseen: int = 0
+    """How many resolved documents change that the person may not see."""
     error: DistconfError | None = None
     conflict: Conflict | None = None
 
@@ -291,6 +293,7 @@ def _review(here: Series, draft: Draft) -> Review:
         review.error = error
         # What would break is told with what is wrong: often it is in another service.
         review.impact = list(error.members.get("impact", ()))
+        review.unseen = error.members.get("impact_unseen", 0)
         review.difference = _difference_of_text(here, draft)
     return review
 
@@ -299,6 +302,7 @@ def _rehearse(here: Series, document: Document, draft: Draft, review: Review) ->
     body = json.loads(_commit(here, document, draft, dry_run=True).body)
     review.number = body["number"] if body["changed"] else None
     review.impact = body.get("impact", [])
+    review.unseen = body.get("impact_unseen", 0)
     # With masks on both sides: a secret that changed is one that shows no difference.
     old = _current_value(here)
     review.difference = compare(old, wire.parse_stored(body["text"]))

@@ -64,7 +64,7 @@ def page(method: str, path: str, permission: str) -> Callable[[View], View]:
             if method == "POST":
                 _require_own_page()
                 _allow_document()
-            # As the API's routes do: the access log names the service, whatever becomes of the request.
+            # The access log names the service, whatever becomes of the request.
             http_request.exchange_of_request().service = request.args.get("service", "")
             return to_response(view(**path_values))
 
@@ -159,6 +159,19 @@ def _environments() -> list[environments.Environment]:
     return environments.environments(auth.reader())
 
 
+def _here() -> str:
+    """Return the address of this page, with what pages know of the query and nothing else."""
+    if request.method != "GET":
+        return "/ui/"
+    known = {name: request.args[name] for name in _SELECTED if name in request.args}
+    return address(request.path.removeprefix("/ui/"), **known)
+
+
+def _sees(service: str, where: str) -> bool:
+    """Return whether the person may see a series: only then there is a link to it."""
+    return auth.actor().visibility.shows(service, where)
+
+
 @blueprint.context_processor
 def _values_of_every_page() -> dict[str, Any]:
     return {
@@ -166,11 +179,17 @@ def _values_of_every_page() -> dict[str, Any]:
         "theme": request.cookies.get(THEME, "") if request.cookies.get(THEME) in _THEMES else "",
         "environment": environment(),
         "environments": _environments,
+        "sees": _sees,
         "at": address,
         "asset": assets.address,
-        "here": request.full_path.rstrip("?"),
+        "here": _here(),
         "pages": PAGES,
     }
 
 
 _THEMES = {"light", "dark"}
+
+_SELECTED = (
+    "service environment v with q tag after before pointer layer all on next definition person"
+).split()
+"""What can be selected on pages: it stays in the address when the colours change."""

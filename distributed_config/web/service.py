@@ -138,9 +138,10 @@ def explain() -> ResponseData:
 def _origins(here: Series, wanted: str) -> list[tuple[str, Origin]]:
     """Return the first values whose pointers have ``wanted`` in them, with their origins."""
     resolver = Resolver(reader().connection, reader().visibility.organisation, reveal=False)
+    explainer = Explainer(resolver, reader().visibility)
     origins = (
         (pointer, origin)
-        for pointer, origin in Explainer(resolver).explain(here.service, here.environment)
+        for pointer, origin in explainer.explain(here.service, here.environment)
         if wanted.lower() in pointer.lower()
     )
     return list(islice(origins, _MOST_EXPLAINED + 1))

@@ -1,6 +1,7 @@
 """Going back: the last publish undone, a version turned on or off, an older one made current."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -107,14 +108,13 @@ def _current(head: Heading) -> int:
 def _ask(what: str, head: Heading, step: Step, error: DistconfError | None = None) -> ResponseData:
     """Show what a step would do: a rehearsal, of which nothing stays."""
     after: int | None = None
-    impact: list[dict[str, Any]] = []
+    found: Mapping[str, Any] = {}
     try:
         # What becomes current is the server's to say: there may be others that are turned off.
         body = json.loads(_commit(head, step, dry_run=True).body)
-        after, impact = body["current"], body.get("impact", [])
-    except (Invalid, PreconditionFailed) as found:
-        error = error or found
-        impact = list(found.members.get("impact", ()))
+        after, found = body["current"], body
+    except (Invalid, PreconditionFailed) as refusal:
+        error, found = error or refusal, refusal.members
     return render(
         "step.html",
         200 if error is None else problems.status_of(error),
@@ -123,7 +123,8 @@ def _ask(what: str, head: Heading, step: Step, error: DistconfError | None = Non
         what=what,
         step=step,
         after=after,
-        impact_found=impact,
+        impact_found=found.get("impact", []),
+        unseen=found.get("impact_unseen", 0),
         error=error,
         difference=_difference(head, step, after),
         before=head.entry.current,

@@ -79,6 +79,10 @@ def test_every_operation_and_every_parameter_has_one_name(described: dict[str, A
         assert operation["summary"].endswith(".")
 
 
+PAGES = "web."
+"""How the endpoints of pages begin: they are for people, and no part of the API."""
+
+
 @pytest.fixture
 def app(server: Server) -> Flask:
     """The application of the server, to ask it for its routes; dialects describe their own."""
@@ -89,7 +93,7 @@ def test_every_route_is_described(described: dict[str, Any], app: Flask) -> None
     routes = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
-        if rule.endpoint != "static"
+        if not rule.endpoint.startswith(PAGES)
         for method in rule.methods - {"HEAD", "OPTIONS"}
     }
 
@@ -110,7 +114,9 @@ def test_every_operation_states_its_permission(described: dict[str, Any], app: F
     }
     # And it is the one that the route asks for, not another.
     assert stated == {
-        name.replace(".", "_"): view.permission for name, view in app.view_functions.items()
+        name.replace(".", "_"): view.permission
+        for name, view in app.view_functions.items()
+        if not name.startswith(PAGES)
     }
     reading = {name for name, permission in stated.items() if permission == "config:read"}
     # A merge stores nothing, but what it merges is too long for a query.

@@ -128,7 +128,8 @@ def newest_changes(
         here = ChangeRow.environment.is_(None) | (ChangeRow.environment == environment)
         query = query.where(here)
     query = query.order_by(ChangeRow.revision.desc(), ChangeRow.position.desc()).limit(limit)
-    return [Change(**row._asdict()) for row in connection.execute(query)]
+    found = (Change(**row._asdict()) for row in connection.execute(query))
+    return [as_seen_by(actor.visibility, change) for change in found]
 
 
 def _of_layers(
