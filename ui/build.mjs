@@ -1,10 +1,10 @@
 // Development only: `npm ci --ignore-scripts && node build.mjs`. What comes out is committed and
-// shipped: the same bytes each time, in any folder.
+// shipped: the same bytes each time, in any folder. A folder as an argument gets them instead.
 import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import * as esbuild from "esbuild";
 
 const here = (path) => new URL(path, import.meta.url).pathname;
-const out = (name) => here(`../distributed_config/web/static/${name}`);
+const out = (name) => (process.argv[2] ? `${process.argv[2]}/${name}` : here(`../distributed_config/web/static/${name}`));
 
 const styles = {
   name: "styles-without-elements",

@@ -190,6 +190,7 @@ def _values_of_every_page() -> dict[str, Any]:
 _THEMES = {"light", "dark"}
 
 _SELECTED = (
-    "service environment v with q tag after before pointer layer all on next definition person"
-).split()
+    *("service", "environment", "v", "with", "on", "layer", "all", "pointer"),
+    *("q", "tag", "after", "before", "next", "definition", "person"),
+)
 """What can be selected on pages: it stays in the address when the colours change."""
