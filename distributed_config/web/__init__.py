@@ -2,11 +2,20 @@
 
 from flask import Flask
 
-from distributed_config.web import editing, home, refusals, service, session, switching
+from distributed_config.web import (
+    comparing,
+    editing,
+    home,
+    records,
+    refusals,
+    service,
+    session,
+    switching,
+)
 from distributed_config.web.pages import blueprint
 from distributed_config.web.texts import FILTERS
 
-__all__ = ["editing", "home", "init_web", "service", "session", "switching"]
+__all__ = ["comparing", "editing", "home", "init_web", "records", "service", "session", "switching"]
 
 for _name, _filter in FILTERS.items():
     blueprint.add_app_template_filter(_filter, _name)

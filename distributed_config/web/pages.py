@@ -21,6 +21,7 @@ from distributed_config.web import assets
 blueprint = Blueprint("web", __name__, url_prefix="/ui", template_folder="templates")
 
 READ, WRITE, PUBLISH = "config:read", "config:write", "config:publish"
+DEFINITIONS, PEOPLE, AUDIT = "definition:read", "user:manage", "audit:read"
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -38,6 +39,9 @@ THEME = "distconf_theme"
 PAGES = (
     ("services", "", "Services", READ),
     ("live", "live", "Live", READ),
+    ("definitions", "definitions", "Definitions", DEFINITIONS),
+    ("access", "access", "Access", PEOPLE),
+    ("audit", "audit", "Audit", AUDIT),
 )
 """The pages in the bar: key, path, label, and the permission that each needs."""
 
@@ -190,7 +194,7 @@ def _values_of_every_page() -> dict[str, Any]:
 _THEMES = {"light", "dark"}
 
 _SELECTED = (
-    *("service", "environment", "v", "with", "on", "layer", "all", "pointer"),
+    *("service", "environment", "v", "with", "on", "layer", "all", "pointer", "to"),
     *("q", "tag", "after", "before", "next", "definition", "person"),
 )
 """What can be selected on pages: it stays in the address when the colours change."""

@@ -27,6 +27,11 @@ PAGES = [
     "/ui/restore?service=shop/basket&v=0",
     "/ui/service?service=unknown",
     "/ui/service?service=hostile/long",
+    "/ui/compare?service=shop/basket",
+    "/ui/definitions",
+    "/ui/definition?definition=web",
+    "/ui/access",
+    "/ui/audit",
 ]
 
 
@@ -57,6 +62,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         api.http.put("/api/v1/services/tags", params={"service": SERVICE}, json={"tags": ["eu"]})
         long = {"<script>": "<b>x</b>", "long": "x" * 3000, "deep": [[{"a": [1] * 30}]]}
         api.put("hostile/long", long, note="<script>alert(1)</script>" + "n" * 300)
+        user = {"email": "ada.lovelace.with.a.long.address@example.org", "role": "editor"}
+        api.http.post("/api/v1/users", json={**user, "password": PASSWORD})
+        api.http.post("/api/v1/tokens", json={"name": "deployer", "role": "publisher"})
         api.put("ml/a-name-that-is-far-too-long-for-any-column-of-any-table-anywhere/v2", {})
         yield running
 

@@ -208,6 +208,41 @@ def test_the_environment_stays_in_the_address_and_a_first_version_is_laid_over_w
     assert "of " + name + " in default" in visitor.page.text
 
 
+def test_a_version_is_promoted_after_a_look_at_what_differs(
+    visitor: Visitor, api: Api, name: str
+) -> None:
+    staging, production = f"s-{name[-12:]}", f"p-{name[-12:]}"
+    for environment in (staging, production):
+        api.http.post("/api/v1/environments", json={"name": environment, "inherits": None})
+    api.put(name, {"port": 2}, environment=staging)
+    api.put(name, {"port": 1}, environment=production)
+    page = visitor.open(f"/ui/compare?service={name}&environment={staging}&to={production}")
+    assert "/port 1 → becomes 2" in page.text
+    assert api.get(name, version="current", environment=production).json() == {"port": 1}
+    visitor.send("Promote version 0", note="It held all night")
+
+    assert f"environment={production}" in visitor.where
+    assert api.get(name, version="current", environment=production).json() == {"port": 2}
+    assert api.changes()[-1]["note"] == "It held all night"
+    visitor.open(f"/ui/compare?service={name}&environment={staging}&to={production}")
+    assert "Nothing differs" in visitor.page.text
+
+
+def test_what_changed_since_the_comparison_is_not_promoted_unseen(
+    visitor: Visitor, api: Api, name: str
+) -> None:
+    production = f"p-{name[-12:]}"
+    api.http.post("/api/v1/environments", json={"name": production, "inherits": None})
+    api.put(name, {"port": 2})
+    visitor.open(f"/ui/compare?service={name}&to={production}")
+    api.put(name, {"port": 3})
+    visitor.send("Promote version 0")
+
+    assert visitor.response.status_code == 412
+    assert "It was not done." in visitor.page.text
+    assert api.get(name, environment=production, version="current").status_code == 404
+
+
 def test_services_are_found_by_a_part_of_their_name_and_by_a_tag(
     visitor: Visitor, api: Api, name: str
 ) -> None:

@@ -31,7 +31,16 @@ PAGES = [
     "/ui/unknown/page",
     "/ui/history?service={name}&v=99",
     "/ui/service?service={name}&environment=unknown",
+    "/ui/compare?service={name}",
+    "/ui/compare?service={name}&to=unknown",
     "/ui/password",
+    "/ui/definitions",
+    "/ui/definitions?q=nothing-is-called-so",
+    "/ui/definition?definition=pages",
+    "/ui/definition?definition=unknown",
+    "/ui/access",
+    "/ui/audit",
+    "/ui/audit?service={name}",
 ]
 
 

@@ -102,12 +102,16 @@ def test_a_reader_finds_no_control_that_writes_and_is_refused_all_the_same(
         "/ui/history?service=roles/a",
         "/ui/history?service=roles/a&v=0",
         "/ui/explain?service=roles/a",
+        "/ui/compare?service=roles/a",
         "/ui/?q=nothing",
         "/ui/service?service=unknown",
     ):
         reader.open(path)
         assert controls(reader) == set(), path
-    for path in ("edit", "review", "publish", "merge", "check", "new", "undo", "turn", "restore"):
+    for path in (
+        *("edit", "review", "publish", "merge", "check", "new"),
+        *("undo", "turn", "restore", "promote"),
+    ):
         reader.post(f"/ui/{path}?service=roles/a&v=1", {"document": "{}", "basis": "none"})
         assert reader.response.status_code == 403, path
         assert "it needs the permission" in reader.page.text
