@@ -85,9 +85,9 @@ def _changes(pointer: str, old: Any, new: Any) -> Iterator[Change]:
             yield from _changes(path, old.get(key, ABSENT), new.get(key, ABSENT))
     # By position: whoever reads a pointer looks there.
     elif isinstance(old, list) and isinstance(new, list):
-        for position in range(max(len(old), len(new))):
-            pair = (_at(old, position), _at(new, position))
-            yield from _changes(f"{pointer}/{position}", *pair)
+        first, pairs, _ = _paired(old, new)
+        for position, (one, other) in enumerate(pairs, first):
+            yield from _changes(f"{pointer}/{position}", one, other)
     elif not _same(old, new):
         yield Change(
             pointer,
@@ -173,17 +173,23 @@ def _inside(steps: Sequence[_Step], marks: str, place: _Place) -> Iterator[Pair]
 
 def _elements(old: list[Any], new: list[Any]) -> list[_Step]:
     """Return the elements of two arrays in pairs, from a common beginning and a common end."""
+    first, middle, last = _paired(old, new)
+    pairs = [*zip(old[:first], new[:first], strict=True), *middle]
+    if last:
+        pairs += zip(old[-last:], new[-last:], strict=True)
+    return [("", one, other) for one, other in pairs]
+
+
+def _paired(old: list[Any], new: list[Any]) -> tuple[int, list[tuple[Any, Any]], int]:
+    """Return how many elements are the same at both ends, and the others between them in pairs."""
     # An element that is put in the middle must not make all that follow it look changed.
     most = min(len(old), len(new))
     first = next((n for n in range(most) if not _same(old[n], new[n])), most)
     ends = most - first
     last = next((n for n in range(ends) if not _same(old[-1 - n], new[-1 - n])), ends)
     left, right = old[first : len(old) - last], new[first : len(new) - last]
-    middle = [(_at(left, n), _at(right, n)) for n in range(max(len(left), len(right)))]
-    pairs = [*zip(old[:first], new[:first], strict=True), *middle]
-    if last:
-        pairs += zip(old[-last:], new[-last:], strict=True)
-    return [("", one, other) for one, other in pairs]
+    pairs = [(_at(left, n), _at(right, n)) for n in range(max(len(left), len(right)))]
+    return first, pairs, last
 
 
 def _numbered(pairs: Iterator[Pair]) -> Iterator[Row]:

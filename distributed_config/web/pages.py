@@ -67,7 +67,7 @@ def page(method: str, path: str, permission: str) -> Callable[[View], View]:
         def endpoint(**path_values: Any) -> Response:
             if method == "POST":
                 _require_own_page()
-                _allow_document()
+                allow_document()
             # The access log names the service, whatever becomes of the request.
             http_request.exchange_of_request().service = request.args.get("service", "")
             return to_response(view(**path_values))
@@ -88,7 +88,7 @@ def _require_own_page() -> None:
         raise CrossSite()
 
 
-def _allow_document() -> None:
+def allow_document() -> None:
     """Let a form be as large as any other body: Flask's own limit is half a document."""
     most = database.of().settings.body_bytes
     request.max_content_length = request.max_form_memory_size = most

@@ -7,7 +7,14 @@ from distributed_config.errors import DistconfError, ServiceNotFound, Unauthenti
 from distributed_config.http import auth, problems
 from distributed_config.http.request import exchange_of_request
 from distributed_config.http.response import ResponseData, to_response
-from distributed_config.web.pages import address, blueprint, redirect, render
+from distributed_config.web.pages import (
+    address,
+    allow_document,
+    blueprint,
+    is_fragment,
+    redirect,
+    render,
+)
 
 _AGAIN = "from_elsewhere"
 
@@ -25,19 +32,38 @@ def _page_of(error: DistconfError) -> ResponseData:
     # Every page leads there, as the API refuses every call.
     if _must_change_password():
         return redirect(address("password"))
-    if isinstance(error, Unauthenticated) and request.method == "GET" and _is_browser():
+    if isinstance(error, Unauthenticated) and _is_browser() and _is_page():
         return _ask_to_log_in()
     response = render(
-        "problem.html",
+        "_refusal.html" if is_fragment() else "problem.html",
         problems.status_of(error),
         error=error,
         title=_title(error),
+        again=_sent(error),
         service=request.args.get("service", "") if isinstance(error, ServiceNotFound) else "",
         request_id=g.get("request_id", ""),
     )
+    if is_fragment() and request.method == "GET":
+        # A part of a table cannot ask anybody to log in: the page as a whole does.
+        response.headers["HX-Refresh"] = "true"
     if isinstance(error, Unavailable):
         response.headers["Retry-After"] = str(error.retry_after)
     return response
+
+
+def _is_page() -> bool:
+    return request.method == "GET" and not is_fragment()
+
+
+def _sent(error: DistconfError) -> list[tuple[str, str]]:
+    """Return the fields of a form that came without a session, to be sent again after a log-in.
+
+    The session may have ended while somebody wrote: their draft is in this form and nowhere else.
+    """
+    if not isinstance(error, Unauthenticated) or request.method != "POST":
+        return []
+    allow_document()
+    return list(request.form.items(multi=True))
 
 
 def _must_change_password() -> bool:

@@ -176,6 +176,38 @@ def test_who_has_to_change_the_password_comes_to_that_page_and_then_logs_in_with
     visitor.close()
 
 
+def test_a_draft_outlives_the_session_in_which_it_was_written(
+    people: People, administrator: Caller
+) -> None:
+    administrator.put("roles/c", {"n": 0})
+    editor = people("editor")
+    editor.open("/ui/edit?service=roles/c")
+    cookies = dict(editor.http.cookies)
+    editor.http.cookies.clear()
+    typed = '{\n  "n": 1,\n  "text": "<b>long work</b>"\n}'
+    editor.send("Review the change", document=typed)
+    assert editor.response.status_code == 401
+    assert "Nothing of what you sent is lost" in editor.page.text
+    for name, value in cookies.items():
+        editor.http.cookies.set(name, value)
+    editor.send("Send it again")
+    editor.send("Publish version 1")
+
+    assert administrator.get("roles/c").json() == {"n": 1, "text": "<b>long work</b>"}
+
+
+def test_a_check_without_a_session_is_told_so_in_its_place(guarded: Server) -> None:
+    visitor = Visitor(guarded.url)
+    visitor.post("/ui/check?service=x", {"document": "{}"}, **{"HX-Request": "true"})
+    assert visitor.response.status_code == 401
+    assert "Log in in another tab" in visitor.page.text
+    assert not any(tag == "html" for tag, _ in visitor.page.elements)
+    response = visitor.http.get("/ui/?q=x", headers={"HX-Request": "true"})
+    assert response.status_code == 401
+    assert response.headers["HX-Refresh"] == "true"
+    visitor.close()
+
+
 def test_programs_without_a_token_get_the_refusal_and_no_redirect(guarded: Server) -> None:
     visitor = Visitor(guarded.url)
     response = visitor.http.get("/ui/", headers={"Accept": "*/*"})

@@ -60,6 +60,7 @@ let socket = null;
 let later = null;
 let pause = 1000;
 let after = pulse?.dataset.after;
+let hasSocket = null;
 
 function showState(isConnected) {
   pulse.classList.toggle("off", !isConnected);
@@ -150,6 +151,7 @@ function connect() {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   socket = new WebSocket(`${scheme}://${location.host}/api/v1/changes?after=${encodeURIComponent(after)}`);
   socket.onopen = () => {
+    hasSocket = true;
     pause = 1000;
     showState(true);
   };
@@ -157,6 +159,8 @@ function connect() {
   socket.onclose = (event) => {
     socket = null;
     if (document.hidden) return;
+    // A plain WSGI server has no WebSockets: it is asked, and holds the answer until something happens.
+    if (hasSocket === null && event.code === 1006) return ask();
     showState(false);
     // The session has ended: the page asks to log in. Another refusal would be the same next time.
     if (event.code === 4401) return location.reload();
@@ -164,6 +168,22 @@ function connect() {
     later = setTimeout(connect, pause);
     pause = Math.min(pause * 2, 15000);
   };
+}
+
+async function ask() {
+  while (!document.hidden) {
+    try {
+      const answer = await fetch(`/api/v1/changes?after=${encodeURIComponent(after)}&wait=25`, { headers: { Accept: "application/json" } });
+      if (answer.status === 401 || answer.status === 410) return location.reload();
+      if (!answer.ok) throw new Error(answer.statusText);
+      const found = await answer.json();
+      showState(true);
+      hear({ data: JSON.stringify({ event: "changes", id: `${found.revision}.${after.split(".")[1]}`, changes: found.changes }) });
+    } catch {
+      showState(false);
+      await new Promise((resolve) => setTimeout(resolve, 5000));
+    }
+  }
 }
 
 one("[data-pause]")?.addEventListener("click", (event) => {
