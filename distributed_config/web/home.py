@@ -6,6 +6,7 @@ from flask import request
 
 from distributed_config.http import auth
 from distributed_config.http.database import reader_connection
+from distributed_config.http.request import exchange_of_request
 from distributed_config.http.response import ResponseData
 from distributed_config.services import catalogue, versions
 from distributed_config.services.journal.changes import Change, newest_changes
@@ -101,4 +102,8 @@ def _stream() -> dict[str, Any]:
     """Return from where a page goes on to hear of changes, and in which words it tells them."""
     # Of the same snapshot as the page: between the two nothing can be lost or shown twice.
     head = read_head(reader_connection())
-    return {"position": f"{head.revision}.{head.epoch}", "events": texts.EVENTS}
+    return {
+        "position": f"{head.revision}.{head.epoch}",
+        "events": texts.EVENTS,
+        "streams": exchange_of_request().can_stream,
+    }

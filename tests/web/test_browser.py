@@ -1,15 +1,20 @@
 """The interface in a real browser: every page in both colours and widths, and what scripts add."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.support.browser import AXE, Window, chromium
 from tests.support.callers import PASSWORD
 from tests.support.needs import need
-from tests.support.server import Api, Server
+from tests.support.server import Api, Server, free_port
+from tests.support.waiting import until
 
 SERVICE = "shop/basket"
 PAGES = [
@@ -216,6 +221,40 @@ def test_a_restart_of_the_server_loses_and_repeats_nothing_on_an_open_page(
 
     numbers = [int(entry.partition("version ")[2].split()[0]) for entry in entries]
     assert numbers == [2, 1, 0]
+
+
+def answers(api: Api) -> bool:
+    try:
+        return api.http.get("/healthz").status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+def test_on_a_plain_wsgi_server_changes_arrive_as_well(browser: Any, own_server: Server) -> None:
+    own_server.stop()
+    port = free_port()
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "run", "--port", str(port)]
+    process = subprocess.Popen(
+        command,
+        env=own_server.environment,
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.DEVNULL,
+    )
+    api = Api(f"http://127.0.0.1:{port}")
+    try:
+        until(lambda: answers(api))
+        window = Window(browser, api.url)
+        window.page.goto("/ui/live")
+        api.put("plain", {})
+        window.page.locator("[data-feed]").get_by_text("version 0 published").wait_for()
+        api.put("plain", {"a": 1})
+        window.page.locator("[data-feed]").get_by_text("version 1 published").wait_for()
+        window.close()
+        assert window.complaints == []
+    finally:
+        api.close()
+        process.terminate()
+        process.wait(10)
 
 
 def test_ten_windows_are_open_and_none_hangs(browser: Any, shop: Server) -> None:

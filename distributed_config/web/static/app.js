@@ -60,7 +60,6 @@ let socket = null;
 let later = null;
 let pause = 1000;
 let after = pulse?.dataset.after;
-let hasSocket = null;
 
 function showState(isConnected) {
   pulse.classList.toggle("off", !isConnected);
@@ -147,11 +146,12 @@ function connect() {
     socket = null;
     return;
   }
+  // A plain WSGI server has no WebSockets: it is asked, and holds the answer until something happens.
+  if (pulse.dataset.streams === "no") return ask();
   if (socket) return;
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   socket = new WebSocket(`${scheme}://${location.host}/api/v1/changes?after=${encodeURIComponent(after)}`);
   socket.onopen = () => {
-    hasSocket = true;
     pause = 1000;
     showState(true);
   };
@@ -159,8 +159,6 @@ function connect() {
   socket.onclose = (event) => {
     socket = null;
     if (document.hidden) return;
-    // A plain WSGI server has no WebSockets: it is asked, and holds the answer until something happens.
-    if (hasSocket === null && event.code === 1006) return ask();
     showState(false);
     // The session has ended: the page asks to log in. Another refusal would be the same next time.
     if (event.code === 4401) return location.reload();
@@ -170,7 +168,11 @@ function connect() {
   };
 }
 
+let isAsking = false;
+
 async function ask() {
+  if (isAsking) return;
+  isAsking = true;
   while (!document.hidden) {
     try {
       const answer = await fetch(`/api/v1/changes?after=${encodeURIComponent(after)}&wait=25`, { headers: { Accept: "application/json" } });
@@ -184,6 +186,7 @@ async function ask() {
       await new Promise((resolve) => setTimeout(resolve, 5000));
     }
   }
+  isAsking = false;
 }
 
 one("[data-pause]")?.addEventListener("click", (event) => {
