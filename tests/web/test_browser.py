@@ -119,6 +119,34 @@ def test_no_page_scrolls_sideways_at_320_pixels(browser: Any, shop: Server) -> N
     assert wide == []
 
 
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_a_review_of_long_values_fits_and_every_value_can_be_read(
+    browser: Any, shop: Server, name: str, width: int
+) -> None:
+    before = {"gone": "word " * 60, "a-key-" * 12: {"deep": "x" * 400}, "short": 1}
+    shop.api.put(name, before)
+    window = Window(browser, shop.url, viewport={"width": width, "height": 844})
+    window.page.goto(f"/ui/edit?service={name}")
+    window.page.locator(".cm-content").focus()
+    window.page.keyboard.press("Control+a")
+    window.page.keyboard.insert_text(json.dumps({"new": "y" * 400, "short": 2}))
+    window.page.get_by_text("It can be published").wait_for()
+    assert not window.overflow()
+    window.page.get_by_role("button", name="Review the change").click()
+    window.page.get_by_role("button", name="Publish version 1").wait_for()
+    boxes = window.page.locator("main .values .to, main .values .from").all()
+    narrow = [box.inner_text() for box in boxes if box.bounding_box()["width"] < 12]
+    outside = [
+        box.inner_text()[:20]
+        for box in boxes
+        if box.bounding_box()["x"] + box.bounding_box()["width"] > width
+    ]
+    overflows = window.overflow()
+    window.close()
+
+    assert (narrow, outside, overflows) == ([], [], False)
+
+
 def test_a_change_is_made_with_the_keyboard_alone(
     window: Window, api_of_shop: Api, name: str
 ) -> None:
