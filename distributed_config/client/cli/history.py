@@ -26,7 +26,6 @@ from distributed_config.client.cli.paging import page
 from distributed_config.client.cli.server import API, Server
 from distributed_config.client.cli.tables import history_rows
 from distributed_config.client.cli.times import local_time, relative
-from distributed_config.client.http.events import follow
 from distributed_config.client.http.messages import not_a_configuration_server
 from distributed_config.errors import Invalid, Problem
 from distributed_config.wire import parse_position
@@ -218,12 +217,10 @@ def watch(options: argparse.Namespace) -> int:
     """Print every change as it happens, until the command is stopped."""
     with Server(options) as server:
         _check_start(server, options.after)
-        query = {
-            "after": options.after,
-            "service": options.services,
-            "environment": options.environment,
-        }
-        for revision in follow(server.client.transport, query):
+        changes = server.client.changes(
+            options.after, services=options.services, environment=options.environment
+        )
+        for revision in changes:
             if revision.reset:
                 complain(
                     "the database was restored; read again what you need. "
@@ -246,7 +243,7 @@ def _change_line(change: Mapping[str, Any]) -> str:
 def _check_start(server: Server, after: str | None) -> None:
     """Raise Unreachable without a server, and Invalid if there is no revision ``after`` yet.
 
-    ``follow`` would wait for the server, and take such a revision for one of a database
+    ``Client.changes`` would wait for the server, and take such a revision for one of a database
     that was restored.
     """
     newest = _newest_revision(server)
