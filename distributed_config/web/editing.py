@@ -23,18 +23,21 @@ from distributed_config.errors import (
     ServiceExists,
     ServiceNotFound,
     TooMuchWork,
+    VersionDeleted,
 )
 from distributed_config.http import auth, problems
 from distributed_config.http import request as http_request
 from distributed_config.http.database import reader_connection
 from distributed_config.http.response import ResponseData, json_response
 from distributed_config.http.writes import commit
-from distributed_config.services import definitions, three_way, versions
+from distributed_config.services import definitions, merges, versions
+from distributed_config.services.diff import ABSENT
 from distributed_config.services.documents.preconditions import Precondition, Standing
 from distributed_config.services.documents.series import Series
 from distributed_config.services.journal.head import Head, read_head
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.layers import environments
+from distributed_config.services.merges import Contested
 from distributed_config.services.versions import Version, WriteResult
 from distributed_config.web import texts
 from distributed_config.web.difference import Difference, compare, shown
@@ -74,7 +77,7 @@ class Conflict:
     """What others have published since the draft's basis, and the places that both changed."""
 
     since: list[Version]
-    contests: list[three_way.Contest]
+    contests: list[Contested]
 
 
 @dataclass
@@ -190,19 +193,31 @@ def merge() -> ResponseData:
     """Merge a draft with what others have published, by the person's choices; then review it."""
     head, draft = heading(), _draft()
     # Read again, and not from the form: others may have published since it was made.
-    current, base = _newest(head.series), _base(head.series, draft)
-    if current is None or base is None:
+    current = _newest(head.series)
+    found = None if current is None else _merged(head.series, draft)
+    if current is None or found is None:
         return _show_review(head, draft, _review(head.series, draft))
-    choices = {
-        name.removeprefix(_CHOICE): value
-        for name, value in request.form.items()
-        if name.startswith(_CHOICE)
-    }
+    document, contested = found
     mine = _document(draft, head.series).value
-    theirs = wire.parse_stored(current.served)
-    text = texts.document(three_way.merge(base, mine, theirs, choices))
-    merged = Draft(text, _tag(current, head), current.number, draft.note)
+    for place in contested:
+        if request.form.get(f"{_CHOICE}{place.pointer}") == "mine":
+            _take(mine, place.pointer, document)
+    merged = Draft(texts.document(document), _tag(current, head), current.number, draft.note)
     return _show_review(head, merged, _review(head.series, merged))
+
+
+def _take(mine: dict[str, Any], pointer: str, document: dict[str, Any]) -> None:
+    """Make ``document`` have at ``pointer`` what ``mine`` has there, or has not."""
+    # A place is a key of an object that both have: in arrays nothing is contested. From the draft,
+    # and not from what is shown of it: there a new secret is masked.
+    *parents, key = wire.parse_pointer(pointer)
+    target, source = document, mine
+    for parent in parents:
+        target, source = target[parent], source[parent]
+    if key in source:
+        target[key] = source[key]
+    else:
+        target.pop(key, None)
 
 
 def _show_review(head: Heading, draft: Draft, review: Review) -> ResponseData:
@@ -219,7 +234,7 @@ def _show_review(head: Heading, draft: Draft, review: Review) -> ResponseData:
 
 
 def _shown_or_absent(value: Any) -> str:
-    return "removed" if value is three_way.ABSENT else shown(value)
+    return "removed" if value is ABSENT else shown(value)
 
 
 # --- a new service
@@ -379,18 +394,23 @@ def _conflict(here: Series, draft: Draft) -> Conflict:
         for version in versions.history(reader(), here, before=None, limit=20, documents=False)
         if draft.base is None or version.number > draft.base
     ]
-    base, mine = _base(here, draft), _document(draft, here).value
-    theirs = _current_value(here)
-    found = [] if base is None else list(three_way.contests(base, mine, theirs))
-    return Conflict(since, found)
+    found = _merged(here, draft)
+    return Conflict(since, [] if found is None else found[1])
 
 
-def _base(here: Series, draft: Draft) -> dict[str, Any] | None:
-    """Return the document that a draft is based on; None where it is not there any more."""
-    # Two people have made the first version at once.
-    if draft.base is None:
-        return {}
+def _merged(here: Series, draft: Draft) -> tuple[dict[str, Any], list[Contested]] | None:
+    """Return a draft merged with what is current, and what both have changed.
+
+    None where what it is based on, or what is current, is not there any more.
+    """
+    mine = _document(draft, here).value
     try:
-        return wire.parse_stored(versions.stored(reader(), here, draft.base).served)
-    except NotFound:
+        if draft.base is not None:
+            found = merges.merge_with_current(reader(), here, draft.base, mine)
+            return found.document, found.contested
+        # Two people have made the first version at once.
+        contested: list[Contested] = []
+        theirs = wire.parse_stored(versions.current(reader(), here).served)
+        return merges.merge(ABSENT, mine, theirs, contested), contested
+    except (NotFound, VersionDeleted):
         return None

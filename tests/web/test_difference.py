@@ -1,11 +1,10 @@
-"""Two documents side by side, and what two people make of one."""
+"""Two documents side by side, and the values that differ."""
 
 import time
 from typing import Any
 
 import pytest
 
-from distributed_config.services import three_way
 from distributed_config.web.difference import compare
 from distributed_config.web.texts import highlighted, marked_words
 
@@ -67,42 +66,3 @@ def test_only_the_words_that_differ_are_marked_and_everything_is_escaped() -> No
     assert old == "&#34;a&#34;: &#34;&lt;b&gt; <mark>true</mark>&#34;"
     assert new == "&#34;a&#34;: &#34;&lt;b&gt; <mark>false</mark>&#34;"
     assert "<img" not in highlighted('"<img src=x>": "<img>", 1')
-
-
-@pytest.mark.parametrize(
-    ("base", "mine", "theirs", "result"),
-    [
-        ({"a": 1, "b": 1}, {"a": 2, "b": 1}, {"a": 1, "b": 2}, {"a": 2, "b": 2}),
-        ({"a": 1}, {}, {"a": 1, "b": 1}, {"b": 1}),
-        ({"a": 1}, {"a": 2}, {"a": 2}, {"a": 2}),
-        ({"a": {"b": 1, "c": 1}}, {"a": {"b": 2, "c": 1}}, {"a": {"b": 1}}, {"a": {"b": 2}}),
-        ({"a": [1, 2]}, {"a": [1, 2, 3]}, {"a": [1, 2]}, {"a": [1, 2, 3]}),
-        ({"a": 1}, {"a": 1.0}, {"a": 1}, {"a": 1.0}),
-        ({}, {"a": {"x": 1}}, {"a": {"y": 1}}, {"a": {"y": 1, "x": 1}}),
-    ],
-)
-def test_changes_of_different_values_merge_by_themselves(
-    base: Any, mine: Any, theirs: Any, result: Any
-) -> None:
-    assert list(three_way.contests(base, mine, theirs)) == []
-    merged = three_way.merge(base, mine, theirs, {})
-    assert merged == result
-    assert [type(value) for value in merged.values()] == [type(v) for v in result.values()]
-
-
-@pytest.mark.parametrize(
-    ("base", "mine", "theirs", "pointer"),
-    [
-        ({"a": {"b": 1}}, {"a": {"b": 2}}, {"a": {"b": 3}}, "/a/b"),
-        ({"a": 1}, {}, {"a": 2}, "/a"),
-        ({"a": [1]}, {"a": [1, 2]}, {"a": [1, 3]}, "/a"),
-        ({"a": {"b": 1}}, {"a": 5}, {"a": {"b": 2}}, "/a"),
-    ],
-)
-def test_a_value_that_both_changed_is_contested_and_chosen(
-    base: Any, mine: Any, theirs: Any, pointer: str
-) -> None:
-    assert [one.pointer for one in three_way.contests(base, mine, theirs)] == [pointer]
-    assert three_way.merge(base, mine, theirs, {pointer: "mine"}) == mine
-    assert three_way.merge(base, mine, theirs, {pointer: "theirs"}) == theirs
-    assert three_way.merge(base, mine, theirs, {}) == theirs

@@ -152,6 +152,23 @@ def test_a_secret_that_stays_masked_in_a_draft_stays_as_it_is(
     assert api.get(name, version="current").json() == {"password": SECRET, "a": 1}
 
 
+@pytest.mark.parametrize(("choice", "kept"), [("mine", "by-me"), ("theirs", "by-them")])
+def test_a_secret_that_somebody_else_has_changed_meanwhile_is_chosen_and_not_lost_unseen(
+    visitor: Visitor, api: Api, name: str, choice: str, kept: str
+) -> None:
+    api.define(name, {"properties": {"password": {"x-secret": True}}})
+    api.put(name, {"password": "first", "a": 1}, definition=name)
+    visitor.open(f"/ui/edit?service={name}")
+    api.put(name, {"password": "by-them", "a": 1})
+    visitor.send("Review the change", document='{"password": "by-me", "a": 2}')
+    assert "/password" in visitor.page.text
+    assert "by-them" not in visitor.response.text
+    visitor.send("Merge", **{"choice:/password": choice})
+    visitor.send("Publish version 2")
+
+    assert api.get(name, version="current").json() == {"password": kept, "a": 2}
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_every_link_on_a_page_leads_somewhere(visitor: Visitor, full: str, path: str) -> None:
     page = visitor.open(path.format(name=full))
