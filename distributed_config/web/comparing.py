@@ -76,6 +76,7 @@ def _show(head: Heading, error: DistconfError | None = None) -> ResponseData:
     if may_promote and error is None:
         error, found = _rehearse(_Way(source, target, seen))
     old, new = _value(target), _value(source)
+    # From what is there to what would come: as every difference on these pages is read.
     return render(
         "compare.html",
         200 if error is None or request.method == "GET" else problems.status_of(error),
@@ -97,6 +98,7 @@ def _to(head: Heading) -> str:
     wanted = request.args.get("to", "")
     if wanted:
         return environments.require(reader(), wanted).name
+    # The next one in the organisation's order is where a version usually goes.
     names = [one.name for one in environments.environments(reader())]
     others = [name for name in names if name != head.series.environment]
     after = names[names.index(head.series.environment) + 1 :]
@@ -132,6 +134,7 @@ def _rehearse(way: _Way) -> tuple[DistconfError | None, Mapping[str, Any]]:
 
 
 def _commit(way: _Way, *, dry_run: bool) -> ResponseData:
+    # A note is one line; the field that it is typed into can have several.
     note = " ".join(request.form.get("note", "").split())
     return commit(
         {"note": note or f"Promoted from {way.source.environment}.", "dry_run": dry_run},

@@ -34,6 +34,7 @@ def services() -> ResponseData:
     environments.require(reader(), environment())
     search = request.args.get("q", "").strip()
     tag, after = request.args.get("tag", ""), request.args.get("after", "")
+    # One more than is shown: it tells whether there are more.
     found = catalogue.services(
         reader(),
         after=after,

@@ -47,6 +47,7 @@ def show_definition() -> ResponseData:
     definition = definitions.require(reader(), name, wanted)
     revisions = definitions.revisions(reader(), name, before=None, limit=_PAGE)
     text = texts.document(wire.parse_stored(definition.schema))
+    # As a document's: a schema may be as long.
     lines = text.splitlines()
     most = len(lines) if "all" in request.args else _MOST_LINES
     return render(
@@ -64,6 +65,7 @@ def _from_the_one_before(definition: Definition) -> difference.Difference | None
     """Return what a revision changed; None for the first one."""
     if definition.number == 0:
         return None
+    # Revisions are never deleted, so the one before is there.
     before = definitions.require(reader(), definition.name, definition.number - 1)
     old, new = wire.parse_stored(before.schema), wire.parse_stored(definition.schema)
     return difference.compare(old, new)
@@ -73,6 +75,7 @@ def _conforming(definition: Definition) -> list[Entry]:
     """Return the first services of a definition; none for those who may not read any."""
     if not auth.actor().may(READ):
         return []
+    # How many there are is known; a page of them is enough to see what would be concerned.
     names = NameFilter(visibility=reader().visibility)
     query = Query(names=names, environment=environment())
     found = index_search.find(reader_connection(), definition.id, query, Order(), limit=_PAGE)

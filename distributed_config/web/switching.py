@@ -154,6 +154,7 @@ def _value(head: Heading, which: int | None) -> dict[str, Any]:
 
 def _commit(head: Heading, step: Step, *, dry_run: bool) -> ResponseData:
     here = head.series
+    # Optional: whoever goes back at night has no time for a form.
     note = " ".join(request.form.get("note", "").split())
     query = {"note": note or _default_note(step), "dry_run": dry_run}
     render_result = _rehearsed if dry_run else partial(_done, here)
