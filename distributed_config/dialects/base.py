@@ -15,7 +15,7 @@ from distributed_config import errors
 from distributed_config.errors import DistconfError, Invalid, Problem
 from distributed_config.http.problems import to_domain_error
 from distributed_config.http.response import ResponseData, json_response, to_response
-from distributed_config.http.writes import Render, commit
+from distributed_config.http.writes import Render, commit_plainly
 from distributed_config.services.journal.transaction import Transaction
 from distributed_config.services.policy.visibility import DEFAULT_ENVIRONMENT
 
@@ -76,7 +76,9 @@ def environment() -> str:
 def write(
     verb: Callable[[Transaction, *Arguments], T], *arguments: *Arguments, render: Render[T]
 ) -> ResponseData:
-    """Run ``verb`` as ``http.writes.commit`` does, with the request's ``note`` and ``dry_run``.
+    """Run ``verb`` as ``http.writes.commit_plainly`` does.
+
+    The request's ``note`` and ``dry_run`` are its query.
 
     Raises Invalid if one of these two is malformed, besides what the verb raises.
     """
@@ -88,7 +90,7 @@ def write(
     if problems:
         raise Invalid.from_problems(problems)
     query = {"note": request.args.get("note"), "dry_run": _SWITCH[dry_run]}
-    return commit(query, verb, *arguments, render=render)
+    return commit_plainly(query, verb, *arguments, render=render)
 
 
 def _repeated(*names: str) -> list[Problem]:

@@ -58,11 +58,44 @@ def commit(
     ``Idempotency-Replayed``. Raises whatever the verb raises; nothing is written then. A rehearsal
     tells the ``impact`` in both cases.
     """
+    impacts: list[Impact] = []
+    try:
+        response = _commit(
+            query, verb, *arguments, render=render, default_note=default_note, impacts=impacts
+        )
+    except DistconfError as error:
+        if impacts:
+            error.members = _render_impacts(impacts)
+        raise
+    if query["dry_run"] and impacts:
+        body = {**json.loads(response.body), **_render_impacts(impacts)}
+        response.body = json.dumps(body, ensure_ascii=False).encode()
+    return response
+
+
+def commit_plainly(
+    query: dict[str, Any],
+    verb: Callable[[Transaction, *Arguments], T],
+    *arguments: *Arguments,
+    render: Render[T],
+) -> ResponseData:
+    """Do what ``commit`` does, and tell no impact: for APIs whose responses others have defined."""
+    return _commit(query, verb, *arguments, render=render, default_note="", impacts=[])
+
+
+def _commit(
+    query: dict[str, Any],
+    verb: Callable[[Transaction, *Arguments], T],
+    *arguments: *Arguments,
+    render: Render[T],
+    default_note: str,
+    impacts: list[Impact],
+) -> ResponseData:
+    """Do what ``commit`` says, and put into ``impacts`` what a rehearsal would change."""
     note = http_request.note(query["note"]) or default_note
     dry_run = query["dry_run"]
     once = _Once.of_request(dry_run)
 
-    impacts: list[Impact] = []
     found = _Prechecks()
 
     def work(transaction: Transaction) -> ResponseData | _Committed[T]:
@@ -83,12 +116,7 @@ def commit(
         return once.remember(transaction, _finish(render, result, transaction.head))
 
     run = database.rehearse if dry_run else database.write
-    try:
-        outcome = _run_with_prechecks(partial(run, auth.actor(), work, note), found)
-    except DistconfError as error:
-        if impacts:
-            error.members = _render_impacts(impacts)
-        raise
+    outcome = _run_with_prechecks(partial(run, auth.actor(), work, note), found)
     if isinstance(outcome, ResponseData):
         return outcome
     response = _finish(render, outcome.result, outcome.head)
@@ -96,9 +124,6 @@ def commit(
         # The revision was given back with the rehearsal; the next write gets it.
         del response.headers["Config-Revision"]
         response.headers["Config-Dry-Run"] = "true"
-        if impacts:
-            body = {**json.loads(response.body), **_render_impacts(impacts)}
-            response.body = json.dumps(body, ensure_ascii=False).encode()
     return response
 
 

@@ -5,8 +5,9 @@ response names every problem.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from distributed_config.errors import (
     BreaksOthers,
@@ -68,16 +69,16 @@ def publish(transaction: Transaction, steps: Sequence[Step]) -> list[WriteResult
     """
     results: list[WriteResult] = []
     failures = _Failures()
-    checks: list[tuple[Step, Callable[[], None]]] = []
-    for step in _once(steps):
-        with failures.of(step), postponing(transaction) as postponed:
+    checks: list[tuple[int, Step, Callable[[], None]]] = []
+    for number, step in enumerate(_once(steps)):
+        with failures.of(number, step), postponing(transaction) as postponed:
             results.append(step.act(transaction))
-            checks += [(step, check) for _, check in postponed]
-    # After a failed step the others' documents need not fit together.
-    if not failures.errors:
-        for step, check in checks:
-            with failures.of(step):
-                check()
+            checks += [(number, step, check) for _, check in postponed]
+    # After a failed step what others make of it need not be sound; each document must be.
+    ignored = [BreaksOthers] if failures else []
+    for number, step, check in checks:
+        with failures.of(number, step), suppress(*ignored):
+            check()
     failures.raise_if_any()
     return results
 
@@ -86,24 +87,28 @@ class _Failures:
     """The errors of steps, and the problems of all of them with pointers into the request."""
 
     def __init__(self) -> None:
-        self.errors: list[DistconfError] = []
-        self._problems: list[Problem] = []
+        self._found: list[tuple[int, Step, DistconfError]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
 
     @contextmanager
-    def of(self, step: Step) -> Iterator[None]:
-        """Collect the error of a step."""
+    def of(self, number: int, step: Step) -> Iterator[None]:
+        """Collect the error of a step, which is the one of that ``number``."""
         try:
             yield
         except TooMuchWork:
             raise  # the limit is for all of them together, and the next step is above it too
         except DistconfError as error:
-            self.errors.append(error)
-            self._problems += _located(step, error)
+            self._found.append((number, step, error))
 
     def raise_if_any(self) -> None:
-        """Raise the first error with all problems, if there is one."""
-        if self.errors:
-            raise _with_all(self.errors[0], self._problems)
+        """Raise the error of the first step that failed with all problems, if there is one."""
+        if not self._found:
+            return
+        found = sorted(self._found, key=itemgetter(0))
+        problems = [problem for _, step, error in found for problem in _located(step, error)]
+        raise _with_all(found[0][2], problems)
 
 
 @dataclass(frozen=True)

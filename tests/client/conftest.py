@@ -79,8 +79,10 @@ def run(caplog: pytest.LogCaptureFixture) -> Run:
             warnings.simplefilter("error")
             result = asyncio.run(asyncio.wait_for(work, 30), debug=True)
             gc.collect()
-        # In debug mode asyncio also logs every step that blocks the loop for a tenth of a second.
-        assert [each for each in caplog.records if each.name == "asyncio"] == []
+        # In debug mode asyncio also logs every step that blocks the loop for a tenth of a second,
+        # which on a busy machine is nobody's fault.
+        logged = [each for each in caplog.records if each.name == "asyncio"]
+        assert [each for each in logged if not each.getMessage().startswith("Executing")] == []
         return result
 
     return run

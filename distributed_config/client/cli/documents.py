@@ -23,6 +23,10 @@ def service_query(options: argparse.Namespace, **more: Any) -> dict[str, Any]:
 
 def read_document(server: Server, options: argparse.Namespace, **selection: Any) -> Configuration:
     """Return a document; the current one unless ``selection`` has a version or a moment."""
+    # Most are what the client's own call reads.
+    is_default = {options.environment or DEFAULT_ENVIRONMENT, server.client.environment}
+    if not selection and is_default == {DEFAULT_ENVIRONMENT}:
+        return server.client.get(options.service)
     response = server.send("GET", "/config", _query(options, selection))
     return Configuration(
         service=options.service,

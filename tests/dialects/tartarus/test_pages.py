@@ -23,11 +23,10 @@ def test_it_greets_as_the_original_does(api: Api, path: str, accept: str) -> Non
     assert (answer.status_code, answer.json()) == (200, WELCOME)
 
 
-def test_a_person_with_a_browser_is_not_greeted(api: Api) -> None:
+def test_a_person_with_a_browser_is_not_greeted_but_shown_the_interface(api: Api) -> None:
     answer = api.http.get("/", headers={"Accept": BROWSER})
 
-    assert answer.status_code == 404
-    assert "/api/docs" in answer.json()["detail"]
+    assert (answer.status_code, answer.headers["location"]) == (303, "/ui/")
 
 
 def test_the_description_is_that_of_its_doors(api: Api) -> None:
