@@ -350,7 +350,7 @@ class Client:
             query["note"] = note
         if if_match:
             headers["If-Match"] = if_match
-        return _write_result(self.transport.send(replace(request, query=query, headers=headers)))
+        return written(self.transport.send(replace(request, query=query, headers=headers)))
 
     def _series(self, service: str | None, environment: str | None) -> dict[str, Any]:
         """Return the query for a series. Raises Invalid if nothing names a service."""
@@ -361,7 +361,8 @@ class Client:
         return series_query(name, environment or self.environment)
 
 
-def _write_result(response: Response) -> Written:
+def written(response: Response) -> Written:
+    """Return the result of a write. Raises Unreachable if this is none."""
     body = response.json()
     if not isinstance(body.get("version"), int):
         raise not_a_configuration_server()

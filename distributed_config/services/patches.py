@@ -1,4 +1,4 @@
-"""Patches of a document: merge patches (RFC 7396) and JSON Patches (RFC 6902)."""
+"""JSON Patches of a document (RFC 6902)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,21 +7,8 @@ import jsonpatch
 from jsonpointer import JsonPointer, JsonPointerException
 
 from distributed_config.errors import InvalidDocument, Problem
+from distributed_config.services.layers.merging import weight_of
 from distributed_config.wire import DocumentLimits
-
-
-def merged(target: Any, patch: Any) -> Any:
-    """Return the result of the merge patch ``patch`` on ``target``; neither is changed."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merged(result.get(key), value)
-    return result
-
 
 _NO_OPERATION = "It is not an operation of RFC 6902: op, path, and value or from are needed."
 _REQUIRED = {
@@ -122,21 +109,7 @@ def _copied(value: Any, operation: Any, most: int) -> int:
     """Return the size of what an operation copies. Raises _CopiesTooMuch above ``most``."""
     if not isinstance(operation, dict) or operation.get("op") != "copy":
         return 0
-    weight = _weight(JsonPointer(operation.get("from", "")).resolve(value), most)
+    weight = weight_of(JsonPointer(operation.get("from", "")).resolve(value), most)
     if weight > most:
         raise _CopiesTooMuch
-    return weight
-
-
-def _weight(value: Any, most: int) -> int:
-    """Return about the size of ``value``; counting ends when it is above ``most``."""
-    weight = 0
-    waiting = [value]
-    while waiting and weight <= most:
-        here = waiting.pop()
-        weight += 1 + (len(here) if isinstance(here, str | dict | list) else 0)
-        if isinstance(here, dict):
-            waiting.extend(here.values())
-        elif isinstance(here, list):
-            waiting.extend(here)
     return weight

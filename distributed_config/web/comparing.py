@@ -11,10 +11,7 @@ from flask import request
 from distributed_config import wire
 from distributed_config.errors import (
     DistconfError,
-    Forbidden,
-    Invalid,
     NoCurrentVersion,
-    NotFound,
     NotResolvable,
     PreconditionFailed,
     ServiceNotFound,
@@ -32,11 +29,20 @@ from distributed_config.services.promotions import Promotion
 from distributed_config.services.reader import Reader
 from distributed_config.services.versions import WriteResult
 from distributed_config.web import difference
-from distributed_config.web.pages import READ, WRITE, address, page, reader, redirect, render
+from distributed_config.web.pages import (
+    MENDABLE,
+    READ,
+    WRITE,
+    address,
+    page,
+    reader,
+    redirect,
+    render,
+    sent_note,
+    sent_number,
+)
 from distributed_config.web.service import Heading, heading
 from distributed_config.wire import DocumentLimits
-
-_MENDABLE = (Invalid, Forbidden, PreconditionFailed, NotFound)
 
 
 @dataclass(frozen=True)
@@ -58,11 +64,11 @@ def compare() -> ResponseData:
 def promote() -> ResponseData:
     """Copy the document of one environment to another."""
     head = heading()
-    seen = tuple(_number(name) for name in ("source", "target"))
-    way = _Way(head.series, Series(head.series.service, _to(head)), (seen[0], seen[1]))
+    seen = sent_number("source"), sent_number("target")
+    way = _Way(head.series, Series(head.series.service, _to(head)), seen)
     try:
         return _commit(way, dry_run=False)
-    except _MENDABLE as error:
+    except MENDABLE as error:
         return _show(head, error)
 
 
@@ -105,11 +111,6 @@ def _to(head: Heading) -> str:
     return next(iter([*after, *others]), head.series.environment)
 
 
-def _number(name: str) -> int | None:
-    text = request.form.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
 def _current(found: Reader, here: Series) -> int | None:
     try:
         return versions.current(found, here).number
@@ -129,15 +130,13 @@ def _rehearse(way: _Way) -> tuple[DistconfError | None, Mapping[str, Any]]:
     """Return what stands in the way of a promotion, and what it would change."""
     try:
         return None, json.loads(_commit(way, dry_run=True).body)
-    except _MENDABLE as error:
+    except MENDABLE as error:
         return error, error.members
 
 
 def _commit(way: _Way, *, dry_run: bool) -> ResponseData:
-    # A note is one line; the field that it is typed into can have several.
-    note = " ".join(request.form.get("note", "").split())
     return commit(
-        {"note": note or f"Promoted from {way.source.environment}.", "dry_run": dry_run},
+        {"note": sent_note() or f"Promoted from {way.source.environment}.", "dry_run": dry_run},
         _promote,
         way,
         http_request.document_limits(),

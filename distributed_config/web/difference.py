@@ -9,11 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from distributed_config.services.diff import ABSENT, Place, places
 from distributed_config.services.secrets import to_json
-from distributed_config.wire import escape_pointer
-
-ABSENT: Any = object()
-"""Stands for a value that a document does not have."""
 
 _CONTEXT = 3
 _MOST_ROWS = 2_000
@@ -62,7 +59,7 @@ class Difference:
 
 def compare(old: Any, new: Any) -> Difference:
     """Return the difference from ``old`` to ``new``."""
-    changes = list(_changes("", old, new))
+    changes = [_change(place) for place in places(old, new)]
     rows = list(_folded(list(_numbered(_aligned(old, new)))))
     return Difference(
         changes[:_MOST_CHANGES],
@@ -78,22 +75,9 @@ def shown(value: Any) -> str:
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
-def _changes(pointer: str, old: Any, new: Any) -> Iterator[Change]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in dict.fromkeys([*old, *new]):
-            path = f"{pointer}/{escape_pointer(key)}"
-            yield from _changes(path, old.get(key, ABSENT), new.get(key, ABSENT))
-    # By position: whoever reads a pointer looks there.
-    elif isinstance(old, list) and isinstance(new, list):
-        first, pairs, _ = _paired(old, new)
-        for position, (one, other) in enumerate(pairs, first):
-            yield from _changes(f"{pointer}/{position}", one, other)
-    elif not _same(old, new):
-        yield Change(
-            pointer,
-            None if old is ABSENT else shown(old),
-            None if new is ABSENT else shown(new),
-        )
+def _change(place: Place) -> Change:
+    before, after = (None if value is ABSENT else shown(value) for value in (place.old, place.new))
+    return Change(place.pointer, before, after)
 
 
 def _at(values: list[Any], position: int) -> Any:
@@ -112,7 +96,7 @@ Pair = tuple[bool, str | None, str | None]
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Spot:
     """Where a value stands: how deep, after which key, and which comma follows on either side."""
 
     depth: int = 0
@@ -126,7 +110,7 @@ class _Place:
         return f"{pad}{self.label}{text}{self.commas[side]}".split("\n")
 
 
-def _aligned(old: Any, new: Any, place: _Place = _Place()) -> Iterator[Pair]:
+def _aligned(old: Any, new: Any, place: _Spot = _Spot()) -> Iterator[Pair]:
     if new is ABSENT:
         yield from ((False, line, None) for line in place.lines(old, 0))
     elif old is ABSENT:
@@ -156,7 +140,7 @@ def _replaced(old: list[str], new: list[str]) -> Iterator[Pair]:
 _Step = tuple[str, Any, Any]
 
 
-def _inside(steps: Sequence[_Step], marks: str, place: _Place) -> Iterator[Pair]:
+def _inside(steps: Sequence[_Step], marks: str, place: _Spot) -> Iterator[Pair]:
     """Yield the lines of two containers, whose parts are ``steps``."""
     pad = "  " * place.depth
     first = f"{pad}{place.label}{marks[0]}"
@@ -167,7 +151,7 @@ def _inside(steps: Sequence[_Step], marks: str, place: _Place) -> Iterator[Pair]
     ]
     for position, (label, old, new) in enumerate(steps):
         commas = ("" if position == last[0] else ",", "" if position == last[1] else ",")
-        yield from _aligned(old, new, _Place(place.depth + 1, label, commas))
+        yield from _aligned(old, new, _Spot(place.depth + 1, label, commas))
     yield True, f"{pad}{marks[1]}{place.commas[0]}", f"{pad}{marks[1]}{place.commas[1]}"
 
 

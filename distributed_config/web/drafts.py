@@ -10,14 +10,11 @@ from flask import request
 from distributed_config import wire
 from distributed_config.errors import (
     DistconfError,
-    Forbidden,
-    Invalid,
     InvalidDocument,
     NoCurrentVersion,
     NotFound,
     PreconditionFailed,
     ServiceNotFound,
-    TooMuchWork,
     VersionDeleted,
 )
 from distributed_config.http import request as http_request
@@ -33,17 +30,17 @@ from distributed_config.services.merges import Contested
 from distributed_config.services.versions import Version, WriteResult
 from distributed_config.web.difference import Difference, compare
 from distributed_config.web.pages import (
+    MENDABLE,
     address,
     reader,
     redirect,
+    sent_note,
+    sent_number,
 )
 from distributed_config.wire import Document
 
 NOTHING = "none"
 """Stands, in place of an entity tag, for a series that has no version yet."""
-
-# What a person can mend by another text, or by asking for a right; anything else is an error page.
-MENDABLE = (Invalid, Forbidden, PreconditionFailed, NotFound, TooMuchWork)
 
 
 @dataclass(frozen=True)
@@ -92,13 +89,12 @@ def newest_version(here: Series) -> Version | None:
 def sent_draft() -> Draft:
     """Return the draft in the form; line ends are as they were before the browser changed them."""
     form = request.form
-    base = form.get("base", "")
     return Draft(
         # Browsers send CR LF, and a text that nobody touched must not look changed.
         text=form.get("document", "").replace("\r\n", "\n"),
         basis=form.get("basis", NOTHING),
-        base=int(base) if base.isascii() and base.isdigit() and len(base) < 19 else None,
-        note=" ".join(form.get("note", "").split()),
+        base=sent_number("base"),
+        note=sent_note(),
     )
 
 

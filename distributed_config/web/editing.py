@@ -25,7 +25,6 @@ from distributed_config.services.versions import Version
 from distributed_config.web import texts
 from distributed_config.web.difference import shown
 from distributed_config.web.drafts import (
-    MENDABLE,
     NOTHING,
     Draft,
     Review,
@@ -37,6 +36,7 @@ from distributed_config.web.drafts import (
     write_draft,
 )
 from distributed_config.web.pages import (
+    MENDABLE,
     READ,
     WRITE,
     page,

@@ -8,7 +8,15 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, render_template, request
 
-from distributed_config.errors import CrossSite, Unauthenticated
+from distributed_config.errors import (
+    CrossSite,
+    Forbidden,
+    Invalid,
+    NotFound,
+    PreconditionFailed,
+    TooMuchWork,
+    Unauthenticated,
+)
 from distributed_config.http import auth, database
 from distributed_config.http import request as http_request
 from distributed_config.http.response import ResponseData, to_response
@@ -44,6 +52,9 @@ PAGES = (
     ("audit", "audit", "Audit", AUDIT),
 )
 """The pages in the bar: key, path, label, and the permission that each needs."""
+
+MENDABLE = (Invalid, Forbidden, PreconditionFailed, NotFound, TooMuchWork)
+"""What a person can mend on the page that they sent; anything else is an error page."""
 
 View = Callable[..., ResponseData]
 
@@ -137,10 +148,24 @@ def series() -> Series:
 
 
 def number(name: str) -> int | None:
-    """Return a number in the address; None: there is none. More digits are no number of ours."""
-    text = request.args.get(name, "")
+    """Return a number in the address; None: there is none."""
     # A link that was cut or typed by hand shows the page without the number, and no error.
+    return _to_number(request.args.get(name, ""))
+
+
+def sent_number(name: str) -> int | None:
+    """Return a number in the form; None: there is none."""
+    return _to_number(request.form.get(name, ""))
+
+
+def _to_number(text: str) -> int | None:
+    # More digits are no number of ours, and isdigit() alone takes digits that int() refuses.
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def sent_note() -> str:
+    """Return the note in the form: one line, though it may be typed into several."""
+    return " ".join(request.form.get("note", "").split())
 
 
 def is_fragment() -> bool:

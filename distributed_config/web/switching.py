@@ -34,6 +34,7 @@ from distributed_config.web.pages import (
     reader,
     redirect,
     render,
+    sent_note,
 )
 from distributed_config.web.service import Heading, heading
 
@@ -155,8 +156,7 @@ def _value(head: Heading, which: int | None) -> dict[str, Any]:
 def _commit(head: Heading, step: Step, *, dry_run: bool) -> ResponseData:
     here = head.series
     # Optional: whoever goes back at night has no time for a form.
-    note = " ".join(request.form.get("note", "").split())
-    query = {"note": note or _default_note(step), "dry_run": dry_run}
+    query = {"note": sent_note() or _default_note(step), "dry_run": dry_run}
     render_result = _rehearsed if dry_run else partial(_done, here)
     # A form has what the person saw; a page that is just made, what there is now.
     seen = request.form.get("current")

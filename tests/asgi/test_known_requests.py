@@ -1,8 +1,10 @@
 """Known requests get what the ordinary way sends, byte for byte."""
 
 import random
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +128,21 @@ def test_a_request_that_is_repeated_is_answered_as_it_was_the_first_time(
 
     for server in servers[1:]:
         for _ in range(6):
-            assert alike(hold(server.port, conversation), alone)
+            assert alike(conversation, hold(server.port, conversation), alone)
+
+
+def test_a_connection_whose_body_has_not_come_when_it_is_answered_is_closed(
+    servers: list[Server],
+) -> None:
+    """The rest of the body would be taken for a request: on every server, known or not."""
+    Caller(servers[0].url, ADMINISTRATOR).put(SERVICES[0], {"n": 0})
+    head = with_line(_PLAIN, "Content-Length: 5")
+
+    for server in servers:
+        with socket.create_connection(("127.0.0.1", server.port), 10) as sock:
+            sock.sendall(_PLAIN + head)
+            heard = b"".join(iter(partial(sock.recv, 1 << 16), b""))
+        assert heard.count(b"HTTP/1.1 200 OK\r\n") == 2
 
 
 def test_conversations_are_answered_alike_with_known_requests_and_without(
@@ -145,7 +161,7 @@ def test_conversations_are_answered_alike_with_known_requests_and_without(
             for conversation, answers in zip(said, heard, strict=True):
                 alone, *others = [answer.result() for answer in answers]
                 for other in others:
-                    assert alike(other, alone), conversation
+                    assert alike(conversation, other, alone), conversation
             world.change()
 
 

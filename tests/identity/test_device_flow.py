@@ -41,17 +41,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, 
     assert not told, "secrets are in the log"
 
 
-@pytest.fixture
-def provider(running: tuple[Server, Provider]) -> Provider:
-    running[1].begin()
-    return running[1]
-
-
-@pytest.fixture
-def guarded(running: tuple[Server, Provider]) -> Server:
-    return running[0]
-
-
 class Waiting:
     """A terminal that somebody logs in at."""
 

@@ -52,23 +52,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, 
     assert not told, "secrets are in the log"
 
 
-@pytest.fixture
-def provider(running: tuple[Server, Provider]) -> Provider:
-    running[1].begin()
-    return running[1]
-
-
-@pytest.fixture
-def guarded(running: tuple[Server, Provider]) -> Server:
-    return running[0]
-
-
-@pytest.fixture
-def browser(guarded: Server) -> Iterator[Browser]:
-    with Browser(guarded) as made:
-        yield made
-
-
 def test_who_logs_in_with_the_provider_is_logged_in_here(
     guarded: Server, provider: Provider, browser: Browser
 ) -> None:

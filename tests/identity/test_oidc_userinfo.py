@@ -46,23 +46,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, 
         yield server, provider
 
 
-@pytest.fixture
-def provider(running: tuple[Server, Asked]) -> Asked:
-    running[1].begin()
-    return running[1]
-
-
-@pytest.fixture
-def guarded(running: tuple[Server, Asked]) -> Server:
-    return running[0]
-
-
-@pytest.fixture
-def browser(guarded: Server) -> Iterator[Browser]:
-    with Browser(guarded) as made:
-        yield made
-
-
 def name(browser: Browser) -> Any:
     answer = browser.log_in()
     assert answer.status_code == 200, answer.text

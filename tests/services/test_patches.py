@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from distributed_config.errors import InvalidDocument, TooMuchWork
-from distributed_config.services.patches import merged, patched
+from distributed_config.services.layers.merging import merge
+from distributed_config.services.patches import patched
 from distributed_config.wire import DocumentLimits
 from tests.support.database import LIMITS
 
@@ -35,7 +36,7 @@ from tests.support.database import LIMITS
 def test_a_merge_patch_does_what_its_standard_shows(target: Any, patch: Any, result: Any) -> None:
     before = copy.deepcopy((target, patch))
 
-    assert merged(target, patch) == result
+    assert merge(target, patch) == result
     assert (target, patch) == before
 
 

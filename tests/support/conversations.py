@@ -14,6 +14,9 @@ _VARYING = re.compile(
     re.IGNORECASE,
 )
 _HEAD = re.compile(rb"(HTTP/1\.[01] \d\d\d [^\r]*\r\n)((?:[^\r\n]+\r\n)+)\r\n")
+_BODY = re.compile(
+    rb"^(?:content-length *: *[1-9]|transfer-encoding)", re.IGNORECASE | re.MULTILINE
+)
 _SECONDS = 20
 
 
@@ -22,6 +25,11 @@ class Conversation:
     """What a client sends on one connection, in pieces; the server closes it at the end."""
 
     pieces: tuple[bytes, ...]
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a request in it says that a body follows."""
+        return _BODY.search(b"".join(self.pieces)) is not None
 
 
 def plain(method: str, target: str, actor: str = "") -> bytes:
@@ -179,13 +187,17 @@ def _parts(data: bytes) -> list[bytes]:
     return [*parts, data[end:]]
 
 
-def alike(one: list[bytes], other: list[bytes]) -> bool:
-    """Whether two answers to the same conversation are the same.
+def alike(conversation: Conversation, one: list[bytes], other: list[bytes]) -> bool:
+    """Whether two answers to ``conversation`` are the same.
 
     gunicorn refuses what it cannot parse when it comes, even while a request before it is being
     answered. So where it refused, responses before may be missing, and nothing else.
+
+    It keeps no connection on which a body has not come whole when its request is answered, or it
+    would take the rest of the body for a request. So with a body the responses after may be
+    missing, and nothing else.
     """
-    if _REFUSED not in (one[-1], other[-1]):
+    if _REFUSED not in (one[-1], other[-1]) and not conversation.has_body:
         return one == other
     one, other = ([part for part in each if part != _REFUSED] for each in (one, other))
     least = min(len(one), len(other))

@@ -70,13 +70,18 @@ class World:
         if service not in self.services or environment not in self.inherits:
             return NOTHING
         one = self.services[service]
+        value = self._merged(one, environment)
+        return value if value is NOTHING else self._filled(value, environment)
+
+    def _merged(self, one: Service, environment: str) -> Any:
+        """Return the layers as one, with the references that are in it; or NOTHING."""
         parts = [self.resolved(parent, environment) for parent in one.extends]
         parts += [one.document(link) for link in self.chain(environment)]
         value: Any = NOTHING
         for part in parts:
             if part is not NOTHING:
                 value = part if value is NOTHING else merged(value, part)
-        return value if value is NOTHING else self._filled(value, environment)
+        return value
 
     def _filled(self, value: Any, environment: str) -> Any:
         if isinstance(value, list):
@@ -116,12 +121,7 @@ class World:
         if service not in self.services:
             return set()
         one = self.services[service]
-        parts = [self.resolved(parent, environment) for parent in one.extends]
-        parts += [one.document(link) for link in self.chain(environment)]
-        value: Any = NOTHING
-        for part in parts:
-            if part is not NOTHING:
-                value = part if value is NOTHING else merged(value, part)
+        value = self._merged(one, environment)
         direct = set() if value is NOTHING else set(targets_in(value))
         further = [self.uses(each, environment) for each in {*direct, *one.extends}]
         return direct.union(*further)

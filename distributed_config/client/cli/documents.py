@@ -4,8 +4,8 @@ import argparse
 from typing import Any
 
 from distributed_config.client.cli.server import Server
-from distributed_config.client.client import Configuration, Written
-from distributed_config.client.http.messages import Response, not_a_configuration_server
+from distributed_config.client.client import Configuration
+from distributed_config.client.http.messages import not_a_configuration_server
 from distributed_config.client.http.queries import DEFAULT_ENVIRONMENT, unless_default
 
 RESOLVED = "true"
@@ -55,22 +55,3 @@ def _query(options: argparse.Namespace, selection: dict[str, Any]) -> dict[str, 
         # Without it the server answers with every version, as its original contract has it.
         selection = {**selection, "version": "current"}
     return service_query(options, **selection)
-
-
-# --- writing
-
-
-def written(response: Response) -> Written:
-    """Return the result of a write. Raises Unreachable if this is none."""
-    body = response.json()
-    if not isinstance(body.get("version"), int):
-        raise not_a_configuration_server()
-    return Written(
-        version=body["version"],
-        current=body.get("current"),
-        changed=body.get("changed", True),
-        etag=response.headers.get("etag", ""),
-        revision=0,
-        removed=tuple(body.get("removed", ())),
-        removed_more=body.get("removed_more", 0),
-    )

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distributed_config.client.cli.arguments import Command, add_note, add_service
-from distributed_config.client.cli.documents import read_document, read_text, service_query, written
+from distributed_config.client.cli.documents import read_document, read_text, service_query
 from distributed_config.client.cli.exit_codes import DONE, REFUSED, USAGE
 from distributed_config.client.cli.output import complain, name_of, print_write
 from distributed_config.client.cli.problem_lines import Draft, with_problems, without_problems
 from distributed_config.client.cli.server import Server
-from distributed_config.client.client import Written
+from distributed_config.client.client import Written, written
 from distributed_config.client.sidecar.rendering import as_json
 from distributed_config.errors import Invalid, PreconditionFailed, Problem, ServiceNotFound
 

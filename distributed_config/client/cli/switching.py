@@ -10,7 +10,7 @@ from distributed_config.client.cli.arguments import (
     add_yes,
 )
 from distributed_config.client.cli.asking import confirm
-from distributed_config.client.cli.documents import read_document, service_query, written
+from distributed_config.client.cli.documents import read_document, service_query
 from distributed_config.client.cli.exit_codes import DONE, REFUSED
 from distributed_config.client.cli.output import (
     name_of,
@@ -19,7 +19,7 @@ from distributed_config.client.cli.output import (
     would_be,
 )
 from distributed_config.client.cli.server import API, Server
-from distributed_config.client.client import Written
+from distributed_config.client.client import Written, written
 
 # --- rollback
 

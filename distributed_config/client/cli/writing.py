@@ -11,12 +11,12 @@ from typing import Any
 
 from distributed_config import wire
 from distributed_config.client.cli.arguments import Command, add_service, add_write
-from distributed_config.client.cli.documents import read_document, service_query, written
+from distributed_config.client.cli.documents import read_document, service_query
 from distributed_config.client.cli.exit_codes import DONE
 from distributed_config.client.cli.output import print_removed, print_write
 from distributed_config.client.cli.profiles import read_settings_file
 from distributed_config.client.cli.server import Server
-from distributed_config.client.client import Written
+from distributed_config.client.client import Written, written
 from distributed_config.errors import (
     Invalid,
     InvalidDocument,

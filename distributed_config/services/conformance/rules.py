@@ -291,10 +291,10 @@ def _update_indexes(transaction: Transaction, rule: Rule, environment: str, valu
 
 # --- statements, each built once
 
-_RULE = (
+_ATTACHED = (
     select(
         ConformanceRow.service_id,
-        ConformanceRow.name,
+        ConformanceRow.name.label("service"),
         DefinitionRow.id,
         DefinitionRow.name,
         DefinitionRevisionRow.number,
@@ -305,7 +305,11 @@ _RULE = (
     .select_from(ConformanceRow)
     .join(DefinitionRow, DefinitionRow.id == ConformanceRow.definition_id)
     .join(DefinitionRevisionRow, DefinitionRevisionRow.definition_id == DefinitionRow.id)
-    .where(ConformanceRow.service_id == bindparam("service"))
+)
+"""Services with every revision of the definition that they are attached to."""
+
+_RULE = (
+    _ATTACHED.where(ConformanceRow.service_id == bindparam("service"))
     .order_by(DefinitionRevisionRow.number.desc())
     .limit(1)
 )
@@ -319,28 +323,10 @@ _NEWEST_REVISION = (
     .scalar_subquery()
 )
 
-_RULES = (
-    select(
-        ConformanceRow.service_id,
-        ConformanceRow.name.label("service"),
-        DefinitionRow.id,
-        DefinitionRow.name,
-        DefinitionRevisionRow.number,
-        DefinitionRevisionRow.schema,
-        DefinitionRow.applies_to,
-        DefinitionRevisionRow.digest,
-    )
-    .select_from(ConformanceRow)
-    .join(DefinitionRow, DefinitionRow.id == ConformanceRow.definition_id)
-    .join(
-        DefinitionRevisionRow,
-        (DefinitionRevisionRow.definition_id == DefinitionRow.id)
-        & (DefinitionRevisionRow.number == _NEWEST_REVISION),
-    )
-    .where(
-        DefinitionRow.organisation_id == bindparam("organisation"),
-        ConformanceRow.name.in_(bindparam("names", expanding=True)),
-    )
+_RULES = _ATTACHED.where(
+    DefinitionRevisionRow.number == _NEWEST_REVISION,
+    DefinitionRow.organisation_id == bindparam("organisation"),
+    ConformanceRow.name.in_(bindparam("names", expanding=True)),
 )
 
 _SCHEMA = (

@@ -22,11 +22,11 @@ from distributed_config.services.documents.series import Series
 from distributed_config.services.documents.stored import intact
 from distributed_config.services.journal.kinds import ChangeKind
 from distributed_config.services.journal.transaction import Transaction
-from distributed_config.services.layers import graph
+from distributed_config.services.layers import graph, merging
 from distributed_config.services.layers.effects import Effects, hidden_secrets
 from distributed_config.services.layers.merging import MARK_OF_USE
 from distributed_config.services.layers.prechecks import prechecked_effects
-from distributed_config.services.patches import merged, patched
+from distributed_config.services.patches import patched
 from distributed_config.services.secrets import Draft, StoredDocument, kept_marks, to_json
 from distributed_config.services.versions.conformity import accept_new
 from distributed_config.services.versions.preconditions import check_precondition, require_expected
@@ -152,7 +152,7 @@ def merge(
     Raises NoCurrentVersion besides what ``append`` raises.
     """
     base = _base_for_patch(transaction, series, expect)
-    return _append_result(transaction, series, base, merged(base.value, patch), limits)
+    return _append_result(transaction, series, base, merging.merge(base.value, patch), limits)
 
 
 def patch(
