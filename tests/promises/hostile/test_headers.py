@@ -166,7 +166,8 @@ def test_a_read_with_odd_headers_is_answered_whole_or_refused(
     for _ in range(2):
         response = send(server, "GET", f"/config?service={target}", headers=[header])
 
-        assert response.status in {200, 406}
+        # A date before the last change is a condition that does not hold (RFC 9110, 13.1.4).
+        assert response.status in ({412} if header.startswith("If-Unmod") else {200, 406})
         if response.status == 200:
             assert response.body in {b'{"kept": true}', b"kept: true\n"}
         plain = send(server, "GET", f"/config?service={target}")

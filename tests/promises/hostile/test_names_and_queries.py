@@ -271,7 +271,7 @@ def test_a_write_that_cannot_be_understood_is_refused(
         ("GET", "/api/v1/changes?limit=100001", ""),
         ("GET", "/api/v1/changes?kind=nothing", ""),
         ("GET", "/api/v1/export?format=xml", ""),
-        ("POST", "/api/v1/rollback?service=NAME", ""),
+        ("POST", "/api/v1/rollback?service=NAME&to=", ""),
         ("POST", "/api/v1/rollback?service=NAME&to=-1", ""),
         ("PUT", "/api/v1/services/tags?service=NAME", "[]"),
         ("PUT", "/api/v1/services/tags?service=NAME", '{"tags": "a"}'),
