@@ -138,6 +138,9 @@ class PageQuery(Schema):
 class ExplainQuery(ServiceQuery):
     pointer = fields.String(
         load_default="",
+        validate=validate.Regexp(
+            r"^(/|$)", error="A JSON pointer begins with a slash, as in /db/port."
+        ),
         metadata={"description": "Only what is at this JSON pointer, or below it."},
     )
 

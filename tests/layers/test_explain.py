@@ -287,3 +287,14 @@ def test_promoted_secrets_are_sealed_again_and_can_be_read_there(tmp_path: Path)
         # At rest: the first version was written before the mark.
         assert other.encode() not in world.server.database.read_bytes()
         world.server.start()
+
+
+def test_a_word_that_is_no_pointer_is_refused(layered_server: Server, name: str) -> None:
+    layered_server.api.put(name, {"a": 1})
+
+    refused = layered_server.api.http.get(
+        "/api/v1/explain", params={"service": name, "pointer": "a"}
+    )
+
+    assert refused.status_code == 422
+    assert "begins with a slash" in refused.text
